@@ -1,0 +1,1 @@
+"""Raw clips to cached tensors: one module a step, no command line, no training."""

@@ -1,0 +1,19 @@
+"""Errors that are for people: one plain sentence of what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+
+class GraceError(Exception):
+    """Something went wrong that a person can put right; printed without a traceback, exit code 1."""
+
+    exit_code = 1
+
+
+class UserError(GraceError):
+    """The user's mistake: a wrong path, key, name or file; exit code 2."""
+
+    exit_code = 2
+
+
+class ClipError(Exception):
+    """One clip cannot be done; the message becomes the ``error`` of its row. Raise it inside a step."""

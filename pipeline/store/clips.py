@@ -1,0 +1,56 @@
+"""``clips.parquet``: every clip that a data set lists, sorted by ``clip_id``; shard *k* is a slice of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from pipeline.store.fingerprint import fingerprint
+from pipeline.store.formats import decode_meta
+from pipeline.store.schema import KEY, Row
+from pipeline.store.schemas import CLIPS
+from pipeline.store.store import read_table, write_table
+
+FILE = "clips.parquet"
+
+
+class Clips:
+    """The clips of a data set, read from ``<folder>/clips.parquet``.
+
+    ``columns`` limits what is read; the key columns are always there.
+    Raises :class:`UserError` when there is no such file, or it is broken or of another version.
+    """
+
+    def __init__(self, folder: Path, columns: Sequence[str] | None = None) -> None:
+        self.path = Path(folder) / FILE
+        names = None if columns is None else list(dict.fromkeys([*(c.name for c in KEY), *columns]))
+        self.labels: list[str] = decode_meta(CLIPS, self.path)["labels"]
+        """The data set's emotions in canonical order."""
+        self.rows = read_table(self.path, CLIPS, names)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def count_shards(self, size: int) -> int:
+        """How many shards of ``size`` clips there are."""
+        return -(-len(self.rows) // size)
+
+    def shard(self, number: int, size: int) -> list[Row]:
+        """The clips ``[number * size, (number + 1) * size)``."""
+        return self.rows[number * size : (number + 1) * size]
+
+
+def write_clips(folder: Path, rows: Sequence[Row], labels: Sequence[str]) -> None:
+    """Commit ``clips.parquet``: rows sorted by ``clip_id``; ``labels`` are the set's emotions in canonical order.
+
+    Raises :class:`ValueError` when a ``clip_id`` stands twice.
+    """
+    ordered = sorted(rows, key=lambda row: row["clip_id"])
+    ids = [row["clip_id"] for row in ordered]
+    if len(set(ids)) != len(ids):
+        twice = next(clip for clip, following in pairwise(ids) if clip == following)
+        raise ValueError(f"clip {twice} stands twice")
+    meta: dict[str, Any] = {"labels": list(labels), "fingerprint": fingerprint(ordered)}
+    write_table(Path(folder) / FILE, CLIPS, ordered, meta)

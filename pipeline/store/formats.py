@@ -1,0 +1,165 @@
+"""Rows to the bytes of a Parquet or HDF5 file and back: the same rows give the same bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.errors import UserError
+from pipeline.store.schema import Column, Row, Schema
+
+META = "grace"
+"""Key of the metadata, in Parquet's schema metadata and in HDF5's root attributes."""
+
+EMPTY: dict[str, Any] = {"str": "", "bool": False, "jpeg": b"", "cues": []}
+
+
+def encode(schema: Schema, rows: Sequence[Row], meta: dict[str, Any]) -> bytes:
+    """The bytes of a file that holds ``rows``; ``meta`` is JSON and must not hold times or paths.
+
+    Columns a row lacks are filled with empty values. Raises :class:`ValueError` when arrays disagree in shape.
+    """
+    return _encode_parquet(schema, rows, meta) if schema.format == "parquet" else _encode_h5(schema, rows, meta)
+
+
+def decode(schema: Schema, path: Path, columns: Sequence[str] | None = None) -> list[Row]:
+    """The rows of a file, with the named columns only, if named; :class:`UserError` when it is not such a file."""
+    names = tuple(columns) if columns is not None else tuple(c.name for c in schema.all_columns)
+    check_version(schema, path)
+    if schema.format == "parquet":
+        import pyarrow.parquet as pq
+
+        return pq.read_table(path, columns=list(names)).to_pylist()
+    return _decode_h5(schema, path, names)
+
+
+def decode_meta(schema: Schema, path: Path) -> dict[str, Any]:
+    """The metadata of a file. Raises :class:`UserError` when it is broken or is not one of ours."""
+    try:
+        if schema.format == "parquet":
+            import pyarrow.parquet as pq
+
+            text = (pq.read_schema(path).metadata or {})[META.encode()].decode()
+        else:
+            import h5py
+
+            with h5py.File(path, "r") as file:
+                text = file.attrs[META]
+        return dict(json.loads(text))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run `grace {schema.stage}` to make it.") from None
+    except (OSError, KeyError, ValueError) as error:
+        raise UserError(
+            f"{path} is not a readable {schema.stage} file ({type(error).__name__}): "
+            f"remove it and run `grace {schema.stage}` again."
+        ) from None
+
+
+def check_version(schema: Schema, path: Path) -> None:
+    """Raise :class:`UserError` when ``path`` is not a file of this schema's version."""
+    meta = decode_meta(schema, path)
+    if meta.get("schema") != schema.version or meta.get("stage") != schema.stage:
+        raise UserError(
+            f"{path} was written as {meta.get('stage')} version {meta.get('schema')}, this is {schema.stage} version "
+            f"{schema.version}: run `grace {schema.stage}` again."
+        )
+
+
+def _arrow_type(column: Column) -> Any:
+    import pyarrow as pa
+
+    scalar = {
+        "str": pa.string(),
+        "bool": pa.bool_(),
+        "cues": pa.list_(pa.struct([(name, pa.string()) for name in ("region", "action", "intensity", "phase")])),
+    }.get(column.dtype) or getattr(pa, column.dtype)()
+    for _ in column.dims:
+        scalar = pa.list_(scalar)
+    return scalar
+
+
+def _encode_parquet(schema: Schema, rows: Sequence[Row], meta: dict[str, Any]) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = schema.all_columns
+    arrow = pa.schema([(c.name, _arrow_type(c)) for c in columns], metadata={META: _meta_text(schema, meta)})
+    arrays = [
+        pa.array(
+            [_plain(row.get(c.name, [] if c.dims else EMPTY.get(c.dtype, 0))) for row in rows], arrow.field(c.name).type
+        )
+        for c in columns
+    ]
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_arrays(arrays, schema=arrow), sink, compression="zstd")
+    return sink.getvalue().to_pybytes()
+
+
+def _encode_h5(schema: Schema, rows: Sequence[Row], meta: dict[str, Any]) -> bytes:
+    import h5py
+
+    with h5py.File("shard", "w", driver="core", backing_store=False, libver="v110", track_order=False) as file:
+        file.attrs[META] = _meta_text(schema, meta)
+        for column in schema.all_columns:
+            values = [row.get(column.name) for row in rows]
+            if column.dtype == "str":
+                data = np.array([value or "" for value in values], dtype=object)
+                file.create_dataset(column.name, data=data, dtype=h5py.string_dtype(), track_times=False)
+            elif column.dtype == "jpeg":
+                _write_jpegs(file, column, values)
+            else:
+                data = np.zeros((len(rows), *_shape(schema, column, rows)), dtype=column.dtype)
+                for index, value in enumerate(values):
+                    if value is not None:
+                        data[index] = value
+                file.create_dataset(column.name, data=data, track_times=False)
+        file.flush()
+        return file.id.get_file_image()
+
+
+def _write_jpegs(file: Any, column: Column, values: list[Any]) -> None:
+    import h5py
+
+    size = next((len(value) for value in values if value is not None), 0)
+    dataset = file.create_dataset(column.name, (len(values), size), dtype=h5py.vlen_dtype(np.uint8), track_times=False)
+    for index, value in enumerate(values):
+        for instant, image in enumerate(value or ()):
+            dataset[index, instant] = np.frombuffer(image, dtype=np.uint8)
+
+
+def _shape(schema: Schema, column: Column, rows: Sequence[Row]) -> tuple[int, ...]:
+    shapes = {np.shape(row[column.name]) for row in rows if row.get(column.name) is not None}
+    if len(shapes) > 1 or any(len(shape) != len(column.dims) for shape in shapes):
+        raise ValueError(f"{schema.stage}.{column.name} wants one shape {column.dims} in a shard, got {sorted(shapes)}")
+    return shapes.pop() if shapes else (0,) * len(column.dims)
+
+
+def _decode_h5(schema: Schema, path: Path, names: tuple[str, ...]) -> list[Row]:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        columns = {}
+        for name in names:
+            column = schema.column(name)
+            dataset = file[name]
+            if column.dtype == "str":
+                columns[name] = dataset.asstr()[...].tolist()
+            elif column.dtype == "jpeg":
+                columns[name] = [[image.tobytes() for image in clip] for clip in dataset[...]]
+            else:
+                columns[name] = list(dataset[...])
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def _meta_text(schema: Schema, meta: dict[str, Any]) -> str:
+    from pipeline.store.fingerprint import canonical
+
+    return canonical({"stage": schema.stage, "schema": schema.version, **meta})
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else value

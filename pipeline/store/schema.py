@@ -1,0 +1,66 @@
+"""What a file of a store holds: columns with type, dimensions and meaning, for Parquet and HDF5 alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Row = dict[str, Any]
+"""One clip: column name to value. Always has ``clip_id``, ``status`` and ``error``."""
+
+Status = Literal["ok", "fallback", "failed"]
+
+Dtype = Literal["str", "bool", "int16", "int32", "int64", "float16", "float32", "float64", "int8", "jpeg", "cues"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its type, the names of its dimensions beyond the clip (``("T", "P", "D")``), and what it means.
+
+    ``jpeg`` is encoded bytes (HDF5 only); ``cues`` is a list of (region, action, intensity, phase) (Parquet only).
+    """
+
+    name: str
+    dtype: Dtype
+    dims: tuple[str, ...] = ()
+    doc: str = ""
+
+
+KEY = (
+    Column("clip_id", "str", doc="the clip, unique in its data set"),
+    Column("status", "str", doc="ok, fallback (done in a lesser way) or failed"),
+    Column("error", "str", doc="the cause in plain English, led by the stage it arose in; empty when ok"),
+)
+
+
+@dataclass(frozen=True)
+class Schema:
+    """One kind of file: the stage that writes it, its format, its columns. ``version`` rises when columns change."""
+
+    stage: str
+    version: int
+    format: Literal["parquet", "h5"]
+    columns: tuple[Column, ...]
+    doc: str = ""
+
+    @property
+    def all_columns(self) -> tuple[Column, ...]:
+        """The key columns and the stage's own."""
+        return KEY + self.columns
+
+    def column(self, name: str) -> Column:
+        """The column of that name; :class:`KeyError` when there is none."""
+        for column in self.all_columns:
+            if column.name == name:
+                return column
+        raise KeyError(f"{self.stage} has no column '{name}'; it has {', '.join(c.name for c in self.all_columns)}")
+
+
+def failure(clip_id: str, error: str) -> Row:
+    """The row of a clip that could not be done, with its cause; the store fills the other columns."""
+    return {"clip_id": clip_id, "status": "failed", "error": error}
+
+
+def fallback(row: Row, error: str) -> Row:
+    """A row that was done in a lesser way, with the reason."""
+    return {**row, "status": "fallback", "error": error}

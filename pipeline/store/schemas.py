@@ -1,0 +1,132 @@
+"""Every file of a data set's folder, in the order of the road (``ARCHITECTURE.md`` has the table)."""
+
+from __future__ import annotations
+
+from pipeline.store.schema import Column, Schema
+
+FOLDS = tuple(f"fold_{k}" for k in range(1, 6))
+
+CLIPS = Schema(
+    "index",
+    1,
+    "parquet",
+    (
+        Column("path", "str", doc="video file or folder of frames, relative to the data set's root"),
+        Column("source", "str", doc="video or frames"),
+        Column("n_frames", "int32", doc="counted, not believed"),
+        Column("fps", "float32", doc="frames a second; 0 when the source does not say"),
+        Column("width", "int32", doc="pixels"),
+        Column("height", "int32", doc="pixels"),
+        Column("label", "str", doc="canonical emotion"),
+        Column("label_id", "int32", doc="its place in the canonical order; -1 when unknown"),
+        *(Column(fold, "str", doc="train, test, or empty when the fold does not hold the clip") for fold in FOLDS),
+        Column("subject", "str", doc="the person, where the set names one"),
+        Column("annotated_frames", "int32", doc="frames the annotation promises; -1 when it does not say"),
+        Column("caption_human", "str", doc="the text that the data set ships, if any"),
+    ),
+    "clips.parquet: every clip that the data set lists",
+)
+
+FACES = Schema(
+    "faces",
+    1,
+    "h5",
+    (
+        Column("frames", "jpeg", ("T",), "face crops at the T instants"),
+        Column("neighbours", "jpeg", ("T",), "the same box one frame later, for differencing"),
+        Column("size", "int32", ("axis",), "source width and height in pixels"),
+        Column("boxes", "float32", ("T", "corner"), "x0, y0, x1, y1 of the crop in source pixels"),
+        Column("times", "float32", ("T",), "seconds from the clip's start"),
+        Column("found", "bool", ("T",), "whether a detector saw the face, or the box is interpolated"),
+    ),
+    "face crops at T instants",
+)
+
+CAPTIONS = Schema(
+    "caption",
+    1,
+    "parquet",
+    (
+        Column("caption", "str", doc="coarse caption"),
+        Column("engine", "str", doc="who wrote it"),
+        Column("model", "str", doc="model path or id"),
+        Column("prompt", "str", doc="name of the prompt file"),
+        Column("n_images", "int32", doc="instants shown to the model"),
+        Column("tokens_in", "int32", doc="prompt tokens"),
+        Column("tokens_out", "int32", doc="generated tokens"),
+        Column("finish_reason", "str", doc="stop or length"),
+        Column("attempts", "int32", doc="times the model was asked"),
+    ),
+    "coarse captions",
+)
+
+DESCRIPTIONS = Schema(
+    "refine",
+    1,
+    "parquet",
+    (
+        Column("caption", "str", doc="the coarse caption it was made from"),
+        Column("description", "str", doc="fine emotion text"),
+        Column("cues", "cues", doc="what each region does: region, action, intensity, phase"),
+        Column("engine", "str", doc="who wrote it"),
+        Column("model", "str", doc="model path or id"),
+        Column("prompt", "str", doc="name of the prompt file"),
+        Column("label_visible", "bool", doc="whether the label was in the prompt; such clips are never scored"),
+        Column("attempts", "int32", doc="times the model was asked"),
+    ),
+    "fine descriptions",
+)
+
+MOTION = Schema(
+    "motion",
+    1,
+    "h5",
+    (
+        Column("motion", "float16", ("T", "G", "G"), "expressive motion of each patch, in [0, 1]"),
+        Column(
+            "rigid",
+            "float32",
+            ("T", "similarity"),
+            "removed head motion: dx, dy (share of the crop), rotation (rad), log scale",
+        ),
+        Column("cut", "bool", ("T",), "the shot changes between the instant and its neighbour"),
+    ),
+    "motion maps",
+)
+
+TOKENS = Schema(
+    "tokens",
+    1,
+    "h5",
+    (
+        Column("visual", "float16", ("T", "P", "D"), "patch tokens in CLIP's shared space"),
+        Column("frame", "float16", ("T", "D"), "class token of each frame"),
+        Column("text", "float16", ("L", "D"), "text tokens of all sentences, one after another"),
+        Column("text_mask", "bool", ("L",), "real tokens, not padding"),
+        Column("text_id", "int32", ("L",), "vocabulary id of each token"),
+        Column("sentence", "int16", ("L",), "sentence of each token; -1 for padding"),
+    ),
+    "CLIP tokens of video and text",
+)
+
+PREDICTIONS = Schema(
+    "train",
+    1,
+    "parquet",
+    (
+        Column("fold", "int32", doc="the fold whose test part this is"),
+        Column("label", "str", doc="true emotion"),
+        Column("predicted", "str", doc="the most probable emotion; empty when the clip could not be scored"),
+        Column("probabilities", "float32", ("class",), "of each class, in canonical order"),
+    ),
+    "predictions.parquet: the test clips of one fold",
+)
+
+STORES: dict[str, Schema] = {
+    "faces": FACES,
+    "captions": CAPTIONS,
+    "descriptions": DESCRIPTIONS,
+    "motion": MOTION,
+    "tokens": TOKENS,
+}
+"""Folder under ``data/<dataset>/`` to the schema of its shards."""

@@ -1,0 +1,82 @@
+"""A stage's folder of shards, and single tables of the same make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import UserError
+from pipeline.store.commit import commit
+from pipeline.store.formats import check_version, decode, decode_meta, encode
+from pipeline.store.schema import Row, Schema
+
+
+class Store:
+    """The shards of one stage: ``<folder>/00000.h5``, ``00001.h5``, … of one schema."""
+
+    def __init__(self, folder: Path, schema: Schema) -> None:
+        self.folder = Path(folder)
+        self.schema = schema
+
+    def path(self, shard: int) -> Path:
+        """The file of a shard."""
+        return self.folder / f"{shard:05d}.{self.schema.format}"
+
+    def shards(self) -> list[int]:
+        """Numbers of the shards that exist, in order."""
+        return sorted(int(p.stem) for p in self.folder.glob(f"[0-9]*.{self.schema.format}"))
+
+    def read(self, shard: int, columns: Sequence[str] | None = None) -> list[Row]:
+        """The rows of one shard. Raises :class:`UserError` when it is missing, broken or of another version."""
+        return decode(self.schema, self.path(shard), columns)
+
+    def meta(self, shard: int) -> dict[str, Any]:
+        """What a shard was made from: stage, schema, version, fingerprint, identity, inputs."""
+        return decode_meta(self.schema, self.path(shard))
+
+    def fingerprint(self, shard: int) -> str | None:
+        """The fingerprint of a shard, or None when there is no such shard or it cannot be read."""
+        if not self.path(shard).exists():
+            return None
+        try:
+            return str(self.meta(shard).get("fingerprint"))
+        except UserError:
+            return None
+
+    def write(self, shard: int, rows: Sequence[Row], meta: dict[str, Any]) -> None:
+        """Commit a shard whole."""
+        commit(self.path(shard), encode(self.schema, rows, meta))
+
+    def rows(self, columns: Sequence[str] | None = None) -> Iterator[Row]:
+        """All rows, shard by shard. Raises :class:`UserError` when there are none."""
+        shards = self.shards()
+        if not shards:
+            raise UserError(f"{self.folder} holds nothing yet: run `grace {self.schema.stage}` first.")
+        for shard in shards:
+            yield from self.read(shard, columns)
+
+    def find(self, clip_id: str, columns: Sequence[str] | None = None) -> Row | None:
+        """The row of one clip, or None when no shard holds it."""
+        for shard in self.shards():
+            ids = [row["clip_id"] for row in self.read(shard, ["clip_id"])]
+            if clip_id in ids:
+                return self.read(shard, columns)[ids.index(clip_id)]
+        return None
+
+    def prune(self, count: int) -> None:
+        """Remove the shards from number ``count`` on: they no longer belong."""
+        for shard in self.shards():
+            if shard >= count:
+                self.path(shard).unlink()
+
+
+def write_table(path: Path, schema: Schema, rows: Sequence[Row], meta: dict[str, Any] | None = None) -> None:
+    """Commit one file of a schema, outside any folder of shards."""
+    commit(path, encode(schema, rows, meta or {}))
+
+
+def read_table(path: Path, schema: Schema, columns: Sequence[str] | None = None) -> list[Row]:
+    """The rows of one file of a schema."""
+    check_version(schema, path)
+    return decode(schema, path, columns)

@@ -1,0 +1,27 @@
+"""Shapes in the annotations of the tensor rooms are checked while the tests run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+install_import_hook(["trainer", "pipeline.motion", "pipeline.tokens", "pipeline.world"], "beartype.beartype")
+
+PROJECT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def project() -> Path:
+    """The project's folder."""
+    return PROJECT
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real footage and annotations beside the project; its tests are skipped where it is absent."""
+    folder = PROJECT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("no folder ../shared with real data beside the project")
+    return folder

@@ -1,0 +1,181 @@
+"""Stores: bytes that repeat, files that are whole, sentences for files that are not."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.errors import GraceError, UserError
+from pipeline.store import Clips, Store, commit, failure, fallback, locked, read_table, write_clips, write_table
+from pipeline.store.schemas import DESCRIPTIONS, FACES, PREDICTIONS, TOKENS
+
+CUE = {"region": "brows", "action": "brow lower", "intensity": "clearly", "phase": "apex"}
+
+
+def tokens_row(clip_id: str, seed: int = 0) -> dict[str, object]:
+    rng = np.random.default_rng(seed)
+    return {
+        "clip_id": clip_id,
+        "status": "ok",
+        "error": "",
+        "visual": rng.normal(size=(3, 4, 5)).astype(np.float16),
+        "frame": rng.normal(size=(3, 5)).astype(np.float16),
+        "text": rng.normal(size=(6, 5)).astype(np.float16),
+        "text_mask": np.arange(6) < 4,
+        "text_id": np.arange(6),
+        "sentence": np.full(6, -1),
+    }
+
+
+def test_h5_rows_come_back_as_they_went_in(tmp_path: Path) -> None:
+    store = Store(tmp_path, TOKENS)
+    row = tokens_row("a")
+    store.write(0, [row, failure("b", "tokens: no crops")], {"fingerprint": "f"})
+    back = store.read(0)
+    for name in ("visual", "frame", "text", "text_mask", "text_id", "sentence"):
+        np.testing.assert_array_equal(back[0][name], row[name])
+    assert back[0]["visual"].dtype == np.float16
+    assert (back[1]["status"], back[1]["error"], back[1]["visual"].any()) == ("failed", "tokens: no crops", False)
+    assert store.fingerprint(0) == "f"
+
+
+def test_jpegs_of_different_lengths_come_back(tmp_path: Path) -> None:
+    store = Store(tmp_path, FACES)
+    frames = [b"\xff\xd8one", b"\xff\xd8a longer one", b""]
+    store.write(0, [{"clip_id": "é 1", "status": "ok", "error": "", "frames": frames, "neighbours": frames}], {})
+    assert store.read(0, ["clip_id", "frames"]) == [{"clip_id": "é 1", "frames": frames}]
+
+
+def test_parquet_opens_in_pandas_with_cues_as_structs(tmp_path: Path) -> None:
+    import pandas as pd
+
+    store = Store(tmp_path, DESCRIPTIONS)
+    row = {"clip_id": "a", "status": "ok", "error": "", "description": "The brows lower.", "cues": [CUE, CUE]}
+    store.write(0, [row, fallback({"clip_id": "b", "cues": []}, "refine: invalid JSON")], {})
+    frame = pd.read_parquet(store.path(0))
+    assert frame.description.tolist() == ["The brows lower.", ""]
+    assert [dict(cue) for cue in frame.cues[0]] == [CUE, CUE]
+    assert frame.status.tolist() == ["ok", "fallback"]
+    assert store.read(0)[0]["cues"] == [CUE, CUE]
+
+
+@pytest.mark.parametrize("schema", [TOKENS, DESCRIPTIONS], ids=["h5", "parquet"])
+def test_same_rows_give_same_bytes_in_another_process(tmp_path: Path, schema: object) -> None:
+    script = textwrap.dedent(
+        """
+        import sys
+        from pathlib import Path
+        from pipeline.store import Store
+        from pipeline.store.schemas import STORES
+        from tests.pipeline.test_store import tokens_row, CUE
+        rows = [tokens_row("a"), tokens_row("b", 1)] if sys.argv[1] == "tokens" else [
+            {"clip_id": "a", "status": "ok", "error": "", "description": "x", "cues": [CUE]}]
+        Store(Path(sys.argv[2]), STORES[sys.argv[1]]).write(0, rows, {"identity": {"b": 1, "a": 2}})
+        """
+    )
+    name = "tokens" if schema is TOKENS else "descriptions"
+    for run in ("one", "two"):
+        subprocess.run(
+            [sys.executable, "-c", script, name, str(tmp_path / run)], check=True, cwd=Path(__file__).parents[2]
+        )
+    (one,), (two,) = ((tmp_path / run).iterdir() for run in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_arrays_that_disagree_in_shape_are_refused(tmp_path: Path) -> None:
+    wrong = {**tokens_row("b"), "frame": np.zeros((2, 5))}
+    with pytest.raises(ValueError, match=r"tokens\.frame wants one shape"):
+        Store(tmp_path, TOKENS).write(0, [tokens_row("a"), wrong], {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_broken_file_is_named_with_its_remedy(tmp_path: Path) -> None:
+    store = Store(tmp_path, TOKENS)
+    store.path(0).write_bytes(b"not HDF5")
+    with pytest.raises(UserError, match=r"00000\.h5 is not a readable tokens file.*run `grace tokens` again"):
+        store.read(0)
+    assert store.fingerprint(0) is None
+
+
+def test_a_file_of_another_version_is_named_with_its_remedy(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    Store(tmp_path, replace(TOKENS, version=99)).write(0, [tokens_row("a")], {})
+    with pytest.raises(
+        UserError, match=r"written as tokens version 99, this is tokens version \d+: run `grace tokens`"
+    ):
+        Store(tmp_path, TOKENS).read(0)
+
+
+def test_clips_are_sorted_and_keep_their_labels(tmp_path: Path) -> None:
+    rows = [
+        {"clip_id": name, "status": "ok", "error": "", "label": "fear", "fold_2": "test"} for name in ("b", "c", "a")
+    ]
+    write_clips(tmp_path, rows, ["happiness", "fear"])
+    clips = Clips(tmp_path, ["fold_2"])
+    assert [row["clip_id"] for row in clips.rows] == ["a", "b", "c"]
+    assert clips.labels == ["happiness", "fear"]
+    assert set(clips.rows[0]) == {"clip_id", "status", "error", "fold_2"}
+    assert (clips.count_shards(2), [row["clip_id"] for row in clips.shard(1, 2)]) == (2, ["c"])
+
+
+def test_two_clips_with_one_id_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="clip a stands twice"):
+        write_clips(tmp_path, [failure("a", ""), failure("b", ""), failure("a", "")], [])
+
+
+def test_missing_clips_table_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"clips\.parquet is missing: run `grace index`"):
+        Clips(tmp_path)
+
+
+def test_predictions_keep_probabilities(tmp_path: Path) -> None:
+    row = {
+        "clip_id": "a",
+        "status": "ok",
+        "error": "",
+        "fold": 1,
+        "label": "x",
+        "predicted": "y",
+        "probabilities": [0.25, 0.75],
+    }
+    write_table(tmp_path / "predictions.parquet", PREDICTIONS, [row])
+    assert read_table(tmp_path / "predictions.parquet", PREDICTIONS) == [row]
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
+    """A real refusal by the kernel: the file may not grow beyond the limit."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(GraceError, match=r"The disk is full: .*big\.h5 needs 0\.1 MB; free some space"):
+            commit(tmp_path / "big.h5", os.urandom(100_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_has_one_writer_and_leftovers_are_cleared(tmp_path: Path) -> None:
+    (tmp_path / ".tmp-123-00000.h5").write_bytes(b"half")
+    waiting = (
+        "from pathlib import Path; from pipeline.store import locked\nwith locked(Path('.')): print('in', flush=True)"
+    )
+    with locked(tmp_path):
+        other = subprocess.Popen(
+            [sys.executable, "-c", waiting], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert other.stderr is not None
+        assert "Another process is writing" in other.stderr.readline()
+        assert other.poll() is None
+    assert other.communicate(timeout=20)[0] == "in\n"
+    assert not list(tmp_path.iterdir())
