@@ -1,0 +1,222 @@
+"""``params.yaml`` as typed settings: every key is here, with its meaning, its unit and its default.
+
+A key that is not here is an error that names it. :func:`load` reads the file and applies ``key=value`` overrides.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline.errors import UserError
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A part of ``params.yaml``; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class World(Section):
+    """The rendered world (``grace world``)."""
+
+    clips: Count = 240
+    seed: int = 1
+    identities: Count = 40
+    folds: Count = 5
+    size: Annotated[int, Field(ge=96)] = 224  # pixels, square frames
+    fps: Annotated[float, Field(gt=0)] = 25.0
+    layout: Literal["folder", "mafw", "dfew", "ferv39k"] = "folder"
+    difficulty: Annotated[float, Field(ge=0)] = 1.0  # scales noise of mixtures, weak clips and distractors
+
+
+class Faces(Section):
+    """Sampling, finding and cropping (``grace faces``)."""
+
+    instants: Count = 16  # T
+    size: Annotated[int, Field(ge=32)] = 128  # pixels, square crops
+    detector: Literal["none", "haar", "yunet"] = "haar"
+    detector_model: str | None = None  # the ONNX file, for yunet
+    detect_every: Count = 4  # instants between detections
+    margin: Annotated[float, Field(ge=0)] = 0.15  # added around the box, share of its side
+    quality: Annotated[int, Field(ge=1, le=100)] = 95  # JPEG
+
+
+class Motion(Section):
+    """Motion maps (``grace motion``)."""
+
+    grid: Count = 8  # G, patches a side
+    method: Literal["difference", "registered", "flow"] = "registered"
+
+
+class Text(Section):
+    """What caption and refine share: who writes, from which prompt."""
+
+    engine: Literal["transformers", "annotation"] = "transformers"
+    model: str = ""
+    revision: str | None = None
+    batch: Count = 16
+    max_tokens: Count = 160
+    seed: int = 0
+    dtype: Literal["float32", "bfloat16", "float16", "auto"] = "auto"
+    device: str = "auto"
+
+
+class Caption(Text):
+    """Coarse captions by a vision-language model (``grace caption``)."""
+
+    model: str = "pocket/vlm"
+    prompt: str = "coarse-v1"
+    images: Count = 8
+
+
+class Refine(Text):
+    """Fine descriptions by a language model (``grace refine``)."""
+
+    model: str = "pocket/llm"
+    prompt: str = "refine-v1"
+    max_tokens: Count = 320
+    max_attempts: Count = 3
+    use_label: bool = False
+
+
+class Tokens(Section):
+    """CLIP tokens of video and text (``grace tokens``)."""
+
+    model: str = "pocket/clip"
+    revision: str | None = None
+    batch: Count = 64  # frames
+    dtype: Literal["float32", "bfloat16", "float16", "auto"] = "auto"
+    device: str = "auto"
+    storage: Literal["float16", "int8"] = "float16"
+    text_length: Count = 128  # L
+
+
+class Train(Section):
+    """The trainer (``grace train``)."""
+
+    method: Literal["vision", "grace"] = "grace"
+    protocol: Literal["held-out", "best-test"] = "held-out"
+    seed: int = 0
+    epochs: Count = 30
+    batch: Count = 32
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    warmup: Share = 0.1  # share of all steps
+    patience: Count = 8  # epochs without a better validation UAR
+    validation: Share = 0.15  # share of the training fold
+    hidden: Count = 128
+    layers: Count = 2
+    heads: Count = 4
+    dropout: Share = 0.2
+    epsilon: Annotated[float, Field(gt=0)] = 0.05  # entropic regularisation
+    sinkhorn_iterations: Count = 30
+    motion_exponent: Annotated[float, Field(ge=0)] = 1.0  # gamma
+    transport_weight: Annotated[float, Field(ge=0)] = 0.1  # lambda 1
+    contrastive_weight: Annotated[float, Field(ge=0)] = 0.1  # lambda 2
+    logit_adjustment: Annotated[float, Field(ge=0)] = 1.0  # tau
+    motion_attention: bool = True
+    motion_marginal: bool = True
+    device: str = "auto"
+
+
+class Evaluate(Section):
+    """Scores of all folds together (``grace evaluate``)."""
+
+    bootstrap: Count = 1000
+    confidence: Share = 0.95
+
+
+class Shards(Section):
+    """How every store is split."""
+
+    clips: Count = 32
+
+
+class Settings(Section):
+    """All of ``params.yaml``."""
+
+    datasets: list[str] = ["demo"]
+    folds: list[Annotated[int, Field(ge=1, le=5)]] = [1, 2]
+    roots: dict[str, str] = {}
+    data: str = "data"
+    workers: Annotated[int, Field(ge=0)] = 2  # local processes; 0 runs in this one
+    max_failed: Share = 0.01
+    shards: Shards = Shards()
+    world: World = World()
+    faces: Faces = Faces()
+    motion: Motion = Motion()
+    caption: Caption = Caption()
+    refine: Refine = Refine()
+    tokens: Tokens = Tokens()
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+
+    def folder(self, dataset: str) -> Path:
+        """Where everything made from a data set lies: ``data/<dataset>``."""
+        return Path(self.data) / dataset
+
+
+def load(path: str | Path = "params.yaml", overrides: list[str] | None = None) -> Settings:
+    """Read settings from a YAML file and apply ``section.key=value`` overrides (values are YAML).
+
+    Raises :class:`UserError` naming the file and the key when one is unknown or has a wrong value.
+    """
+    file = Path(path)
+    try:
+        content: Any = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        raise UserError(
+            f"There is no settings file {file}: run from the project's folder or name one with --params."
+        ) from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{file} must hold keys and values, such as 'datasets: [demo]'.")
+    for override in overrides or []:
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise UserError(f"--set wants section.key=value, not '{override}'.")
+        _assign(content, key.strip().split("."), yaml.safe_load(value), override)
+    try:
+        return Settings.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{file}: {_explain(error)}") from None
+
+
+def _assign(content: dict[str, Any], keys: list[str], value: Any, override: str) -> None:
+    for key in keys[:-1]:
+        content = content.setdefault(key, {})
+        if not isinstance(content, dict):
+            raise UserError(f"--set {override}: '{key}' is a value, not a section.")
+    content[keys[-1]] = value
+
+
+def _explain(error: ValidationError) -> str:
+    """All complaints of pydantic as one sentence each, keys dotted as one writes them with ``--set``."""
+    sentences = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            section = _section(problem["loc"][:-1])
+            known = ", ".join(section.model_fields) if section else ""
+            sentences.append(f"unknown key '{key}'" + (f" (known here: {known})." if known else "."))
+        else:
+            sentences.append(f"'{key}': {problem['msg'][0].lower()}{problem['msg'][1:]}, got {problem['input']!r}.")
+    return " ".join(sentences)
+
+
+def _section(location: tuple[Any, ...]) -> type[BaseModel] | None:
+    model: Any = Settings
+    for part in location:
+        field = model.model_fields.get(str(part))
+        model = field.annotation if field else None
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            return None
+    return model

@@ -1,0 +1,7 @@
+"""The command line: one thin file a stage. ``grace …``, ``python -m stages …`` and ``typer stages …`` are the same."""
+
+from stages.application import app, join_running_typer
+
+__all__ = ["app"]
+
+join_running_typer(app)

@@ -1,0 +1,35 @@
+"""All commands in one Typer application, and the short form ``typer stages caption``."""
+
+from __future__ import annotations
+
+import typer
+
+from stages import caption, evaluate, faces, index, inspect, motion, predict, refine, show, tokens, train, world
+
+app = typer.Typer(
+    name="grace",
+    help="From raw face clips to an honestly evaluated emotion classifier. The stages run in the order listed.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    add_completion=False,
+)
+for stage in (world, index, faces, caption, refine, motion, tokens, train, evaluate, inspect, show, predict):
+    app.command(stage.__name__.rpartition(".")[2])(stage.command)
+
+
+def join_running_typer(app: typer.Typer) -> None:
+    """Add the commands to the group of Typer's own runner when that is what imports us.
+
+    Typer's runner offers ``typer stages run caption`` by itself; with this ``typer stages caption`` works too. It
+    leans on inner names of Typer: should they go, only the short form goes with them.
+    """
+    try:
+        from typer.cli import TyperCLIGroup
+        from typer.main import get_command, get_current_context  # type: ignore[attr-defined]
+
+        context = get_current_context(silent=True)
+        if context is not None and isinstance(context.command, TyperCLIGroup):
+            for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+                context.command.add_command(command, name)
+    except (ImportError, AttributeError):
+        return

@@ -1,0 +1,21 @@
+"""``grace motion``: where the face moves, once head, camera and cuts are taken out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stages.console import Dataset, Params, RetryFailed, Set, guarded, run_step, settings
+
+
+@guarded
+def command(
+    dataset: Dataset = "demo",
+    params: Params = Path("params.yaml"),
+    override: Set = [],  # noqa: B006
+    retry_failed: RetryFailed = False,
+) -> None:
+    """Turn frame differences into motion maps that show expression, not head or camera motion."""
+    from pipeline.road import step
+
+    chosen = settings(params, override)
+    run_step(step("motion", chosen, dataset), dataset, chosen, retry_failed)

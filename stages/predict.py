@@ -1,0 +1,6 @@
+from stages.console import guarded
+
+
+@guarded
+def command() -> None:
+    """x."""

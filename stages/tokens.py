@@ -1,0 +1,21 @@
+"""``grace tokens``: CLIP tokens of video and text, cached."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stages.console import Dataset, Params, RetryFailed, Set, guarded, run_step, settings
+
+
+@guarded
+def command(
+    dataset: Dataset = "demo",
+    params: Params = Path("params.yaml"),
+    override: Set = [],  # noqa: B006
+    retry_failed: RetryFailed = False,
+) -> None:
+    """Encode face crops and descriptions with CLIP and cache every token."""
+    from pipeline.road import step
+
+    chosen = settings(params, override)
+    run_step(step("tokens", chosen, dataset), dataset, chosen, retry_failed)

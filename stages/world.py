@@ -1,0 +1,23 @@
+"""``grace world``: render the world's clips with their ground truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stages.console import Params, Set, guarded, settings
+
+
+@guarded
+def command(
+    out: Annotated[Path, typer.Option("--out", help="Folder for clips, splits and truth.")] = Path("raw/demo"),
+    params: Params = Path("params.yaml"),
+    override: Set = [],  # noqa: B006
+) -> None:
+    """Render drawn faces moved by action units, as MP4 files in a data set's official layout."""
+    from pipeline.world.world import make_world
+
+    chosen = settings(params, override)
+    make_world(chosen.world, out, chosen.workers)
