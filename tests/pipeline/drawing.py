@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class DrawStep(ClipStep):
     """Writes the ``faces`` store from the clips' ids; the path says what goes wrong."""
 
     name, version, schema, folder = "faces", 1, FACES, "faces"
-    reads = {"clips": ("path",)}
+    reads: ClassVar = {"clips": ("path",)}
 
     def __init__(self, instants: int = 2, seconds: float = 0.0) -> None:
         self.instants = instants
@@ -72,7 +72,7 @@ class SizeStep(ClipStep):
     """Writes the ``motion`` store from the faces: the size of each frame's bytes."""
 
     name, version, schema, folder = "motion", 1, MOTION, "motion"
-    reads = {"faces": ("frames",)}
+    reads: ClassVar = {"faces": ("frames",)}
 
     def identity(self) -> dict[str, Any]:
         return {}
