@@ -1,6 +1,44 @@
-from stages.console import guarded
+"""``grace show``: a picture of what the stages made of one clip."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stages.console import Dataset, Params, Set, console, guarded, settings
+
+
+class What(str, Enum):
+    """What can be shown."""
+
+    faces = "faces"
+    motion = "motion"
 
 
 @guarded
-def command() -> None:
-    """x."""
+def command(
+    clip: Annotated[str, typer.Argument(help="The clip's id.")],
+    what: Annotated[What, typer.Option("--what", help="faces: the crops; motion: the motion maps on them.")] = What.motion,
+    out: Annotated[Path | None, typer.Option("--out", help="The picture's file; <clip>-<what>.png if not given.")] = None,
+    dataset: Dataset = "demo",
+    params: Params = Path("params.yaml"),
+    override: Set = [],  # noqa: B006
+) -> None:
+    """Write a contact sheet of a clip: its face crops, or its motion maps with the removed head motion as arrows."""
+    from pipeline.pictures import contact_sheet, save
+    from pipeline.store import Store, UserError
+    from pipeline.store.schemas import FACES, MOTION
+
+    folder = settings(params, override).folder(dataset)
+    faces = Store(folder / "faces", FACES).find(clip)
+    motion = Store(folder / "motion", MOTION).find(clip) if what is What.motion else None
+    for stage, row in (("faces", faces), ("motion", motion if what is What.motion else faces)):
+        if row is None or row["status"] == "failed":
+            cause = row["error"] if row else f"the {stage} stage has no such clip"
+            raise UserError(f"There is nothing to show of clip '{clip}' of {dataset}: {cause}.")
+    file = out or Path(f"{Path(clip).name}-{what.value}.png")
+    save(contact_sheet(faces, motion), str(file))  # type: ignore[arg-type]
+    console().print(f"Written to {file}.", markup=False)
