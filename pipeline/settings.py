@@ -43,7 +43,7 @@ class Faces(Section):
     size: Annotated[int, Field(ge=32)] = 128  # pixels, square crops
     detector: Literal["none", "haar", "yunet"] = "haar"
     detector_model: str | None = None  # the ONNX file, for yunet
-    detect_every: Count = 4  # instants between detections
+    detect_every: Count = 2  # detect at every second instant; boxes between are interpolated
     margin: Annotated[float, Field(ge=0)] = 0.15  # added around the box, share of its side
     quality: Annotated[int, Field(ge=1, le=100)] = 95  # JPEG
 
@@ -63,6 +63,7 @@ class Text(Section):
     revision: str | None = None
     batch: Count = 16
     max_tokens: Count = 160
+    max_attempts: Count = 3  # times a clip is asked about before giving up
     seed: int = 0
     dtype: Literal["float32", "bfloat16", "float16", "auto"] = "auto"
     device: str = "auto"
@@ -82,7 +83,6 @@ class Refine(Text):
     model: str = "pocket/llm"
     prompt: str = "refine-v1"
     max_tokens: Count = 320
-    max_attempts: Count = 3
     use_label: bool = False
 
 
@@ -94,7 +94,7 @@ class Tokens(Section):
     batch: Count = 64  # frames
     dtype: Literal["float32", "bfloat16", "float16", "auto"] = "auto"
     device: str = "auto"
-    storage: Literal["float16", "int8"] = "float16"
+    storage: Literal["float16"] = "float16"
     text_length: Count = 128  # L
 
 
@@ -111,7 +111,9 @@ class Train(Section):
     warmup: Share = 0.1  # share of all steps
     patience: Count = 8  # epochs without a better validation UAR
     validation: Share = 0.15  # share of the training fold
-    hidden: Count = 128
+    ema: Share = 0.9  # of the averaged weights, a step
+    clip_norm: Annotated[float, Field(gt=0)] = 1.0  # of the gradient
+    hidden: Count = 64
     layers: Count = 2
     heads: Count = 4
     dropout: Share = 0.2
@@ -124,6 +126,7 @@ class Train(Section):
     motion_attention: bool = True
     motion_marginal: bool = True
     device: str = "auto"
+    threads: Count = 1  # of the processor; part of the result, since sums are split by thread
 
 
 class Evaluate(Section):

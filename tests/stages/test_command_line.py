@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 BIN = Path(sys.executable).parent
-STAGES = "world index faces caption refine motion tokens train evaluate inspect show predict".split()
+STAGES = ["world", "index", "faces", "caption", "refine", "motion", "tokens", "train", "evaluate", "inspect", "show", "predict"]
 
 
 def call(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,118 @@
+"""Ground truth as two Parquet tables: one row a frame, one row a clip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.world.actions import ACTIONS, BY_NAME, REGIONS
+from pipeline.world.render import Truth
+from pipeline.world.script import Script
+
+FRAMES = "truth/frames.parquet"
+CLIPS = "truth/clips.parquet"
+
+_floats = pa.list_(pa.float32())
+_FRAMES = pa.schema(
+    [
+        ("clip_id", pa.string()),
+        ("frame", pa.int32()),
+        ("time", pa.float32()),  # seconds
+        ("actions", _floats),  # intensity of each of ACTIONS
+        ("regions", _floats),  # x0, y0, x1, y1 of each of REGIONS, pixels, flattened
+        ("face", _floats),  # x0, y0, x1, y1
+        ("rigid", _floats),  # dx, dy (pixels), rotation (rad), scale of the head since the first frame
+        ("cut", pa.bool_()),
+        ("blink", pa.float32()),
+        ("speech", pa.float32()),
+    ],
+    metadata={"actions": "|".join(action.name for action in ACTIONS), "regions": "|".join(REGIONS)},
+)
+_spans = [("start", pa.float32()), ("end", pa.float32()), ("strength", pa.float32())]
+_EVENT = [
+    ("action", pa.string()),
+    ("region", pa.string()),
+    ("intensity", pa.float32()),
+    ("level", pa.string()),
+    *((name, pa.float32()) for name in ("onset", "apex_start", "apex_end", "offset")),
+]
+_CLIPS = pa.schema(
+    [
+        ("clip_id", pa.string()),
+        ("label", pa.string()),
+        ("identity", pa.int32()),
+        ("fold", pa.int32()),
+        ("duration", pa.float32()),
+        ("caption", pa.string()),  # the true coarse caption
+        ("sentences", pa.list_(pa.string())),  # the true description, sentence by sentence
+        ("events", pa.list_(pa.struct(_EVENT))),  # those a viewer can see, in time order
+        ("distractors", pa.list_(pa.struct([("kind", pa.string()), *_spans]))),
+    ]
+)
+
+_GROUP = 64  # clips in one row group
+
+
+def clip_row(script: Script, fold: int) -> dict[str, Any]:
+    """A clip's row of ``truth/clips.parquet``."""
+    from pipeline.world.sentences import coarse_caption, fine_description
+
+    timeline = script.timeline
+    return {
+        "clip_id": script.clip_id,
+        "label": script.label,
+        "identity": script.identity,
+        "fold": fold,
+        "duration": script.duration,
+        "caption": coarse_caption(timeline),
+        "sentences": [sentence.strip() + "." for sentence in fine_description(timeline).split(".") if sentence.strip()],
+        "events": [
+            {**asdict(event), "region": BY_NAME[event.action].region, "level": event.level}
+            for event in timeline.visible()
+        ],
+        "distractors": [asdict(distractor) for distractor in script.distractors],
+    }
+
+
+def frame_rows(clip_id: str, truth: Truth) -> list[dict[str, Any]]:
+    """A clip's rows of ``truth/frames.parquet``."""
+    return [
+        {
+            "clip_id": clip_id,
+            "frame": frame,
+            "time": float(truth.times[frame]),
+            "actions": truth.intensities[frame],
+            "regions": truth.regions[frame].ravel(),
+            "face": truth.face[frame],
+            "rigid": truth.rigid[frame],
+            "cut": bool(truth.cut[frame]),
+            "blink": float(truth.blink[frame]),
+            "speech": float(truth.speech[frame]),
+        }
+        for frame in range(len(truth.times))
+    ]
+
+
+def write_truth(root: Path, clips: Iterable[tuple[dict[str, Any], list[dict[str, Any]]]], unfinished: Path) -> None:
+    """Write both tables from pairs of :func:`clip_row` and :func:`frame_rows`, in the order of the clips.
+
+    A few clips are in memory at a time; the tables appear whole, under their names, at the end.
+    """
+    made = {FRAMES: unfinished / "frames.parquet", CLIPS: unfinished / "clips.parquet"}
+    with (
+        pq.ParquetWriter(made[FRAMES], _FRAMES, compression="zstd") as frames,
+        pq.ParquetWriter(made[CLIPS], _CLIPS, compression="zstd") as table,
+    ):
+        rest = iter(clips)
+        while group := list(islice(rest, _GROUP)):
+            table.write_table(pa.Table.from_pylist([row for row, _ in group], _CLIPS))
+            frames.write_table(pa.Table.from_pylist([row for _, rows in group for row in rows], _FRAMES))
+    (root / FRAMES).parent.mkdir(parents=True, exist_ok=True)
+    for name, temporary in made.items():
+        temporary.replace(root / name)

@@ -1,0 +1,76 @@
+"""Small videos and folders of frames whose every frame shows its own number, and hands that alter a video's header."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+SIZE = (96, 64)
+
+
+def numbered(number: int, size: tuple[int, int] = SIZE) -> np.ndarray:
+    """A picture of eight grey or white columns: ``number`` in binary, which survives any coding."""
+    width, height = size
+    picture = np.full((height, width, 3), 40, dtype=np.uint8)
+    for bit in range(8):
+        if number >> bit & 1:
+            picture[:, bit * width // 8 : (bit + 1) * width // 8] = 215
+    return picture
+
+
+def number_of(picture: np.ndarray) -> int:
+    """The number that a picture shows."""
+    row = picture.mean(axis=(0, 2)).reshape(8, -1).mean(axis=1)
+    return int(sum(1 << bit for bit in range(8) if row[bit] > 128))
+
+
+def write_video(path: Path, count: int, fps: float = 25.0, size: tuple[int, int] = SIZE, codec: str = "mp4v") -> Path:
+    """A video of ``count`` numbered frames."""
+    return write_frames_as_video(path, [numbered(number, size) for number in range(count)], fps, codec)
+
+
+def write_frames_as_video(path: Path, frames: list[np.ndarray], fps: float = 25.0, codec: str = "mp4v") -> Path:
+    """A video of these frames."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    height, width = frames[0].shape[:2]
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), fps, (width, height))
+    for frame in frames:
+        video.write(frame)
+    video.release()
+    return path
+
+
+def write_images(folder: Path, count: int, suffix: str = ".png") -> Path:
+    """A folder of numbered frames named 0.png, 1.png … 10.png, as field tools name them."""
+    folder.mkdir(parents=True)
+    for number in range(count):
+        cv2.imwrite(str(folder / f"{number}{suffix}"), numbered(number))
+    return folder
+
+
+def turn_sideways(path: Path) -> None:
+    """Put the tag into an MP4 file's track header that says: show this turned by 90 degrees."""
+    content = bytearray(path.read_bytes())
+    start = content.index(b"tkhd") + 4 + 40
+    one = 1 << 16
+    content[start : start + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, 0, 0, 1 << 30)
+    path.write_bytes(content)
+
+
+def vary_rate(path: Path, slow: int) -> None:
+    """Make the frames of an MP4 file from number ``slow`` on last three times as long: a variable frame rate."""
+    content = bytearray(path.read_bytes())
+    at = content.index(b"stts") - 4
+    size, _, _, entries, count, length = struct.unpack(">I4sIIII", content[at : at + 24])
+    assert (size, entries) == (24, 1)
+    table = struct.pack(">I4sIIIIII", 32, b"stts", 0, 2, slow, length, count - slow, 3 * length)
+    content[at : at + 24] = table
+    content = content.replace(b"edts", b"free")  # the edit list ends where the clip ended before
+    for box in (b"moov", b"trak", b"mdia", b"minf", b"stbl"):
+        where = content.index(box) - 4
+        (old,) = struct.unpack(">I", content[where : where + 4])
+        content[where : where + 4] = struct.pack(">I", old + 8)
+    path.write_bytes(content)

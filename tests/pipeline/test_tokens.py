@@ -1,0 +1,201 @@
+"""Tokens: what CLIP itself computes, for every patch and every word, whatever shares the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.encoder import ClipEncoder
+from pipeline.errors import UserError
+from pipeline.jpeg import decode_crop
+from pipeline.run import run
+from pipeline.sentences import fit, split_sentences
+from pipeline.settings import Tokens
+from pipeline.store import Store
+from pipeline.store.schemas import TOKENS
+from pipeline.tokens import TokensStep, encode_clips, encode_texts, lay_out
+from tests.pipeline.crops import jpeg, write_clips_with_faces, write_texts
+
+Checkpoint = Callable[[str], Path]
+
+TEXT = "The brows rise slightly. The lips part, and the jaw drops! Is it at a peak? The eyes close"
+LONG = "the brows rise clearly, the lips part slightly; the jaw drops and the cheeks lift " * 3
+
+
+def settings(model: Path | str, **more: object) -> Tokens:
+    return Tokens.model_validate({"model": str(model), "dtype": "float32", "device": "cpu", "text_length": 96, **more})
+
+
+def encoder_of(checkpoint: Checkpoint, dtype: str = "float32") -> ClipEncoder:
+    return ClipEncoder.load("clip", str(checkpoint("clip")), None, dtype, "cpu")
+
+
+def pictures(count: int) -> list[bytes]:
+    rng = np.random.default_rng(1)
+    return [jpeg(rng) for _ in range(count)]
+
+
+def test_class_tokens_and_end_tokens_are_clips_own_embeddings(checkpoint: Checkpoint) -> None:
+    import torch
+    from PIL import Image
+
+    encoder = encoder_of(checkpoint)
+    frames = pictures(5)
+    ((_, visual),) = encode_clips(encoder, [frames], 4)
+    assert not isinstance(visual, Exception)
+    crops = [Image.fromarray(decode_crop(frame)) for frame in frames]
+    sentences = split_sentences(TEXT)
+    with torch.inference_mode():
+        pixels = encoder.processor(images=crops, return_tensors="pt")
+        images = encoder.model.get_image_features(**pixels).pooler_output.numpy()
+        batch = encoder.processor(text=sentences, padding=True, return_tensors="pt")
+        texts = encoder.model.get_text_features(**batch).pooler_output.numpy()
+    assert np.allclose(visual[1], images, atol=2e-3)
+    (words,) = encode_texts(encoder, [TEXT], 2)
+    ends = np.stack([tokens[-1] for tokens, _ in words])
+    assert np.allclose(ends, texts, atol=2e-3)
+    assert {int(ids[-1]) for _, ids in words} == {encoder.processor.tokenizer.eos_token_id}
+
+
+def test_patch_tokens_lie_in_the_shared_space(checkpoint: Checkpoint) -> None:
+    import torch
+
+    encoder = encoder_of(checkpoint)
+    pixels = torch.stack([encoder.prepare(decode_crop(frame)) for frame in pictures(3)])
+    patches, classes = encoder.images(pixels)
+    assert (tuple(patches.shape), tuple(classes.shape)) == ((3, 4, 16), (3, 16))
+    tower = encoder.model.vision_model
+    with torch.inference_mode():
+        hidden = tower(pixel_values=encoder._normalise(pixels)).last_hidden_state[:, 1:]
+        assert torch.allclose(patches, encoder.model.visual_projection(tower.post_layernorm(hidden)))
+
+
+def test_pictures_of_any_size_are_prepared_by_the_processors_rule(checkpoint: Checkpoint) -> None:
+    encoder = encoder_of(checkpoint)
+    for height, width in ((20, 20), (32, 32), (40, 64), (300, 200)):
+        picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+        expected = encoder.processor.image_processor(picture, return_tensors="pt")["pixel_values"]
+        ours = encoder._normalise(encoder.prepare(picture)[None])
+        assert float((ours - expected).abs().max()) < 1e-4
+
+
+@pytest.mark.parametrize("batch", [1, 3, 64])
+def test_clips_that_share_batches_get_the_tokens_they_get_alone(batch: int, checkpoint: Checkpoint) -> None:
+    encoder = encoder_of(checkpoint)
+    frames = pictures(12)
+    clips = [frames[:5], frames[5:6], frames[6:12]]
+    together = list(encode_clips(encoder, clips, batch))
+    assert [number for number, _ in together] == [0, 1, 2]
+    for number, visual in together:
+        ((_, alone),) = encode_clips(encoder, [clips[number]], 16)
+        assert not isinstance(visual, Exception)
+        assert not isinstance(alone, Exception)
+        assert visual[0].dtype == np.float16
+        for ours, theirs in zip(visual, alone, strict=True):
+            assert ours.shape == theirs.shape
+            assert np.allclose(ours, theirs, atol=2e-3)
+
+
+def test_texts_that_share_batches_get_the_tokens_they_get_alone(checkpoint: Checkpoint) -> None:
+    encoder = encoder_of(checkpoint)
+    texts = [TEXT, "The nose wrinkles.", LONG]
+    for batch in (1, 4, 64):
+        together = encode_texts(encoder, texts, batch)
+        for number, text in enumerate(texts):
+            (alone,) = encode_texts(encoder, [text], 64)
+            for ours, theirs in zip(together[number], alone, strict=True):
+                assert np.array_equal(ours[1], theirs[1])
+                assert np.allclose(ours[0], theirs[0], atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    "text", [TEXT, LONG, "x" * 400, "word " * 200, "a. b? c! \n\n d", "«Ça va?» 笑顔です。次に驚く。", ""]
+)
+def test_no_text_is_lost_between_sentences_and_parts(text: str, checkpoint: Checkpoint) -> None:
+    encoder = encoder_of(checkpoint)
+    parts = [part for sentence in split_sentences(text) for part in fit(sentence, encoder.room, encoder.count)]
+    assert "".join("".join(parts).split()) == "".join(text.split())
+    assert all(0 < encoder.count(part) <= encoder.room for part in parts)
+    (words,) = encode_texts(encoder, [text], 8)
+    assert sum(len(ids) - 1 for _, ids in words) == sum(encoder.count(part) for part in parts)
+
+
+def test_long_sentences_are_cut_between_clauses() -> None:
+    parts = fit("the brows rise and the eyes widen, the lips part and the jaw drops", 8, lambda text: len(text.split()))
+    assert parts == ["the brows rise and the eyes widen,", "the lips part and the jaw drops"]
+
+
+def test_words_and_end_tokens_are_kept_and_begin_and_padding_are_not(checkpoint: Checkpoint) -> None:
+    encoder = encoder_of(checkpoint)
+    tokenizer = encoder.processor.tokenizer
+    (words,) = encode_texts(encoder, ["The lips part. The brows rise strongly and the jaw drops."], 8)
+    columns, dropped = lay_out(words, 40, 16)
+    used = int(columns["text_mask"].sum())
+    assert dropped == 0
+    assert columns["text_mask"][:used].all()
+    assert tokenizer.bos_token_id not in columns["text_id"][:used]
+    assert (columns["text_id"][:used] == tokenizer.eos_token_id).sum() == 2
+    assert columns["sentence"][:used].tolist() == sorted(columns["sentence"][:used].tolist())
+    assert set(columns["sentence"][used:]) == {-1}
+    assert not columns["text"][used:].any()
+
+
+def test_a_text_longer_than_its_place_keeps_the_end_token_and_counts_the_rest() -> None:
+    words = [(np.full((n, 2), n, np.float16), np.arange(1, n + 1, dtype=np.int32)) for n in (4, 5, 3)]
+    columns, dropped = lay_out(words, 7, 2)
+    assert columns["text_id"].tolist() == [1, 2, 3, 4, 1, 2, 5]
+    assert columns["sentence"].tolist() == [0, 0, 0, 0, 1, 1, 1]
+    assert dropped == 5
+
+
+def test_bfloat16_agrees_with_float32(checkpoint: Checkpoint) -> None:
+    fine, coarse = (encode_all(encoder_of(checkpoint, dtype)) for dtype in ("float32", "bfloat16"))
+    cosine = (fine * coarse).sum(-1) / (np.linalg.norm(fine, axis=-1) * np.linalg.norm(coarse, axis=-1))
+    assert cosine.min() > 0.999
+
+
+def encode_all(encoder: ClipEncoder) -> np.ndarray:
+    ((_, visual),) = encode_clips(encoder, [pictures(6)], 6)
+    assert not isinstance(visual, Exception)
+    return visual[0].astype(np.float32)
+
+
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    return list(Store(folder / "tokens", TOKENS).rows())
+
+
+def test_the_stage_writes_every_clip_and_says_what_it_could_not_do(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    write_clips_with_faces(tmp_path, 5, instants=6, size=3, broken=3)
+    write_texts(tmp_path, "descriptions", ["The lips part.", TEXT, LONG, TEXT, "The jaw drops."], size=3)
+    step = TokensStep(settings(checkpoint("clip"), batch=4, text_length=64))
+    summary = run(step, tmp_path, size=3, max_failed=1.0)
+    rows = rows_of(tmp_path)
+    assert (summary.done, summary.fallbacks, sum(summary.failed.values())) == (5, 1, 1)
+    assert [row["status"] for row in rows] == ["ok", "ok", "fallback", "failed", "ok"]
+    assert rows[2]["error"].startswith("tokens: text_dropped: ")
+    assert "not a readable JPEG" in rows[3]["error"]
+    for row in rows:
+        assert (row["visual"].shape, row["frame"].shape, row["text"].shape) == ((6, 4, 16), (6, 16), (64, 16))
+        assert row["visual"].dtype == row["text"].dtype == np.float16
+    assert rows[2]["text_mask"].all()
+    before = (tmp_path / "tokens" / "00000.h5").read_bytes()
+    (tmp_path / "tokens" / "00000.h5").unlink()
+    assert run(TokensStep(settings(checkpoint("clip"), batch=4, text_length=64)), tmp_path, size=3, max_failed=1.0)
+    assert (tmp_path / "tokens" / "00000.h5").read_bytes() == before
+
+
+def test_another_model_or_length_redoes_the_stage(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    step = TokensStep(settings(checkpoint("clip")))
+    assert step.identity() == TokensStep(settings(checkpoint("clip"), batch=2)).identity()
+    assert step.identity() != TokensStep(settings(checkpoint("clip"), text_length=32)).identity()
+    assert step.identity() != TokensStep(settings(checkpoint("clip"), dtype="bfloat16")).identity()
+    assert step.identity() != TokensStep(settings(checkpoint("llama"))).identity()
+
+
+def test_a_model_that_is_no_clip_is_refused(checkpoint: Checkpoint) -> None:
+    with pytest.raises(UserError, match="CLIP"):
+        TokensStep(settings(checkpoint("idefics3"))).open()

@@ -1,0 +1,139 @@
+"""Frame-exact sampling, whatever the source; a cause in plain words where there is nothing to sample."""
+
+from __future__ import annotations
+
+import wave
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from pipeline.errors import ClipError
+from pipeline.video import LONGEST_SIDE, images, instants, neighbours, probe, sample
+from tests.pipeline.footage import number_of, numbered, turn_sideways, vary_rate, write_images, write_video
+
+
+@pytest.mark.parametrize(("n_frames", "count"), [(1, 16), (5, 16), (16, 16), (17, 16), (100, 16), (472, 8), (33, 1)])
+def test_instants_are_centres_of_equal_segments(n_frames: int, count: int) -> None:
+    at = instants(n_frames, count)
+    segments = [((k + 0.5) * n_frames / count) for k in range(count)]
+    assert [int(number) for number in at] == [min(int(centre), n_frames - 1) for centre in segments]
+
+
+def test_neighbour_is_the_next_frame_or_the_one_before_the_end() -> None:
+    assert neighbours(np.array([0, 3, 4]), 5).tolist() == [1, 4, 3]
+    assert neighbours(np.array([0, 0]), 1).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("codec", ["mp4v", "MJPG"])
+@pytest.mark.parametrize("count", [1, 7, 16, 100])
+def test_video_gives_exactly_the_instants(tmp_path: Path, codec: str, count: int) -> None:
+    path = write_video(tmp_path / ("clip.mp4" if codec == "mp4v" else "clip.avi"), count, codec=codec)
+    assert probe(path, "video").n_frames == count
+    taken = sample(path, "video", 16, count)
+    assert [number_of(frame) for frame in taken.frames] == instants(count, 16).tolist()
+    assert [number_of(frame) for frame in taken.neighbours] == neighbours(instants(count, 16), count).tolist()
+    assert np.allclose(taken.times, taken.instants / 25.0, atol=1e-3)
+
+
+def test_frames_follow_in_natural_order(tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "clip", 23)
+    (folder / "._1.png").write_bytes(b"left behind by another system")
+    (folder / "notes.txt").write_text("not a frame")
+    assert images(folder)[9:12] == ["9.png", "10.png", "11.png"]
+    assert probe(folder, "frames").n_frames == 23
+    taken = sample(folder, "frames", 8, 23)
+    assert [number_of(frame) for frame in taken.frames] == instants(23, 8).tolist()
+
+
+def test_rotation_tag_turns_the_frames(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mp4", 9)
+    turn_sideways(path)
+    held = probe(path, "video")
+    assert (held.width, held.height) == (64, 96)
+    taken = sample(path, "video", 4, 9)
+    assert taken.size == (64, 96)
+    shown = [max(number_of(np.rot90(frame, turn)) for turn in (1, 3)) for frame in taken.frames]
+    mirrored = [max(n, int(f"{n:08b}"[::-1], 2)) for n in instants(9, 4).tolist()]
+    assert shown == mirrored
+
+
+def test_times_of_a_variable_rate_are_those_of_the_stamps(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mp4", 40)
+    vary_rate(path, slow=20)
+    assert probe(path, "video").n_frames == 40
+    taken = sample(path, "video", 8, 40)
+    assert [number_of(frame) for frame in taken.frames] == instants(40, 8).tolist()
+    expected = [k / 25 if k <= 20 else 20 / 25 + (k - 20) * 3 / 25 for k in instants(40, 8).tolist()]
+    assert np.allclose(taken.times, expected, atol=0.005)
+
+
+@pytest.mark.parametrize("name", ["two words.mp4", "quo'te\".mp4", "😀 плач.mp4", "100%d.mp4", "泣き顔.mp4"])
+def test_any_name_is_opened(tmp_path: Path, name: str) -> None:
+    path = write_video(tmp_path / "plain.mp4", 5).rename(tmp_path / name)
+    assert probe(path, "video").n_frames == 5
+
+
+def test_odd_sizes_and_grey_and_deep_images(tmp_path: Path) -> None:
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "1.png"), np.full((33, 47), 90, dtype=np.uint8))
+    cv2.imwrite(str(folder / "2.png"), np.full((33, 47, 3), 20000, dtype=np.uint16))
+    cv2.imwrite(str(folder / "3.png"), np.full((60, 47, 3), 90, dtype=np.uint8))
+    taken = sample(folder, "frames", 3, 3)
+    assert {frame.shape for frame in taken.frames} == {(33, 47, 3)}
+    assert all(frame.dtype == np.uint8 for frame in taken.frames)
+
+
+def test_huge_frames_are_shrunk_and_say_so(tmp_path: Path) -> None:
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "1.jpg"), np.zeros((2160, 3840, 3), dtype=np.uint8))
+    taken = sample(folder, "frames", 2, 1)
+    assert taken.frames[0].shape == (LONGEST_SIDE * 9 // 16, LONGEST_SIDE, 3)
+    assert taken.size == (3840, 2160)
+    assert taken.scale == 0.5
+
+
+def test_what_cannot_be_decoded_has_a_plain_cause(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.mp4"
+    empty.touch()
+    text = tmp_path / "text.mp4"
+    text.write_text("no video" * 100)
+    cut_off = tmp_path / "cut.mp4"
+    cut_off.write_bytes(write_video(tmp_path / "whole.mp4", 50).read_bytes()[:2000])
+    sound = tmp_path / "sound.mp4"
+    with wave.open(str(sound), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(b"\0\0" * 8000)
+    nothing = tmp_path / "nothing"
+    nothing.mkdir()
+    damaged = write_images(tmp_path / "damaged", 3)
+    (damaged / "0.png").write_bytes(b"\x89PNG")
+    causes = {
+        (empty, "video"): "zero bytes",
+        (text, "video"): "cannot be opened",
+        (cut_off, "video"): "cannot be opened",
+        (sound, "video"): "no video",
+        (tmp_path / "gone.mp4", "video"): "missing",
+        (nothing, "video"): "is a folder",
+        (nothing, "frames"): "no images",
+        (tmp_path / "gone", "frames"): "missing",
+        (damaged, "frames"): "0.png",
+    }
+    for (path, source), cause in causes.items():
+        with pytest.raises(ClipError, match=cause):
+            probe(path, source)
+
+
+def test_clip_shorter_than_indexed_fails_rather_than_repeats(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mp4", 10)
+    with pytest.raises(ClipError, match="ends at frame 10"):
+        sample(path, "video", 16, 40)
+    with pytest.raises(ClipError, match="fewer than when it was indexed"):
+        sample(write_images(tmp_path / "clip", 10), "frames", 16, 40)
+
+
+def test_numbered_pictures_survive_coding() -> None:
+    assert [number_of(numbered(number)) for number in range(256)] == list(range(256))

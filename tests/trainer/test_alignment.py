@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import numpy as np
+import ot
+import pytest
+import torch
+from torch import Tensor
+
+from trainer.alignment import cosine_cost, solve, unit
+
+
+def problem(batch: int = 3, text: int = 7, visual: int = 20, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """Cost and marginals; the last two words of every text are padding."""
+    torch.manual_seed(seed)
+    cost = cosine_cost(unit(torch.randn(batch, text, 8)), unit(torch.randn(batch, visual, 8)))
+    words = torch.randn(batch, text)
+    words[:, -2:] = -torch.inf
+    return cost, words.softmax(-1), torch.randn(batch, visual).softmax(-1)
+
+
+@pytest.mark.parametrize("epsilon", [1.0, 0.1, 0.05, 0.02, 0.01])
+def test_plan_has_the_marginals_and_padding_has_exactly_no_mass(epsilon: float) -> None:
+    cost, a, b = problem()
+    solved = solve(cost, a, b, epsilon, iterations=5000, tolerance=1e-5)
+    assert torch.allclose(solved.plan.sum(2), a, atol=1e-4)
+    assert torch.allclose(solved.plan.sum(1), b, atol=1e-5)
+    assert (solved.plan[:, -2:] == 0).all()
+    assert float(solved.marginal_error.max()) < 1e-4
+    assert torch.allclose(solved.cost, (solved.plan * cost).sum((1, 2)))
+
+
+@pytest.mark.parametrize("epsilon", [0.5, 0.05, 0.02])
+def test_plan_equals_pot_item_by_item(epsilon: float) -> None:
+    cost, a, b = problem()
+    solved = solve(cost, a, b, epsilon, iterations=20000, tolerance=1e-6)
+    for item in range(len(cost)):
+        arguments = (x[item].double().numpy() for x in (a[:, :-2], b, cost[:, :-2]))
+        plan = ot.sinkhorn(*arguments, epsilon, method="sinkhorn_log", numItermax=20000, stopThr=1e-10, warn=False)
+        assert np.abs(solved.plan[item, :-2].numpy() - plan).sum() < 1e-4
+
+
+def test_few_iterations_say_that_they_did_not_converge() -> None:
+    cost, a, b = problem()
+    solved = solve(cost, a, b, 0.01, iterations=5)
+    assert solved.iterations == 5
+    assert float(solved.marginal_error.max()) > 0.01
+
+
+def test_extreme_costs_stay_finite() -> None:
+    cost, a, b = problem()
+    solved = solve(cost * 500, a, b, 0.01, iterations=50)
+    assert bool(solved.plan.isfinite().all())
+    assert torch.allclose(solved.plan.sum(1), b, atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (7, 4)])
+def test_gradients_equal_finite_differences(shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    cost = torch.rand(2, *shape, dtype=torch.float64, requires_grad=True)
+    words = torch.randn(2, shape[0], dtype=torch.float64, requires_grad=True)
+    places = torch.randn(2, shape[1], dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(2, *shape, dtype=torch.float64)
+    mask = torch.ones(2, shape[0], dtype=torch.bool)
+    mask[0, -2:] = False
+
+    def of(cost: Tensor, words: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+        a = words.masked_fill(~mask, -torch.inf).softmax(-1)
+        solved = solve(cost, a, places.softmax(-1), 0.1, iterations=5000, tolerance=1e-13)
+        return (solved.plan * weight).sum((1, 2)), solved.cost
+
+    assert torch.autograd.gradcheck(of, (cost, words, places), eps=1e-6, atol=1e-6)
+
+
+def test_gradient_equals_pot_unrolled() -> None:
+    cost, a, b = problem()
+    cost, a = cost[:, :-2].double().requires_grad_(), a[:, :-2].double()
+    weight = torch.randn_like(cost)
+    unrolled = ot.batch.solve_batch(cost, 0.1, a, b.double(), max_iter=2000, tol=1e-13, grad="autodiff").plan
+    (expected,) = torch.autograd.grad((unrolled * weight).sum(), cost)
+    ours = solve(cost, a, b.double(), 0.1, iterations=2000, tolerance=1e-13).plan
+    (found,) = torch.autograd.grad((ours * weight).sum(), cost)
+    assert torch.allclose(found, expected, atol=1e-8)
+
+
+def test_float32_is_forced_inside_autocast() -> None:
+    cost, a, b = problem()
+    with torch.autocast("cpu", torch.bfloat16):
+        solved = solve(cost.bfloat16(), a, b, 0.05)
+    assert solved.plan.dtype == torch.float32
+    assert torch.allclose(solved.plan.sum(1), b, atol=1e-5)

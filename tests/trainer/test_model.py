@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from trainer.losses import LossConfig, logit_adjusted, total_loss
+from trainer.model import Batch, FrameAttention, ModelConfig, build
+
+CONFIG = ModelConfig(classes=3, instants=4, patches=9, width=16, hidden=16, layers=1, heads=2, dropout=0.0)
+
+
+def batch(count: int = 5, text: int = 6) -> Batch:
+    torch.manual_seed(0)
+    mask = torch.ones(count, text, dtype=torch.bool)
+    mask[:, -2:] = False
+    return Batch(
+        visual=torch.randn(count, 4, 9, 16),
+        frame=torch.randn(count, 4, 16),
+        text=torch.randn(count, text, 16),
+        text_mask=mask,
+        motion=torch.rand(count, 4, 9),
+    )
+
+
+def test_vision_is_blind_to_text_and_motion() -> None:
+    model, clips = build(replace(CONFIG, method="vision")).eval(), batch()
+    other = replace(clips, text=torch.randn_like(clips.text), motion=torch.zeros_like(clips.motion))
+    assert torch.equal(model(clips).logits, model(other).logits)
+    assert model(clips).alignment is None
+
+
+def test_padding_changes_nothing() -> None:
+    model, clips = build(CONFIG).eval(), batch()
+    output = model(clips)
+    assert output.alignment is not None
+    assert (output.alignment.plan[:, -2:] == 0).all()
+    shorter = replace(clips, text=clips.text[:, :-2], text_mask=clips.text_mask[:, :-2])
+    assert torch.allclose(output.logits, model(shorter).logits, atol=1e-5)
+
+
+def test_motion_enters_by_each_part_and_by_no_other_way() -> None:
+    clips = batch()
+    still = replace(clips, motion=torch.zeros_like(clips.motion))
+
+    def change(motion_attention: bool, motion_marginal: bool) -> float:
+        torch.manual_seed(0)
+        parts = replace(CONFIG, motion_attention=motion_attention, motion_marginal=motion_marginal)
+        model = build(parts).eval()
+        return float((model(clips).logits - model(still).logits).abs().max().detach())
+
+    assert change(motion_attention=False, motion_marginal=False) == 0
+    assert change(motion_attention=True, motion_marginal=False) > 1e-5
+    assert change(motion_attention=False, motion_marginal=True) > 1e-5
+
+
+def test_frame_attention_is_the_formula() -> None:
+    layer, clips = FrameAttention(CONFIG).eval(), batch()
+    assert layer.beta is not None
+    frames, patches = torch.randn(5, 4, 16), torch.randn(5, 4, 9, 16)
+    q, k, v = (x.unflatten(-1, (2, 8)) for x in (layer.query(frames), layer.key(patches), layer.value(patches)))
+    bias = layer.beta[:, None] * torch.log(clips.motion + CONFIG.motion_floor)[:, :, None]
+    weight = (torch.einsum("bthd,btphd->bthp", q, k) / 8**0.5 + bias).softmax(-1)
+    expected = frames + layer.out(torch.einsum("bthp,btphd->bthd", weight, v).flatten(2))
+    assert torch.allclose(layer(frames, patches, clips.motion), expected, atol=1e-5)
+
+
+def test_every_weight_of_grace_gets_a_gradient() -> None:
+    model, labels = build(CONFIG), torch.tensor([0, 1, 2, 0, 1])
+    terms = total_loss(model(batch()), labels, torch.full((3,), 1 / 3), LossConfig())
+    assert set(terms) == {"loss", "classification", "transport", "contrastive"}
+    terms["loss"].backward()
+    silent = [name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()]
+    # Softmax is blind to a constant added to all its scores.
+    assert set(silent) <= {"salience.bias", "saliency.bias", "temporal.layers.layers.0.self_attn.in_proj_bias"}
+
+
+def test_logit_adjustment_is_plain_cross_entropy_for_equal_classes_and_favours_the_rare_otherwise() -> None:
+    logits, labels = torch.randn(6, 3), torch.tensor([0, 1, 2, 0, 1, 2])
+    equal = logit_adjusted(logits, labels, torch.full((3,), 1 / 3), 1.0)
+    assert torch.allclose(equal, torch.nn.functional.cross_entropy(logits, labels))
+    flat = torch.zeros(1, 3, requires_grad=True)
+    logit_adjusted(flat, torch.tensor([2]), torch.tensor([0.5, 0.4, 0.1]), 1.0).backward()
+    assert flat.grad is not None
+    assert float(flat.grad[0, 2]) == pytest.approx(-0.9)
+
+
+def test_contrast_is_absent_when_all_clips_share_a_class() -> None:
+    terms = total_loss(build(CONFIG)(batch()), torch.zeros(5, dtype=torch.long), torch.full((3,), 1 / 3), LossConfig())
+    assert float(terms["contrastive"].detach()) == 0

@@ -1,0 +1,294 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from toy import LABELS, SHARD, TRAIN, describe, toy_cache
+
+from pipeline.settings import Train
+from pipeline.store import Clips, GraceError, Store, UserError, read_table
+from pipeline.store.schemas import MOTION, PREDICTIONS, TOKENS
+from trainer.classifier import GraceClassifier
+from trainer.data import Cache, Part, collate, on_patches
+from trainer.evaluate import evaluate, paper_table
+from trainer.protocol import split
+from trainer.settings import TrainSettings
+from trainer.train import FILES, train
+
+SETTINGS = TrainSettings.of(TRAIN)
+SHORT = replace(SETTINGS, epochs=3)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A toy cache with two failed clips, one of them in the test part, and ``grace`` trained on both folds."""
+    folder = toy_cache(tmp_path_factory.mktemp("toy"), failed=(1, 5))
+    for fold in (1, 2):
+        train(folder, SETTINGS if fold == 1 else SHORT, fold, quiet=True)
+    return folder
+
+
+def rewrite(folder: Path, schema: Any, shard: int, change: Any, identity: dict[str, Any] | None = None) -> None:
+    """Replace a shard's rows by ``change(rows)``."""
+    store = Store(folder, schema)
+    rows = change(store.read(shard))
+    store.write(shard, rows, {"identity": identity or {"model": "toy"}, "fingerprint": "changed"})
+
+
+def widen(rows: list[Any]) -> list[Any]:
+    """Twice the width D."""
+    return [{**row, "visual": np.tile(row["visual"], 2), "frame": np.tile(row["frame"], 2)} for row in rows]
+
+
+def test_settings_mirror_params_yaml() -> None:
+    assert Train().model_dump() == TrainSettings().identity()
+    with pytest.raises(UserError, match="no key 'epoch'"):
+        TrainSettings.of({"epoch": 3})
+
+
+@pytest.mark.parametrize("method", ["vision", "grace"])
+def test_a_learnable_set_is_learned(tmp_path: Path, method: str) -> None:
+    metrics = train(toy_cache(tmp_path), replace(SETTINGS, method=method), 1, quiet=True)
+    assert metrics["UAR"] > 0.85
+
+
+def test_a_run_folder_is_whole_and_a_second_run_is_instant(trained: Path) -> None:
+    run = trained / "runs" / "grace" / "fold-1"
+    assert sorted(path.name for path in run.iterdir()) == sorted(FILES)
+    before = {name: (run / name).stat().st_mtime_ns for name in FILES}
+    again = train(trained, SETTINGS, 1, quiet=True)
+    assert before == {name: (run / name).stat().st_mtime_ns for name in FILES}
+    assert again == json.loads((run / "metrics.json").read_text())
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert config["labels"] == LABELS
+    assert config["cache"]["tokens"] == {"model": "toy"}
+
+
+def test_failed_clips_are_predicted_as_missing_and_count_as_wrong(trained: Path) -> None:
+    run = trained / "runs" / "grace" / "fold-1"
+    rows = read_table(run / "predictions.parquet", PREDICTIONS)
+    missing = [row for row in rows if row["status"] == "failed"]
+    assert [row["clip_id"] for row in missing] == ["clip-001"]
+    assert missing[0]["error"].startswith("faces:")
+    assert missing[0]["probabilities"] == []
+    metrics = json.loads((run / "metrics.json").read_text())
+    right = sum(row["label"] == row["predicted"] for row in rows)
+    assert metrics["missing"] == 1
+    assert metrics["WAR"] == pytest.approx(right / len(rows), abs=1e-6)
+
+
+def test_killed_run_resumes_to_the_same_bytes(tmp_path: Path) -> None:
+    settings = {**TRAIN, "epochs": 15, "patience": 15}
+    calm, killed = toy_cache(tmp_path / "calm"), toy_cache(tmp_path / "killed")
+    train(calm, TrainSettings.of(settings), 1, quiet=True)
+    code = (
+        "import sys, json; from pathlib import Path; from trainer.train import train;"
+        "from trainer.settings import TrainSettings;"
+        "train(Path(sys.argv[1]), TrainSettings.of(json.loads(sys.argv[2])), 1, quiet=True)"
+    )
+    checkpoint = killed / "runs" / "grace" / "fold-1" / "checkpoint.pt"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen([sys.executable, "-c", code, str(killed), json.dumps(settings)], env=environment)
+    while not checkpoint.exists() and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    epochs = torch.load(checkpoint, weights_only=True)["progress"]["epoch"]
+    assert 0 < epochs < 15
+    train(killed, TrainSettings.of(settings), 1, quiet=True)
+    for name in FILES:
+        same = (folder / "runs" / "grace" / "fold-1" / name for folder in (calm, killed))
+        assert next(same).read_bytes() == next(same).read_bytes(), name
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    checkpoint = toy_cache(tmp_path) / "runs" / "grace" / "fold-1" / "checkpoint.pt"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_bytes(b"not a checkpoint")
+    with pytest.raises(UserError, match=r"checkpoint\.pt is damaged"):
+        train(tmp_path, SHORT, 1, quiet=True)
+
+
+def test_held_out_never_looks_at_test_clips_before_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trap: test clips have other labels in one set, and any reading of them is noted."""
+    honest, trap = toy_cache(tmp_path / "honest"), toy_cache(tmp_path / "trap", test_labels="neutral")
+    reads: list[tuple[str, bool]] = []
+    row = Cache.row
+
+    def watched(cache: Cache, clip_id: str) -> Any:
+        checkpoint = cache.folder / "runs" / "grace" / "fold-1" / "checkpoint.pt"
+        done = checkpoint.exists() and torch.load(checkpoint, weights_only=True)["progress"]["epoch"] == SHORT.epochs
+        reads.append((cache.rows[clip_id]["fold_1"], done))
+        return row(cache, clip_id)
+
+    first = train(honest, SHORT, 1, quiet=True)
+    monkeypatch.setattr(Part, "check_finite", lambda part: None)  # reads for NaN alone, before the first epoch
+    monkeypatch.setattr(Cache, "row", watched)
+    second = train(trap, SHORT, 1, quiet=True)
+    assert ("train", False) in reads
+    assert ("test", False) not in reads
+    assert ("test", True) in reads
+    assert first["epoch"] == second["epoch"]
+    assert first["UAR"] != second["UAR"]
+    runs = [folder / "runs" / "grace" / "fold-1" for folder in (honest, trap)]
+    for name in ("model.safetensors", "history.csv"):
+        assert (runs[0] / name).read_bytes() == (runs[1] / name).read_bytes()
+
+
+def test_validation_shares_no_subject_with_training_and_holds_every_class(tmp_path: Path) -> None:
+    cache = Cache(toy_cache(tmp_path))
+    choice = split(cache, 1, SETTINGS).choice
+    people = [
+        {cache.rows[clip_id]["subject"] for clip_id in part.clip_ids} for part in (choice.train, choice.selection)
+    ]
+    assert not people[0] & people[1]
+    assert set(choice.train.labels) == set(choice.selection.labels) == {0, 1, 2}
+    assert 0.05 < len(choice.selection) / (len(choice.train) + len(choice.selection)) < 0.35
+    assert split(cache, 1, SETTINGS).choice == choice
+
+
+def test_best_test_is_labelled_wherever_its_numbers_appear(tmp_path: Path) -> None:
+    folder = toy_cache(tmp_path)
+    metrics = train(folder, replace(SHORT, protocol="best-test"), 1, quiet=True)
+    assert metrics["protocol"] == "best-test"
+    assert "best_test_UAR" in metrics
+    assert "UAR" not in metrics
+    assert "best_test_uar" in (folder / "runs" / "grace" / "fold-1" / "history.csv").read_text().splitlines()[0]
+    result = evaluate(folder, "grace", [1], samples=20)
+    assert "best_test_UAR" in result
+    assert "UAR" not in result
+    assert "best-test" in str(paper_table(result).title)
+
+
+def test_evaluate_joins_folds(trained: Path) -> None:
+    result = evaluate(trained, "grace", [1, 2], samples=50)
+    folds = result["folds"]
+    assert result["UAR"] == pytest.approx(np.mean([folds[k]["UAR"] for k in ("1", "2")]), abs=1e-6)
+    assert result["clips"] == 60
+    assert result["missing"] == 2
+    assert result["interval"]["WAR"][0] < result["WAR"] < result["interval"]["WAR"][1]
+    assert json.loads((trained / "metrics.json").read_text()) == result
+    pictures = {path.name: path.read_bytes() for path in (trained / "plots").iterdir()}
+    assert set(pictures) == {"confusion.csv", "confusion.png", "recall.csv", "recall.png"}
+    evaluate(trained, "grace", [1, 2], samples=50)
+    assert pictures == {path.name: path.read_bytes() for path in (trained / "plots").iterdir()}
+    table = paper_table(result)
+    assert "held-out" in str(table.title)
+    assert "2 of 60" in str(table.caption)
+
+
+def test_evaluate_refuses_text_that_saw_the_label(tmp_path: Path) -> None:
+    folder = toy_cache(tmp_path)
+    train(folder, replace(SHORT, method="vision", epochs=1), 1, quiet=True)
+    describe(folder, label_visible=False)
+    evaluate(folder, "vision", [1], samples=5)
+    describe(folder, label_visible=True)
+    with pytest.raises(GraceError, match="label in the prompt"):
+        evaluate(folder, "vision", [1], samples=5)
+
+
+def test_evaluate_names_a_fold_that_is_not_trained(trained: Path) -> None:
+    with pytest.raises(UserError, match="fold-3 lacks"):
+        evaluate(trained, "grace", [1, 3])
+
+
+def test_classifier_gives_back_what_the_run_predicted(trained: Path) -> None:
+    run = trained / "runs" / "grace" / "fold-1"
+    classifier = GraceClassifier.from_pretrained(run)
+    stored = next(row for row in read_table(run / "predictions.parquet", PREDICTIONS) if row["status"] == "ok")
+    row = Cache(trained).row(stored["clip_id"])
+    probabilities, plan = classifier.predict(row)
+    assert np.allclose(probabilities, stored["probabilities"], atol=1e-5)
+    assert plan is not None
+    assert plan.shape == (len(row["text_mask"]), *row["visual"].shape[:2])
+    assert (plan[~row["text_mask"]] == 0).all()
+    assert plan.sum() == pytest.approx(1, abs=1e-4)
+    with pytest.raises(UserError, match="visual tokens"):
+        classifier.predict({**row, "visual": row["visual"][:2]})
+
+
+def test_a_grid_unlike_the_patches_is_resampled(tmp_path: Path) -> None:
+    motion = torch.zeros(1, 1, 6, 6)
+    motion[..., :2, :2] = 1
+    small = on_patches(motion, 9).view(3, 3)
+    assert int(small.argmax()) == 0
+    assert float(small[0, 0]) > 0.8
+    assert float(small[2, 2]) == 0
+    train(toy_cache(tmp_path, grid=6), replace(SHORT, epochs=1), 1, quiet=True)
+
+
+def test_a_clip_without_text_still_has_a_plan(trained: Path) -> None:
+    row = Cache(trained).row("clip-000")
+    batch = collate([{**row, "text_mask": np.zeros_like(row["text_mask"])}])
+    assert batch.text_mask.tolist() == [[True]]
+    assert not batch.text.any()
+
+
+def test_nan_in_a_clip_is_named_before_the_first_epoch(tmp_path: Path) -> None:
+    def poison(rows: list[Any]) -> list[Any]:
+        rows[3]["visual"][0, 0, 0] = np.nan
+        return rows
+
+    rewrite(toy_cache(tmp_path) / "tokens", TOKENS, 1, poison)
+    with pytest.raises(UserError, match=f"clip-{SHARD + 3:03d} has NaN or infinite values in 'visual'"):
+        train(tmp_path, SHORT, 1, quiet=True)
+
+
+def test_nan_loss_stops_with_a_clear_word(tmp_path: Path) -> None:
+    with pytest.raises(GraceError, match="The loss is nan in epoch"):
+        train(toy_cache(tmp_path), replace(SHORT, learning_rate=1e30, clip_norm=1e30), 1, quiet=True)
+
+
+def test_mixed_missing_and_misshapen_shards_are_named(tmp_path: Path) -> None:
+    mixed = toy_cache(tmp_path / "mixed")
+    rewrite(mixed / "motion", MOTION, 1, lambda rows: rows, {"model": "another"})
+    with pytest.raises(UserError, match=r"mixes shards .*00001\.h5"):
+        Cache(mixed)
+    missing = toy_cache(tmp_path / "missing")
+    Store(missing / "tokens", TOKENS).path(2).unlink()
+    with pytest.raises(UserError, match="lacks 16 of 60 clips"):
+        Cache(missing)
+    wide = toy_cache(tmp_path / "wide")
+    rewrite(wide / "tokens", TOKENS, 1, widen)
+    with pytest.raises(UserError, match="'visual' of shape"):
+        Cache(wide)
+
+
+def test_a_cache_without_any_tokens_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"No clip of .* has tokens"):
+        Cache(toy_cache(tmp_path, failed=tuple(range(60))))
+
+
+def test_folds_classes_and_labels_are_checked(tmp_path: Path) -> None:
+    cache = Cache(toy_cache(tmp_path))
+    with pytest.raises(UserError, match=r"Fold 3 has no train clips .* folds 1, 2"):
+        split(cache, 3, SETTINGS)
+    with pytest.raises(UserError, match="There is no fold 9"):
+        split(cache, 9, SETTINGS)
+    cache.rows["clip-003"]["label"] = "boredom"
+    with pytest.raises(UserError, match="clip-003 has the label 'boredom'"):
+        split(cache, 1, SETTINGS)
+    for row in Clips(tmp_path).rows:
+        cache.rows[row["clip_id"]]["label"] = "happiness"
+    with pytest.raises(UserError, match="No clip of sadness, neutral"):
+        split(cache, 1, SETTINGS)
+
+
+def test_shards_of_a_store_are_read_in_place(tmp_path: Path) -> None:
+    cache = Cache(toy_cache(tmp_path))
+    stored = Store(tmp_path / "tokens", TOKENS).find("clip-040")
+    assert stored is not None
+    row = cache.row("clip-040")
+    assert np.array_equal(row["visual"], stored["visual"])
+    assert isinstance(row["visual"].base, np.memmap) or isinstance(row["visual"], np.memmap)
