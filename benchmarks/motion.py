@@ -1,0 +1,199 @@
+"""Motion finds expression: ROC-AUC of patch motion against what expression truly moved, on the rendered world.
+
+The truth is counterfactual: each neighbour is rendered once more with the expression of its frame held and all else
+(head, camera, light, blinks, speech, noise) as it was; where the two renderings differ, expression moved the patch.
+Patches that changed a little are neither. Instants in which a blink or speech moves the face are true face motion
+without emotion: they are left out of the headline and have rows of their own.
+
+    python benchmarks/motion.py [--quick] [--clips 150] [--sheet sheet.png]
+
+Ends with one line of JSON: motion_auc of the default method, motion_gain over plain difference.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float
+from rich.console import Console
+from rich.table import Table
+from sklearn.metrics import roc_auc_score
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from pipeline.faces import crop, square
+from pipeline.motion import LEAST, METHODS, patch_motion, scaled
+from pipeline.pictures import overlay, save
+from pipeline.settings import Faces, Motion, World
+from pipeline.video import decode, instants, neighbours
+from pipeline.world.actions import ACTIONS
+from pipeline.world.emotions import LABELS
+from pipeline.world.identity import Identity, sample_identity
+from pipeline.world.render import Truth, frame_times, render_instants
+from pipeline.world.script import CHANCES, Script, sample_script
+from pipeline.world.timeline import Event, Timeline
+
+MOVED, STILL = 2.0, 0.4
+"""Root mean square change of a patch, in grey levels, above which expression moved it and below which it did not."""
+FACE_MOTION = 0.02
+"""Change of a blink or of speech, from 0 to 1, above which an instant shows face motion without emotion."""
+GRID = Motion().grid
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One rendered clip as the motion stage would see it, and its truth. ``changed`` is in grey levels."""
+
+    script: Script
+    pairs: list[tuple[np.ndarray, np.ndarray]]
+    changed: Float[np.ndarray, "T G G"]
+    cut: Bool[np.ndarray, " T"]
+    blink: Bool[np.ndarray, " T"]
+    speech: Bool[np.ndarray, " T"]
+
+
+def main() -> None:
+    """Render, compare the methods, print the table and the line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="24 clips")
+    parser.add_argument("--clips", type=int, default=150)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--sheet", help="write a picture of one clip's truth and maps here")
+    chosen = parser.parse_args()
+    cv2.setNumThreads(1)
+    clips = list(rendered(24 if chosen.quick else chosen.clips, chosen.seed))
+    if chosen.sheet:
+        save(sheet(clips[0]), chosen.sheet)
+    scores = {method: judge(clips, method) for method in METHODS}
+    Console(highlight=False).print(table(scores))
+    best = scores[Motion().method]["all"]
+    figures = {"motion_auc": best, "motion_gain": best - scores["difference"]["all"]}
+    print(json.dumps({key: round(value, 4) for key, value in figures.items()} | {"clips": len(clips)}))
+
+
+def rendered(count: int, seed: int) -> Iterator[Clip]:
+    """Clips of the rendered world, every label in turn, each of another person."""
+    settings, faces = World(), Faces()
+    rng = np.random.default_rng(seed)
+    for number in range(count):
+        identity = sample_identity(rng, number)
+        script = sample_script(rng, identity, LABELS[number % len(LABELS)], settings)
+        yield _clip(script, identity, settings, faces)
+
+
+def judge(clips: list[Clip], method: str) -> dict[str, float]:
+    """AUC over all patches, over the clips with each distractor, and the share of cuts found; seconds a clip."""
+    rows: list[tuple[set[str], np.ndarray, np.ndarray]] = []
+    cuts: list[tuple[bool, bool]] = []
+    start = time.perf_counter()
+    maps = [patch_motion(clip.pairs, GRID, method) for clip in clips]
+    seconds = (time.perf_counter() - start) / len(clips)
+    for clip, (values, _, cut) in zip(clips, maps, strict=True):
+        motion = scaled(values, LEAST[method])
+        kinds = {item.kind for item in clip.script.distractors} - {"blink", "speech"}
+        cuts += zip(clip.cut.tolist(), cut.tolist(), strict=True)
+        for at in np.flatnonzero(~clip.cut):
+            known = (clip.changed[at] > MOVED) | (clip.changed[at] < STILL)
+            apart = {name for name in ("blink", "speech") if getattr(clip, name)[at]}
+            groups = apart or {"all", *(kinds or {"none"})}
+            rows.append((groups, clip.changed[at][known] > MOVED, motion[at][known]))
+    scores = {group: _auc(rows, group) for group in ("all", "none", *CHANCES, "blink")}
+    scores["cuts found"] = (
+        float(np.mean([found for true, found in cuts if true])) if any(t for t, _ in cuts) else np.nan
+    )
+    scores["false cuts"] = float(np.mean([found for true, found in cuts if not true]))
+    scores["ms a clip"] = 1000 * seconds
+    return scores
+
+
+def table(scores: dict[str, dict[str, float]]) -> Table:
+    """One row a distractor, one column a method."""
+    made = Table(title="ROC-AUC of patch motion against patches that expression moved", title_justify="left")
+    made.add_column("clips with")
+    for method in scores:
+        made.add_column(method, justify="right")
+    for group in next(iter(scores.values())):
+        made.add_row(group, *(f"{score[group]:.3f}" for score in scores.values()))
+    return made
+
+
+def sheet(clip: Clip) -> np.ndarray:
+    """Eight instants of a clip: the crop under its truth, then under the map of each method."""
+    maps = {name: scaled(patch_motion(clip.pairs, GRID, name)[0], LEAST[name]) for name in METHODS}
+    lines = []
+    for values in ((clip.changed > MOVED).astype(np.float64), *maps.values()):
+        tiles = [
+            overlay(cv2.cvtColor(clip.pairs[at][0].astype(np.uint8), cv2.COLOR_GRAY2BGR), values[at])
+            for at in range(1, len(clip.pairs), 2)
+        ]
+        lines.append(np.concatenate(tiles, axis=1))
+    return np.concatenate(lines)
+
+
+def _clip(script: Script, identity: Identity, settings: World, faces: Faces) -> Clip:
+    times = frame_times(script, settings)
+    at = instants(len(times), faces.instants)
+    beside = neighbours(at, len(times))
+    frames, truth = render_instants(script, identity, settings, times[at])
+    after, truth_after = render_instants(script, identity, settings, times[beside])
+    boxes = square(truth.face.astype(np.float64), faces.margin)
+    pairs, changed = [], []
+    for k, box in enumerate(boxes):
+        frozen = replace(script, timeline=_held(truth.intensities[k], script.timeline.duration))
+        held, _ = render_instants(frozen, identity, settings, times[beside[k : k + 1]])
+        pairs.append((_seen(frames[k], box, faces), _seen(after[k], box, faces)))
+        difference = _grey(crop(after[k], box, faces.size)) - _grey(crop(held[0], box, faces.size))
+        changed.append(np.sqrt(cv2.resize(difference**2, (GRID, GRID), interpolation=cv2.INTER_AREA)))
+    return Clip(script, pairs, np.array(changed), _cut(script, truth, truth_after), *_apart(truth, truth_after))
+
+
+def _held(intensities: np.ndarray, duration: float) -> Timeline:
+    """A timeline that keeps these intensities for ever."""
+    moved = [(action, float(value)) for action, value in zip(ACTIONS, intensities, strict=True) if value > 0]
+    return Timeline(tuple(Event(action.name, value, -9.0, -8.0, 1e3, 1e4) for action, value in moved), duration)
+
+
+def _cut(script: Script, truth: Truth, after: Truth) -> Bool[np.ndarray, " T"]:
+    """Whether a scene begins between each instant and its neighbour, whichever comes first."""
+    low, high = np.minimum(truth.times, after.times), np.maximum(truth.times, after.times)
+    cut = np.zeros(len(low), dtype=bool)
+    for scene in script.scenes[1:]:
+        cut |= (low + 1e-9 < scene.start) & (scene.start <= high + 1e-9)
+    return cut
+
+
+def _apart(truth: Truth, after: Truth) -> tuple[Bool[np.ndarray, " T"], Bool[np.ndarray, " T"]]:
+    blink, speech = (np.abs(getattr(after, name) - getattr(truth, name)) > FACE_MOTION for name in ("blink", "speech"))
+    return blink, speech
+
+
+def _seen(frame: np.ndarray, box: np.ndarray, faces: Faces) -> np.ndarray:
+    """The crop as the faces stage stores it and the motion stage reads it."""
+    quality = [cv2.IMWRITE_JPEG_QUALITY, faces.quality]
+    _, encoded = cv2.imencode(".jpg", crop(frame, box, faces.size), quality)
+    return decode(encoded.tobytes(), grey=True).astype(np.float32)
+
+
+def _grey(image: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.float32)
+
+
+def _auc(rows: list[tuple[set[str], np.ndarray, np.ndarray]], group: str) -> float:
+    chosen = [(moved, motion) for groups, moved, motion in rows if group in groups]
+    if not chosen:
+        return float("nan")
+    moved = np.concatenate([item[0] for item in chosen])
+    motion = np.concatenate([item[1] for item in chosen])
+    return float(roc_auc_score(moved, motion)) if 0 < moved.sum() < len(moved) else float("nan")
+
+
+if __name__ == "__main__":
+    main()
