@@ -1,0 +1,65 @@
+"""What every text engine takes and gives: chat requests with images in, text out.
+
+The protocol fits local models and servers alike: a request is plain data, and an answer that could not be had is a
+:class:`Response` with an ``error``, not an exception, so that one bad clip never costs its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import UInt8
+
+Image = UInt8[np.ndarray, "height width 3"]
+"""An RGB picture."""
+
+Message = dict[str, Any]
+"""``{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "..."}]}``; images in reading order."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question to an engine.
+
+    ``images`` fill the ``{"type": "image"}`` places of ``messages`` in order. ``schema`` is a JSON schema that the
+    answer should follow, for engines that can decode under it; the others ignore it. At ``temperature`` 0 the answer
+    is the likeliest one; above, ``seed`` draws one, the same for the same request whoever its neighbours are.
+    """
+
+    messages: tuple[Message, ...]
+    images: tuple[Image, ...] = field(default=(), repr=False)
+    schema: dict[str, Any] | None = None
+    temperature: float = 0.0
+    seed: int = 0
+    max_tokens: int = 160
+
+
+@dataclass(frozen=True)
+class Response:
+    """One answer: its text, what it cost, and why it ended (``stop``, ``length`` or ``error``)."""
+
+    text: str = ""
+    tokens_in: int = 0
+    tokens_out: int = 0
+    finish_reason: str = "stop"
+    error: str = ""
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Who writes text. Cheap to make and to pickle; loads its model in :meth:`open`, once per worker."""
+
+    def identity(self) -> dict[str, Any]:
+        """Everything about this engine that changes its answers; no absolute paths. Works before :meth:`open`."""
+        ...
+
+    def open(self) -> None:
+        """Load the model or reach the server. Raises :class:`~pipeline.errors.UserError` when that cannot be."""
+        ...
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
+        """Answer every request, in their order."""
+        ...

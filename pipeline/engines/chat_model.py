@@ -1,0 +1,170 @@
+"""A chat model of transformers, loaded: prompts from messages, tokens from prompts, texts from tokens."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from PIL import Image as Pictures
+from torch import Tensor
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    AutoTokenizer,
+    LogitsProcessorList,
+)
+from transformers.utils import logging
+
+from pipeline.engines.base import Message, Request, Response
+from pipeline.errors import UserError
+from pipeline.models import choose_device, choose_dtype
+
+CONTROL = re.compile(r"[^\w\s].*\w")
+"""How a control token looks: a sign and a word (``<image>``), not a word or blanks that a tokenizer added."""
+
+
+@dataclass
+class ChatModel:
+    """Model, processor and tokenizer of one checkpoint; ``processor`` is the tokenizer when the model cannot see."""
+
+    name: str
+    model: Any
+    processor: Any
+    tokenizer: Any
+    sees_images: bool
+
+    @classmethod
+    def load(cls, name: str, source: str, revision: str | None, dtype: str, device: str) -> ChatModel:
+        """Open a checkpoint for generation. Raises :class:`UserError` when it cannot be opened or cannot chat."""
+        where = choose_device(device)
+        logging.disable_progress_bar()  # the stage has one of its own
+        options: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
+        try:
+            config = AutoConfig.from_pretrained(source, **options)
+            sees = type(config) in AutoModelForImageTextToText._model_mapping
+            auto = AutoModelForImageTextToText if sees else AutoModelForCausalLM
+            processor = (AutoProcessor if sees else AutoTokenizer).from_pretrained(source, **options)
+            model = auto.from_pretrained(source, dtype=choose_dtype(dtype, where), **options)
+        except Exception as error:  # each architecture complains of files or packages that are not there in its own way
+            raise UserError(f"The model {name} cannot be opened: {_cause(error)}") from error
+        if not getattr(processor, "chat_template", None):
+            raise UserError(f"The model {name} has no chat template: name one that was tuned to follow instructions.")
+        tokenizer = processor.tokenizer if sees else processor
+        tokenizer.padding_side = "left"  # answers then start at one place for the whole batch
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        if sees:
+            _see_whole_pictures(processor.image_processor)
+        # The likeliest token, always: drawing is ours (see _Draw), so that it does not depend on the batch.
+        model.generation_config.update(do_sample=False, temperature=None, top_p=None, top_k=None, num_beams=1)
+        return cls(name, model.to(where).eval(), processor, tokenizer, sees)
+
+    @torch.inference_mode()
+    def answer(self, requests: Sequence[Request]) -> list[Response]:
+        """Answers to one batch. Raises what PyTorch and transformers raise, memory errors among them."""
+        inputs = self._inputs(requests)
+        sizes = inputs["attention_mask"].sum(dim=1).tolist()
+        longest = max(request.max_tokens for request in requests)
+        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        if limit and max(sizes) + longest > limit:
+            raise ValueError(f"{max(sizes)} prompt tokens and {longest} new ones are more than the model's {limit}")
+        start = inputs["input_ids"].shape[1]
+        produced = self.model.generate(
+            **inputs,
+            max_new_tokens=longest,
+            pad_token_id=self.tokenizer.pad_token_id,
+            logits_processor=LogitsProcessorList([_Draw(requests)]),
+        )
+        rows = produced[:, start:].tolist()
+        return [self._response(request, *each) for request, *each in zip(requests, rows, sizes, strict=True)]
+
+    def free_memory(self) -> None:
+        """Give memory that the allocator keeps back to the device."""
+        if self.model.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _inputs(self, requests: Sequence[Request]) -> Any:
+        prompts = [
+            self.processor.apply_chat_template(
+                [self._message(message) for message in request.messages], add_generation_prompt=True, tokenize=False
+            )
+            for request in requests
+        ]
+        bos = self.tokenizer.bos_token
+        options: dict[str, Any] = {
+            "padding": True,
+            "return_tensors": "pt",
+            # Templates of text models bring every special token; those of processors leave the first one out.
+            "add_special_tokens": self.sees_images and not (bos and prompts[0].startswith(bos)),
+        }
+        if not self.sees_images:
+            return self.tokenizer(prompts, **options).to(self.model.device)
+        pictures = [[Pictures.fromarray(image) for image in request.images] for request in requests]
+        inputs = self.processor(text=prompts, images=pictures if any(pictures) else None, **options)
+        return inputs.to(self.model.device, self.model.dtype)
+
+    def _message(self, message: Message) -> Message:
+        """The message as templates want it, its text unable to act as control tokens (``<|im_end|>``, ``<image>``)."""
+        parts = [
+            {**part, "text": self._harmless(part["text"])} if part["type"] == "text" else part
+            for part in message["content"]
+        ]
+        if self.sees_images:
+            return {**message, "content": parts}
+        return {**message, "content": "\n".join(part["text"] for part in parts)}
+
+    def _harmless(self, text: str) -> str:
+        for token in self.tokenizer.get_added_vocab():
+            if CONTROL.search(token) and token in text:
+                text = text.replace(token, f"{token[0]} {token[1:]}")
+        return text
+
+    def _response(self, request: Request, tokens: list[int], size: int) -> Response:
+        tokens = tokens[: request.max_tokens]
+        ends = self.model.generation_config.eos_token_id
+        ends = {ends} if isinstance(ends, int) else set(ends or ())
+        end = next((place for place, token in enumerate(tokens) if token in ends), None)
+        kept = tokens if end is None else tokens[:end]
+        text = self.tokenizer.decode(kept, skip_special_tokens=True).strip()
+        return Response(text, size, len(kept) + (end is not None), "length" if end is None else "stop")
+
+
+class _Draw:
+    """Sampling by the Gumbel-max trick with a random stream a request, so that neighbours do not change a draw.
+
+    argmax(logits / temperature + Gumbel noise) is a draw from softmax(logits / temperature).
+    """
+
+    def __init__(self, requests: Sequence[Request]) -> None:
+        self.streams = {
+            row: (request.temperature, torch.Generator().manual_seed(request.seed))
+            for row, request in enumerate(requests)
+            if request.temperature > 0
+        }
+
+    def __call__(self, ids: Int[Tensor, "rows length"], scores: Float[Tensor, "rows words"]) -> Tensor:
+        for row, (temperature, stream) in self.streams.items():
+            uniform = torch.rand(scores.shape[1], generator=stream).clamp_min(1e-20).to(scores.device)
+            scores[row] = scores[row] / temperature - (-uniform.log()).log()
+        return scores
+
+
+def _cause(error: Exception) -> str:
+    said = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    # Qwen-VL's processor handles video too and fails in obscure ways where torchvision is missing.
+    lacks = find_spec("torchvision") is None and ("Torchvision" in said or "VIDEO_PROCESSOR" in said)
+    return "its processor needs torchvision: pip install torchvision." if lacks else said
+
+
+def _see_whole_pictures(image_processor: Any) -> None:
+    """Give a face crop one view: tiling it into a dozen enlarged pieces, made for documents, shows nothing more."""
+    if getattr(image_processor, "do_image_splitting", False):
+        image_processor.do_image_splitting = False
+        image_processor.size = dict(image_processor.max_image_size)

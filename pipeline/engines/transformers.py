@@ -1,0 +1,113 @@
+"""The local engine: any chat model that transformers opens, with or without eyes, answered in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pipeline.engines.base import Request, Response
+from pipeline.errors import GraceError, UserError
+from pipeline.models import model_identity, model_name, require_model
+
+if TYPE_CHECKING:
+    from pipeline.engines.chat_model import ChatModel
+
+WINDOW = 8
+"""Batches among which requests are sorted by length: enough to waste little on padding, few enough to hold."""
+
+
+@dataclass
+class TransformersEngine:
+    """Batched generation with a checkpoint in a folder or of the hub.
+
+    ``batch`` is the most requests at once; it halves for good when memory runs out. ``dtype`` and ``device`` may be
+    ``auto``. Code that comes with a checkpoint is never run.
+    """
+
+    model: str
+    revision: str | None = None
+    batch: int = 16
+    dtype: str = "auto"
+    device: str = "auto"
+    chat: ChatModel | None = field(default=None, init=False, repr=False)
+
+    def identity(self) -> dict[str, Any]:
+        """The checkpoint and the compute dtype asked for; what changes no answer (batch, device) is not part."""
+        return {"engine": "transformers", "model": model_identity(self.model, self.revision), "dtype": self.dtype}
+
+    def open(self) -> None:
+        """Load the checkpoint. Raises :class:`UserError` when there is none or it cannot be opened."""
+        if self.chat is None:
+            from pipeline.engines.chat_model import ChatModel
+
+            source = require_model(self.model, self.revision)
+            revision = model_identity(self.model, self.revision).get("revision")
+            self.chat = ChatModel.load(model_name(self.model), source, revision, self.dtype, self.device)
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
+        """Answer all requests, in order; requests of like length share a batch.
+
+        Raises :class:`UserError` when there are pictures and the model cannot see.
+        """
+        self.open()
+        assert self.chat is not None
+        if not self.chat.sees_images and any(request.images for request in requests):
+            raise UserError(f"The model {self.chat.name} reads no images: name a vision-language model.")
+        window = WINDOW * self.batch
+        for start in range(0, len(requests), window):
+            yield from self._window(self.chat, requests[start : start + window])
+
+    def _window(self, chat: ChatModel, requests: Sequence[Request]) -> Iterator[Response]:
+        waiting = sorted(range(len(requests)), key=lambda k: (_length(requests[k]), k), reverse=True)
+        done: dict[int, Response] = {}
+        following = 0
+        while waiting:
+            picked = waiting[: self.batch]
+            answers = self._batch(chat, [requests[k] for k in picked])
+            if answers is None:
+                continue
+            done.update(zip(picked, answers, strict=True))
+            waiting = waiting[len(picked) :]
+            while following in done:
+                yield done.pop(following)
+                following += 1
+
+    def _batch(self, chat: ChatModel, requests: list[Request]) -> list[Response] | None:
+        """Answers to one batch; None when it did not fit into memory and is to be tried again, smaller."""
+        problem = _try(chat, requests)
+        if not isinstance(problem, Exception):
+            return problem
+        if _out_of_memory(problem):
+            chat.free_memory()
+            if len(requests) == 1:
+                return [Response(finish_reason="error", error="out of memory on this request alone")]
+            self.batch = max(len(requests) // 2, 1)
+            return None
+        if len(requests) == 1:
+            said = " ".join(str(problem).split())[:200]
+            return [Response(finish_reason="error", error=f"{type(problem).__name__}: {said}")]
+        # One request may spoil its batch (a picture that its processor cannot take): the others shall not suffer.
+        return [answer for request in requests for answer in self._batch(chat, [request]) or ()]
+
+
+def _try(chat: ChatModel, requests: list[Request]) -> list[Response] | Exception:
+    """Answers or what went wrong, as a value: the traceback would keep the batch's tensors alive."""
+    try:
+        return chat.answer(requests)
+    except GraceError:
+        raise
+    except Exception as error:  # whatever the model's code says of this batch
+        return error.with_traceback(None)
+
+
+def _out_of_memory(error: Exception) -> bool:
+    import torch
+
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "allocate memory" in str(error)
+
+
+def _length(request: Request) -> tuple[int, int]:
+    """Pictures and characters: what the prompt's tokens grow with."""
+    parts = [part for message in request.messages for part in message["content"]]
+    return len(request.images), sum(len(part.get("text", "")) for part in parts)

@@ -1,0 +1,38 @@
+"""Text into sentences, and long sentences into parts, without losing a character of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+_END = re.compile(r"(?:(?<=[.!?…])|(?<=[.!?…][\"')\]”’]))\s+|(?<=[。！？])|\s*\n\s*")
+_CLAUSE = re.compile(r"(?<=[,;:])\s+")
+_BLANK = re.compile(r"\s+")
+
+
+def split_sentences(text: str) -> list[str]:
+    """The sentences of ``text``, in order, without the blanks between them."""
+    return [part for part in (piece.strip() for piece in _END.split(text)) if part]
+
+
+def fit(sentence: str, room: int, count: Callable[[str], int]) -> list[str]:
+    """``sentence`` in as few halvings as bring each part to at most ``room`` tokens, as ``count`` counts them.
+
+    A cut is made at the clause boundary nearest the middle, else at the nearest blank, else (one endless word) in the
+    middle; nothing but blanks at the cuts is lost.
+    """
+    if count(sentence) <= room or len(sentence) < 2:
+        return [sentence]
+    end, start = _middle_cut(sentence)
+    return fit(sentence[:end], room, count) + fit(sentence[start:], room, count)
+
+
+def _middle_cut(sentence: str) -> tuple[int, int]:
+    """Where the first half ends and the second one starts."""
+    length = len(sentence)
+    for boundary, share in ((_CLAUSE, 0.25), (_BLANK, 0.0)):
+        cuts = [found.span() for found in boundary.finditer(sentence)]
+        inner = [cut for cut in cuts if share * length < cut[0] and cut[1] < (1 - share) * length]
+        if inner:
+            return min(inner, key=lambda cut: abs(cut[0] - length / 2))
+    return length // 2, length // 2
