@@ -1,0 +1,1 @@
+"""Cached tensors to a classifier: model, alignment, losses, loop, metrics, protocol."""

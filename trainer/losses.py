@@ -1,0 +1,88 @@
+"""What training minimises: ℓ = ℓ_class + λ₁ ⟨Π, C⟩ + λ₂ ℓ_contrast (design, section 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from trainer.alignment import cosine_cost, solve
+from trainer.model import Output, Tokens
+
+NEGATIVES = 7
+"""Other clips' texts that each clip is held against in a step."""
+
+TEMPERATURE = 0.1
+"""Of the contrastive term; distances lie in [0, 2]."""
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the terms."""
+
+    transport: float = 0.1  # lambda 1
+    contrastive: float = 0.1  # lambda 2
+    logit_adjustment: float = 1.0  # tau
+    epsilon: float = 0.05  # of the contrastive distance
+    sinkhorn_iterations: int = 30
+
+
+def logit_adjusted(
+    logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"], prior: Float[Tensor, " classes"], tau: float
+) -> Float[Tensor, ""]:
+    """Cross-entropy of logits + τ log π: balanced over classes for τ = 1 (Menon et al., ICLR 2021, eq. 10).
+
+    ``prior`` is π, the share of each class in the training part. The model's own logits then estimate the
+    class-balanced posterior, and nothing is added at test time.
+    """
+    return F.cross_entropy(logits + tau * prior.log(), labels)
+
+
+def contrastive_distance(
+    tokens: Tokens, labels: Int[Tensor, " batch"], epsilon: float, iterations: int
+) -> Float[Tensor, ""]:
+    """−log softmax(−d/τ) of the own text, d the transport distance of a clip's instants to its own and to other texts.
+
+    To afford several texts a clip, the costs of an instant's patches are first averaged by their marginal: N = T here.
+    Texts of clips with the same label are no counter-examples and are left out. 0 when the batch holds one class only.
+    """
+    batch = tokens.text.shape[0]
+    visual, marginal = _instants(tokens)
+    shifts = torch.arange(min(NEGATIVES + 1, batch), device=labels.device)
+    partner = (torch.arange(batch, device=labels.device)[:, None] + shifts) % batch  # [B, K], own text first
+    allowed = (labels[partner] != labels[:, None]) | (shifts == 0)
+    text, text_marginal = tokens.text[partner], tokens.text_marginal[partner]  # [B, K, L, …]
+    count = len(shifts)
+    cost = cosine_cost(text.flatten(0, 1), visual.repeat_interleave(count, 0))
+    solved = solve(cost, text_marginal.flatten(0, 1), marginal.repeat_interleave(count, 0), epsilon, iterations)
+    distance = solved.cost.view(batch, count)
+    scores = (-distance / TEMPERATURE).masked_fill(~allowed, -torch.inf)
+    return -scores.log_softmax(1)[:, 0].mean()
+
+
+def _instants(tokens: Tokens) -> tuple[Tensor, Tensor]:
+    """Visual tokens averaged within each instant by their marginal [B, T, d], and the marginal of instants [B, T]."""
+    shape = (tokens.instants, -1)
+    weight = tokens.visual_marginal.unflatten(1, shape)  # [B, T, P]
+    marginal = weight.sum(2)
+    visual = tokens.visual.unflatten(1, shape)  # [B, T, P, d]
+    mean = torch.einsum("btp,btpd->btd", weight.to(visual.dtype), visual)
+    return mean / marginal[..., None].clamp_min(1e-9), marginal
+
+
+def total_loss(
+    output: Output, labels: Int[Tensor, " batch"], prior: Float[Tensor, " classes"], config: LossConfig
+) -> dict[str, Float[Tensor, ""]]:
+    """Every term by name, and their weighted sum under ``loss``. Terms of parts that a method lacks are absent."""
+    terms = {"classification": logit_adjusted(output.logits.float(), labels, prior, config.logit_adjustment)}
+    loss = terms["classification"]
+    if output.alignment is not None and config.transport:
+        terms["transport"] = output.alignment.cost.mean()
+        loss = loss + config.transport * terms["transport"]
+    if output.tokens is not None and config.contrastive:
+        terms["contrastive"] = contrastive_distance(output.tokens, labels, config.epsilon, config.sinkhorn_iterations)
+        loss = loss + config.contrastive * terms["contrastive"]
+    return {"loss": loss, **terms}

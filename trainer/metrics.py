@@ -1,0 +1,131 @@
+"""Scores from labels and predictions: pure functions of arrays.
+
+``labels`` and ``predicted`` are places in the data set's list of classes; a clip that could not be scored has
+``predicted`` −1 and counts as wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+MISSING = -1
+
+AMBIGUOUS = (("surprise", "fear"), ("anger", "disgust"), ("sadness", "neutral"))
+"""Pairs that people mix up as well."""
+
+TAIL = 0.5
+"""A class is in the tail when it has less than this share of the clips it would have if all classes were equal."""
+
+
+def war(labels: Int[np.ndarray, " clips"], predicted: Int[np.ndarray, " clips"]) -> float:
+    """Weighted average recall: the share of clips that are right (accuracy)."""
+    return float(np.mean(labels == predicted)) if len(labels) else float("nan")
+
+
+def recall(
+    labels: Int[np.ndarray, " clips"], predicted: Int[np.ndarray, " clips"], classes: int
+) -> Float[np.ndarray, " {classes}"]:
+    """Recall of each class; NaN for a class without clips."""
+    total = np.bincount(labels, minlength=classes)
+    right = np.bincount(labels[labels == predicted], minlength=classes)
+    return np.divide(right, total, out=np.full(classes, np.nan), where=total > 0)
+
+
+def uar(labels: Int[np.ndarray, " clips"], predicted: Int[np.ndarray, " clips"], classes: int) -> float:
+    """Unweighted average recall: the mean over the classes that have clips."""
+    each = recall(labels, predicted, classes)
+    return float(np.nanmean(each)) if np.isfinite(each).any() else float("nan")
+
+
+def confusion(
+    labels: Int[np.ndarray, " clips"], predicted: Int[np.ndarray, " clips"], classes: int
+) -> Int[np.ndarray, "{classes} {classes}"]:
+    """Counts, true class by row and predicted by column. Missing clips are in no column."""
+    from sklearn.metrics import confusion_matrix
+
+    scored = predicted != MISSING
+    if not scored.any():
+        return np.zeros((classes, classes), dtype=np.int64)
+    counts: np.ndarray = confusion_matrix(labels[scored], predicted[scored], labels=np.arange(classes))
+    return counts
+
+
+def pair_scores(
+    labels: Int[np.ndarray, " clips"], predicted: Int[np.ndarray, " clips"], names: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """For each ambiguous pair in the set: mean recall of the two, and the share of their clips taken for the other."""
+    each = recall(labels, predicted, len(names))
+    scores = {}
+    for first, second in AMBIGUOUS:
+        if first not in names or second not in names:
+            continue
+        i, j = names.index(first), names.index(second)
+        both = np.isin(labels, (i, j))
+        swapped = both & np.isin(predicted, (i, j)) & (labels != predicted)
+        scores[f"{first}/{second}"] = {
+            "recall": float(np.mean([each[i], each[j]])),
+            "confused": float(swapped.sum() / both.sum()) if both.any() else float("nan"),
+        }
+    return scores
+
+
+def tail_classes(counts: Int[np.ndarray, " classes"]) -> list[int]:
+    """Places of the classes with less than ``TAIL`` of an equal share of the clips; the rarest when none is so rare."""
+    tail = np.flatnonzero(counts < TAIL * counts.sum() / len(counts)).tolist()
+    return tail or [int(np.argmin(counts))]
+
+
+def bootstrap(
+    statistic: Callable[[np.ndarray, np.ndarray], float | np.ndarray],
+    labels: Int[np.ndarray, " clips"],
+    predicted: Int[np.ndarray, " clips"],
+    samples: int,
+    confidence: float,
+    seed: int = 0,
+) -> Float[np.ndarray, "2 *shape"]:
+    """Percentile interval of a statistic over resampled clips (Efron 1979): lower and upper bound.
+
+    A class may be absent from a resample; such values are left out of its own interval.
+    """
+    generator = np.random.default_rng(seed)
+    values = []
+    for _ in range(samples):
+        chosen = generator.integers(0, len(labels), len(labels))
+        values.append(np.asarray(statistic(labels[chosen], predicted[chosen]), dtype=np.float64))
+    outside = (1 - confidence) / 2 * 100
+    bounds: np.ndarray = np.nanpercentile(np.stack(values), (outside, 100 - outside), axis=0)
+    return bounds
+
+
+def scores(
+    labels: Int[np.ndarray, " clips"], predicted: Int[np.ndarray, " clips"], names: Sequence[str]
+) -> dict[str, Any]:
+    """All point scores by name. NaN becomes None, so that the result is JSON."""
+    classes = len(names)
+    each = recall(labels, predicted, classes)
+    tail = tail_classes(np.bincount(labels, minlength=classes))
+    return {
+        "UAR": _number(uar(labels, predicted, classes)),
+        "WAR": _number(war(labels, predicted)),
+        "recall": {name: _number(value) for name, value in zip(names, each, strict=True)},
+        "pairs": {
+            pair: {key: _number(x) for key, x in of.items()}
+            for pair, of in pair_scores(labels, predicted, names).items()
+        },
+        "tail": {"classes": [names[k] for k in tail], "recall": _number(_mean(each[tail]))},
+        "clips": len(labels),
+        "missing": int((predicted == MISSING).sum()),
+    }
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+
+
+def _number(value: float) -> float | None:
+    """Six digits are more than any test fold can tell apart."""
+    return round(float(value), 6) if np.isfinite(value) else None

@@ -1,0 +1,253 @@
+"""The classifiers over cached tokens, to be read from top to bottom like the method section of a paper.
+
+B clips of T instants with P patches each (N = T·P visual tokens) and L text tokens, D wide in the cache, d inside.
+Liu et al., "GRACE", arXiv 2507.11892, 2025, has no public code; where it does not say, the formulas are our reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from trainer.alignment import Alignment, cosine_cost, solve, unit
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Every size and switch of a classifier."""
+
+    method: str = "grace"
+    classes: int = 7
+    instants: int = 16  # T
+    patches: int = 64  # P
+    width: int = 512  # D, of cached tokens
+    hidden: int = 64  # d
+    layers: int = 2  # of the temporal transformer
+    heads: int = 4
+    dropout: float = 0.2
+    epsilon: float = 0.05  # entropy of the plan
+    sinkhorn_iterations: int = 30
+    motion_exponent: float = 1.0  # gamma
+    motion_attention: bool = True  # part: motion in the attention inside each frame
+    motion_marginal: bool = True  # part: motion in the visual marginal
+    motion_floor: float = 0.05  # epsilon beside m: patches at rest keep some weight
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for ``config.yaml``."""
+        return asdict(self)
+
+
+@dataclass
+class Batch:
+    """Cached tensors of B clips. ``motion`` is on the patch grid, in [0, 1]; padding is false in ``text_mask``."""
+
+    visual: Float[Tensor, "batch instants patches width"]
+    frame: Float[Tensor, "batch instants width"]
+    text: Float[Tensor, "batch text width"]
+    text_mask: Bool[Tensor, "batch text"]
+    motion: Float[Tensor, "batch instants patches"]
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on a device."""
+        return Batch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+
+
+@dataclass
+class Tokens:
+    """What the transport problem is made of, kept so that a loss can pose it again with other clips' texts."""
+
+    text: Float[Tensor, "batch text hidden"]  # W_u U, of length 1
+    visual: Float[Tensor, "batch visual hidden"]  # W_v V, of length 1
+    text_marginal: Float[Tensor, "batch text"]  # a
+    visual_marginal: Float[Tensor, "batch visual"]  # b
+    instants: int  # T
+
+
+@dataclass
+class Output:
+    """Class scores; the plan and its tokens where the method has them."""
+
+    logits: Float[Tensor, "batch classes"]
+    alignment: Alignment | None = None
+    tokens: Tokens | None = None
+
+
+class Projection(nn.Sequential):
+    """Cached tokens to the model's width. The norm has no weights of its own (the linear layer would undo them), so
+    nothing flows back to the large input."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__(nn.LayerNorm(width, elementwise_affine=False), nn.Linear(width, hidden))
+
+
+class TemporalTransformer(nn.Module):
+    """Instants see each other: learned places, then pre-norm transformer layers. [B, T, d] → [B, T, d]."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        d = config.hidden
+        self.place = nn.Parameter(torch.randn(config.instants, d) * 0.02)
+        layer = nn.TransformerEncoderLayer(
+            d, config.heads, 2 * d, config.dropout, activation="gelu", batch_first=True, norm_first=True
+        )
+        self.layers = nn.TransformerEncoder(layer, config.layers, norm=nn.LayerNorm(d), enable_nested_tensor=False)
+
+    def forward(self, frames: Float[Tensor, "batch instants hidden"]) -> Float[Tensor, "batch instants hidden"]:
+        """Frame tokens in the light of the whole clip."""
+        mixed: Tensor = self.layers(frames + self.place)
+        return mixed
+
+
+class Classifier(nn.Sequential):
+    """Pooled features to class scores."""
+
+    def __init__(self, width: int, config: ModelConfig) -> None:
+        super().__init__(nn.LayerNorm(width), nn.Dropout(config.dropout), nn.Linear(width, config.classes))
+
+
+class Vision(nn.Module):
+    """Baseline: frames pooled without motion or text, a temporal transformer, mean over time, classifier."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.project = Projection(2 * config.width, config.hidden)
+        self.temporal = TemporalTransformer(config)
+        self.classifier = Classifier(config.hidden, config)
+
+    def forward(self, batch: Batch) -> Output:
+        """Class scores of a batch, from its video alone."""
+        frames = torch.cat([batch.frame, batch.visual.mean(2)], dim=-1)  # [B, T, 2D]
+        frames = self.temporal(self.project(frames))  # [B, T, d]
+        return Output(self.classifier(frames.mean(1)))
+
+
+class FrameAttention(nn.Module):
+    """Inside each frame, its class token looks at the patches: softmax(QKᵀ/√d + β·log(m + ε)) V, β learned a head.
+
+    Q comes from the frame's class token, K and V from its patches: CLIP has let patches see each other already, and
+    one query a frame costs P times less than all of them. With one query the projections of K and V are cheaper applied
+    to Q and to the sum: q·(W x) = (Wᵀq)·x and Σ α (W x) = W Σ α x.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.heads, self.floor = config.heads, config.motion_floor
+        self.beta = nn.Parameter(torch.full((config.heads,), 0.5)) if config.motion_attention else None
+        self.query = nn.Sequential(nn.LayerNorm(config.hidden), nn.Linear(config.hidden, config.hidden))
+        self.key = nn.Linear(config.hidden, config.hidden, bias=False)
+        self.value = nn.Linear(config.hidden, config.hidden, bias=False)
+        self.out = nn.Linear(config.hidden, config.hidden)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self,
+        frames: Float[Tensor, "batch instants hidden"],
+        patches: Float[Tensor, "batch instants patches hidden"],
+        motion: Float[Tensor, "batch instants patches"],
+    ) -> Float[Tensor, "batch instants hidden"]:
+        """Frame tokens after one residual look at their patches."""
+        query = self.query(frames).unflatten(-1, (self.heads, -1))
+        key, value = (
+            layer.weight.unflatten(0, (self.heads, -1)) for layer in (self.key, self.value)
+        )  # [heads, d/heads, d]
+        q = torch.einsum("bthe,hed->bthd", query, key)
+        scores = torch.einsum("bthd,btpd->bthp", q, patches) / query.shape[-1] ** 0.5
+        if self.beta is not None:
+            scores = scores + self.beta[:, None] * torch.log(motion + self.floor)[:, :, None, :]
+        seen = torch.einsum("bthp,btpd->bthd", scores.softmax(-1), patches)
+        seen = torch.einsum("bthd,hed->bthe", seen, value).flatten(2)
+        return frames + self.dropout(self.out(seen))
+
+
+class Grace(nn.Module):
+    """Words of the description meet patches and moments of the video along an optimal transport plan."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        d = config.hidden
+        self.config = config
+        self.visual = Projection(config.width, d)
+        self.frame = Projection(config.width, d)
+        self.text = Projection(config.width, d)
+        self.inside = FrameAttention(config)
+        self.temporal = TemporalTransformer(config)
+        self.salience = nn.Linear(d, 1)  # of words
+        self.saliency = nn.Linear(d, 1)  # of visual tokens
+        self.match_text = nn.Linear(d, d, bias=False)  # W_u
+        self.match_visual = nn.Linear(d, d, bias=False)  # W_v
+        self.meet = nn.Sequential(nn.LayerNorm(2 * d), nn.Linear(2 * d, d), nn.GELU())
+        self.classifier = Classifier(2 * d, config)
+
+    def forward(self, batch: Batch) -> Output:
+        """Class scores of a batch, its plan [B, L, T·P], and the tokens that the plan joins."""
+        words = self.text(batch.text)  # U [B, L, d]
+        patches, frames = self.look(batch)  # V [B, T, P, d], [B, T, d]
+        visual = patches.flatten(1, 2)  # [B, N, d]
+
+        tokens = Tokens(
+            text=unit(self.match_text(words)),
+            visual=unit(self.match_visual(visual)),
+            text_marginal=self.text_marginal(words, batch.text_mask),
+            visual_marginal=self.visual_marginal(visual, batch.motion.flatten(1)),
+            instants=patches.shape[1],
+        )
+        cost = cosine_cost(tokens.text, tokens.visual)
+        alignment = solve(
+            cost, tokens.text_marginal, tokens.visual_marginal, self.config.epsilon, self.config.sinkhorn_iterations
+        )
+
+        aligned = self.align(words, visual, alignment.plan, tokens.text_marginal)  # [B, d]
+        path = alignment.plan.sum(1).unflatten(1, patches.shape[1:3]).sum(2)  # mass that arrives at each instant [B, T]
+        moment = torch.einsum("bt,btd->bd", path.to(frames.dtype), frames)
+        return Output(self.classifier(torch.cat([aligned, moment], dim=-1)), alignment, tokens)
+
+    def look(
+        self, batch: Batch
+    ) -> tuple[Float[Tensor, "batch instants patches hidden"], Float[Tensor, "batch instants hidden"]]:
+        """Patches that have seen their frame and, through it, the clip; and the frames themselves."""
+        patches = self.visual(batch.visual)  # [B, T, P, d]
+        frames = self.inside(self.frame(batch.frame), patches, batch.motion)  # [B, T, d]
+        frames = self.temporal(frames)
+        return patches + frames[:, :, None, :], frames
+
+    def text_marginal(
+        self, words: Float[Tensor, "batch text hidden"], mask: Bool[Tensor, "batch text"]
+    ) -> Float[Tensor, "batch text"]:
+        """a = softmax(salience(U)) over real words; exactly 0 on padding."""
+        return self.salience(words)[..., 0].float().masked_fill(~mask, -torch.inf).softmax(-1)
+
+    def visual_marginal(
+        self, visual: Float[Tensor, "batch visual hidden"], motion: Float[Tensor, "batch visual"]
+    ) -> Float[Tensor, "batch visual"]:
+        """b ∝ softmax(saliency(V)) · (m + ε)^γ."""
+        scores = self.saliency(visual)[..., 0].float()
+        if self.config.motion_marginal:
+            scores = scores + self.config.motion_exponent * torch.log(motion.float() + self.config.motion_floor)
+        return scores.softmax(-1)
+
+    def align(
+        self,
+        words: Float[Tensor, "batch text hidden"],
+        visual: Float[Tensor, "batch visual hidden"],
+        plan: Float[Tensor, "batch text visual"],
+        marginal: Float[Tensor, "batch text"],
+    ) -> Float[Tensor, "batch hidden"]:
+        """z_l = [U_l ; Σ_n Π_ln V_n / a_l], through a layer, pooled with a (without it the plan would cancel)."""
+        seen = plan.to(visual.dtype) @ visual  # [B, L, d]
+        seen = seen / marginal[..., None].clamp_min(1e-9)
+        met = self.meet(torch.cat([words, seen], dim=-1))
+        return torch.einsum("bl,bld->bd", marginal.to(met.dtype), met)
+
+
+MODELS: Mapping[str, type[Vision] | type[Grace]] = {"vision": Vision, "grace": Grace}
+"""Method name to class; each takes a :class:`ModelConfig` and maps a :class:`Batch` to an :class:`Output`."""
+
+
+def build(config: ModelConfig) -> Vision | Grace:
+    """The classifier of a configuration, freshly initialised from torch's random state."""
+    return MODELS[config.method](config)
