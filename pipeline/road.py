@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.errors import UserError
+from pipeline.errors import ClipError, UserError
+from pipeline.run import run
 from pipeline.settings import Settings
 from pipeline.step import Step
+from pipeline.store import Row, Store, write_clips
 
 STAGES = ("faces", "caption", "refine", "motion", "tokens")
 """The stages that are steps over shards, in an order in which each finds its inputs."""
@@ -44,9 +46,9 @@ def step(stage: str, settings: Settings, dataset: str, root: str | None = None) 
 
         return caption_step(settings.caption)
     if stage == "refine":
-        from pipeline.refine import RefineStep
+        from pipeline.refine import refine_step
 
-        return RefineStep(settings.refine)
+        return refine_step(settings.refine)
     if stage == "motion":
         from pipeline.motion import MotionStep
 
@@ -56,3 +58,31 @@ def step(stage: str, settings: Settings, dataset: str, root: str | None = None) 
 
         return TokensStep(settings.tokens)
     raise ValueError(f"'{stage}' is not a step; the steps are {', '.join(STAGES)}")
+
+
+def one_clip(video: Path, settings: Settings, folder: Path) -> Row:
+    """Take one video file through every step and return all its columns in one row.
+
+    ``folder`` receives the stores, as ``data/<dataset>`` does for a data set.
+    Raises :class:`UserError` when the file is missing or a step fails on it.
+    """
+    from pipeline.video import probe
+
+    if not video.is_file():
+        raise UserError(f"There is no video file {video}.")
+    clip: Row = {"clip_id": video.stem, "status": "ok", "error": "", "path": video.name, "source": "video"}
+    try:
+        held = probe(video, "video")
+    except ClipError as error:
+        raise UserError(f"{video} cannot be used: {error}.") from None
+    clip |= {"n_frames": held.n_frames, "fps": held.fps, "width": held.width, "height": held.height}
+    write_clips(folder, [clip], [])
+    everything = dict(clip)
+    for stage in STAGES:
+        made = step(stage, settings, folder.name, root=str(video.parent))
+        run(made, folder, size=1, max_failed=1)
+        row = Store(folder / made.folder, made.schema).read(0)[0]
+        if row["status"] == "failed":
+            raise UserError(f"{video} cannot be used: {row['error']}.")
+        everything |= row
+    return everything

@@ -24,7 +24,7 @@ from pipeline.errors import GraceError
 from pipeline.step import ClipStep, Sources, Step, fill
 from pipeline.store import Row, Store, failure, locked
 
-__all__ = ["ClipStep", "Step", "Summary", "run"]
+__all__ = ["ClipStep", "Step", "Summary", "die_with_parent", "run"]
 
 
 @dataclass
@@ -180,7 +180,7 @@ _worker: Sources  # the sources of this worker process, set once by its initiali
 
 def _open_in_worker(step: Step, folder: Path, size: int) -> None:
     global _worker
-    _die_with_parent()
+    die_with_parent()
     _worker = Sources(step, folder, size)
     step.open()
 
@@ -194,7 +194,7 @@ _alone: Step
 
 def _open_alone(step: Step) -> None:
     global _alone
-    _die_with_parent()
+    die_with_parent()
     _alone = step
     step.open()
 
@@ -203,7 +203,7 @@ def _fill_alone(row: Row) -> list[Row]:
     return list(fill(_alone, [row]))
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """End this worker when the process that started it is gone, however it went: nobody else would."""
     parent = parent_process()
     if parent is not None:

@@ -1,6 +1,74 @@
-from stages.console import guarded
+"""``grace predict``: any video file through the whole road with a trained run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stages.console import Dataset, Params, Set, console, guarded, print_table, printable, settings
+
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
+    from pipeline.store import Row
 
 
 @guarded
-def command() -> None:
-    """x."""
+def command(
+    video: Annotated[Path, typer.Argument(help="A video file.")],
+    run: Annotated[
+        Path | None, typer.Option("--run", help="Run folder; the first fold of train.method if not given.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The picture; <video>-prediction.png if not given.")] = None,
+    dataset: Dataset = "demo",
+    params: Params = Path("params.yaml"),
+    override: Set = [],  # noqa: B006
+) -> None:
+    """Print the emotion's probabilities and the text, and draw where the words met the face."""
+    from tempfile import TemporaryDirectory
+
+    chosen = settings(params, override)
+    folder = run or chosen.folder(dataset) / "runs" / chosen.train.method / f"fold-{chosen.folds[0]}"
+    from trainer.classifier import GraceClassifier
+
+    classifier = GraceClassifier.from_pretrained(folder)
+    from pipeline.road import one_clip
+
+    with TemporaryDirectory(prefix="grace-") as scratch:
+        row = one_clip(video, chosen, Path(scratch) / "predict")
+    probabilities, plan = classifier.predict(row)
+    ranked = sorted(zip(probabilities.tolist(), classifier.labels, strict=True), reverse=True)
+    print_table(printable(video.name), [(label, f"{'█' * round(24 * share)} {share:6.1%}") for share, label in ranked])
+    console().print(printable(f"caption: {row['caption']}\n\ndescription: {row['description']}"), markup=False)
+    _warn(chosen, row)
+    if plan is None:
+        console().print(f"Method {classifier.config.method} has no transport plan to draw.", markup=False)
+        return
+    file = out or Path(f"{video.stem}-prediction.png")
+    _draw(row, plan, chosen, file)
+    console().print(f"Where the words met the face: {file}", markup=False)
+
+
+def _warn(chosen: Settings, row: Row) -> None:
+    """Say where the result must not be trusted."""
+    from pipeline.models import knows_only
+
+    if row["status"] == "fallback":
+        console(stderr=True).print(printable(f"note: {row['error']}"), markup=False)
+    for name in (chosen.caption.model, chosen.refine.model, chosen.tokens.model):
+        if limit := knows_only(name):
+            sentence = f"note: {name} knows only {limit}: of any other footage its words and tokens mean nothing."
+            console(stderr=True).print(printable(sentence), markup=False, style="yellow")
+
+
+def _draw(row: Row, plan: Any, chosen: Settings, file: Path) -> None:
+    from transformers import AutoTokenizer
+
+    from pipeline.meeting import alignment_sheet, pick, words_of
+    from pipeline.pictures import crops, save
+
+    tokenizer = AutoTokenizer.from_pretrained(chosen.tokens.model, revision=chosen.tokens.revision)
+    pieces = tokenizer.convert_ids_to_tokens(row["text_id"].tolist())
+    words = pick(words_of(pieces, row["sentence"], row["text_mask"], plan), 12)
+    save(alignment_sheet(crops(row), words), str(file))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +11,7 @@ import typer
 from stages.console import Dataset, Params, Set, console, guarded, settings
 
 
-class What(str, Enum):
+class What(StrEnum):
     """What can be shown."""
 
     faces = "faces"
@@ -21,8 +21,12 @@ class What(str, Enum):
 @guarded
 def command(
     clip: Annotated[str, typer.Argument(help="The clip's id.")],
-    what: Annotated[What, typer.Option("--what", help="faces: the crops; motion: the motion maps on them.")] = What.motion,
-    out: Annotated[Path | None, typer.Option("--out", help="The picture's file; <clip>-<what>.png if not given.")] = None,
+    what: Annotated[
+        What, typer.Option("--what", help="faces: the crops; motion: the motion maps on them.")
+    ] = What.motion,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The picture's file; <clip>-<what>.png if not given.")
+    ] = None,
     dataset: Dataset = "demo",
     params: Params = Path("params.yaml"),
     override: Set = [],  # noqa: B006

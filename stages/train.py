@@ -1,6 +1,37 @@
-from stages.console import guarded
+"""``grace train``: train one fold of one method on the cached tokens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stages.console import Dataset, Params, Set, guarded, print_table, settings
 
 
 @guarded
-def command() -> None:
-    """x."""
+def command(
+    dataset: Dataset = "demo",
+    fold: Annotated[int, typer.Option("--fold", help="The fold whose test part is kept for the end.")] = 1,
+    params: Params = Path("params.yaml"),
+    override: Set = [],  # noqa: B006
+) -> None:
+    """Train a fold, choose its epoch by the protocol, and score its test clips once."""
+    chosen = settings(params, override)
+    from trainer.protocol import PREFIX
+    from trainer.settings import TrainSettings
+    from trainer.train import train
+
+    metrics = train(chosen.folder(dataset), TrainSettings.of(chosen.train.model_dump()), fold)
+    prefix = PREFIX[metrics["protocol"]]
+    print_table(
+        f"train {metrics['method']}, fold {fold}, protocol {metrics['protocol']}",
+        [
+            ("clips trained on", str(metrics["train_clips"])),
+            ("clips that chose the epoch", str(metrics["selection_clips"])),
+            ("epoch chosen", str(metrics["epoch"])),
+            (f"test {prefix}UAR", f"{metrics[f'{prefix}UAR']:.1%}"),
+            (f"test {prefix}WAR", f"{metrics[f'{prefix}WAR']:.1%}"),
+        ],
+    )
