@@ -1,4 +1,4 @@
-"""Nothing is lost: `dvc repro` killed with SIGKILL at random moments and run again gives the bytes of an undisturbed run.
+"""Nothing is lost: `dvc repro` killed with SIGKILL and run again gives the bytes of an undisturbed run.
 
 Each trial starts the whole road afresh in a copy of the project, kills it once at a random moment (every other time
 only DVC itself, so that a stage lives on as an orphan beside the second run), runs it again to its end, and compares
@@ -57,7 +57,9 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "PYTHONPATH": str(folder), "HF_HUB_OFFLINE": "1"}
     with (folder / "repro.log").open("ab") as log:
-        return subprocess.Popen(["dvc", "repro"], cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
+        return subprocess.Popen(
+            ["dvc", "repro"], cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
 
 
 def digests(folder: Path) -> dict[str, str]:

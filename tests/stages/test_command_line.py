@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from stages import app
+
 BIN = Path(sys.executable).parent
-STAGES = ["world", "index", "faces", "caption", "refine", "motion", "tokens", "train", "evaluate", "inspect", "show", "predict"]
+STAGES = [command.name for command in app.registered_commands]
 
 
 def call(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
