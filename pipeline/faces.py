@@ -144,7 +144,7 @@ def main_track(found: dict[int, list[Detection]], width: int, height: int) -> di
             near = [track for track in free if _overlap(track[max(track)].box, detection.box) > 0.1]
             if near:
                 track = max(near, key=lambda track: _overlap(track[max(track)].box, detection.box))
-                free.remove(track)
+                free = [other for other in free if other is not track]  # not remove(): it would compare arrays
                 track[at] = detection
             else:
                 tracks.append({at: detection})

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
-install_import_hook(["trainer", "pipeline.motion", "pipeline.tokens", "pipeline.world"], "beartype.beartype")
+install_import_hook(
+    ["trainer", "pipeline.motion", "pipeline.tokens", "pipeline.encoder", "pipeline.world"], "beartype.beartype"
+)
 
 PROJECT = Path(__file__).parent.parent
 

@@ -196,3 +196,11 @@ def test_the_stage_gives_the_same_bytes_in_one_process_and_in_two(tmp_path: Path
     stored = list(Store(tmp_path / "one" / "faces", FACES).rows())
     assert [row["status"] for row in stored] == ["ok", "ok", "failed"]
     assert stored[2]["error"].startswith("faces: the video cannot be opened")
+
+
+def test_two_faces_of_like_tracks_are_followed_apart() -> None:
+    """A second, smaller face that is there from the start neither breaks nor joins the main one."""
+    large, small = np.array([10.0, 10.0, 90.0, 90.0]), np.array([120.0, 20.0, 150.0, 50.0])
+    found = {at: [Detection(small + at, 0.9), Detection(large + at, 0.95 if at else 0.8)] for at in range(4)}
+    track = main_track(found, 200, 100)
+    assert [float(track[at].box[0]) for at in range(4)] == [10.0, 11.0, 12.0, 13.0]

@@ -1,0 +1,112 @@
+"""`grace inspect` and `grace show`: texts wrapped and made harmless, one clip in full, pictures of crops and motion."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from pipeline.store import Store, failure, write_clips
+from pipeline.store.schemas import DESCRIPTIONS, FACES, MOTION
+from stages import app
+
+CUE = {"region": "brows", "action": "brow lower", "intensity": "clearly", "phase": "apex"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data set of three clips with texts, crops and motion maps."""
+    shutil.copy(project / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+    made = tmp_path / "data" / "demo"
+    ok = {"status": "ok", "error": ""}
+    labels = {"a": "anger", "b": "fear", "c": "fear"}
+    write_clips(
+        made,
+        [{"clip_id": clip, "label": label, "path": f"{clip}.mp4", **ok} for clip, label in labels.items()],
+        ["anger", "fear"],
+    )
+    texts = [
+        {
+            "clip_id": "a",
+            **ok,
+            "caption": "The brows [bold]lower[/bold].",
+            "description": "The brows \x1b[31mlower.",
+            "cues": [CUE],
+        },
+        {"clip_id": "b", **ok, "caption": "The jaw drops.", "description": "The jaw drops open.", "cues": []},
+        failure("c", "caption: the model wrote no text"),
+    ]
+    Store(made / "descriptions", DESCRIPTIONS).write(0, texts, {})
+    _, encoded = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))
+    images = [encoded.tobytes()] * 4
+    face = {
+        "frames": images,
+        "neighbours": images,
+        "size": np.array([64, 64]),
+        "boxes": np.tile([0, 0, 64, 64], (4, 1)),
+    }
+    face |= {"times": np.arange(4) / 4, "found": np.ones(4, dtype=bool)}
+    Store(made / "faces", FACES).write(
+        0, [{"clip_id": "a", **ok, **face}, failure("b", "faces: the video is empty")], {}
+    )
+    motion = {"motion": np.full((4, 8, 8), 0.5), "rigid": np.zeros((4, 4)), "cut": np.zeros(4, dtype=bool)}
+    Store(made / "motion", MOTION).write(0, [{"clip_id": "a", **ok, **motion}], {})
+    return tmp_path
+
+
+def grace(*arguments: str) -> str:
+    result = CliRunner().invoke(app, list(arguments))
+    return f"{result.exit_code}\n{result.output}"
+
+
+def test_inspect_prints_texts_as_they_are_and_harmless(folder: Path) -> None:
+    output = grace("inspect", "--sample", "0")
+    assert "3 of 3 rows" in output
+    assert "[bold]lower[/bold]" in output, "markup in a model's text is text"
+    assert "\x1b[31m" not in output, "a terminal's control codes are dropped"
+    assert "the model wrote no text" in output
+    assert "brows: brow lower, clearly, apex" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rows"),
+    [(["--label", "fear"], 2), (["--status", "failed"], 1), (["--match", "jaw"], 1), (["--sample", "2"], 3)],
+)
+def test_inspect_filters_and_samples(folder: Path, arguments: list[str], rows: int) -> None:
+    assert f"of {rows} rows" in grace("inspect", *arguments)
+
+
+def test_inspect_shows_all_that_is_known_of_a_clip(folder: Path) -> None:
+    output = grace("inspect", "--clip", "a")
+    for word in ("anger", "a.mp4", "4 JPEG images", "4 × 8 × 8", "brow lower"):
+        assert word in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["inspect", "--clip", "zzz"], "There is no clip 'zzz'"),
+        (["inspect", "--label", "joy"], "There is no emotion 'joy'"),
+        (["show", "b"], "faces: the video is empty"),
+        (["show", "zzz"], "the faces stage has no such clip"),
+        (["predict", "no.mp4"], "no finished run"),
+    ],
+)
+def test_what_is_not_there_is_named(folder: Path, arguments: list[str], sentence: str) -> None:
+    output = grace(*arguments)
+    assert output.startswith("2\n")
+    assert sentence in " ".join(output.split())
+
+
+@pytest.mark.parametrize("what", ["faces", "motion"])
+def test_show_writes_a_picture(folder: Path, what: str) -> None:
+    assert grace("show", "a", "--what", what, "--out", "sheet.png").startswith("0\n")
+    picture = cv2.imread("sheet.png")
+    assert picture is not None
+    assert picture.shape[1] > 8 * 64
