@@ -1,0 +1,1 @@
+"""Three pocket models of the rendered world (CLIP, vision-language, language), and the code that built them."""

@@ -1,0 +1,79 @@
+"""Batches of drawn frames for what learns to see: crops placed as the detectors place them, with dense targets."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from pipeline.world.actions import ACTIONS, REGIONS
+from pocket.frames import SIZE, Drawn
+
+CLIPS, FRAMES = 64, 2
+"""Clips a batch, and frames of each."""
+MEAN, DEVIATION = 0.45, 0.25
+"""Of pixels in [0, 1], for all channels alike."""
+CHEEKS, MIDDLE = 90.0, (64.0, 65.5)
+"""Width in pixels and centre of the cheeks in the median Haar crop without margin, 128 pixels wide."""
+OF_ACTION = [REGIONS.index(action.region) for action in ACTIONS]
+_CHEEKS = REGIONS.index("cheeks")
+
+
+def aligned(frames: np.ndarray, regions: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """The crops of one clip [n, SIZE, SIZE, 3] and their boxes, placed as a detector would: one scale, some jitter."""
+    boxes = regions[:, _CHEEKS]
+    scale = CHEEKS / float(np.median(boxes[:, 2] - boxes[:, 0])) * np.exp(rng.normal(0.0, 0.07))
+    off = np.array(MIDDLE) + rng.normal(0.0, 0.025, size=2) * SIZE
+    placed, moved = np.empty_like(frames), np.empty_like(regions)
+    for index, box in enumerate(boxes):
+        shift = off - scale * (box[:2] + box[2:]) / 2
+        place = np.array([[scale, 0.0, shift[0]], [0.0, scale, shift[1]]])
+        placed[index] = cv2.warpAffine(
+            frames[index], place, (SIZE, SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+        moved[index] = (regions[index].reshape(-1, 2) * scale + shift).reshape(-1, 4)
+    return placed, moved
+
+
+def normalised(frames: np.ndarray) -> np.ndarray:
+    """Pictures [..., SIZE, SIZE, 3] as the models take them, [..., 3, SIZE, SIZE]."""
+    images = (frames.astype(np.float32) / np.float32(255) - np.float32(MEAN)) / np.float32(DEVIATION)
+    return np.ascontiguousarray(np.moveaxis(images, -1, -3))
+
+
+def sample(blocks: list[Drawn], step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Frames [CLIPS * FRAMES, 3, SIZE, SIZE], normalised, their truth, and their region boxes in pixels."""
+    rng = np.random.default_rng((7, step))
+    frames, truth, regions = [], [], []
+    for _ in range(CLIPS):
+        block = blocks[int(rng.integers(len(blocks)))]
+        clip = int(rng.integers(len(block.frames)))
+        picked = np.sort(rng.choice(block.frames.shape[1], FRAMES, replace=False))
+        crops, boxes = aligned(block.frames[clip, picked], block.regions[clip, picked], rng)
+        frames.append(crops)
+        truth.append(block.truth[clip, picked])
+        regions.append(boxes)
+    return normalised(np.concatenate(frames)), np.concatenate(truth), np.concatenate(regions)
+
+
+def cover(regions: np.ndarray, side: int = 8) -> np.ndarray:
+    """How much of each patch [n, side * side] each region [n, regions, 4], in pixels, covers, in [0, 1]."""
+    edges = np.arange(side + 1) * SIZE / side
+    low, high = edges[:-1], edges[1:]
+
+    def share(start: np.ndarray, end: np.ndarray) -> np.ndarray:
+        overlap = np.minimum(end[..., None], high) - np.maximum(start[..., None], low)
+        return np.clip(overlap * side / SIZE, 0.0, 1.0)
+
+    across, down = share(regions[..., 0], regions[..., 2]), share(regions[..., 1], regions[..., 3])
+    both = down[..., :, None] * across[..., None, :]
+    return both.reshape(*regions.shape[:2], side * side).transpose(0, 2, 1).astype(np.float32)
+
+
+def dense_target(truth: np.ndarray, regions: np.ndarray, side: int = 8) -> np.ndarray:
+    """For each patch, how much of it each region covers, then each action's intensity times that of its region.
+
+    [n, side * side, len(REGIONS) + len(ACTIONS)], in [0, 1].
+    """
+    covered = cover(regions, side)
+    moving = covered[..., OF_ACTION] * truth[:, None, : len(ACTIONS)]
+    return np.concatenate([covered, moving], axis=2).astype(np.float32)

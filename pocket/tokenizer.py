@@ -1,0 +1,99 @@
+"""Byte-level BPE tokenizers trained on the world's language; any other text is bytes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.world.sentences import world_phrases
+
+if TYPE_CHECKING:
+    from transformers import CLIPTokenizer, PreTrainedTokenizerFast
+
+VOCABULARY = 2048
+START, STOP, PAD = "<|im_start|>", "<|im_end|>", "<|endoftext|>"
+IMAGE_TOKENS = ("<image>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>")
+
+# A key of the answer's JSON is one piece with the punctuation around it, so that a cue is ten tokens and not twenty.
+_KEY = r'(?:"[,}\]{\[ ]*)?\{?"(?:description|cues|region|action|intensity|phase)": (?:\[\{?|")?'
+# A set phrase of the world's language ("the lip corners", "lower and draw together") is one piece too: it is what the
+# models choose and copy, and a caption of six movements is read and written in thirty steps instead of seventy.
+_PHRASES = sorted({*world_phrases()}, key=len, reverse=True)
+_PHRASE = rf"(?: |, )?(?:{'|'.join(map(re.escape, _PHRASES))})(?!\p{{L}})"
+_WORD = r" ?\p{L}+| ?\p{N}|[^\s\p{L}\p{N}]+|\s+"
+
+CHAT_TEMPLATE = """\
+{%- for message in messages -%}
+<|im_start|>{{ message.role }}
+{% if message.content is string %}{{ message.content }}{% else %}
+{%- for part in message.content %}{% if part.type == 'image' %}<image>{% else %}{{ part.text }}{% endif %}{% endfor -%}
+{% endif %}<|im_end|>
+{% endfor -%}
+{%- if add_generation_prompt -%}
+<|im_start|>assistant
+{% endif -%}"""
+
+
+def train_chat_tokenizer(texts: Iterable[str], images: bool = False) -> PreTrainedTokenizerFast:
+    """A chat tokenizer; with ``images``, it has the tokens that Idefics3 puts around pictures."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(f"{_KEY}|{_PHRASE}|{_WORD}"), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    special = [PAD, START, STOP, *(IMAGE_TOKENS if images else ())]
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token=STOP,
+        pad_token=PAD,
+        additional_special_tokens=[token for token in special if token not in (STOP, PAD)],
+        model_max_length=2048,
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+    )
+    fast.chat_template = CHAT_TEMPLATE
+    return fast
+
+
+def train_clip_tokenizer(texts: Iterable[str], folder: Path) -> CLIPTokenizer:
+    """A tokenizer of CLIP's own kind (lower case, words end in ``</w>``), trained by way of files in ``folder``."""
+    import json
+
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import CLIPTokenizer
+
+    start, end = "<|startoftext|>", "<|endoftext|>"
+    pattern = CLIPTokenizer().backend_tokenizer
+    tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token=end))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = pattern.normalizer, pattern.pre_tokenizer
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=[start, end],
+        initial_alphabet=alphabet,
+        end_of_word_suffix="</w>",
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    model = json.loads(tokenizer.to_str())["model"]
+    vocabulary: dict[str, int] = model["vocab"]
+    for letter in alphabet:  # CLIP's vocabulary has every byte twice: inside a word and at its end
+        vocabulary.setdefault(f"{letter}</w>", len(vocabulary))
+    made = CLIPTokenizer(vocab=vocabulary, merges=[tuple(merge) for merge in model["merges"]], model_max_length=77)
+    made.save_pretrained(folder)
+    return made

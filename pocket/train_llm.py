@@ -1,0 +1,115 @@
+"""The pocket LLM: a small Llama that refines a coarse caption of the world into JSON."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.prompt import Prompt, read_prompt
+from pocket.language import corpus, refine_messages, refinement, shortened
+from pocket.loop import BUILD, Schedule, fit
+from pocket.tokenizer import train_chat_tokenizer
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import LlamaConfig, PreTrainedTokenizerFast
+
+FOLDER = Path(__file__).parent / "llm"
+SCHEDULE = Schedule(steps=1800, rate=2e-3)
+BATCH = 24
+POOL = 8
+"""Batches are cut from pools of so many, sorted by length, so that little of a batch is padding."""
+IGNORED = -100
+
+
+Example = tuple[list[int], list[int]]
+"""Token ids of a question and of its reply."""
+
+
+def prompts() -> list[Prompt]:
+    """The prompts that the pipeline sends by default."""
+    return [read_prompt("coarse-v1"), read_prompt("refine-v1")]
+
+
+def text_config(tokenizer: PreTrainedTokenizerFast, layers: int) -> LlamaConfig:
+    """A Llama with heads of 64: vLLM's attention takes no smaller ones on a CPU."""
+    from transformers import LlamaConfig
+
+    return LlamaConfig(
+        vocab_size=-(-len(tokenizer) // 64) * 64,
+        hidden_size=192,
+        intermediate_size=512,
+        num_hidden_layers=layers,
+        num_attention_heads=3,
+        num_key_value_heads=3,
+        head_dim=64,
+        max_position_embeddings=2048,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+
+
+def example(tokenizer: PreTrainedTokenizerFast, prompt: Prompt, rng: np.random.Generator) -> Example:
+    """Token ids of one chat, and how many of them are the question's."""
+    caption, answer = refinement(rng)
+    messages = refine_messages(caption, shortened(prompt, rng, "captions"))
+    asked = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    question = tokenizer(asked, add_special_tokens=False)["input_ids"]
+    reply = tokenizer(answer, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
+    return question, reply
+
+
+def batch(tokenizer: PreTrainedTokenizerFast, prompt: Prompt, step: int) -> list[Example]:
+    """The examples of a training step: the steps of a pool take its lengths in a shuffled order."""
+    pool, order = _pool(tokenizer, prompt, step // POOL)
+    part = order[step % POOL]
+    return pool[part * BATCH : (part + 1) * BATCH]
+
+
+@lru_cache(maxsize=1)
+def _pool(tokenizer: PreTrainedTokenizerFast, prompt: Prompt, index: int) -> tuple[list[Example], list[int]]:
+    rng = np.random.default_rng([1000, index])
+    pool = [example(tokenizer, prompt, rng) for _ in range(POOL * BATCH)]
+    return sorted(pool, key=lambda pair: len(pair[0]) + len(pair[1])), rng.permutation(POOL).tolist()
+
+
+def padded(pairs: list[Example], pad: int) -> dict[str, torch.Tensor]:
+    """Questions and replies as one batch, padded on the right; labels cover the replies only.
+
+    There is no mask: attention is causal, so nothing sees the padding behind it.
+    """
+    import torch
+
+    length = max(len(question) + len(reply) for question, reply in pairs)
+    ids = torch.full((len(pairs), length), pad)
+    labels = torch.full((len(pairs), length), IGNORED)
+    for row, (question, reply) in enumerate(pairs):
+        end = len(question) + len(reply)
+        ids[row, :end] = torch.tensor(question + reply)
+        labels[row, len(question) : end] = torch.tensor(reply)
+    return {"input_ids": ids, "labels": labels}
+
+
+def build(folder: Path = FOLDER) -> None:
+    """Train the LLM and save it as a Hugging Face folder."""
+    import torch
+    from transformers import LlamaForCausalLM
+
+    from pocket.folders import save_language_model
+
+    tokenizer = train_chat_tokenizer(corpus(prompts()))
+    prompt = read_prompt("refine-v1")
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(text_config(tokenizer, layers=3))
+    model.set_attn_implementation("eager")  # on a CPU its backward pass is the faster one
+
+    def loss(step: int) -> torch.Tensor:
+        return model(**padded(batch(tokenizer, prompt, step), tokenizer.pad_token_id)).loss
+
+    fit("llm", model, loss, SCHEDULE, build=BUILD)
+    save_language_model(model, tokenizer, folder)
