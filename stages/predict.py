@@ -39,7 +39,9 @@ def command(
         row = one_clip(video, chosen, Path(scratch) / "predict")
     probabilities, plan = classifier.predict(row)
     ranked = sorted(zip(probabilities.tolist(), classifier.labels, strict=True), reverse=True)
-    print_table(printable(video.name), [(label, f"{'█' * round(24 * share)} {share:6.1%}") for share, label in ranked])
+    print_table(
+        printable(video.name), [(label, f"{'█' * round(24 * share):<24} {share:6.1%}") for share, label in ranked]
+    )
     console().print(printable(f"caption: {row['caption']}\n\ndescription: {row['description']}"), markup=False)
     _warn(chosen, row)
     if plan is None:

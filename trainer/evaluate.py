@@ -73,25 +73,33 @@ def refuse_label_informed(dataset_folder: Path, clip_ids: Sequence[str]) -> None
 
 
 def paper_table(result: dict[str, Any]) -> Table:
-    """The scores as papers print them: folds as rows, classes as columns, the mean and its intervals below."""
+    """The scores as papers print them: folds as rows, classes as columns, the mean and its interval below."""
+    from rich.box import HORIZONTALS
     from rich.table import Table
 
     prefix = PREFIX[result["protocol"]]
     get = {name.removeprefix(prefix): value for name, value in result.items()}
     best = " (test fold chose the epoch)" if result["protocol"] == "best-test" else ""
-    table = Table(title=f"{result['method']}, protocol {result['protocol']}{best}, recall in %")
-    for name in ("fold", *get["recall"], "UAR", "WAR", "clips", "missing"):
-        table.add_column(name, justify="left" if name == "fold" else "right")
+    title = f"{result['method']}, protocol {result['protocol']}{best}, recall in %"
+    table = Table(title=title, box=HORIZONTALS, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False)
+    for name in ("fold", *(_short(label) for label in get["recall"]), "UAR", "WAR", "n", "lost"):
+        table.add_column(name, justify="left" if name == "fold" else "right", no_wrap=True)
     for fold, scored in get["folds"].items():
         table.add_row(fold, *_cells(scored), str(scored["clips"]), str(scored["missing"]))
     table.add_section()
     table.add_row("mean", *_cells(get), str(get["clips"]), str(get["missing"]))
     spans = get["interval"]
-    bounds = [_span(spans["recall"][name]) for name in get["recall"]]
-    table.add_row(f"{spans['confidence']:.0%} interval", *bounds, _span(spans["UAR"]), _span(spans["WAR"]), "", "")
+    bounds = [*(spans["recall"][name] for name in get["recall"]), spans["UAR"], spans["WAR"]]
+    for side, name in enumerate(("from", "to")):
+        table.add_row(f"{spans['confidence']:.0%} {name}", *(_percent(bound[side]) for bound in bounds), "", "")
     if get["missing"]:
         table.caption = f"{get['missing']} of {get['clips']} test clips could not be scored and count as wrong."
     return table
+
+
+def _short(label: str) -> str:
+    """A column's heading, as papers abbreviate it: ``hap.``"""
+    return label if len(label) <= 4 else f"{label[:3]}."
 
 
 def _check_run(run: Path, labels: list[str]) -> None:
@@ -129,13 +137,11 @@ def _join(predictions: dict[int, list[Row]], names: list[str], samples: int, con
 
 
 def _cells(scored: dict[str, Any]) -> list[str]:
-    values = [*scored["recall"].values(), scored["UAR"], scored["WAR"]]
-    return ["–" if value is None else f"{100 * value:.1f}" for value in values]
+    return [_percent(value) for value in (*scored["recall"].values(), scored["UAR"], scored["WAR"])]
 
 
-def _span(bounds: Sequence[float | None]) -> str:
-    low, high = bounds
-    return "–" if low is None or high is None else f"{100 * low:.1f}–{100 * high:.1f}"
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f}"
 
 
 def _plot(
