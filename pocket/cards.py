@@ -24,8 +24,10 @@ other text it knows nothing, and what it says there means nothing.
 
 ## How it was made
 
-`python -m pocket build`, from scratch on a CPU: {made} Training people and clips come from seed 1000; the demo's
-seed is 1, and the figures below are of seed 2000, whose people neither has seen. Weights are stored in bfloat16.
+`python -m pocket build`, from scratch on a CPU: {made}
+
+Training people and clips come from seed 1000; the demo's seed is 1, and the figures below are of seed 2000, whose
+people neither has seen. Weights are stored in bfloat16.
 
 ## What it scores
 
@@ -72,8 +74,8 @@ def _cards(figures: dict[str, Any]) -> dict[str, dict[str, Any]]:
             "title": "Pocket VLM",
             "tags": "idefics3, image-text-to-text, rendered-world",
             "what": "An `Idefics3ForConditionalGeneration` that tells what eight pictures of a drawn face show.",
-            "made": "14,000 clips with their true sentences; its vision tower starts from the pocket CLIP's "
-            "(`pocket/train_vlm.py`).",
+            "made": "14,000 clips with their true sentences; the vision tower learns to see first (`pocket/eyes.py`), "
+            "the language model starts from the pocket LLM's (`pocket/train_vlm.py`).",
             "figures": [
                 ("actions named, precision", share("caption_action_precision")),
                 ("actions named, recall", share("caption_action_recall")),

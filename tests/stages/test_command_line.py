@@ -38,9 +38,9 @@ def test_every_form_lists_every_stage(form: list[str], project: Path) -> None:
         assert f" {stage} " in result.stdout
 
 
-def test_typer_stages_caption_works_literally(folder: Path) -> None:
+def test_typer_stages_caption_works_literally(project: Path) -> None:
     """`typer stages caption --dataset mafw` reaches the caption stage, which misses the set's clips."""
-    result = call(str(BIN / "typer"), "stages", "caption", "--dataset", "mafw", folder=folder)
+    result = call(str(BIN / "typer"), "stages", "caption", "--dataset", "mafw", folder=project)
     assert result.returncode == 2
     assert "data/mafw/clips.parquet is missing: run `grace index` to make it." in result.stderr
 
