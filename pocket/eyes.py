@@ -70,7 +70,7 @@ class Pupil(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.tower = Idefics3VisionTransformer(Idefics3VisionConfig(**CONFIG, attn_implementation="eager"))
-        self.lessons = Lessons(CONFIG["hidden_size"])
+        self.lessons = Lessons(self.tower.config.hidden_size)
 
     def loss(self, images: np.ndarray, truth: np.ndarray, regions: np.ndarray) -> Float[Tensor, ""]:
         """The loss of frames [n, 3, SIZE, SIZE] with their truth and region boxes."""

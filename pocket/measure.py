@@ -27,7 +27,7 @@ def measure(quick: bool = False) -> dict[str, Any]:
     count = 64 if quick else 500
     draw(UNSEEN, range(1 if quick else 2))
     clips, known, regions, timelines = unseen(count)
-    captions = write_captions(clips, [timeline.duration for timeline in timelines])
+    captions = write_captions(list(clips), [timeline.duration for timeline in timelines])
     figures = {"clips": count, **score_captions(captions, timelines)}
     figures |= score_refinement([coarse_caption(timeline) for timeline in timelines], timelines)
     return figures | score_clip(clips, known, regions)
