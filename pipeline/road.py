@@ -61,7 +61,7 @@ def step(stage: str, settings: Settings, dataset: str, root: str | None = None) 
 
 
 def one_clip(video: Path, settings: Settings, folder: Path) -> Row:
-    """Take one video file through every step and return all its columns in one row.
+    """Take one video file through every step and return all its columns in one row, with what any step remarked.
 
     ``folder`` receives the stores, as ``data/<dataset>`` does for a data set.
     Raises :class:`UserError` when the file is missing or a step fails on it.
@@ -77,12 +77,14 @@ def one_clip(video: Path, settings: Settings, folder: Path) -> Row:
         raise UserError(f"{video} cannot be used: {error}.") from None
     clip |= {"n_frames": held.n_frames, "fps": held.fps, "width": held.width, "height": held.height}
     write_clips(folder, [clip], [])
-    everything = dict(clip)
+    everything, notes = dict(clip), []
     for stage in STAGES:
         made = step(stage, settings, folder.name, root=str(video.parent))
         run(made, folder, size=1, max_failed=1)
         row = Store(folder / made.folder, made.schema).read(0)[0]
         if row["status"] == "failed":
             raise UserError(f"{video} cannot be used: {row['error']}.")
+        if row["status"] == "fallback":
+            notes.append(row["error"])
         everything |= row
-    return everything
+    return everything | {"status": "fallback" if notes else "ok", "error": "; ".join(notes)}

@@ -58,10 +58,11 @@ def _warn(chosen: Settings, row: Row) -> None:
 
     if row["status"] == "fallback":
         console(stderr=True).print(printable(f"note: {row['error']}"), markup=False)
-    for name in (chosen.caption.model, chosen.refine.model, chosen.tokens.model):
-        if limit := knows_only(name):
-            sentence = f"note: {name} knows only {limit}: of any other footage its words and tokens mean nothing."
-            console(stderr=True).print(printable(sentence), markup=False, style="yellow")
+    limits = {name: knows_only(name) for name in (chosen.caption.model, chosen.refine.model, chosen.tokens.model)}
+    for limit in sorted(set(filter(None, limits.values()))):
+        names = ", ".join(name for name in limits if limits[name] == limit)
+        sentence = f"note: {names} know only {limit}: of any other footage their words and tokens mean nothing."
+        console(stderr=True).print(printable(sentence), markup=False, style="yellow")
 
 
 def _draw(row: Row, plan: Any, chosen: Settings, file: Path) -> None:

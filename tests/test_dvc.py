@@ -69,6 +69,20 @@ def test_an_experiment_with_another_method(road: Path) -> None:
     assert json.loads((road / "data/demo/metrics.json").read_text())["method"] == "vision"
 
 
+def test_any_video_goes_through_the_whole_road(road: Path) -> None:
+    """Probabilities, text, a picture, and the warning that the pocket models know drawn faces only."""
+    video = next((road / "raw/demo/clips").glob("*.mp4"))
+    settings = road / "predict.yaml"
+    settings.write_text(subprocess.check_output(["git", "show", "HEAD:params.yaml"], cwd=road, text=True))
+    command = [str(Path(sys.executable).parent / "grace"), "predict", str(video), "--params", str(settings)]
+    done = subprocess.run([*command, "--out", "met.png"], cwd=road, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "happiness" in done.stdout
+    assert "caption:" in done.stdout
+    assert "know only the rendered world" in " ".join(done.stderr.split())
+    assert (road / "met.png").stat().st_size > 10_000
+
+
 def test_killed_roads_end_with_the_same_bytes() -> None:
     """Two kills here; `python benchmarks/kill.py` does twenty."""
     command = [sys.executable, str(PROJECT / "benchmarks/kill.py"), "--quick"]
