@@ -26,7 +26,7 @@ from pocket.loop import Schedule, fit
 KNOWN = len(ACTIONS) + 2
 """Intensities of the actions, blink and speech."""
 PATCH = 16
-SCHEDULE = Schedule(steps=1000, rate=1e-3)
+SCHEDULE = Schedule(steps=2500, muon=1.5e-2)
 CONFIG = {
     "hidden_size": 128,
     "intermediate_size": 512,

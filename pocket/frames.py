@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from pipeline.caption import pick_instants
 from pipeline.settings import World
 from pipeline.world.actions import ACTIONS
 from pipeline.world.emotions import LABELS
@@ -57,15 +58,20 @@ def script_of(seed: int, number: int) -> tuple[Script, Identity]:
     return sample_script(rng, identity, LABELS[int(rng.integers(len(LABELS)))], WORLD), identity
 
 
+def instants(duration: float) -> np.ndarray:
+    """The times in seconds that the caption stage looks at: ``INSTANTS`` of the 16 that the faces stage takes."""
+    return (np.array(pick_instants(2 * INSTANTS, INSTANTS)) + 0.5) * duration / (2 * INSTANTS)
+
+
 def draw_clip(seed: int, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Crops [INSTANTS, SIZE, SIZE, 3] of one clip, its truth, and its region boxes in crop pixels.
 
-    Instants are every second of 16 segment centres, as the caption stage picks them. The crop's place and size vary
-    about what the detectors give (1.05 to 1.5 times the face), more than a detector's own jitter does.
+    The crop's place and size vary about what the detectors give (1.05 to 1.5 times the face), more than a detector's
+    own jitter does.
     """
     script, identity = script_of(seed, number)
     rng = np.random.default_rng((seed, 3, number))
-    times = (np.arange(0, 2 * INSTANTS, 2) + 0.5) * script.duration / (2 * INSTANTS)
+    times = instants(script.duration)
     images, truth = render_instants(script, identity, WORLD, times)
     scale = rng.uniform(1.05, 1.5)
     offset = rng.normal(0.0, 0.03, size=2)

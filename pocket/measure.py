@@ -16,7 +16,7 @@ from pipeline.world.actions import ACTIONS, REGIONS
 from pipeline.world.sentences import coarse_caption, cues, fine_description, moment_sentence, named, truth
 from pipeline.world.timeline import VISIBLE, Timeline
 from pocket.batches import aligned
-from pocket.frames import BLOCK, INSTANTS, UNSEEN, draw, load
+from pocket.frames import BLOCK, UNSEEN, draw, instants, load
 
 HERE = Path(__file__).parent
 RESULT = HERE / "measured.json"
@@ -58,8 +58,7 @@ def write_captions(clips: Sequence[np.ndarray], durations: list[float]) -> list[
     prompt = read_prompt("coarse-v1")
     requests = []
     for frames, duration in zip(clips, durations, strict=True):
-        times = (np.arange(0, 2 * INSTANTS, 2) + 0.5) * duration / (2 * INSTANTS)
-        requests.append(coarse_request(list(frames), times.tolist(), prompt))
+        requests.append(coarse_request(list(frames), instants(duration).tolist(), prompt))
     return [response.text for response in engine.generate(requests)]
 
 

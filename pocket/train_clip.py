@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from transformers import CLIPConfig, CLIPTokenizer
 
 FOLDER = Path(__file__).parent / "clip"
-SCHEDULE = Schedule(steps=1500, rate=1e-3)
+SCHEDULE = Schedule(steps=1000, muon=5e-3)
 CENTRES = {"slightly": 0.33, "clearly": 0.58, "strongly": 0.86}
 """The intensity that each word stands for."""
 

@@ -17,7 +17,7 @@ from pipeline.prompt import Prompt, read_prompt
 from pipeline.world.sentences import coarse_caption
 from pocket.batches import DEVIATION, MEAN, aligned, normalised
 from pocket.eyes import CONFIG, PATCH, seeing
-from pocket.frames import INSTANTS, SIZE, TRAIN, Drawn, load
+from pocket.frames import INSTANTS, SIZE, TRAIN, Drawn, instants, load
 from pocket.language import corpus, shortened
 from pocket.loop import BUILD, Schedule, fit
 from pocket.tokenizer import train_chat_tokenizer
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from transformers import Idefics3ForConditionalGeneration, Idefics3Processor
 
 FOLDER = Path(__file__).parent / "vlm"
-WORDS = Schedule(steps=1500, rate=1.5e-3)
-TOGETHER = Schedule(steps=200, rate=2e-4)
+WORDS = Schedule(steps=1500, rate=1.5e-3, muon=1e-2)
+TOGETHER = Schedule(steps=300, rate=2e-4, muon=2e-3)
 BATCH = 32
 SHUFFLE = 4
 IMAGE_TOKENS = (SIZE // PATCH // SHUFFLE) ** 2
@@ -121,7 +121,7 @@ class Captions:
 
         rng = np.random.default_rng((9, step))
         picked = rng.integers(len(self.clips), size=BATCH).tolist()
-        times = (np.arange(INSTANTS) + 0.5) * self.durations[picked[0]] / INSTANTS
+        times = instants(self.durations[picked[0]])
         asked = question(self.processor, self.prompt, rng, times)
         length = len(asked) + max(len(self.captions[clip]) for clip in picked)
         ids = torch.full((BATCH, length), self.processor.tokenizer.pad_token_id)
