@@ -1,13 +1,14 @@
 """One idea of storage: rows keyed by ``clip_id``, split into shards, each committed whole or not at all.
 
-``schema`` says what a file holds, ``schemas`` lists every file, ``store`` reads and writes shards, ``commit`` makes a
-file exist whole, ``fingerprint`` says what a shard was made from.
+``schema`` says what a file holds, ``schemas`` lists every file, ``store`` reads and writes shards, ``reader``
+reads single clips, ``commit`` makes a file exist whole, ``fingerprint`` says what a shard was made from.
 """
 
 from pipeline.errors import ClipError, GraceError, UserError
 from pipeline.store.clips import Clips, write_clips
 from pipeline.store.commit import commit, locked
 from pipeline.store.fingerprint import fingerprint
+from pipeline.store.reader import Reader, finite
 from pipeline.store.schema import Column, Row, Schema, failure, fallback
 from pipeline.store.store import Store, read_table, write_table
 
@@ -16,6 +17,7 @@ __all__ = [
     "Clips",
     "Column",
     "GraceError",
+    "Reader",
     "Row",
     "Schema",
     "Store",
@@ -24,6 +26,7 @@ __all__ = [
     "failure",
     "fallback",
     "fingerprint",
+    "finite",
     "locked",
     "read_table",
     "write_clips",

@@ -52,11 +52,13 @@ def decode_meta(schema: Schema, path: Path) -> dict[str, Any]:
         return dict(json.loads(text))
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run `grace {schema.stage}` to make it.") from None
-    except (OSError, KeyError, ValueError) as error:
-        raise UserError(
-            f"{path} is not a readable {schema.stage} file ({type(error).__name__}): "
-            f"remove it and run `grace {schema.stage}` again."
-        ) from None
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        raise UserError(damaged(path, schema, type(error).__name__)) from None
+
+
+def damaged(path: Path, schema: Schema, cause: str) -> str:
+    """The sentence about a file that cannot be read."""
+    return f"{path} is not a readable {schema.stage} file ({cause}): remove it and run `grace {schema.stage}` again."
 
 
 def check_version(schema: Schema, path: Path) -> None:
@@ -106,13 +108,15 @@ def _encode_h5(schema: Schema, rows: Sequence[Row], meta: dict[str, Any]) -> byt
         file.attrs[META] = _meta_text(schema, meta)
         for column in schema.all_columns:
             values = [row.get(column.name) for row in rows]
+            if column.optional and all(value is None for value in values):
+                continue
             if column.dtype == "str":
                 data = np.array([value or "" for value in values], dtype=object)
                 file.create_dataset(column.name, data=data, dtype=h5py.string_dtype(), track_times=False)
             elif column.dtype == "jpeg":
                 _write_jpegs(file, column, values)
             else:
-                data = np.zeros((len(rows), *_shape(schema, column, rows)), dtype=column.dtype)
+                data = np.zeros((len(rows), *_shape(schema, column, rows)), dtype=_numpy_type(column, values))
                 for index, value in enumerate(values):
                     if value is not None:
                         data[index] = value
@@ -131,6 +135,13 @@ def _write_jpegs(file: Any, column: Column, values: list[Any]) -> None:
             dataset[index, instant] = np.frombuffer(image, dtype=np.uint8)
 
 
+def _numpy_type(column: Column, values: list[Any]) -> str:
+    """``token`` columns are what their rows are: int8, or float16."""
+    if column.dtype != "token":
+        return column.dtype
+    return "int8" if any(getattr(value, "dtype", None) == np.int8 for value in values) else "float16"
+
+
 def _shape(schema: Schema, column: Column, rows: Sequence[Row]) -> tuple[int, ...]:
     shapes = {np.shape(row[column.name]) for row in rows if row.get(column.name) is not None}
     if len(shapes) > 1 or any(len(shape) != len(column.dims) for shape in shapes):
@@ -141,18 +152,21 @@ def _shape(schema: Schema, column: Column, rows: Sequence[Row]) -> tuple[int, ..
 def _decode_h5(schema: Schema, path: Path, names: tuple[str, ...]) -> list[Row]:
     import h5py
 
-    with h5py.File(path, "r") as file:
-        columns = {}
-        for name in names:
-            column = schema.column(name)
-            dataset = file[name]
-            if column.dtype == "str":
-                columns[name] = dataset.asstr()[...].tolist()
-            elif column.dtype == "jpeg":
-                columns[name] = [[image.tobytes() for image in clip] for clip in dataset[...]]
-            else:
-                columns[name] = list(dataset[...])
-    return [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    try:
+        with h5py.File(path, "r") as file:
+            present = [name for name in names if name in file or not schema.column(name).optional]
+            columns = {name: _decode_column(file[name], schema.column(name)) for name in present}
+    except (OSError, KeyError, RuntimeError) as error:
+        raise UserError(damaged(path, schema, type(error).__name__)) from None
+    return [dict(zip(present, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def _decode_column(dataset: Any, column: Column) -> list[Any]:
+    if column.dtype == "str":
+        return list(dataset.asstr()[...].tolist())
+    if column.dtype == "jpeg":
+        return [[image.tobytes() for image in clip] for clip in dataset[...]]
+    return list(dataset[...])
 
 
 def _meta_text(schema: Schema, meta: dict[str, Any]) -> str:

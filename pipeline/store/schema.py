@@ -10,7 +10,7 @@ Row = dict[str, Any]
 
 Status = Literal["ok", "fallback", "failed"]
 
-Dtype = Literal["str", "bool", "int16", "int32", "int64", "float16", "float32", "float64", "int8", "jpeg", "cues"]
+Dtype = Literal["str", "bool", "int16", "int32", "int64", "float16", "float32", "float64", "token", "jpeg", "cues"]
 
 
 @dataclass(frozen=True)
@@ -18,12 +18,15 @@ class Column:
     """One column: its type, the names of its dimensions beyond the clip (``("T", "P", "D")``), and what it means.
 
     ``jpeg`` is encoded bytes (HDF5 only); ``cues`` is a list of (region, action, intensity, phase) (Parquet only).
+    ``token`` is float16, or int8 to be multiplied by the column ``<name>_scale`` (HDF5 only). An ``optional`` column is
+    absent from files whose rows all lack it (HDF5 only).
     """
 
     name: str
     dtype: Dtype
     dims: tuple[str, ...] = ()
     doc: str = ""
+    optional: bool = False
 
 
 KEY = (
@@ -42,11 +45,13 @@ class Schema:
     format: Literal["parquet", "h5"]
     columns: tuple[Column, ...]
     doc: str = ""
+    key: tuple[Column, ...] = KEY
+    """Columns before the stage's own; a file whose rows are no clips has none."""
 
     @property
     def all_columns(self) -> tuple[Column, ...]:
         """The key columns and the stage's own."""
-        return KEY + self.columns
+        return self.key + self.columns
 
     def column(self, name: str) -> Column:
         """The column of that name; :class:`KeyError` when there is none."""

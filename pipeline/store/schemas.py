@@ -44,17 +44,18 @@ FACES = Schema(
 
 CAPTIONS = Schema(
     "caption",
-    1,
+    2,
     "parquet",
     (
         Column("caption", "str", doc="coarse caption"),
-        Column("engine", "str", doc="who wrote it"),
+        Column("others", "str", ("n",), "further captions of the clip, where there are several"),
+        Column("engine", "str", doc="who wrote it: the engine, or annotation"),
         Column("model", "str", doc="model path or id"),
         Column("prompt", "str", doc="name of the prompt file"),
         Column("n_images", "int32", doc="instants shown to the model"),
         Column("tokens_in", "int32", doc="prompt tokens"),
         Column("tokens_out", "int32", doc="generated tokens"),
-        Column("finish_reason", "str", doc="stop or length"),
+        Column("finish_reason", "str", doc="why it ended: stop, or length (cut short)"),
         Column("attempts", "int32", doc="times the model was asked"),
     ),
     "coarse captions",
@@ -65,10 +66,10 @@ DESCRIPTIONS = Schema(
     1,
     "parquet",
     (
-        Column("caption", "str", doc="the coarse caption it was made from"),
+        Column("caption", "str", doc="the coarse captions it was made from, one a line"),
         Column("description", "str", doc="fine emotion text"),
         Column("cues", "cues", doc="what each region does: region, action, intensity, phase"),
-        Column("engine", "str", doc="who wrote it"),
+        Column("engine", "str", doc="who wrote it: the engine, or override (a person)"),
         Column("model", "str", doc="model path or id"),
         Column("prompt", "str", doc="name of the prompt file"),
         Column("label_visible", "bool", doc="whether the label was in the prompt; such clips are never scored"),
@@ -99,14 +100,34 @@ TOKENS = Schema(
     1,
     "h5",
     (
-        Column("visual", "float16", ("T", "P", "D"), "patch tokens in CLIP's shared space"),
-        Column("frame", "float16", ("T", "D"), "class token of each frame"),
-        Column("text", "float16", ("L", "D"), "text tokens of all sentences, one after another"),
+        Column("visual", "token", ("T", "P", "D"), "patch tokens in CLIP's shared space, row by row of the patch grid"),
+        Column("frame", "token", ("T", "D"), "class token of each frame"),
+        Column("text", "token", ("L", "D"), "text tokens of all sentences, one after another"),
         Column("text_mask", "bool", ("L",), "real tokens, not padding"),
         Column("text_id", "int32", ("L",), "vocabulary id of each token"),
         Column("sentence", "int16", ("L",), "sentence of each token; -1 for padding"),
+        Column("visual_scale", "float32", ("T", "P"), "tokens.storage int8: token = int8 × scale", optional=True),
+        Column("frame_scale", "float32", ("T",), "the same of the class tokens", optional=True),
+        Column("text_scale", "float32", ("L",), "the same of the text tokens", optional=True),
+        Column("place", "int16", ("T", "P"), "tokens.keep: place in the grid of each patch kept", optional=True),
+        Column("grid", "int16", ("axis",), "tokens.keep: rows and columns of the patch grid", optional=True),
     ),
     "CLIP tokens of video and text",
+)
+
+TEMPLATES_FILE = "templates.parquet"
+
+TEMPLATES = Schema(
+    "tokens",
+    1,
+    "parquet",
+    (
+        Column("label", "str", doc="canonical emotion"),
+        Column("prompt", "str", doc="a sentence of what it looks like"),
+        Column("embedding", "float32", ("D",), "the sentence in CLIP's shared space"),
+    ),
+    "tokens/templates.parquet: what each class looks like in words",
+    key=(),
 )
 
 PREDICTIONS = Schema(
