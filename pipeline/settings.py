@@ -36,6 +36,28 @@ class World(Section):
     difficulty: Annotated[float, Field(ge=0)] = 1.0  # scales noise of mixtures, weak clips and distractors
 
 
+class Index(Section):
+    """Listing clips and counting their frames (``grace index``)."""
+
+    strict: bool = False  # whatever does not fit is an error
+    folders: dict[str, str] = {}  # data set to the folder under its root that holds the clips, where there are several
+
+
+class Parts(Section):
+    """The list files of one fold, relative to the data set's root or absolute."""
+
+    train: str | None = None
+    test: str | None = None
+
+
+class Lists(Section):
+    """A data set that comes as list files of lines ``path n_frames label``; its root is ``roots.<name>``."""
+
+    folds: dict[Annotated[int, Field(ge=1, le=5)], Parts]
+    labels: list[str] | dict[int | str, str]  # the emotions that 0, 1, 2 … mean, or what is written to emotion
+    paths: dict[str, str] = {}  # how listed paths begin to the folder under the root that has what follows
+
+
 class Faces(Section):
     """Sampling, finding and cropping (``grace faces``)."""
 
@@ -55,18 +77,41 @@ class Motion(Section):
     method: Literal["difference", "registered", "flow"] = "registered"
 
 
+class Server(Section):
+    """The server of engine ``openai``. Its key, if it wants one, is read from the variable OPENAI_API_KEY."""
+
+    url: str = ""  # such as http://127.0.0.1:8000/v1; nothing is sent anywhere until it is named
+    concurrency: Count = 32  # requests at once
+    timeout: Annotated[float, Field(gt=0)] = 120.0  # seconds that one answer may take
+    patience: Annotated[float, Field(ge=0)] = 600.0  # seconds to wait for a server that is away or busy
+
+
+class Vllm(Section):
+    """How engine ``vllm`` uses the machine; nothing here but ``options`` changes an answer on purpose."""
+
+    tensor_parallel: Count = 1  # GPUs that share a copy of the model
+    data_parallel: Count = 1  # copies of the model, each on GPUs of its own
+    memory: Annotated[float, Field(gt=0, le=1)] = 0.9  # share of each GPU
+    max_length: Count | None = None  # tokens of prompt and answer together; the model's own limit when null
+    options: dict[str, Any] = {}  # any other argument of vllm.LLM by its own name, such as quantization
+
+
 class Text(Section):
     """What caption and refine share: who writes, from which prompt."""
 
-    engine: Literal["transformers", "annotation"] = "transformers"
-    model: str = ""
+    engine: Literal["transformers", "vllm", "openai", "annotation"] = "transformers"
+    model: str = ""  # a folder, a model of the hub, or (openai) what the server calls it
     revision: str | None = None
-    batch: Count = 16
+    trust_remote_code: list[str] = []  # models, by name, whose own Python code may run
+    batch: Count = 16  # transformers: the most requests at once
+    queue: Annotated[int, Field(ge=0)] = 256  # vllm, openai: clips begun beyond a shard, so that no engine idles
     max_tokens: Count = 160
     max_attempts: Count = 3  # times a clip is asked about before giving up
     seed: int = 0
     dtype: Literal["float32", "bfloat16", "float16", "auto"] = "auto"
     device: str = "auto"
+    server: Server = Server()
+    vllm: Vllm = Vllm()
 
 
 class Caption(Text):
@@ -75,6 +120,7 @@ class Caption(Text):
     model: str = "pocket/vlm"
     prompt: str = "coarse-v1"
     images: Count = 8
+    samples: Count = 1  # captions of each clip: the likeliest, then drawn ones; refine takes them all
 
 
 class Refine(Text):
@@ -84,6 +130,7 @@ class Refine(Text):
     prompt: str = "refine-v1"
     max_tokens: Count = 320
     use_label: bool = False
+    overrides: str = "overrides"  # folder of corrections: <dataset>.csv with clip_id,description
 
 
 class Tokens(Section):
@@ -101,7 +148,7 @@ class Tokens(Section):
 class Train(Section):
     """The trainer (``grace train``)."""
 
-    method: Literal["vision", "grace"] = "grace"
+    method: Literal["vision", "template", "narrative", "grace"] = "grace"
     protocol: Literal["held-out", "best-test"] = "held-out"
     seed: int = 0
     epochs: Count = 30
@@ -121,10 +168,12 @@ class Train(Section):
     sinkhorn_iterations: Count = 30
     motion_exponent: Annotated[float, Field(ge=0)] = 1.0  # gamma
     transport_weight: Annotated[float, Field(ge=0)] = 0.1  # lambda 1
-    contrastive_weight: Annotated[float, Field(ge=0)] = 0.1  # lambda 2
-    logit_adjustment: Annotated[float, Field(ge=0)] = 1.0  # tau
-    motion_attention: bool = True
+    contrastive_weight: Annotated[float, Field(ge=0)] = 0.1  # lambda 2; 0 switches the term off
+    logit_adjustment: Annotated[float, Field(ge=0)] = 1.0  # tau, for the long tail; 0 switches it off
+    motion_attention: bool = True  # each switch removes one part alone, all else as it was
     motion_marginal: bool = True
+    transport: bool = True  # false: each word attends for itself
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of the layers; auto: bfloat16 on GPUs
     device: str = "auto"
     threads: Count = 1  # of the processor; part of the result, since sums are split by thread
 
@@ -134,6 +183,7 @@ class Evaluate(Section):
 
     bootstrap: Count = 1000
     confidence: Share = 0.95
+    published: str | None = None  # CSV of published rows to print beside: dataset, method, year, uar, war, protocol
 
 
 class Shards(Section):
@@ -149,10 +199,13 @@ class Settings(Section):
     folds: list[Annotated[int, Field(ge=1, le=5)]] = [1, 2]
     roots: dict[str, str] = {}
     data: str = "data"
+    lists: dict[str, Lists] = {}  # data sets that come as list files
     workers: Annotated[int, Field(ge=0)] = 2  # local processes; 0 runs in this one
+    clip_seconds: Annotated[float, Field(gt=0)] = 120.0  # a local process longer at one clip is ended, the clip failed
     max_failed: Share = 0.01
     shards: Shards = Shards()
     world: World = World()
+    index: Index = Index()
     faces: Faces = Faces()
     motion: Motion = Motion()
     caption: Caption = Caption()

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import typer
 
-from stages import caption, evaluate, faces, index, inspect, motion, predict, refine, show, tokens, train, world
+from stages import (
+    caption,
+    compare,
+    evaluate,
+    faces,
+    index,
+    inspect,
+    motion,
+    predict,
+    refine,
+    show,
+    tokens,
+    train,
+    world,
+)
 
 app = typer.Typer(
     name="grace",
@@ -13,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     add_completion=False,
 )
-for stage in (world, index, faces, caption, refine, motion, tokens, train, evaluate, inspect, show, predict):
+for stage in (world, index, faces, caption, refine, motion, tokens, train, evaluate, compare, inspect, show, predict):
     app.command(stage.__name__.rpartition(".")[2])(stage.command)
 
 

@@ -21,6 +21,10 @@ Dataset = Annotated[str, typer.Option("--dataset", "-d", help="Name of the data 
 Params = Annotated[Path, typer.Option("--params", help="Settings file.")]
 Set = Annotated[list[str], typer.Option("--set", "-S", help="Override a setting: section.key=value. Repeatable.")]
 Root = Annotated[str | None, typer.Option("--root", help="Folder of the raw data; roots.<dataset> when not given.")]
+Runs = Annotated[
+    Path | None,
+    typer.Option("--runs", help="Folder of runs, to keep variants apart; data/<dataset>/runs if not given."),
+]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Redo the shards in which this stage failed clips.")]
 
 P = ParamSpec("P")
@@ -77,6 +81,7 @@ def run_step(step: Step, dataset: str, chosen: Settings, retry_failed: bool) -> 
         chosen.folder(dataset),
         size=chosen.shards.clips,
         workers=chosen.workers,
+        clip_seconds=chosen.clip_seconds,
         max_failed=chosen.max_failed,
         retry_failed=retry_failed,
         report=print_summary,

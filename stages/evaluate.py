@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages.console import Dataset, Params, Set, console, guarded, settings
+from stages.console import Dataset, Params, Runs, Set, console, guarded, settings
 
 
 @guarded
-def command(dataset: Dataset = "demo", params: Params = Path("params.yaml"), override: Set = []) -> None:  # noqa: B006
-    """Join the folds: UAR, WAR, recall, ambiguous pairs, intervals, plots; printed as papers print it."""
+def command(
+    dataset: Dataset = "demo",
+    runs: Runs = None,
+    params: Params = Path("params.yaml"),
+    override: Set = [],  # noqa: B006
+) -> None:
+    """Join the folds: UAR, WAR, recall, ambiguous pairs, calibration, intervals, plots; printed as papers print it."""
     chosen = settings(params, override)
-    from trainer.evaluate import evaluate, paper_table
+    from trainer.evaluate import evaluate
+    from trainer.tables import detail_table, paper_table, published_rows, published_table
 
     result = evaluate(
         chosen.folder(dataset),
@@ -19,5 +25,10 @@ def command(dataset: Dataset = "demo", params: Params = Path("params.yaml"), ove
         chosen.folds,
         samples=chosen.evaluate.bootstrap,
         confidence=chosen.evaluate.confidence,
+        runs=runs,
     )
     console().print(paper_table(result))
+    console().print(detail_table(result))
+    if chosen.evaluate.published:
+        rows = published_rows(Path(chosen.evaluate.published), dataset, result)
+        console().print(published_table(rows))

@@ -15,7 +15,10 @@ def command(
     retry_failed: RetryFailed = False,
 ) -> None:
     """Encode face crops and descriptions with CLIP and cache every token."""
-    from pipeline.road import step
+    from pipeline.templates import write_templates
+    from pipeline.tokens import TokensStep
 
     chosen = settings(params, override)
-    run_step(step("tokens", chosen, dataset), dataset, chosen, retry_failed)
+    step = TokensStep(chosen.tokens)
+    run_step(step, dataset, chosen, retry_failed)
+    write_templates(chosen.folder(dataset), step)

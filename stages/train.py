@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from stages.console import Dataset, Params, Set, guarded, print_table, settings
+from stages.console import Dataset, Params, Runs, Set, guarded, print_table, settings
 
 
 @guarded
 def command(
     dataset: Dataset = "demo",
     fold: Annotated[int, typer.Option("--fold", help="The fold whose test part is kept for the end.")] = 1,
+    runs: Runs = None,
     params: Params = Path("params.yaml"),
     override: Set = [],  # noqa: B006
 ) -> None:
@@ -23,7 +24,7 @@ def command(
     from trainer.settings import TrainSettings
     from trainer.train import train
 
-    metrics = train(chosen.folder(dataset), TrainSettings.of(chosen.train.model_dump()), fold)
+    metrics = train(chosen.folder(dataset), TrainSettings.of(chosen.train.model_dump()), fold, runs)
     prefix = PREFIX[metrics["protocol"]]
     print_table(
         f"train {metrics['method']}, fold {fold}, protocol {metrics['protocol']}",

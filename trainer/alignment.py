@@ -11,12 +11,16 @@ Problem, solver and result are three things: tensors that state the problem go i
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+LOOSE = 0.05
+"""Marginal error, of a total mass of 1, above which a plan is not to be trusted."""
 
 CHECK_EVERY = 5
 """Iterations between two looks at the marginals; POT looks every 10."""
@@ -38,6 +42,42 @@ class Alignment:
     cost: Float[Tensor, " batch"]
     marginal_error: Float[Tensor, " batch"]
     iterations: int
+
+
+class NotConvergedWarning(UserWarning):
+    """A plan whose marginals are off by more than ``LOOSE``."""
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """How words meet visual tokens: by transport, or (``transport`` false) by plain cross-attention."""
+
+    epsilon: float = 0.05
+    iterations: int = 30
+    transport: bool = True
+
+    def __call__(
+        self,
+        cost: Float[Tensor, "batch text visual"],
+        text_marginal: Float[Tensor, "batch text"],
+        visual_marginal: Float[Tensor, "batch visual"],
+    ) -> Alignment:
+        """The plan of a batch, by :func:`solve` or :func:`attend`."""
+        if self.transport:
+            return solve(cost, text_marginal, visual_marginal, self.epsilon, self.iterations)
+        return attend(cost, text_marginal, visual_marginal, self.epsilon)
+
+    def warn_if_loose(self, marginal_error: float) -> bool:
+        """Warn, and return true, when plans of this (mean) error did not converge."""
+        if marginal_error <= LOOSE:
+            return False
+        warnings.warn(
+            f"Sinkhorn did not converge in {self.iterations} iterations: {marginal_error:.0%} of the mass is not where "
+            f"the words' marginal wants it. Raise train.sinkhorn_iterations or train.epsilon ({self.epsilon:g}).",
+            NotConvergedWarning,
+            stacklevel=2,
+        )
+        return True
 
 
 def unit(tokens: Float[Tensor, "*shape dim"]) -> Float[Tensor, "*shape dim"]:
@@ -88,6 +128,26 @@ def solve(
             marginal_error=(plan.detach().sum(2) - a.detach()).abs().sum(1),
             iterations=int(steps),
         )
+
+
+def attend(
+    cost: Float[Tensor, "batch text visual"],
+    text_marginal: Float[Tensor, "batch text"],
+    visual_marginal: Float[Tensor, "batch visual"],
+    epsilon: float,
+) -> Alignment:
+    """Cross-attention in the place of transport: Π_l = a_l · softmax(log b − C_l/ε).
+
+    Each word spreads its mass for itself, at the temperature ε and with b as a prior (motion keeps its say); what
+    arrives at a visual token is not held to b, which is all that transport adds. It is Sinkhorn's first half step.
+    """
+    with torch.autocast(cost.device.type, enabled=False):
+        dtype = torch.promote_types(cost.dtype, torch.float32)
+        cost, a, b = cost.to(dtype), text_marginal.to(dtype), visual_marginal.to(dtype)
+        scores = torch.log(b.clamp_min(torch.finfo(dtype).tiny))[:, None, :] - cost / epsilon
+        plan = a[:, :, None] * scores.softmax(-1)
+        error = (plan.detach().sum(2) - a.detach()).abs().sum(1)
+        return Alignment(plan, (plan * cost).sum((1, 2)), error, iterations=0)
 
 
 class _Plan(torch.autograd.Function):

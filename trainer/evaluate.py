@@ -1,24 +1,22 @@
-"""Joins the folds of a method into scores, plots and the table that papers print."""
+"""Joins the folds of a method into scores and plots."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from pipeline.store import Clips, GraceError, Row, Store, UserError, commit, read_table
 from pipeline.store.schemas import DESCRIPTIONS, PREDICTIONS
-from trainer.metrics import MISSING, bootstrap, confusion, recall, scores, uar, war
+from trainer.calibration import Bin, expected_calibration_error, reliability
+from trainer.intervals import intervals
+from trainer.metrics import MISSING, confusion, scores
+from trainer.plots import write_plots
 from trainer.protocol import PREFIX
 from trainer.train import FILES, read_config, run_folder
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 
 def evaluate(
@@ -50,11 +48,14 @@ def evaluate(
         raise UserError(f"The folds of {method} follow different protocols ({protocols}): train them alike.")
     refuse_label_informed(folder, [row["clip_id"] for rows in predictions.values() for row in rows])
     protocol = protocols[folds[0]]
-    metrics = _join(predictions, labels, samples, confidence)
+    rows = [row for of_fold in predictions.values() for row in of_fold]
+    bins = _reliability(rows)
+    metrics = {**_join(predictions, labels, samples, confidence), "ECE": expected_calibration_error(bins)}
     prefix = PREFIX[protocol]
     result = {"method": method, "protocol": protocol, **{f"{prefix}{name}": value for name, value in metrics.items()}}
     commit(folder / "metrics.json", (json.dumps(result, indent=2) + "\n").encode())
-    _plot(folder / "plots", predictions, labels, metrics, f"{method}, protocol {protocol}")
+    counts = confusion(*_places(rows, labels), len(labels))
+    write_plots(folder / "plots", rows, counts, metrics, bins, f"{method}, protocol {protocol}")
     return result
 
 
@@ -72,36 +73,6 @@ def refuse_label_informed(dataset_folder: Path, clip_ids: Sequence[str]) -> None
         )
 
 
-def paper_table(result: dict[str, Any]) -> Table:
-    """The scores as papers print them: folds as rows, classes as columns, the mean and its interval below."""
-    from rich.box import HORIZONTALS
-    from rich.table import Table
-
-    prefix = PREFIX[result["protocol"]]
-    get = {name.removeprefix(prefix): value for name, value in result.items()}
-    best = " (test fold chose the epoch)" if result["protocol"] == "best-test" else ""
-    title = f"{result['method']}, protocol {result['protocol']}{best}, recall in %"
-    table = Table(title=title, box=HORIZONTALS, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False)
-    for name in ("fold", *(_short(label) for label in get["recall"]), "UAR", "WAR", "n", "lost"):
-        table.add_column(name, justify="left" if name == "fold" else "right", no_wrap=True)
-    for fold, scored in get["folds"].items():
-        table.add_row(fold, *_cells(scored), str(scored["clips"]), str(scored["missing"]))
-    table.add_section()
-    table.add_row("mean", *_cells(get), str(get["clips"]), str(get["missing"]))
-    spans = get["interval"]
-    bounds = [*(spans["recall"][name] for name in get["recall"]), spans["UAR"], spans["WAR"]]
-    for side, name in enumerate(("from", "to")):
-        table.add_row(f"{spans['confidence']:.0%} {name}", *(_percent(bound[side]) for bound in bounds), "", "")
-    if get["missing"]:
-        table.caption = f"{get['missing']} of {get['clips']} test clips could not be scored and count as wrong."
-    return table
-
-
-def _short(label: str) -> str:
-    """A column's heading, as papers abbreviate it: ``hap.``"""
-    return label if len(label) <= 4 else f"{label[:3]}."
-
-
 def _check_run(run: Path, labels: list[str]) -> None:
     if missing := [name for name in FILES if not (run / name).exists()]:
         raise UserError(f"{run} lacks {', '.join(missing)}: run `grace train` for this fold first.")
@@ -116,103 +87,22 @@ def _places(rows: Sequence[Row], names: Sequence[str]) -> tuple[np.ndarray, np.n
 
 
 def _join(predictions: dict[int, list[Row]], names: list[str], samples: int, confidence: float) -> dict[str, Any]:
-    classes = len(names)
     each = {fold: scores(*_places(rows, names), names) for fold, rows in predictions.items()}
     labels, predicted = _places([row for rows in predictions.values() for row in rows], names)
     together = scores(labels, predicted, names)
-
-    def everything(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return np.array([uar(a, b, classes), war(a, b), *recall(a, b, classes)])
-
-    low, high = bootstrap(everything, labels, predicted, samples, confidence).round(6).tolist()
-    bounds = [[a, b] if np.isfinite(a) else [None, None] for a, b in zip(low, high, strict=True)]
+    bounds = intervals(labels, predicted, names, samples, confidence)
     interval = {
         "confidence": confidence,
-        "UAR": bounds[0],
-        "WAR": bounds[1],
-        "recall": dict(zip(names, bounds[2:], strict=True)),
+        **{name: bounds[name] for name in ("UAR", "WAR", "tail")},
+        "pairs": {pair: bounds[pair] for pair in together["pairs"]},
+        "recall": {name: bounds[name] for name in names},
     }
     means = {name: round(float(np.mean([scored[name] for scored in each.values()])), 6) for name in ("UAR", "WAR")}
     return {**together, **means, "interval": interval, "folds": {str(fold): scored for fold, scored in each.items()}}
 
 
-def _cells(scored: dict[str, Any]) -> list[str]:
-    return [_percent(value) for value in (*scored["recall"].values(), scored["UAR"], scored["WAR"])]
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f}"
-
-
-def _plot(
-    folder: Path, predictions: dict[int, list[Row]], names: list[str], metrics: dict[str, Any], title: str
-) -> None:
-    """``confusion.csv`` (for ``dvc plots``), ``recall.csv``, and both as pictures."""
-    rows = [row for of_fold in predictions.values() for row in of_fold]
-    pairs = [{"actual": row["label"], "predicted": row["predicted"] or "missing"} for row in rows]
-    commit(folder / "confusion.csv", _csv(pairs))
-    spans = metrics["interval"]["recall"]
-    bars = [
-        {"label": name, "recall": metrics["recall"][name], "low": spans[name][0], "high": spans[name][1]}
-        for name in names
-    ]
-    commit(folder / "recall.csv", _csv(bars))
-    commit(folder / "confusion.png", _draw_confusion(confusion(*_places(rows, names), len(names)), names, title))
-    commit(folder / "recall.png", _draw_recall(bars, title))
-
-
-def _csv(rows: list[dict[str, Any]]) -> bytes:
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, rows[0].keys(), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue().encode()
-
-
-def _draw_confusion(counts: np.ndarray, names: list[str], title: str) -> bytes:
-    from matplotlib.figure import Figure
-
-    shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
-    figure = Figure(figsize=(1.5 + 0.7 * len(names), 1.2 + 0.7 * len(names)), layout="constrained")
-    axes = figure.subplots()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (i, j), share in np.ndenumerate(shares):
-        axes.text(
-            j,
-            i,
-            f"{share:.0%}\n{counts[i, j]}",
-            ha="center",
-            va="center",
-            color="white" if share > 0.6 else "black",
-            fontsize=8,
-        )
-    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
-    axes.set_yticks(range(len(names)), names)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("actual")
-    axes.set_title(title)
-    return _png(figure)
-
-
-def _draw_recall(bars: list[dict[str, Any]], title: str) -> bytes:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(1.5 + 0.9 * len(bars), 3.6), layout="constrained")
-    axes = figure.subplots()
-    known = [bar for bar in bars if bar["recall"] is not None]
-    heights = [bar["recall"] for bar in known]
-    below = [max(0.0, bar["recall"] - bar["low"]) for bar in known]
-    above = [max(0.0, bar["high"] - bar["recall"]) for bar in known]
-    axes.bar([bar["label"] for bar in known], heights, yerr=[below, above], capsize=3, color="#6baed6")
-    axes.set_ylim(0, 1)
-    axes.set_ylabel("recall, with interval")
-    axes.tick_params(axis="x", rotation=30)
-    axes.set_title(title)
-    return _png(figure)
-
-
-def _png(figure: Any) -> bytes:
-    """The picture without the name and version of what drew it, so that the same scores give the same bytes."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    return buffer.getvalue()
+def _reliability(rows: Sequence[Row]) -> list[Bin]:
+    """Bins of the clips that could be scored."""
+    scored = [row for row in rows if row["predicted"]]
+    confidence = np.array([max(row["probabilities"]) for row in scored], dtype=np.float64)
+    return reliability(confidence, np.array([row["predicted"] == row["label"] for row in scored], dtype=bool))

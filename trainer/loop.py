@@ -19,6 +19,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from pipeline.store import GraceError, UserError, commit
+from trainer.alignment import Matcher
+from trainer.curves import Curves
 from trainer.data import Part
 from trainer.losses import LossConfig, total_loss
 from trainer.metrics import uar, war
@@ -54,9 +56,9 @@ def fit(
 ) -> Trained:
     """Train and return the averaged weights of the epoch with the best UAR on ``choice.selection``.
 
-    After each epoch ``folder/checkpoint.pt`` is replaced; a run that was killed goes on from there and, on a CPU,
-    ends with the same weights. A checkpoint of another ``fingerprint`` is not used. The caller removes it at the
-    end.
+    After each epoch ``folder/checkpoint.pt`` is replaced and DVCLive's curves grow; a run that was killed goes on from
+    there and, on a CPU, ends with the same weights. A checkpoint of another ``fingerprint`` is not used. The caller
+    removes it at the end. Warns once when plans did not converge.
     Raises :class:`GraceError` when the loss is no longer a number or the checkpoint is broken.
     """
     from tqdm import tqdm
@@ -67,12 +69,14 @@ def fit(
         run.resume(folder / CHECKPOINT, fingerprint)
         epochs = range(run.progress.epoch, settings.epochs)
         bar = tqdm(epochs, "train", settings.epochs, initial=run.progress.epoch, unit="epoch", disable=quiet or None)
-        for _ in bar:
-            if run.exhausted():
-                break
-            row = run.epoch()
-            commit(folder / CHECKPOINT, run.checkpoint(fingerprint))
-            bar.set_postfix(loss=f"{row['loss']:.3f}", uar=f"{row[run.column]:.3f}")
+        with Curves(folder, run.progress.history) as curves:
+            for _ in bar:
+                if run.exhausted():
+                    break
+                row = run.epoch()
+                commit(folder / CHECKPOINT, run.checkpoint(fingerprint))
+                curves.add(row)
+                bar.set_postfix(loss=f"{row['loss']:.3f}", uar=f"{row[run.column]:.3f}")
         return Trained(run.best, run.progress.best_epoch, run.progress.history)
 
 
@@ -92,13 +96,15 @@ class _Run:
         counts = np.bincount(choice.train.labels, minlength=len(choice.train.cache.labels))
         self.prior = torch.from_numpy(counts / counts.sum()).float().to(device)
         self.steps_an_epoch = -(-len(choice.train) // settings.batch)
+        self.half = lower_precision(settings.precision, device)
+        self.matcher = Matcher(settings.epsilon, settings.sinkhorn_iterations, settings.transport)
         self.loss = LossConfig(
             transport=settings.transport_weight,
             contrastive=settings.contrastive_weight,
             logit_adjustment=settings.logit_adjustment,
-            epsilon=settings.epsilon,
-            sinkhorn_iterations=settings.sinkhorn_iterations,
+            matcher=self.matcher,
         )
+        self.warned = False
 
     def epoch(self) -> dict[str, float]:
         """One pass over the training part and a look at the selection part; the row for ``history.csv``."""
@@ -113,6 +119,7 @@ class _Run:
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + value * len(labels)
         means = {name: total / len(self.choice.train) for name, total in sums.items()}
+        self.warned = self.warned or self.matcher.warn_if_loose(means.get("marginal_error", 0.0))
         score, accuracy = self._select()
         row = {"epoch": float(number), **means, "learning_rate": rate, self.column: score}
         row[self.column.replace("uar", "war")] = accuracy
@@ -128,8 +135,9 @@ class _Run:
         return self.progress.epoch - self.progress.best_epoch >= self.settings.patience
 
     def _step(self, batch: Any, labels: Int[Tensor, " batch"], epoch: int) -> dict[str, float]:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            terms = total_loss(self.model(batch), labels, self.prior, self.loss)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+            output = self.model(batch)
+            terms = total_loss(output, labels, self.prior, self.loss)
         if not bool(torch.isfinite(terms["loss"])):
             raise GraceError(
                 f"The loss is {terms['loss'].item()} in epoch {epoch}: lower train.learning_rate or raise "
@@ -142,7 +150,10 @@ class _Run:
         with torch.no_grad():
             for name, value in self.model.state_dict().items():
                 self.average[name].lerp_(value, 1 - self.settings.ema)
-        return {name: float(term.detach()) for name, term in terms.items()}
+        values = {name: float(term.detach()) for name, term in terms.items()}
+        if output.alignment is not None:
+            values["marginal_error"] = float(output.alignment.marginal_error.mean())
+        return values
 
     def _set_rate(self, step: int) -> float:
         """Linear warm-up, then cosine to zero (Loshchilov & Hutter 2017)."""
@@ -219,6 +230,11 @@ def resolve_device(name: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UserError("train.device is 'cuda' and torch sees no GPU here: use auto or cpu.")
     return device
+
+
+def lower_precision(precision: str, device: torch.device) -> bool:
+    """Whether layers run in bfloat16 (``train.precision``): ``auto`` means on GPUs. The transport is float32 anyway."""
+    return device.type == "cuda" if precision == "auto" else precision == "bfloat16"
 
 
 @contextmanager

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from trainer.alignment import cosine_cost, solve
+from trainer.alignment import Matcher, cosine_cost
 from trainer.model import Output, Tokens
 
 NEGATIVES = 7
@@ -26,8 +26,7 @@ class LossConfig:
     transport: float = 0.1  # lambda 1
     contrastive: float = 0.1  # lambda 2
     logit_adjustment: float = 1.0  # tau
-    epsilon: float = 0.05  # of the contrastive distance
-    sinkhorn_iterations: int = 30
+    matcher: Matcher = field(default_factory=Matcher)  # of the contrastive distance
 
 
 def logit_adjusted(
@@ -41,9 +40,7 @@ def logit_adjusted(
     return F.cross_entropy(logits + tau * prior.log(), labels)
 
 
-def contrastive_distance(
-    tokens: Tokens, labels: Int[Tensor, " batch"], epsilon: float, iterations: int
-) -> Float[Tensor, ""]:
+def contrastive_distance(tokens: Tokens, labels: Int[Tensor, " batch"], matcher: Matcher) -> Float[Tensor, ""]:
     """−log softmax(−d/τ) of the own text, d the transport distance of a clip's instants to its own and to other texts.
 
     To afford several texts a clip, the costs of an instant's patches are first averaged by their marginal: N = T here.
@@ -57,7 +54,7 @@ def contrastive_distance(
     text, text_marginal = tokens.text[partner], tokens.text_marginal[partner]  # [B, K, L, …]
     count = len(shifts)
     cost = cosine_cost(text.flatten(0, 1), visual.repeat_interleave(count, 0))
-    solved = solve(cost, text_marginal.flatten(0, 1), marginal.repeat_interleave(count, 0), epsilon, iterations)
+    solved = matcher(cost, text_marginal.flatten(0, 1), marginal.repeat_interleave(count, 0))
     distance = solved.cost.view(batch, count)
     scores = (-distance / TEMPERATURE).masked_fill(~allowed, -torch.inf)
     return -scores.log_softmax(1)[:, 0].mean()
@@ -83,6 +80,6 @@ def total_loss(
         terms["transport"] = output.alignment.cost.mean()
         loss = loss + config.transport * terms["transport"]
     if output.tokens is not None and config.contrastive:
-        terms["contrastive"] = contrastive_distance(output.tokens, labels, config.epsilon, config.sinkhorn_iterations)
+        terms["contrastive"] = contrastive_distance(output.tokens, labels, config.matcher)
         loss = loss + config.contrastive * terms["contrastive"]
     return {"loss": loss, **terms}

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -77,28 +77,6 @@ def tail_classes(counts: Int[np.ndarray, " classes"]) -> list[int]:
     """Places of the classes with less than ``TAIL`` of an equal share of the clips; the rarest when none is so rare."""
     tail = np.flatnonzero(counts < TAIL * counts.sum() / len(counts)).tolist()
     return tail or [int(np.argmin(counts))]
-
-
-def bootstrap(
-    statistic: Callable[[np.ndarray, np.ndarray], float | np.ndarray],
-    labels: Int[np.ndarray, " clips"],
-    predicted: Int[np.ndarray, " clips"],
-    samples: int,
-    confidence: float,
-    seed: int = 0,
-) -> Float[np.ndarray, "2 *shape"]:
-    """Percentile interval of a statistic over resampled clips (Efron 1979): lower and upper bound.
-
-    A class may be absent from a resample; such values are left out of its own interval.
-    """
-    generator = np.random.default_rng(seed)
-    values = []
-    for _ in range(samples):
-        chosen = generator.integers(0, len(labels), len(labels))
-        values.append(np.asarray(statistic(labels[chosen], predicted[chosen]), dtype=np.float64))
-    outside = (1 - confidence) / 2 * 100
-    bounds: np.ndarray = np.nanpercentile(np.stack(values), (outside, 100 - outside), axis=0)
-    return bounds
 
 
 def scores(

@@ -1,6 +1,8 @@
 """The classifiers over cached tokens, to be read from top to bottom like the method section of a paper.
 
 B clips of T instants with P patches each (N = T·P visual tokens) and L text tokens, D wide in the cache, d inside.
+Four methods share their layers: ``vision`` sees pooled video only; ``template`` compares it with one text a class;
+``narrative`` meets it with one embedding of the clip's whole text; ``grace`` lets every word meet patches and moments.
 Liu et al., "GRACE", arXiv 2507.11892, 2025, has no public code; where it does not say, the formulas are our reading.
 """
 
@@ -14,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from trainer.alignment import Alignment, cosine_cost, solve, unit
+from trainer.alignment import Alignment, Matcher, cosine_cost, unit
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class ModelConfig:
     layers: int = 2  # of the temporal transformer
     heads: int = 4
     dropout: float = 0.2
+    transport: bool = True  # part: optimal transport; without it each word attends for itself
     epsilon: float = 0.05  # entropy of the plan
     sinkhorn_iterations: int = 30
     motion_exponent: float = 1.0  # gamma
@@ -41,15 +44,21 @@ class ModelConfig:
         """Plain values for ``config.yaml``."""
         return asdict(self)
 
+    def matcher(self) -> Matcher:
+        """What joins words and visual tokens."""
+        return Matcher(self.epsilon, self.sinkhorn_iterations, self.transport)
+
 
 @dataclass
 class Batch:
-    """Cached tensors of B clips. ``motion`` is on the patch grid, in [0, 1]; padding is false in ``text_mask``."""
+    """Cached tensors of B clips. ``motion`` is on the patch grid, in [0, 1]; padding is false in ``text_mask``;
+    ``sentence_end`` marks each sentence's end token, CLIP's embedding of the sentence."""
 
     visual: Float[Tensor, "batch instants patches width"]
     frame: Float[Tensor, "batch instants width"]
     text: Float[Tensor, "batch text width"]
     text_mask: Bool[Tensor, "batch text"]
+    sentence_end: Bool[Tensor, "batch text"]
     motion: Float[Tensor, "batch instants patches"]
 
     def to(self, device: torch.device | str) -> Batch:
@@ -66,6 +75,10 @@ class Tokens:
     text_marginal: Float[Tensor, "batch text"]  # a
     visual_marginal: Float[Tensor, "batch visual"]  # b
     instants: int  # T
+
+    def problem(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Cost and marginals, as :class:`~trainer.alignment.Matcher` takes them."""
+        return cosine_cost(self.text, self.visual), self.text_marginal, self.visual_marginal
 
 
 @dataclass
@@ -103,6 +116,21 @@ class TemporalTransformer(nn.Module):
         return mixed
 
 
+class Meeting(nn.Module):
+    """A word and what it saw, [u; v], through a layer: without one, a weighted sum of them would forget the weights."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.layer = nn.Sequential(nn.LayerNorm(2 * hidden), nn.Linear(2 * hidden, hidden), nn.GELU())
+
+    def forward(
+        self, word: Float[Tensor, "*shape hidden"], seen: Float[Tensor, "*shape hidden"]
+    ) -> Float[Tensor, "*shape hidden"]:
+        """One vector for both."""
+        met: Tensor = self.layer(torch.cat([word, seen], dim=-1))
+        return met
+
+
 class Classifier(nn.Sequential):
     """Pooled features to class scores."""
 
@@ -110,20 +138,85 @@ class Classifier(nn.Sequential):
         super().__init__(nn.LayerNorm(width), nn.Dropout(config.dropout), nn.Linear(width, config.classes))
 
 
-class Vision(nn.Module):
-    """Baseline: frames pooled without motion or text, a temporal transformer, mean over time, classifier."""
+class PooledVideo(nn.Module):
+    """A clip as one vector, without motion or text: [class token; mean patch] of each frame, then mean over time."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.project = Projection(2 * config.width, config.hidden)
         self.temporal = TemporalTransformer(config)
+
+    def forward(self, batch: Batch) -> Float[Tensor, "batch hidden"]:
+        """One vector a clip."""
+        frames = torch.cat([batch.frame, batch.visual.mean(2)], dim=-1)  # [B, T, 2D]
+        pooled: Tensor = self.temporal(self.project(frames)).mean(1)  # [B, d]
+        return pooled
+
+
+class Vision(nn.Module):
+    """Baseline: pooled video and a linear classifier."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.video = PooledVideo(config)
         self.classifier = Classifier(config.hidden, config)
 
     def forward(self, batch: Batch) -> Output:
         """Class scores of a batch, from its video alone."""
-        frames = torch.cat([batch.frame, batch.visual.mean(2)], dim=-1)  # [B, T, 2D]
-        frames = self.temporal(self.project(frames))  # [B, T, d]
-        return Output(self.classifier(frames.mean(1)))
+        return Output(self.classifier(self.video(batch)))
+
+
+class Template(nn.Module):
+    """Rival: a class is what its prompts say. Scores are s · cos(W_v v, W_u e_k), e_k the cached embedding of class k's
+    prompts, s learned (Zhao and Patras, "Prompting visual-language models for DFER", BMVC 2023)."""
+
+    prompts: Float[Tensor, "classes width"]
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        d = config.hidden
+        self.video = PooledVideo(config)
+        self.text = Projection(config.width, d)
+        self.match_visual = nn.Sequential(nn.LayerNorm(d), nn.Dropout(config.dropout), nn.Linear(d, d, bias=False))
+        self.match_text = nn.Linear(d, d, bias=False)
+        self.scale = nn.Parameter(torch.tensor(10.0).log())
+        self.register_buffer("prompts", torch.zeros(config.classes, config.width))  # saved with the weights
+
+    def forward(self, batch: Batch) -> Output:
+        """Class scores of a batch: how near its video is to each class's prompts."""
+        video = unit(self.match_visual(self.video(batch)))
+        classes = unit(self.match_text(self.text(self.prompts)))  # [K, d]
+        return Output(self.scale.exp().clamp(max=100.0) * video @ classes.mT)
+
+
+class Narrative(nn.Module):
+    """Rival: the text as a whole, the mean of its sentences' embeddings, meets the pooled video.
+
+    With one word and one visual token the transport problem has one plan and costs 1 − cos(W_u u, W_v v), so that the
+    same losses pull a clip and its own text together here, globally, as in :class:`Grace` by token.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        d = config.hidden
+        self.matcher = config.matcher()
+        self.video = PooledVideo(config)
+        self.text = Projection(config.width, d)
+        self.match_text = nn.Linear(d, d, bias=False)
+        self.match_visual = nn.Linear(d, d, bias=False)
+        self.meet = Meeting(d)
+        self.classifier = Classifier(2 * d, config)
+
+    def forward(self, batch: Batch) -> Output:
+        """Class scores of a batch, and the distance of each clip to its text."""
+        video = self.video(batch)  # [B, d]
+        ends = batch.sentence_end.to(batch.text.dtype)
+        mean = torch.einsum("bl,blw->bw", ends, batch.text) / ends.sum(1, keepdim=True)
+        text = self.text(mean)  # [B, d]
+        whole = torch.ones_like(video[:, :1], dtype=torch.float32)
+        tokens = Tokens(unit(self.match_text(text))[:, None], unit(self.match_visual(video))[:, None], whole, whole, 1)
+        logits = self.classifier(torch.cat([self.meet(text, video), video], dim=-1))
+        return Output(logits, self.matcher(*tokens.problem()), tokens)
 
 
 class FrameAttention(nn.Module):
@@ -171,6 +264,7 @@ class Grace(nn.Module):
         super().__init__()
         d = config.hidden
         self.config = config
+        self.matcher = config.matcher()
         self.visual = Projection(config.width, d)
         self.frame = Projection(config.width, d)
         self.text = Projection(config.width, d)
@@ -180,7 +274,7 @@ class Grace(nn.Module):
         self.saliency = nn.Linear(d, 1)  # of visual tokens
         self.match_text = nn.Linear(d, d, bias=False)  # W_u
         self.match_visual = nn.Linear(d, d, bias=False)  # W_v
-        self.meet = nn.Sequential(nn.LayerNorm(2 * d), nn.Linear(2 * d, d), nn.GELU())
+        self.meet = Meeting(d)
         self.classifier = Classifier(2 * d, config)
 
     def forward(self, batch: Batch) -> Output:
@@ -196,10 +290,7 @@ class Grace(nn.Module):
             visual_marginal=self.visual_marginal(visual, batch.motion.flatten(1)),
             instants=patches.shape[1],
         )
-        cost = cosine_cost(tokens.text, tokens.visual)
-        alignment = solve(
-            cost, tokens.text_marginal, tokens.visual_marginal, self.config.epsilon, self.config.sinkhorn_iterations
-        )
+        alignment = self.matcher(*tokens.problem())
 
         aligned = self.align(words, visual, alignment.plan, tokens.text_marginal)  # [B, d]
         path = alignment.plan.sum(1).unflatten(1, patches.shape[1:3]).sum(2)  # mass that arrives at each instant [B, T]
@@ -237,17 +328,25 @@ class Grace(nn.Module):
         plan: Float[Tensor, "batch text visual"],
         marginal: Float[Tensor, "batch text"],
     ) -> Float[Tensor, "batch hidden"]:
-        """z_l = [U_l ; Σ_n Π_ln V_n / a_l], through a layer, pooled with a (without it the plan would cancel)."""
+        """z_l = [U_l ; Σ_n Π_ln V_n / a_l], through a layer, pooled with a."""
         seen = plan.to(visual.dtype) @ visual  # [B, L, d]
         seen = seen / marginal[..., None].clamp_min(1e-9)
-        met = self.meet(torch.cat([words, seen], dim=-1))
+        met = self.meet(words, seen)
         return torch.einsum("bl,bld->bd", marginal.to(met.dtype), met)
 
 
-MODELS: Mapping[str, type[Vision] | type[Grace]] = {"vision": Vision, "grace": Grace}
+Model = Vision | Template | Narrative | Grace
+
+MODELS: Mapping[str, type[Model]] = {"vision": Vision, "template": Template, "narrative": Narrative, "grace": Grace}
 """Method name to class; each takes a :class:`ModelConfig` and maps a :class:`Batch` to an :class:`Output`."""
 
 
-def build(config: ModelConfig) -> Vision | Grace:
-    """The classifier of a configuration, freshly initialised from torch's random state."""
-    return MODELS[config.method](config)
+def build(config: ModelConfig, prompts: Float[Tensor, "classes width"] | None = None) -> Model:
+    """The classifier of a configuration, freshly initialised from torch's random state.
+
+    ``prompts`` are the class embeddings of ``template``; a model whose weights are loaded afterwards finds them there.
+    """
+    model = MODELS[config.method](config)
+    if isinstance(model, Template) and prompts is not None:
+        model.prompts.copy_(prompts)
+    return model

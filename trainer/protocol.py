@@ -53,6 +53,7 @@ def split(cache: Cache, fold: int, settings: TrainSettings) -> Fold:
             f"Fold {fold} of {cache.folder} has no test clip with tokens (first cause: {cache.failure(test[0])})."
         )
     _check_classes(cache, usable, f"the training part of fold {fold}")
+    _warn_of_absent(cache, test, fold)
     test_part = Part(cache, tuple(scored))
     if settings.protocol == "best-test":
         return Fold(Choice(Part(cache, tuple(usable)), test_part), test_part, missing)
@@ -87,6 +88,16 @@ def _check_classes(cache: Cache, clip_ids: Sequence[str], where: str) -> None:
     present = {cache.rows[clip_id]["label"] for clip_id in clip_ids}
     if absent := [label for label in cache.labels if label not in present]:
         raise UserError(f"No clip of {', '.join(absent)} is in {where}: a class cannot be learned from nothing.")
+
+
+def _warn_of_absent(cache: Cache, clip_ids: Sequence[str], fold: int) -> None:
+    present = {cache.rows[clip_id]["label"] for clip_id in clip_ids}
+    if absent := [label for label in cache.labels if label not in present]:
+        warnings.warn(
+            f"The test part of fold {fold} holds no clip of {', '.join(absent)}: its UAR is the mean over the other "
+            f"{len(present)} classes and not comparable with other folds.",
+            stacklevel=3,
+        )
 
 
 def _validation(

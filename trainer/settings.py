@@ -7,8 +7,9 @@ from typing import Any
 
 from pipeline.store import UserError
 
-METHODS = ("vision", "grace")
+METHODS = ("vision", "template", "narrative", "grace")
 PROTOCOLS = ("held-out", "best-test")
+PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class TrainSettings:
     logit_adjustment: float = 1.0
     motion_attention: bool = True
     motion_marginal: bool = True
+    transport: bool = True
+    precision: str = "auto"
     device: str = "auto"
     threads: int = 1
 
@@ -47,6 +50,8 @@ class TrainSettings:
             raise UserError(f"train.method is '{self.method}': choose one of {', '.join(METHODS)}.")
         if self.protocol not in PROTOCOLS:
             raise UserError(f"train.protocol is '{self.protocol}': choose one of {', '.join(PROTOCOLS)}.")
+        if self.precision not in PRECISIONS:
+            raise UserError(f"train.precision is '{self.precision}': choose one of {', '.join(PRECISIONS)}.")
         if self.hidden % self.heads:
             raise UserError(f"train.hidden ({self.hidden}) must be a multiple of train.heads ({self.heads}).")
 

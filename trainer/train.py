@@ -14,17 +14,19 @@ import yaml
 
 from pipeline.store import Row, UserError, commit, failure, fingerprint, locked, write_table
 from pipeline.store.schemas import PREDICTIONS
+from trainer.card import card
 from trainer.data import Cache
 from trainer.loop import CHECKPOINT, Trained, fit, predict, reproducible, resolve_device
 from trainer.metrics import MISSING, scores
 from trainer.model import ModelConfig, build
 from trainer.protocol import PREFIX, Fold, split
 from trainer.settings import TrainSettings
+from trainer.templates import class_prompts
 
-VERSION = 1
+VERSION = 2
 """Rises when the same inputs and settings give other weights."""
 
-FILES = ("model.safetensors", "config.yaml", "history.csv", "predictions.parquet", "metrics.json")
+FILES = ("model.safetensors", "config.yaml", "history.csv", "predictions.parquet", "metrics.json", "README.md")
 
 
 def run_folder(runs: Path, method: str, fold: int) -> Path:
@@ -43,7 +45,9 @@ def train(
     """
     folder = run_folder(runs or Path(dataset_folder) / "runs", settings.method, fold)
     cache = Cache(dataset_folder)
-    identity = fingerprint({"version": VERSION, "settings": settings.identity(), "fold": fold, **cache.inputs()})
+    prompts = class_prompts(cache) if settings.method == "template" else None
+    made_from = {"settings": settings.identity(), "fold": fold, "prompts": prompts, **cache.inputs()}
+    identity = fingerprint({"version": VERSION, **made_from})
     with locked(folder):
         if _finished(folder, identity):
             (folder / CHECKPOINT).unlink(missing_ok=True)  # killed between the last file and this
@@ -56,7 +60,7 @@ def train(
         (folder / "config.yaml").unlink(missing_ok=True)
         config = model_config(cache, settings)
         torch.manual_seed(settings.seed)
-        model = build(config)
+        model = build(config, prompts)
         trained = fit(model, parts.choice, settings, folder, identity, quiet)
         return _write(folder, cache, settings, fold, parts, model, config, trained, identity)
 
@@ -75,6 +79,7 @@ def model_config(cache: Cache, settings: TrainSettings) -> ModelConfig:
         dropout=settings.dropout,
         epsilon=settings.epsilon,
         sinkhorn_iterations=settings.sinkhorn_iterations,
+        transport=settings.transport,
         motion_exponent=settings.motion_exponent,
         motion_attention=settings.motion_attention,
         motion_marginal=settings.motion_marginal,
@@ -128,6 +133,7 @@ def _write(
     commit(folder / "history.csv", _history(trained).encode())
     write_table(folder / "predictions.parquet", PREDICTIONS, rows, {"protocol": settings.protocol, "fold": fold})
     commit(folder / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
+    commit(folder / "README.md", card(metrics, cache, settings).encode())
     content = {
         "version": VERSION,
         "fingerprint": identity,

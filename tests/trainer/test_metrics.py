@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
-from trainer.metrics import bootstrap, confusion, pair_scores, recall, scores, tail_classes, uar, war
+from trainer.calibration import expected_calibration_error, reliability
+from trainer.intervals import counted, intervals, leads, mcnemar, statistics
+from trainer.metrics import confusion, pair_scores, recall, scores, tail_classes, uar, war
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 2, 2])
 PREDICTED = np.array([0, 0, 1, -1, 1, 2, 2, 2])
@@ -37,11 +39,55 @@ def test_pairs_and_tail() -> None:
     assert everything["clips"] == 8
 
 
-def test_bootstrap_covers_the_truth_and_repeats() -> None:
+def test_interval_covers_the_truth_and_repeats() -> None:
     generator = np.random.default_rng(1)
     labels = generator.integers(0, 2, 400)
     predicted = np.where(generator.random(400) < 0.8, labels, 1 - labels)
-    low, high = bootstrap(war, labels, predicted, 300, 0.95)
+    low, high = intervals(labels, predicted, ["anger", "fear"], 300, 0.95)["WAR"]
+    assert low is not None
+    assert high is not None
     assert low < 0.8 < high
     assert high - low == pytest.approx(2 * 1.96 * (0.8 * 0.2 / 400) ** 0.5, rel=0.25)
-    assert (bootstrap(war, labels, predicted, 300, 0.95) == [low, high]).all()
+    assert intervals(labels, predicted, ["anger", "fear"], 300, 0.95)["WAR"] == [low, high]
+
+
+def test_statistics_of_the_counts_are_the_scores_of_the_clips() -> None:
+    names = ["surprise", "fear", "anger"]
+    right = (LABELS == PREDICTED).astype(float)
+    found = statistics(*counted(LABELS, right, 3), names, [2])
+    whole = scores(LABELS, PREDICTED, names)
+    assert float(found["UAR"]) == pytest.approx(whole["UAR"], abs=1e-6)
+    assert float(found["WAR"]) == pytest.approx(whole["WAR"], abs=1e-6)
+    assert float(found["surprise/fear"]) == pytest.approx(whole["pairs"]["surprise/fear"]["recall"], abs=1e-6)
+    assert float(found["anger"]) == float(found["tail"]) == 1
+
+
+def test_a_real_lead_is_told_from_chance() -> None:
+    generator = np.random.default_rng(2)
+    labels = generator.integers(0, 3, 600)
+    good, fair = ((generator.random(600) < share).astype(float) for share in (0.8, 0.7))
+    also_fair = fair.copy()  # right in 30 clips where the other is wrong, and the other way round
+    for value in (0.0, 1.0):
+        also_fair[generator.choice(np.flatnonzero(fair == value), 30, replace=False)] = 1 - value
+    names = ["anger", "fear", "surprise"]
+    lead = leads(labels, good, fair, names, 500, 0.95)["UAR"]
+    assert lead.p < 0.05
+    assert 0 < lead.low < lead.difference < lead.high
+    assert lead.difference == pytest.approx(lead.first - lead.second)
+    assert leads(labels, fair, also_fair, names, 500, 0.95)["UAR"].p > 0.05
+    assert leads(labels, fair, fair, names, 500, 0.95)["UAR"].p == 1
+
+
+def test_mcnemar_counts_the_disputed_clips() -> None:
+    first, second = np.array([1.0] * 10 + [0.0] * 2 + [1.0] * 5), np.array([0.0] * 10 + [1.0] * 2 + [1.0] * 5)
+    assert mcnemar(first, second) == {"only_first": 10, "only_second": 2, "p": pytest.approx(0.0386, abs=1e-4)}
+    assert mcnemar(first, first)["p"] == 1
+
+
+def test_calibration_error_by_hand() -> None:
+    confidence = np.array([0.95, 0.95, 0.95, 0.95, 0.55, 0.55])
+    right = np.array([True, True, True, False, True, False])
+    rows = reliability(confidence, right)
+    assert [row.clips for row in rows] == [0, 0, 0, 0, 0, 2, 0, 0, 0, 4]
+    assert expected_calibration_error(rows) == pytest.approx(4 / 6 * 0.2 + 2 / 6 * 0.05, abs=1e-5)
+    assert expected_calibration_error(reliability(confidence[:0], right[:0])) is None

@@ -20,6 +20,7 @@ def batch(count: int = 5, text: int = 6) -> Batch:
         frame=torch.randn(count, 4, 16),
         text=torch.randn(count, text, 16),
         text_mask=mask,
+        sentence_end=torch.arange(text).expand(count, -1) == 3,
         motion=torch.rand(count, 4, 9),
     )
 
@@ -36,7 +37,9 @@ def test_padding_changes_nothing() -> None:
     output = model(clips)
     assert output.alignment is not None
     assert (output.alignment.plan[:, -2:] == 0).all()
-    shorter = replace(clips, text=clips.text[:, :-2], text_mask=clips.text_mask[:, :-2])
+    shorter = replace(
+        clips, text=clips.text[:, :-2], text_mask=clips.text_mask[:, :-2], sentence_end=clips.sentence_end[:, :-2]
+    )
     assert torch.allclose(output.logits, model(shorter).logits, atol=1e-5)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.store import Row, Store, failure, fingerprint, write_clips
-from pipeline.store.schemas import DESCRIPTIONS, MOTION, TOKENS
+from pipeline.store import Row, Store, failure, fingerprint, write_clips, write_table
+from pipeline.store.schemas import DESCRIPTIONS, MOTION, TEMPLATES, TEMPLATES_FILE, TOKENS
 
 LABELS = ["happiness", "sadness", "neutral"]
 INSTANTS, PATCHES, WIDTH, LENGTH, GRID = 4, 9, 16, 10, 3
@@ -61,6 +61,8 @@ def toy_cache(
     write_clips(folder, table, LABELS)
     write_shards(Store(folder / "tokens", TOKENS), tokens)
     write_shards(Store(folder / "motion", MOTION), motion)
+    prompts = [{"label": label, "prompt": label, "embedding": looks[k]} for k, label in enumerate(LABELS)]
+    write_table(folder / "tokens" / TEMPLATES_FILE, TEMPLATES, prompts, {"identity": {"model": "toy"}})
     return folder
 
 
@@ -87,7 +89,7 @@ def _tokens(clip_id: str, generator: np.random.Generator, look: np.ndarray, word
     length = int(generator.integers(4, LENGTH))
     text = np.zeros((LENGTH, WIDTH))
     text[:length] = generator.normal(size=(length, WIDTH))
-    text[1] += word
+    text[length - 1] += word  # the end token, which holds the sentence
     return {
         "clip_id": clip_id,
         "status": "ok",
@@ -97,7 +99,7 @@ def _tokens(clip_id: str, generator: np.random.Generator, look: np.ndarray, word
         "text": text.astype(np.float16),
         "text_mask": np.arange(LENGTH) < length,
         "text_id": np.arange(LENGTH, dtype=np.int32),
-        "sentence": np.zeros(LENGTH, dtype=np.int16),
+        "sentence": np.where(np.arange(LENGTH) < length, 0, -1).astype(np.int16),
     }
 
 

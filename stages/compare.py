@@ -1,0 +1,31 @@
+"""``grace compare``: two runs on the same test clips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stages.console import Dataset, Params, Set, console, guarded, settings
+
+Run = Annotated[str, typer.Argument(help="A method of the data set (grace), or the folder of a run.")]
+
+
+@guarded
+def command(
+    first: Run,
+    second: Run,
+    dataset: Dataset = "demo",
+    params: Params = Path("params.yaml"),
+    override: Set = [],  # noqa: B006
+) -> None:
+    """Say whether one run leads the other, by paired bootstrap and McNemar's test on the test clips of all folds."""
+    chosen = settings(params, override)
+    from trainer.compare import compare
+    from trainer.tables import comparison_table
+
+    folder = chosen.folder(dataset)
+    paths = [Path(run) if Path(run).is_dir() else folder / "runs" / run for run in (first, second)]
+    result = compare(paths[0], paths[1], folder, chosen.evaluate.bootstrap, chosen.evaluate.confidence)
+    console().print(comparison_table(result))

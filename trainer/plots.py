@@ -1,0 +1,115 @@
+"""The plots of ``grace evaluate``: as CSV for ``dvc plots``, and drawn. The same scores give the same bytes."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from pipeline.store import Row, commit
+from trainer.calibration import Bin
+
+
+def write_plots(
+    folder: Path,
+    rows: Sequence[Row],
+    counts: Int[np.ndarray, "classes classes"],
+    metrics: dict[str, Any],
+    bins: Sequence[Bin],
+    title: str,
+) -> None:
+    """``confusion``, ``recall`` and ``calibration``, each as ``.csv`` and ``.png``.
+
+    ``rows`` are predictions, ``counts`` their confusion matrix, ``metrics`` holds ``recall`` and ``interval``.
+    """
+    names = list(metrics["recall"])
+    spans = metrics["interval"]["recall"]
+    bars = [
+        {"label": name, "recall": metrics["recall"][name], "low": spans[name][0], "high": spans[name][1]}
+        for name in names
+    ]
+    pairs = [{"actual": row["label"], "predicted": row["predicted"] or "missing"} for row in rows]
+    commit(folder / "confusion.csv", table(pairs))
+    commit(folder / "recall.csv", table(bars))
+    commit(folder / "calibration.csv", table([asdict(row) for row in bins]))
+    commit(folder / "confusion.png", _confusion(counts, names, title))
+    commit(folder / "recall.png", _recall(bars, title))
+    commit(folder / "calibration.png", _calibration(bins, f"{title}, ECE {metrics['ECE']}"))
+
+
+def table(rows: Sequence[dict[str, Any]]) -> bytes:
+    """Rows as CSV with a heading."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, rows[0].keys(), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue().encode()
+
+
+def _confusion(counts: np.ndarray, names: Sequence[str], title: str) -> bytes:
+    from matplotlib.figure import Figure
+
+    shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
+    figure = Figure(figsize=(1.5 + 0.7 * len(names), 1.2 + 0.7 * len(names)), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (i, j), share in np.ndenumerate(shares):
+        colour = "white" if share > 0.6 else "black"
+        axes.text(j, i, f"{share:.0%}\n{counts[i, j]}", ha="center", va="center", color=colour, fontsize=8)
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("actual")
+    axes.set_title(title)
+    return _png(figure)
+
+
+def _recall(bars: Sequence[dict[str, Any]], title: str) -> bytes:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(1.5 + 0.9 * len(bars), 3.6), layout="constrained")
+    axes = figure.subplots()
+    known = [bar for bar in bars if bar["recall"] is not None]
+    heights = [bar["recall"] for bar in known]
+    below = [max(0.0, bar["recall"] - bar["low"]) for bar in known]
+    above = [max(0.0, bar["high"] - bar["recall"]) for bar in known]
+    axes.bar([bar["label"] for bar in known], heights, yerr=[below, above], capsize=3, color="#6baed6")
+    axes.set_ylim(0, 1)
+    axes.set_ylabel("recall, with interval")
+    axes.tick_params(axis="x", rotation=30)
+    axes.set_title(title)
+    return _png(figure)
+
+
+def _calibration(bins: Sequence[Bin], title: str) -> bytes:
+    """Accuracy against confidence; the wider a bar's colour, the more clips it stands for."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.6, 4.2), layout="constrained")
+    axes = figure.subplots()
+    most = max((row.clips for row in bins), default=1) or 1
+    for row in bins:
+        if row.accuracy is not None:
+            strength = 0.25 + 0.75 * row.clips / most
+            axes.bar(row.low, row.accuracy, row.high - row.low, align="edge", color="#6baed6", alpha=strength)
+            axes.text((row.low + row.high) / 2, row.accuracy + 0.02, str(row.clips), ha="center", fontsize=7)
+    axes.plot([0, 1], [0, 1], color="grey", linestyle="--", linewidth=1)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1.06)
+    axes.set_xlabel("highest probability")
+    axes.set_ylabel("share right (clips above the bar)")
+    axes.set_title(title, fontsize=9)
+    return _png(figure)
+
+
+def _png(figure: Any) -> bytes:
+    """The picture without the name and version of what drew it."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    return buffer.getvalue()
