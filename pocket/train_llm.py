@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from transformers import LlamaConfig, PreTrainedTokenizerFast
 
 FOLDER = Path(__file__).parent / "llm"
-SCHEDULE = Schedule(steps=900, rate=2e-3, muon=1e-2)
+SCHEDULE = Schedule(steps=1800, rate=2e-3)
 BATCH = 24
 POOL = 8
 """Batches are cut from pools of so many, sorted by length, so that little of a batch is padding."""

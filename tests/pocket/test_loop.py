@@ -28,7 +28,7 @@ class Small(nn.Module):
 
 
 def test_stopped_training_ends_with_the_weights_of_an_undisturbed_one(tmp_path: Path) -> None:
-    schedule = Schedule(steps=6)
+    schedule = Schedule(steps=6, muon=1e-2)
     (tmp_path / "whole").mkdir()
     (tmp_path / "stopped").mkdir()
     whole = Small()
@@ -53,5 +53,5 @@ def test_stopped_training_ends_with_the_weights_of_an_undisturbed_one(tmp_path: 
 def test_training_lowers_the_loss(tmp_path: Path) -> None:
     model = Small()
     before = sum(float(model.loss(step).detach()) for step in range(100, 120))
-    fit("small", model, model.loss, Schedule(steps=60), build=tmp_path)
+    fit("small", model, model.loss, Schedule(steps=60, muon=1e-2), build=tmp_path)
     assert sum(float(model.loss(step).detach()) for step in range(100, 120)) < before
