@@ -6,23 +6,18 @@ or in local ones), shows progress, counts failures, and leaves only whole shards
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from multiprocessing import get_context, parent_process
-from multiprocessing.process import BaseProcess
 from pathlib import Path
-from threading import Thread
 
 from tqdm import tqdm
 
 from pipeline.errors import GraceError
 from pipeline.step import ClipStep, Sources, Step, fill
 from pipeline.store import Row, Store, failure, locked
+from pipeline.workers import NONE, die_with_parent, watched
 
 __all__ = ["ClipStep", "Step", "Summary", "die_with_parent", "run"]
 
@@ -62,14 +57,16 @@ def run(
     *,
     size: int,
     workers: int = 0,
+    clip_seconds: float = 120.0,
     max_failed: float = 0.01,
     retry_failed: bool = False,
     report: Callable[[Summary], None] = lambda summary: None,
 ) -> Summary:
     """Run ``step`` over every shard of the data set in ``folder`` (``data/<dataset>``) that is not already so made.
 
-    ``size`` clips a shard; ``workers`` local processes for steps that are ``parallel`` (0: this process);
-    ``retry_failed`` redoes shards in which this stage failed clips. ``report`` gets the summary before the verdict.
+    ``size`` clips a shard; ``workers`` local processes for steps that are ``parallel`` (0: this process), where a
+    clip that takes longer than ``clip_seconds`` or kills its process is failed; ``retry_failed`` redoes shards in
+    which this stage failed clips. ``report`` gets the summary before the verdict.
     Raises :class:`GraceError` when more than ``max_failed`` (a share) of the clips failed in this stage.
     """
     sources = Sources(step, folder, size)
@@ -86,8 +83,11 @@ def run(
             else:
                 wanted[shard] = made_from
         with tqdm(total=len(sources.clips), initial=summary.skipped, desc=step.name, unit="clip") as bar:
-            make = _in_processes if step.parallel and workers and len(wanted) > 1 else _here
-            for count in make(step, Path(folder), size, wanted, workers):
+            if step.parallel and workers:
+                making = _in_processes(step, Path(folder), size, wanted, workers, clip_seconds)
+            else:
+                making = _here(step, Path(folder), size, wanted)
+            for count in making:
                 bar.update(count)
                 summary.done += count
     for shard in range(len(sources)):
@@ -108,108 +108,59 @@ def _has_failures(store: Store, shard: int, step: Step) -> bool:
     return any(row["status"] == "failed" and row["error"].startswith(f"{step.name}: ") for row in rows)
 
 
-def _make(step: Step, sources: Sources, shard: int, made_from: str, isolate: bool = False) -> Iterator[int]:
-    """Make one shard and commit it; yields 1 for each clip as it is done."""
-    rows = sources.rows(shard)
-    made: dict[str, Row] = {}
-    for row in _isolated(step, rows) if isolate else fill(step, rows):
-        made[row["clip_id"]] = row
-        yield 1
-    meta = {"fingerprint": made_from, "version": step.version, "identity": sources.identity}
-    store = Store(sources.folder / step.folder, step.schema)
-    store.write(shard, [made[row["clip_id"]] for row in rows], meta)
-
-
-def _here(step: Step, folder: Path, size: int, wanted: dict[int, str], workers: int) -> Iterator[int]:
-    """Shard after shard in this process."""
+def _here(step: Step, folder: Path, size: int, wanted: dict[int, str]) -> Iterator[int]:
+    """Shard after shard in this process; yields 1 for each clip."""
     if wanted:
         sources = Sources(step, folder, size)
         step.open()
         for shard, made_from in wanted.items():
-            yield from _make(step, sources, shard, made_from)
+            rows = sources.rows(shard)
+            made = []
+            for row in fill(step, rows):
+                made.append(row)
+                yield 1
+            _commit(sources, shard, made_from, made)
 
 
-def _in_processes(step: Step, folder: Path, size: int, wanted: dict[int, str], workers: int) -> Iterator[int]:
-    """Shards side by side in local processes.
-
-    A process that dies takes its pool with it; the shards that were under way are then made clip by clip, each clip
-    in a process that may die, so that a file which kills its decoder costs that file only.
-    """
-    left = dict(wanted)
-    while left:
-        running: dict[Future[int], int] = {}
-        try:
-            with ProcessPoolExecutor(workers, get_context("spawn"), _open_in_worker, (step, folder, size)) as pool:
-                waiting = iter(list(left.items()))
-                while True:
-                    # A shard ahead for each process keeps all of them busy, and a broken pool then suspects few.
-                    while len(running) < 2 * workers and (following := next(waiting, None)) is not None:
-                        running[pool.submit(_make_in_worker, *following)] = following[0]
-                    if not running:
-                        break
-                    done, _ = wait(running, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        count = future.result()
-                        del left[running.pop(future)]
-                        yield count
-        except BrokenProcessPool:
-            sources = Sources(step, folder, size)
-            for shard in sorted(running.values()):
-                yield sum(_make(step, sources, shard, left.pop(shard), isolate=True))
+def _in_processes(
+    step: Step, folder: Path, size: int, wanted: dict[int, str], workers: int, clip_seconds: float
+) -> Iterator[int]:
+    """Shards side by side in local processes; yields the number of clips of each."""
+    work = _Shards(step, folder, size)
+    for _, count in watched(work, list(wanted.items()), workers=workers, clip_seconds=clip_seconds):
+        yield count
 
 
-def _isolated(step: Step, rows: list[Row]) -> Iterator[Row]:
-    """The step's rows, each clip made in a process of its own that is replaced when it dies."""
-    pool: ProcessPoolExecutor | None = None
-    for row in rows:
-        pool = pool or ProcessPoolExecutor(1, get_context("spawn"), _open_alone, (step,))
-        try:
-            yield from pool.submit(_fill_alone, row).result()
-        except BrokenProcessPool:
-            pool.shutdown()
-            pool = None
-            yield failure(
-                row["clip_id"], f"{step.name}: the process died on this clip (killed, or its decoder crashed)"
-            )
-    if pool:
-        pool.shutdown()
+@dataclass
+class _Shards:
+    """Whole shards as work of watched processes, made clip by clip."""
+
+    step: Step
+    folder: Path
+    size: int
+    sources: Sources = field(init=False)
+
+    def open(self) -> None:
+        self.sources = Sources(self.step, self.folder, self.size)
+        self.step.open()
+
+    def do(self, job: tuple[int, str], lost: Mapping[int, str], begin: Callable[[int], None]) -> int:
+        shard, made_from = job
+        made: list[Row] = []
+        for place, row in enumerate(self.sources.rows(shard)):
+            if place in lost:
+                made.append(failure(row["clip_id"], f"{self.step.name}: {lost[place]}"))
+            else:
+                begin(place)
+                made += fill(self.step, [row])
+        begin(NONE)
+        _commit(self.sources, shard, made_from, made)
+        return len(made)
 
 
-_worker: Sources  # the sources of this worker process, set once by its initializer
-
-
-def _open_in_worker(step: Step, folder: Path, size: int) -> None:
-    global _worker
-    die_with_parent()
-    _worker = Sources(step, folder, size)
-    step.open()
-
-
-def _make_in_worker(shard: int, made_from: str) -> int:
-    return sum(_make(_worker.step, _worker, shard, made_from))
-
-
-_alone: Step
-
-
-def _open_alone(step: Step) -> None:
-    global _alone
-    die_with_parent()
-    _alone = step
-    step.open()
-
-
-def _fill_alone(row: Row) -> list[Row]:
-    return list(fill(_alone, [row]))
-
-
-def die_with_parent() -> None:
-    """End this worker when the process that started it is gone, however it went: nobody else would."""
-    parent = parent_process()
-    if parent is not None:
-        Thread(target=_exit_after, args=(parent,), daemon=True).start()
-
-
-def _exit_after(process: BaseProcess) -> None:
-    process.join()
-    os._exit(1)
+def _commit(sources: Sources, shard: int, made_from: str, made: list[Row]) -> None:
+    """Write one shard whole, its rows in the order of the clips."""
+    step = sources.step
+    store = Store(sources.folder / step.folder, step.schema)
+    meta = {"fingerprint": made_from, "version": step.version, "identity": sources.identity}
+    store.write(shard, sorted(made, key=lambda row: str(row["clip_id"])), meta)

@@ -54,6 +54,8 @@ class DrawStep(ClipStep):
             raise ClipError("the video is empty")
         if row["path"] == "crash":
             raise ValueError("moov atom not found")
+        if row["path"] == "hang":
+            time.sleep(3600)
         if row["path"] == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         generator = np.random.default_rng(list(row["clip_id"].encode()))

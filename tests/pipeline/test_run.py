@@ -110,6 +110,16 @@ def test_a_clip_that_kills_its_process_costs_that_clip_only(tmp_path: Path) -> N
     assert not list((tmp_path / "faces").glob(".tmp*"))
 
 
+def test_a_clip_that_hangs_costs_that_clip_only(tmp_path: Path) -> None:
+    write_demo_clips(tmp_path, 4, paths={1: "hang"})
+    summary = run(DrawStep(), tmp_path, size=4, workers=1, clip_seconds=4, max_failed=1)
+    cause = "given up after 4 seconds (clip_seconds): its decoder hangs, or it is very long"
+    assert summary.failed == {cause: 1}
+    rows = list(Store(tmp_path / "faces", FACES).rows(["clip_id", "status", "error"]))
+    assert [row["clip_id"] for row in rows] == ["c000", "c001", "c002", "c003"]
+    assert [row["error"] for row in rows if row["status"] == "failed"] == [f"faces: {cause}"]
+
+
 def test_a_missing_stage_is_named(tmp_path: Path) -> None:
     write_demo_clips(tmp_path, 2)
     with pytest.raises(UserError, match=r"faces/00000\.h5 is missing or broken: run `grace faces --dataset .*` first"):
