@@ -6,110 +6,145 @@ Nothing is left out in silence: a clip that cannot be used has a row with the ca
 from __future__ import annotations
 
 import os
+import posixpath
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 from tqdm import tqdm
 
-from pipeline.datasets import LABEL_ID, Listing, classes, read
-from pipeline.datasets.base import FOLDS, VIDEO_SUFFIXES
+from pipeline.datasets import Listing, label_ids, read
+from pipeline.datasets.base import FOLDS
+from pipeline.datasets.tree import is_video
 from pipeline.errors import ClipError, GraceError
+from pipeline.reconciliation import (
+    DIFFERS,
+    ENDS_EARLY,
+    LEAKED,
+    MISSING,
+    NO_FRAMES,
+    REPEATED,
+    UNLISTED,
+    UNREADABLE,
+    Reconciliation,
+)
+from pipeline.settings import Lists
 from pipeline.store import Row, failure, write_clips
-from pipeline.video import images, probe
+from pipeline.video import MissingError, NoFramesError, Probe, images, probe
+from pipeline.workers import NONE, watched
 
-TRUNCATED = 0.9
-"""A video that yields less than this share of the frames its header promises ends early."""
-
-
-@dataclass
-class Reconciliation:
-    """The data set's lists against its files, in numbers of clips."""
-
-    annotated: int = 0
-    usable: int = 0
-    missing: int = 0
-    unreadable: int = 0
-    no_frames: int = 0
-    ends_early: int = 0
-    contradictory: int = 0  # a path outside the root, two files or two labels for one id
-    unknown_label: int = 0
-    repeated: int = 0
-    leaked: int = 0
-    unlisted: int = 0
-    differences: Counter[int] = field(default_factory=Counter)  # frames counted less frames annotated, to clips
-    examples: dict[str, str] = field(default_factory=dict)  # finding to one clip that shows it
-
-    def rows(self) -> list[tuple[str, int, str]]:
-        """What, how many, and one example, in the order of the table."""
-        names = {
-            "clips annotated": self.annotated,
-            "usable": self.usable,
-            "missing": self.missing,
-            "unreadable": self.unreadable,
-            "zero frames": self.no_frames,
-            "ends early": self.ends_early,
-            "frame count differs from the annotation": sum(self.differences.values()),
-            "listed twice": self.repeated,
-            "in train and test of one fold (kept in test)": self.leaked,
-            "label unknown": self.unknown_label,
-            "contradictory or outside the root": self.contradictory,
-            "files that no list names": self.unlisted,
-        }
-        return [(name, count, self.examples.get(name, "")) for name, count in names.items()]
-
-    def note(self, name: str, example: str) -> None:
-        """Keep the first example of a finding."""
-        self.examples.setdefault(name, example)
-
-    def table(self, dataset: str) -> Table:
-        """The reconciliation as a table for people."""
-        table = Table(title=Text(f"index {dataset}", "bold"), title_justify="left", show_header=False)
-        table.add_column(overflow="fold")
-        table.add_column(justify="right")
-        table.add_column(overflow="fold", style="dim")
-        for name, count, example in self.rows():
-            table.add_row(Text(name), Text(str(count)), Text(example))
-        if self.differences:
-            spread = ", ".join(f"{off:+d}: {count}" for off, count in self.differences.most_common(6))
-            table.add_row(Text("  frames counted less annotated: clips"), Text(""), Text(spread))
-        return table
+BATCH = 16
+"""Clips that a process counts between two reports."""
 
 
-def index(dataset: str, root: Path, folder: Path, *, workers: int = 2) -> Reconciliation:
-    """Write ``<folder>/clips.parquet`` for a data set whose raw files lie under ``root``, and print the reconciliation.
+@dataclass(frozen=True)
+class Unusable:
+    """Why a clip's file cannot be used: the kind of finding, and the cause."""
 
-    Videos are counted by decoding them, in ``workers`` threads (OpenCV decodes outside Python's lock).
-    Raises :class:`UserError` when the root is not that data set, :class:`GraceError` when no clip at all is usable.
+    finding: str
+    cause: str
+
+
+def index(
+    dataset: str,
+    root: Path,
+    folder: Path,
+    *,
+    clips_folder: str | None = None,
+    lists: Lists | None = None,
+    workers: int = 2,
+    clip_seconds: float = 120.0,
+    strict: bool = False,
+    report: Callable[[Reconciliation], None] = lambda found: None,
+) -> Reconciliation:
+    """Write ``<folder>/clips.parquet`` and ``reconciliation.csv`` for a data set whose raw files lie under ``root``.
+
+    Frames are counted in ``workers`` local processes (at least one), since a decoder may hang or die:
+    ``clip_seconds`` bounds what it may spend on one clip. ``clips_folder`` and ``lists`` are those of
+    :func:`pipeline.datasets.read`. ``report`` gets the reconciliation before the verdict.
+    Raises :class:`UserError` when the root is not that data set, :class:`GraceError` when no clip at all is usable or,
+    if ``strict``, when anything does not fit.
     """
-    listings = read(dataset, root)
+    listings, classes = read(dataset, root, clips_folder, lists)
+    ids = label_ids(classes)
     found = Reconciliation(annotated=len(listings))
     rows = []
-    with ThreadPoolExecutor(max(workers, 1)) as pool:
-        counted = pool.map(lambda listing: _row(root, listing), listings)
-        for listing, row in zip(listings, tqdm(counted, total=len(listings), desc="index", unit="clip"), strict=True):
-            rows.append(row)
-            _count(found, listing, row)
-    unlisted = _unlisted(root, listings)
-    found.unlisted = len(unlisted)
-    if unlisted:
-        found.note("files that no list names", unlisted[0])
-    write_clips(folder, rows, classes(dataset, root, listings))
-    Console(highlight=False).print(found.table(dataset))
+    for listing, held in zip(listings, _held(root, listings, workers, clip_seconds), strict=True):
+        rows.append(_row(listing, held, ids))
+        _count(found, listing, held)
+    for path in _unlisted(root, listings):
+        found.note(UNLISTED, path)
+    write_clips(folder, rows, classes)
+    found.write(folder)
+    report(found)
     if not found.usable:
         raise GraceError(
             f"None of the {found.annotated} clips that the lists of {dataset} name can be used "
             f"({rows[0]['error'].removeprefix('index: ')}): does roots.{dataset} = {root} hold the clips?"
         )
+    wrong = {finding: len(clips) for finding, clips in found.findings.items() if clips}
+    if strict and wrong:
+        causes = ", ".join(f"{finding}: {count}" for finding, count in wrong.items())
+        raise GraceError(f"The lists and files of {dataset} do not fit, and index.strict is set ({causes}).")
     return found
 
 
-def _row(root: Path, listing: Listing) -> Row:
+@dataclass(frozen=True)
+class _Counting:
+    """Counting the frames of a batch of clips, as work of watched processes."""
+
+    root: Path
+
+    def open(self) -> None:
+        """Nothing is to be loaded."""
+
+    def do(self, job: list[Listing], lost: Mapping[int, str], begin: Callable[[int], None]) -> list[Probe | Unusable]:
+        held: list[Probe | Unusable] = []
+        for place, listing in enumerate(job):
+            if place in lost:
+                held.append(Unusable(UNREADABLE, lost[place]))
+            else:
+                begin(place)
+                held.append(_probe(self.root / listing.path, listing))
+        begin(NONE)
+        return held
+
+
+def _probe(path: Path, listing: Listing) -> Probe | Unusable:
+    try:
+        return probe(path, listing.source)
+    except MissingError as error:
+        return Unusable(MISSING, str(error))
+    except NoFramesError as error:
+        return Unusable(NO_FRAMES, str(error))
+    except ClipError as error:
+        return Unusable(UNREADABLE, str(error))
+    except MemoryError:
+        raise
+    except Exception as error:  # a decoder's complaint about this one file
+        return Unusable(UNREADABLE, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
+
+
+def _held(root: Path, listings: list[Listing], workers: int, clip_seconds: float) -> Iterator[Probe | Unusable]:
+    """What each listed clip holds, or why it cannot be used, in the order of the lists."""
+    good = [listing for listing in listings if listing.problem is None]
+    jobs = [good[start : start + BATCH] for start in range(0, len(good), BATCH)]
+    held: dict[str, Probe | Unusable] = {}
+    with tqdm(total=len(good), desc="index", unit="clip") as bar:
+        for number, counted in watched(_Counting(root), jobs, workers=max(workers, 1), clip_seconds=clip_seconds):
+            held |= zip((listing.clip_id for listing in jobs[number]), counted, strict=True)
+            bar.update(len(counted))
+    for listing in listings:
+        if listing.problem is not None:
+            yield Unusable(listing.problem.finding, listing.problem.cause)
+        else:
+            yield held.pop(listing.clip_id)
+
+
+def _row(listing: Listing, held: Probe | Unusable, ids: Mapping[str, int]) -> Row:
     """The row of one clip: what the lists say, and what its file holds."""
+    known = listing.label in ids
     said: Row = {
         "clip_id": listing.clip_id,
         "status": "ok",
@@ -120,89 +155,86 @@ def _row(root: Path, listing: Listing) -> Row:
         "fps": 0.0,
         "width": 0,
         "height": 0,
-        "label": listing.label if listing.label in LABEL_ID else "",
-        "label_id": LABEL_ID.get(listing.label, -1),
+        "label": listing.label if known else "",
+        "label_id": ids[listing.label] if known else -1,
         **{f"fold_{fold}": listing.folds.get(fold, "") for fold in FOLDS},
         "subject": listing.subject,
         "annotated_frames": listing.annotated_frames,
         "caption_human": listing.caption_human,
     }
-    if listing.problem:
-        return {**said, **failure(listing.clip_id, f"index: {listing.problem}")}
-    try:
-        held = probe(root / listing.path, listing.source)
-    except ClipError as error:
-        return {**said, **failure(listing.clip_id, f"index: {listing.path}: {error}")}
-    except MemoryError:
-        raise
-    except Exception as error:  # a decoder's complaint about this one file
-        cause = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        return {**said, **failure(listing.clip_id, f"index: {listing.path}: {cause}")}
+    if isinstance(held, Unusable):
+        where = f"{listing.path}: " if listing.problem is None else ""
+        return {**said, **failure(listing.clip_id, f"index: {where}{held.cause}")}
     said |= {"n_frames": held.n_frames, "fps": held.fps, "width": held.width, "height": held.height}
-    if held.n_frames < TRUNCATED * held.declared - 1:
+    if held.ends_early:
         promise = f"the video ends early: {held.n_frames} of {held.declared} frames could be decoded"
         said |= {"status": "fallback", "error": f"index: {listing.path}: {promise}"}
     return said
 
 
-def _count(found: Reconciliation, listing: Listing, row: Row) -> None:
+def _count(found: Reconciliation, listing: Listing, held: Probe | Unusable) -> None:
     """Add one clip to the reconciliation."""
+    for fold, split in listing.folds.items():
+        found.folds.setdefault(fold, Counter())[split] += 1
     if listing.repeated:
-        found.repeated += 1
-        found.note("listed twice", listing.clip_id)
+        found.note(REPEATED, listing.clip_id)
     if listing.leaked:
-        found.leaked += 1
-        found.note("in train and test of one fold (kept in test)", f"{listing.clip_id}, fold {listing.leaked[0]}")
-    if row["status"] != "failed":
-        found.usable += 1
-        off = row["n_frames"] - listing.annotated_frames
-        if listing.annotated_frames >= 0 and off:
-            found.differences[off] += 1
-            found.note("frame count differs from the annotation", f"{listing.clip_id}: {off:+d}")
-        if row["status"] == "fallback":
-            found.ends_early += 1
-            found.note("ends early", row["error"].removeprefix("index: "))
+        folds = ", ".join(str(fold) for fold in listing.leaked)
+        found.note(LEAKED, listing.clip_id, f"fold {folds}: kept in test")
+    if listing.problem is None and not (isinstance(held, Unusable) and held.finding == MISSING):
+        found.videos += listing.source == "video"
+        found.folders += listing.source == "frames"
+    if isinstance(held, Unusable):
+        found.note(held.finding, listing.clip_id, held.cause)
         return
-    error = row["error"].removeprefix("index: ")
-    if row["label_id"] < 0:
-        found.unknown_label += 1
-        found.note("label unknown", f"{listing.clip_id}: {listing.label}")
-    elif listing.problem:
-        found.contradictory += 1
-        found.note("contradictory or outside the root", f"{listing.clip_id}: {error}")
-    elif error.endswith("is missing"):
-        found.missing += 1
-        found.note("missing", listing.path)
-    elif "no frame" in error or "no images" in error or "zero bytes" in error:
-        found.no_frames += 1
-        found.note("zero frames", error)
-    else:
-        found.unreadable += 1
-        found.note("unreadable", error)
+    found.usable += 1
+    off = held.n_frames - listing.annotated_frames
+    if listing.annotated_frames >= 0 and off:
+        found.differences[off] += 1
+        detail = f"{held.n_frames} counted, {listing.annotated_frames} annotated ({off:+d})"
+        found.note(DIFFERS, listing.clip_id, detail)
+    if held.ends_early:
+        found.note(ENDS_EARLY, listing.clip_id, f"{held.n_frames} of {held.declared} frames could be decoded")
 
 
-def _unlisted(root: Path, listings: list[Listing]) -> list[str]:
-    """Videos and folders of frames that lie beside listed ones and that no list names, relative to the root."""
-    listed = {listing.path for listing in listings}
-    beside: dict[str, set[str]] = {}
-    for listing in listings:
-        if listing.path:
-            beside.setdefault(listing.path.rpartition("/")[0], set()).add(listing.source)
-    unlisted = []
-    for folder, sources in sorted(beside.items()):
-        try:
-            with os.scandir(root / folder) as scan:
-                items = sorted(scan, key=lambda item: item.name)
-        except OSError:
-            continue  # its clips are missing, and counted so
-        for item in items:
-            path = f"{folder}/{item.name}" if folder else item.name
-            if path in listed:
-                continue
-            video = "video" in sources and Path(item.name).suffix.lower() in VIDEO_SUFFIXES
-            if video or ("frames" in sources and item.is_dir() and _holds_images(Path(item.path))):
-                unlisted.append(path)
-    return unlisted
+def _unlisted(root: Path, listings: list[Listing]) -> Iterator[str]:
+    """Videos and folders of frames in the folders of the listed ones that no list names, relative to the root.
+
+    Videos are looked for below the deepest folder that holds all listed videos, folders of frames likewise.
+    """
+    for source in ("video", "frames"):
+        listed = {listing.path for listing in listings if listing.path and listing.source == source}
+        if listed:
+            top = posixpath.commonpath([posixpath.dirname(path) for path in listed])
+            parents = {parent for path in listed for parent in _parents(path)}
+            yield from _strangers(root, top, source, listed, parents)
+
+
+def _strangers(root: Path, folder: str, source: str, listed: set[str], parents: set[str]) -> Iterator[str]:
+    try:
+        with os.scandir(root / folder) as scan:
+            items = sorted(scan, key=lambda item: item.name)
+    except OSError:
+        return  # its clips are missing or unreadable, and each has its row
+    for item in items:
+        path = posixpath.join(folder, item.name)
+        if path in listed:
+            continue
+        if path in parents:
+            yield from _strangers(root, path, source, listed, parents)
+        elif source == "video" and is_video(item.name):
+            yield path
+        # Links to folders that hold nothing listed are not followed: they may lead round in circles.
+        elif item.is_dir(follow_symlinks=False):
+            if source == "frames" and _holds_images(Path(item.path)):
+                yield path
+            else:
+                yield from _strangers(root, path, source, listed, parents)
+
+
+def _parents(path: str) -> Iterator[str]:
+    while path := posixpath.dirname(path):
+        yield path
 
 
 def _holds_images(folder: Path) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,19 @@ from pipeline.errors import ClipError
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 FRAMES_FPS = 25.0
 """Frames a second of a folder of images, which says nothing of time."""
+TRUNCATED = 0.9
+"""A video that yields less than this share of what its header promises ends early."""
 LONGEST_SIDE = 1920
 """Larger frames are shrunk on decoding: 32 frames of 8K would fill 3 GB, and a face crop gains nothing from them."""
+
+
+class MissingError(ClipError):
+    """There is nothing at the clip's path."""
+
+
+class NoFramesError(ClipError):
+    """The clip is there, and empty."""
+
 
 Frame = UInt8[np.ndarray, "height width 3"]
 """Pixels in OpenCV's order: blue, green, red."""
@@ -36,7 +48,7 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 class Probe:
     """What a clip holds: frames counted (not believed), frames a second (0: unknown), width and height in pixels.
 
-    ``declared`` is the number of frames that the file's header promises.
+    ``declared`` is the number of frames that the file's header promises, ``ends_early`` whether far fewer are there.
     """
 
     n_frames: int
@@ -44,6 +56,7 @@ class Probe:
     width: int
     height: int
     declared: int
+    ends_early: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,7 +138,7 @@ def images(folder: Path) -> list[str]:
             # Files that begin with a dot are what other systems leave behind, such as macOS's ._0001.jpg.
             names = [item.name for item in scan if _is_image(item.name)]
     except FileNotFoundError:
-        raise ClipError("the folder of frames is missing") from None
+        raise MissingError("the folder of frames is missing") from None
     except OSError as error:
         raise ClipError(f"the folder of frames cannot be listed: {error.strerror}") from None
     return sorted(names, key=lambda name: (natural(name), name))
@@ -172,7 +185,7 @@ def _fit(frame: Frame, width: int, height: int) -> Frame:
 def _probe_frames(path: Path) -> Probe:
     names = images(path)
     if not names:
-        raise ClipError("the folder holds no images")
+        raise NoFramesError("the folder holds no images")
     height, width = read_image(path / names[0]).shape[:2]
     return Probe(len(names), 0.0, width, height, len(names))
 
@@ -182,33 +195,41 @@ def _probe_video(path: Path) -> Probe:
     try:
         count = 0
         width = height = 0
+        start = end = 0.0  # seconds
         while video.grab():
+            end = float(video.get(cv2.CAP_PROP_POS_MSEC)) / 1000.0
             if not count:
+                start = end
                 good, frame = video.retrieve()
                 if not good or frame is None:
                     raise ClipError("the first frame of the video cannot be decoded")
                 height, width = frame.shape[:2]  # after a rotation tag; the header's are before it
             count += 1
         if not count:
-            raise ClipError("the video has no frame that can be decoded: it is damaged or holds sound only")
-        fps = float(video.get(cv2.CAP_PROP_FPS))
-        declared = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
-        return Probe(count, fps if np.isfinite(fps) and 0 < fps < 1000 else 0.0, width, height, max(declared, 0))
+            raise NoFramesError("the video has no frame that can be decoded: it is damaged or holds sound only")
+        rate = float(video.get(cv2.CAP_PROP_FPS))
+        fps = rate if np.isfinite(rate) and 0 < rate < 1000 else 0.0
+        declared = max(int(video.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
+        # Where the rate varies, some containers promise frames by their length in time: then it is time that counts.
+        reached = max(count, (end - start) * fps + 1)
+        return Probe(count, fps, width, height, declared, ends_early=reached < TRUNCATED * declared - 1)
     finally:
         video.release()
 
 
 def _open(path: Path) -> cv2.VideoCapture:
     try:
-        size = path.stat().st_size
+        held = path.stat()
     except FileNotFoundError:
-        raise ClipError("the video is missing") from None
+        raise MissingError("the video is missing") from None
     except OSError as error:
         raise ClipError(f"the video cannot be read: {error.strerror}") from None
-    if path.is_dir():
+    if stat.S_ISDIR(held.st_mode):
         raise ClipError("the path is a folder, not a video")
-    if not size:
-        raise ClipError("the video is empty: zero bytes")
+    if not stat.S_ISREG(held.st_mode):
+        raise ClipError("the path is no file but a pipe, socket or device")  # from which a read may never return
+    if not held.st_size:
+        raise NoFramesError("the video is empty: zero bytes")
     # FFmpeg by name: other backends read %04d in a name as a pattern. One thread: clips run side by side.
     video = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     if not video.isOpened():

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from stages.console import Dataset, Params, Root, Set, guarded, settings
+import typer
+
+from stages.console import Dataset, Params, Root, Set, console, guarded, printable, settings
+
+if TYPE_CHECKING:
+    from pipeline.reconciliation import Reconciliation
+
+NAMES = 42
+"""Columns of the terminal that the names of findings and their numbers take."""
 
 
 @guarded
 def command(
     dataset: Dataset = "demo",
     root: Root = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Make everything that does not fit an error.")] = False,
     params: Params = Path("params.yaml"),
     override: Set = [],  # noqa: B006
 ) -> None:
@@ -19,4 +29,51 @@ def command(
     from pipeline.road import root_of
 
     chosen = settings(params, override)
-    index(dataset, root_of(chosen, dataset, root), chosen.folder(dataset), workers=chosen.workers)
+    folder = chosen.folder(dataset)
+    index(
+        dataset,
+        root_of(chosen, dataset, root),
+        folder,
+        clips_folder=chosen.index.folders.get(dataset),
+        lists=chosen.lists.get(dataset),
+        workers=chosen.workers,
+        clip_seconds=chosen.clip_seconds,
+        strict=strict or chosen.index.strict,
+        report=lambda found: show(found, dataset, folder),
+    )
+
+
+def show(found: Reconciliation, dataset: str, folder: Path) -> None:
+    """Print the reconciliation: what the lists say, what is there, and every kind of finding with an example."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from pipeline.reconciliation import DIFFERS, FILE
+
+    table = Table(title=Text(f"index {printable(dataset)}", "bold"), title_justify="left", box=None, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    table.add_column("clips", justify="right", no_wrap=True)
+    table.add_column("such as", style="dim")
+    screen = console()
+    room = max(screen.width - NAMES, 16)  # rich itself would take it from the other columns
+
+    def row(name: str, count: int, example: str = "", style: str = "") -> None:
+        shown = Text(printable(example))
+        shown.truncate(room, overflow="ellipsis")
+        table.add_row(Text(name, style), Text(f"{count:,}", style), shown)
+
+    kinds = [(found.videos, "videos"), (found.folders, "folders of frames")]
+    row("annotated", found.annotated)
+    row("found", found.found, ", ".join(f"{kind}: {count:,}" for count, kind in kinds if count))
+    row("usable", found.usable)
+    for finding, clips in found.findings.items():
+        clip, detail = clips[0] if clips else ("", "")
+        row(finding, len(clips), f"{clip}: {detail}" if detail else clip, "bold yellow" if clips else "dim")
+        if finding == DIFFERS:
+            for off, count in found.distribution():
+                row(f"  by {off}", count, "█" * max(1, round(24 * count / len(clips))))
+    for fold, sides in sorted(found.folds.items()):
+        row(f"fold {fold}", sides.total(), f"{sides['train']:,} train, {sides['test']:,} test")
+    screen.print(table)
+    if any(found.findings.values()):
+        screen.print(Text(printable(f"Every finding, clip by clip: {folder / FILE}")), soft_wrap=True)

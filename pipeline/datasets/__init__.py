@@ -1,7 +1,7 @@
 """Where clips come from: one adapter a data set, each a module whose docstring shows the tree it reads.
 
-An adapter has ``read(root) -> list[Listing]``, ``CLASSES`` (its emotions in canonical order) and ``MARK`` (the file or
-folder by which its tree is known).
+An adapter has ``read(root, folder) -> list[Listing]`` and ``CLASSES`` (its emotions in canonical order; none: those
+that occur). Sets of another name are known by the file or folder ``MARK`` of their tree, or come as ``lists``.
 """
 
 from __future__ import annotations
@@ -9,15 +9,22 @@ from __future__ import annotations
 from pathlib import Path
 from types import ModuleType
 
-from pipeline.datasets import dfew, ferv39k, folder, mafw
+from pipeline.datasets import dfew, ferv39k, folder, listed, mafw, mafw_compound
 from pipeline.datasets.base import Listing
-from pipeline.datasets.labels import LABEL_ID, LABELS, canonical, used
+from pipeline.datasets.labels import LABEL_ID, LABELS, canonical, label_ids, ordered
 from pipeline.errors import UserError
+from pipeline.settings import Lists
 
-DATASETS: dict[str, ModuleType] = {"mafw": mafw, "dfew": dfew, "ferv39k": ferv39k, "folder": folder}
+DATASETS: dict[str, ModuleType] = {
+    "mafw": mafw,
+    "mafw-compound": mafw_compound,
+    "dfew": dfew,
+    "ferv39k": ferv39k,
+    "folder": folder,
+}
 """Adapters by name."""
 
-__all__ = ["DATASETS", "LABELS", "LABEL_ID", "Listing", "adapter", "canonical", "classes", "read"]
+__all__ = ["DATASETS", "LABELS", "LABEL_ID", "Listing", "adapter", "canonical", "label_ids", "read"]
 
 
 def adapter(dataset: str, root: Path | None) -> ModuleType:
@@ -33,23 +40,30 @@ def adapter(dataset: str, root: Path | None) -> ModuleType:
         )
     if dataset in DATASETS:
         return DATASETS[dataset]
-    for module in (folder, mafw, dfew, ferv39k):
+    known = (folder, mafw, dfew, ferv39k)
+    for module in known:
         if (root / module.MARK).exists():
             return module
-    marks = ", ".join(f"{module.MARK} ({name})" for name, module in DATASETS.items())
-    raise UserError(f"roots.{dataset} is {root}, which is no data set known here: it holds none of {marks}.")
+    marks = ", ".join(f"{module.MARK} ({module.__name__.rpartition('.')[2]})" for module in known)
+    raise UserError(
+        f"roots.{dataset} is {root}, which is no data set known here: it holds none of {marks}, and lists.{dataset} "
+        "in params.yaml names no list files."
+    )
 
 
-def read(dataset: str, root: Path | None) -> list[Listing]:
-    """Every clip that the lists of a data set name, in order of ``clip_id``; raises what :func:`adapter` does."""
-    module = adapter(dataset, root)
-    listings: list[Listing] = module.read(root)
+def read(
+    dataset: str, root: Path | None, clips_folder: str | None = None, lists: Lists | None = None
+) -> tuple[list[Listing], list[str]]:
+    """Every clip that the lists of a data set name, in order of ``clip_id``, and its classes in canonical order.
+
+    ``clips_folder`` is the folder under the root that holds the clips where there are several; ``lists`` the list
+    files of a set that comes as such. Raises what :func:`adapter` does, and :class:`UserError` when no clip is named.
+    """
+    if lists is not None and root is not None:
+        listings, fixed = listed.read(root, lists), ordered(listed.label_names(lists).values())
+    else:
+        module = adapter(dataset, root)
+        listings, fixed = module.read(root, clips_folder), list(module.CLASSES)
     if not listings:
         raise UserError(f"The lists of {dataset} name no clip: look into {root}.")
-    return listings
-
-
-def classes(dataset: str, root: Path | None, listings: list[Listing]) -> list[str]:
-    """The emotions of a data set in canonical order: its official classes, or for ``folder`` those that occur."""
-    module = adapter(dataset, root)
-    return used({listing.label for listing in listings}) if module is folder else list(module.CLASSES)
+    return listings, fixed or ordered(listing.label for listing in listings if canonical(listing.label))

@@ -15,47 +15,43 @@ A clip's id is its number with five digits, as its folder is named.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.datasets.base import FOLDS, Entry, Listing, Places, Split, merge, read_text
+from pipeline.datasets.base import FOLDS, SPLITS, Entry, Listing, Split, merge
 from pipeline.datasets.labels import SEVEN
+from pipeline.datasets.text import table
+from pipeline.datasets.tree import Tree, without_suffix
 from pipeline.errors import UserError
 
 MARK = "EmoLabel_DataSplit"
 CLASSES = SEVEN  # the annotation's 1 … 7 in this very order
+FOLDERS = ("Clip/clip_224x224", "Clip/jpg_256", "Clip/original")
 
 
-def read(root: Path) -> list[Listing]:
-    """Every clip of the single-label lists, all folds that are there.
+def read(root: Path, folder: str | None = None) -> list[Listing]:
+    """Every clip of the single-label lists, all folds that are there; the clips are in ``folder``, if one is named.
 
     Raises :class:`UserError` when there is no list file, no folder of clips, or a list is not one of DFEW's.
     """
-    splits: tuple[Split, ...] = ("train", "test")
     lists = [
         (file, fold, split)
         for fold in FOLDS
-        for split in splits
+        for split in SPLITS
         if (file := root / MARK / f"{split}(single-labeled)" / f"set_{fold}.csv").is_file()
     ]
     if not lists:
         raise UserError(f"{root / MARK} holds no train(single-labeled)/set_1.csv nor any other list of DFEW.")
-    places = Places(root, ("Clip/original",), ("Clip/clip_224x224", "Clip/jpg_256"))
-    return merge(entry for file, fold, split in lists for entry in _entries(file, fold, split, places))
+    tree = Tree(root)
+    clips = tree.choose(FOLDERS, folder)
+    return merge((entry for each in lists for entry in _entries(*each, tree, clips)), CLASSES)
 
 
-def _entries(file: Path, fold: int, split: Split, places: Places) -> Iterator[Entry]:
-    table = csv.DictReader(read_text(file).splitlines())
-    missing = {"video_name", "label"} - set(table.fieldnames or ())
-    if missing:
-        raise UserError(f"{file} lacks the column {' and '.join(sorted(missing))}.")
-    for cells in table:
-        name, written = (cells["video_name"] or "").strip(), (cells["label"] or "").strip()
+def _entries(file: Path, fold: int, split: Split, tree: Tree, clips: str) -> Iterator[Entry]:
+    for line, cells in table(file, ("video_name", "label")):
+        name, written = without_suffix(cells["video_name"]), cells["label"]
         if not name:
-            raise UserError(f"{file}, line {table.line_num}: no video_name.")
-        clip_id = name.zfill(5)
-        path, source = places.find(clip_id, name.lstrip("0") or name)
-        known = written.isdigit() and 1 <= int(written) <= len(CLASSES)
-        label = CLASSES[int(written) - 1] if known else written
-        yield Entry(clip_id, path, source, label, fold, split, file=str(file))
+            raise UserError(f"{file}, line {line}: no video_name.")
+        names = dict.fromkeys((name.zfill(5), name.lstrip("0") or name)) if name.isdecimal() else {name: None}
+        label = CLASSES[int(written) - 1] if written in set("1234567") else written
+        yield Entry(next(iter(names)), tree.named(clips, *names), label, fold, split, file=str(file))

@@ -15,35 +15,36 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.datasets.base import Entry, Listing, Places, Split, lines, merge, path_problem
-from pipeline.datasets.labels import SEVEN, canonical
+from pipeline.datasets.base import SPLITS, Entry, Listing, Split, merge
+from pipeline.datasets.labels import SEVEN
+from pipeline.datasets.text import lines
+from pipeline.datasets.tree import Tree, without_suffix
 from pipeline.errors import UserError
 
 MARK = "4_setups"
 CLASSES = SEVEN
 LISTS = "All_scenes"
+FOLDERS = ("2_ClipsforFaceCrop", "0_7_LabelClips")
 
 
-def read(root: Path) -> list[Listing]:
-    """Every clip of the split over all scenes.
+def read(root: Path, folder: str | None = None) -> list[Listing]:
+    """Every clip of the split over all scenes; the clips are in ``folder``, if one is named.
 
     Raises :class:`UserError` when there is no list file, no folder of clips, or a line is not one of a list.
     """
-    splits: tuple[Split, ...] = ("train", "test")
-    folder = root / MARK / LISTS
-    lists = [(file, split) for split in splits if (file := folder / f"{split}_All.csv").is_file()]
+    there = root / MARK / LISTS
+    lists = [(file, split) for split in SPLITS if (file := there / f"{split}_All.csv").is_file()]
     if not lists:
-        raise UserError(f"{folder} holds neither train_All.csv nor test_All.csv.")
-    places = Places(root, ("0_7_LabelClips",), ("2_ClipsforFaceCrop",))
-    return merge(entry for file, split in lists for entry in _entries(file, split, places))
+        raise UserError(f"{there} holds neither train_All.csv nor test_All.csv.")
+    tree = Tree(root)
+    clips = tree.choose(FOLDERS, folder)
+    return merge((entry for each in lists for entry in _entries(*each, tree, clips)), CLASSES)
 
 
-def _entries(file: Path, split: Split, places: Places) -> Iterator[Entry]:
+def _entries(file: Path, split: Split, tree: Tree, clips: str) -> Iterator[Entry]:
     for number, text in lines(file):
-        clip_id, space, written = text.strip().replace(",", " ").rpartition(" ")
-        clip_id = clip_id.strip().strip("/")
+        name, space, label = text.strip().replace(",", " ").rpartition(" ")
+        clip_id = without_suffix(name.strip().rstrip("/"))
         if not space or not clip_id:
             raise UserError(f"{file}, line {number}: wanted a clip and a label, got '{text}'.")
-        path, source = places.find(clip_id)
-        label = canonical(written) or written
-        yield Entry(clip_id, path, source, label, 1, split, problem=path_problem(clip_id), file=str(file))
+        yield Entry(clip_id, tree.named(clips, clip_id), label, 1, split, file=str(file))

@@ -9,7 +9,8 @@ The tree, as its owner ships it::
       data/clips/00001.mp4                            the videos, or
       data/frames/00001/*.jpg                         frames, or data/faces/00001/*.jpg, face crops
 
-Either list folder will do; where both are there, the English text of ``with_caption`` becomes ``caption_human``.
+Either list folder will do; where both are there, the English text of ``with_caption`` becomes ``caption_human``. The
+lists with captions leave the neutral clips out, which have none. A clip's id is its file's name without the suffix.
 """
 
 from __future__ import annotations
@@ -17,41 +18,51 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.datasets.base import FOLDS, Entry, Listing, Places, Split, lines, merge
-from pipeline.datasets.labels import LABELS, canonical
+from pipeline.datasets.base import FOLDS, SPLITS, Entry, Listing, Split, merge
+from pipeline.datasets.labels import LABELS
+from pipeline.datasets.text import UTF8, lines
+from pipeline.datasets.tree import Tree, without_suffix
 from pipeline.errors import UserError
 
 MARK = "Train & Test Set"
-CLASSES = LABELS
-ENCODINGS = ("utf-8-sig", "gb18030")  # the lists with Chinese text are not all UTF-8
+CLASSES: tuple[str, ...] = LABELS
+FOLDERS = ("data/clips", "data/frames", "data/faces", "clips", "frames", "faces")
+ENCODINGS = (*UTF8, "gb18030")
+"""The lists with Chinese text are not UTF-8, nor flawless in what they are: a character that is damaged there is lost,
+ids, labels and English are ASCII."""
 
 
-def read(root: Path) -> list[Listing]:
-    """Every clip of the single-label lists, all folds that are there.
+def read(root: Path, folder: str | None = None) -> list[Listing]:
+    """Every clip of the single-label lists, all folds that are there; the clips are in ``folder``, if one is named.
 
     Raises :class:`UserError` when there is no list file, no folder of clips or frames, or a line is not one of a list.
     """
-    splits: tuple[Split, ...] = ("train", "test")
+    return merge(entries(root, "single", folder), CLASSES)
+
+
+def entries(root: Path, kind: str, folder: str | None) -> Iterator[Entry]:
+    """The lines of all lists of one kind, ``single`` or ``compound``; raises what :func:`read` does."""
     lists = [
         (file, fold, split)
-        for kind in ("no_caption", "with_caption")
+        for text in ("no_caption", "with_caption")
         for fold in FOLDS
-        for split in splits
-        if (file := root / MARK / "single" / kind / f"set_{fold}" / f"{split}.txt").is_file()
+        for split in SPLITS
+        if (file := root / MARK / kind / text / f"set_{fold}" / f"{split}.txt").is_file()
     ]
     if not lists:
-        raise UserError(f"{root / MARK / 'single'} holds no no_caption/set_1/train.txt nor any other list of MAFW.")
-    places = Places(root, ("data/clips", "clips"), ("data/frames", "frames", "data/faces", "faces"))
-    return merge(entry for file, fold, split in lists for entry in _entries(file, fold, split, places))
+        raise UserError(f"{root / MARK / kind} holds no no_caption/set_1/train.txt nor any other list of MAFW.")
+    tree = Tree(root)
+    clips = tree.choose(FOLDERS, folder)
+    for file, fold, split in lists:
+        yield from _entries(file, fold, split, tree, clips)
 
 
-def _entries(file: Path, fold: int, split: Split, places: Places) -> Iterator[Entry]:
-    for number, text in lines(file, ENCODINGS):
-        cells = text.split("\t") if "\t" in text else text.split()
+def _entries(file: Path, fold: int, split: Split, tree: Tree, clips: str) -> Iterator[Entry]:
+    for number, text in lines(file, ENCODINGS, lenient=True):
+        cells = [cell.strip() for cell in (text.split("\t") if "\t" in text else text.rsplit(None, 1))]
         if len(cells) < 2:
             raise UserError(f"{file}, line {number}: wanted a video and a label, got '{text}'.")
-        clip_id = Path(cells[0].strip()).stem
-        path, source = places.find(clip_id)
-        label = canonical(cells[1]) or cells[1].strip()
-        caption = cells[3].strip() if len(cells) > 3 else ""
-        yield Entry(clip_id, path, source, label, fold, split, caption_human=caption, file=str(file))
+        clip_id = without_suffix(cells[0])
+        caption = cells[3] if len(cells) > 3 else ""
+        place = tree.named(clips, clip_id)
+        yield Entry(clip_id, place, cells[1], fold, split, caption_human=caption, file=str(file))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import struct
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -74,3 +77,49 @@ def vary_rate(path: Path, slow: int) -> None:
         (old,) = struct.unpack(">I", content[where : where + 4])
         content[where : where + 4] = struct.pack(">I", old + 8)
     path.write_bytes(content)
+
+
+def encode(
+    path: Path,
+    count: int,
+    codec: str = "libx264",
+    pixels: str = "yuv420p",
+    lasting: int = 1,
+    size: tuple[int, int] = SIZE,
+) -> Path:
+    """A video of numbered frames by FFmpeg's encoders; every second frame is shown ``lasting`` times as long."""
+    av: Any = __import__("av")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = *size, pixels
+        stream.codec_context.time_base = Fraction(1, 25)
+        at = 0
+        for number in range(count):
+            frame = av.VideoFrame.from_ndarray(numbered(number, size), "bgr24").reformat(format=pixels)
+            frame.pts, frame.time_base = at, Fraction(1, 25)
+            at += lasting if number % 2 else 1
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+    return path
+
+
+def write_sound(path: Path) -> Path:
+    """A real MP4 file that holds a second of sound and no pictures."""
+    av: Any = __import__("av")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("aac", rate=8000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 8000), dtype=np.float32), "fltp", "mono")
+        frame.sample_rate, frame.pts = 8000, 0
+        file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+    return path
+
+
+def write_hanging(path: Path) -> Path:
+    """A regular file on which FFmpeg hangs for ever: it says that the pictures are in another, which is a pipe."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(path.with_name("pipe.bin"))
+    path.write_text("ffconcat version 1.0\nfile pipe.bin\n")
+    return path

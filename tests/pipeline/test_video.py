@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import wave
 from pathlib import Path
 
@@ -11,7 +12,16 @@ import pytest
 
 from pipeline.errors import ClipError
 from pipeline.video import LONGEST_SIDE, images, instants, neighbours, probe, sample
-from tests.pipeline.footage import number_of, numbered, turn_sideways, vary_rate, write_images, write_video
+from tests.pipeline.footage import (
+    encode,
+    number_of,
+    numbered,
+    turn_sideways,
+    vary_rate,
+    write_images,
+    write_sound,
+    write_video,
+)
 
 
 @pytest.mark.parametrize(("n_frames", "count"), [(1, 16), (5, 16), (16, 16), (17, 16), (100, 16), (472, 8), (33, 1)])
@@ -103,6 +113,10 @@ def test_what_cannot_be_decoded_has_a_plain_cause(tmp_path: Path) -> None:
     text.write_text("no video" * 100)
     cut_off = tmp_path / "cut.mp4"
     cut_off.write_bytes(write_video(tmp_path / "whole.mp4", 50).read_bytes()[:2000])
+    pipe = tmp_path / "pipe.mp4"
+    os.mkfifo(pipe)
+    circle = tmp_path / "circle.mp4"
+    circle.symlink_to(circle)
     sound = tmp_path / "sound.mp4"
     with wave.open(str(sound), "wb") as file:
         file.setparams((1, 2, 8000, 0, "NONE", ""))
@@ -117,6 +131,9 @@ def test_what_cannot_be_decoded_has_a_plain_cause(tmp_path: Path) -> None:
         (cut_off, "video"): "cannot be opened",
         (sound, "video"): "no video",
         (tmp_path / "gone.mp4", "video"): "missing",
+        (pipe, "video"): "a pipe, socket or device",
+        (circle, "video"): "symbolic links",
+        (circle, "frames"): "symbolic links",
         (nothing, "video"): "is a folder",
         (nothing, "frames"): "no images",
         (tmp_path / "gone", "frames"): "missing",
@@ -133,6 +150,62 @@ def test_clip_shorter_than_indexed_fails_rather_than_repeats(tmp_path: Path) -> 
         sample(path, "video", 16, 40)
     with pytest.raises(ClipError, match="fewer than when it was indexed"):
         sample(write_images(tmp_path / "clip", 10), "frames", 16, 40)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pixels"),
+    [
+        ("deep.mp4", "libx264", "yuv420p10le"),
+        ("grey.mp4", "libx264", "gray"),
+        ("deep-grey.mkv", "ffv1", "gray10le"),
+        ("film.webm", "libvpx-vp9", "yuv420p"),
+    ],
+)
+def test_deep_and_grey_videos_are_decoded_to_eight_bit_colour(
+    tmp_path: Path, name: str, codec: str, pixels: str
+) -> None:
+    pytest.importorskip("av", reason="PyAV, which makes the videos, is not installed")
+    path = encode(tmp_path / name, 20, codec, pixels)
+    held = probe(path, "video")
+    assert (held.n_frames, held.width, held.height, held.ends_early) == (20, 96, 64, False)
+    taken = sample(path, "video", 8, 20)
+    assert [number_of(frame) for frame in taken.frames] == instants(20, 8).tolist()
+    assert all(frame.dtype == np.uint8 and frame.shape == (64, 96, 3) for frame in taken.frames)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_variable_rate_does_not_pass_for_a_cut_off_video(tmp_path: Path, suffix: str) -> None:
+    """Matroska's promise of frames is its length times its rate: far too many where the rate varies."""
+    pytest.importorskip("av", reason="PyAV, which makes the videos, is not installed")
+    path = encode(tmp_path / f"clip{suffix}", 20, lasting=9)
+    held = probe(path, "video")
+    assert (held.n_frames, held.ends_early) == (20, False)
+    taken = sample(path, "video", 4, 20)
+    assert [number_of(frame) for frame in taken.frames] == instants(20, 4).tolist()
+    starts = np.cumsum([0, *(9 if number % 2 else 1 for number in range(19))]) / 25
+    assert np.allclose(taken.times, starts[taken.instants], atol=0.005)
+
+
+def test_sound_alone_is_told(tmp_path: Path) -> None:
+    pytest.importorskip("av", reason="PyAV, which makes the file, is not installed")
+    with pytest.raises(ClipError, match="holds no pictures"):
+        probe(write_sound(tmp_path / "sound.mp4"), "video")
+
+
+def test_video_of_8k_is_counted_and_sampled_small(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mp4", 2, size=(7680, 4320))
+    held = probe(path, "video")
+    assert (held.n_frames, held.width, held.height) == (2, 7680, 4320)
+    taken = sample(path, "video", 2, 2)
+    assert taken.size == (7680, 4320)
+    assert [frame.shape for frame in taken.frames] == [(1080, 1920, 3)] * 2
+
+
+def test_video_of_one_frame_repeats_it(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mp4", 1)
+    taken = sample(path, "video", 3, probe(path, "video").n_frames)
+    assert taken.instants.tolist() == [0, 0, 0]
+    assert all(np.array_equal(a, b) for a, b in zip(taken.frames, taken.neighbours, strict=True))
 
 
 def test_numbered_pictures_survive_coding() -> None:

@@ -1,0 +1,86 @@
+"""Any clips, listed as the field passes lists around: lines ``path n_frames label``, a file for each side of a fold.
+
+The tree::
+
+    <root>/
+      lists/train_1.txt      /somebody/else/faces/00025 47 3
+      lists/test_1.txt       (or anywhere: an absolute path will do)
+      data/faces/00025/*.jpg a folder of frames, or a video
+
+What the lines leave open is said in ``params.yaml`` under ``lists.<name>``: ``folds`` names the files, ``labels`` the
+emotions that the numbers mean, and ``paths`` how listed paths begin and which folder under the root stands for that::
+
+    roots: {mafw-faces: /data/MAFW}
+    lists:
+      mafw-faces:
+        folds: {1: {train: lists/train_1.txt, test: lists/test_1.txt}}
+        labels: [happiness, sadness, neutral, anger, surprise, disgust, fear]
+        paths: {/somebody/else/faces: data/faces}
+
+A clip's id is what follows the mapped beginning of its path, without the suffix of a video.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.datasets.base import SPLITS, Entry, Listing, Split, merge
+from pipeline.datasets.labels import canonical
+from pipeline.datasets.text import lines, whole
+from pipeline.datasets.tree import Tree, without_suffix
+from pipeline.errors import UserError
+from pipeline.settings import Lists
+
+
+def read(root: Path, lists: Lists) -> list[Listing]:
+    """Every clip of all lists.
+
+    Raises :class:`UserError` when a list is missing, a line is not one of a list, or ``labels`` names no emotion.
+    """
+    labels = label_names(lists)
+    tree = Tree(root)
+    files = [
+        (root / name, fold, split)
+        for fold, parts in sorted(lists.folds.items())
+        for split in SPLITS
+        if (name := getattr(parts, split)) is not None
+    ]
+    return merge(entry for each in files for entry in _entries(*each, tree, lists.paths, labels))
+
+
+def label_names(lists: Lists) -> dict[str, str]:
+    """What a list writes to the canonical label; raises :class:`UserError` for a name that is no emotion."""
+    pairs = enumerate(lists.labels) if isinstance(lists.labels, list) else lists.labels.items()
+    names = {}
+    for written, name in pairs:
+        label = canonical(name)
+        if label is None:
+            raise UserError(f"lists.….labels in params.yaml names '{name}', which is no emotion known here.")
+        names[str(written)] = label
+    return names
+
+
+def _entries(
+    file: Path, fold: int, split: Split, tree: Tree, paths: dict[str, str], labels: dict[str, str]
+) -> Iterator[Entry]:
+    for number, text in lines(file):
+        cells = text.rsplit(None, 2)
+        frames = whole(cells[1]) if len(cells) == 3 else None
+        if frames is None:
+            raise UserError(f"{file}, line {number}: wanted a path, a number of frames and a label, got '{text}'.")
+        name, path = _mapped(cells[0].strip(), paths)
+        label = labels.get(cells[2], cells[2])
+        yield Entry(without_suffix(name), tree.at(path), label, fold, split, annotated_frames=frames, file=str(file))
+
+
+def _mapped(written: str, paths: dict[str, str]) -> tuple[str, str]:
+    """What a listed path has below its mapped beginning, and the whole path under the root."""
+    path = posixpath.normpath(written.replace("\\", "/"))
+    for start in sorted(paths, key=len, reverse=True):
+        before = posixpath.normpath(start.replace("\\", "/"))
+        if path.startswith(f"{before}/"):
+            name = path.removeprefix(f"{before}/")
+            return name, posixpath.join(paths[start], name)
+    return path, path
