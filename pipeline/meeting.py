@@ -9,12 +9,11 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from pipeline.pictures import heat, overlay, titled
+from pipeline.pictures import overlay
 from pipeline.video import Frame
 
-COLUMNS = 6
-STRIP = 10
-"""Words a row of the picture; height in pixels of the bar that shows a word's mass over time."""
+INSTANTS, CELL, LABEL = 8, 96, 104
+"""Instants drawn of a clip; pixels of a crop's side and of a word's label in the picture."""
 
 Plan = Float[np.ndarray, "text instants patches"]
 
@@ -30,18 +29,19 @@ class Word:
 def words_of(
     pieces: Sequence[str], sentence: Int[np.ndarray, " text"], mask: Bool[np.ndarray, " text"], plan: Plan
 ) -> list[Word]:
-    """The words that CLIP's token pieces spell (``</w>`` ends one), each with the mass of its pieces.
+    """The words that token pieces spell, each with the mass of its pieces.
 
-    Words of one spelling are one word; pieces that spell no letters, and special tokens, are left out.
+    ``</w>`` ends a word of CLIP's tokenizer, ``▁`` begins one of SentencePiece's. Words of one spelling are one word;
+    pieces that spell no letters, and special tokens, are left out.
     """
     mass: dict[str, Float[np.ndarray, "instants patches"]] = {}
     start = 0
     for end, piece in enumerate(pieces):
         if not mask[end]:
             break
-        last_of_sentence = end + 1 == len(pieces) or sentence[end + 1] != sentence[end]
-        if piece.endswith("</w>") or piece.startswith("<|") or last_of_sentence:
-            word = "".join(pieces[start : end + 1]).replace("</w>", "")
+        following = pieces[end + 1] if end + 1 < len(pieces) and sentence[end + 1] == sentence[end] else "▁"
+        if piece.endswith("</w>") or piece.startswith("<") or following.startswith(("▁", "<")):
+            word = "".join(pieces[start : end + 1]).replace("</w>", "").replace("▁", "")
             if word.isalpha():
                 mass[word] = mass.get(word, 0.0) + plan[start : end + 1].sum(axis=0)
             start = end + 1
@@ -60,25 +60,27 @@ def pick(words: Sequence[Word], count: int) -> list[Word]:
 
 
 def alignment_sheet(frames: Sequence[Frame], words: Sequence[Word]) -> Frame:
-    """A tile a word: the crop of the instant that got most of its mass, under that mass over the average word's.
+    """Words against patches and time: a row a word, a column an instant, early to late.
 
-    The bar beneath shows the word's mass over the instants, early to late. ``frames`` are the T face crops.
+    Each crop lies under the word's mass over the average word's, in the colours of :func:`heat` from 0 to the word's
+    largest: where a row is bright, the word went there rather than elsewhere. ``frames`` are the T face crops; every
+    second one is drawn where there are more than ``INSTANTS``.
     """
     average = np.mean([word.mass for word in words], axis=0)
-    tiles = [_tile(frames, word, average) for word in words]
-    tiles += [np.full_like(tiles[0], 40)] * (-len(tiles) % min(COLUMNS, len(tiles)))
-    columns = min(COLUMNS, len(tiles))
-    rows = [np.concatenate(tiles[k : k + columns], axis=1) for k in range(0, len(tiles), columns)]
+    shown = range(0, len(frames), -(-len(frames) // INSTANTS))
+    rows = [_row([frames[at] for at in shown], word, average, list(shown)) for word in words]
     return np.concatenate(rows, axis=0)
 
 
-def _tile(frames: Sequence[Frame], word: Word, average: Float[np.ndarray, "instants patches"]) -> Frame:
-    lift = word.mass / (average + 1e-9)
-    over_time = word.mass.sum(axis=1)
-    instant = int((word.mass.sum(axis=1) / (average.sum(axis=1) + 1e-9)).argmax())
+def _row(frames: Sequence[Frame], word: Word, average: Float[np.ndarray, "instants patches"], at: list[int]) -> Frame:
+    lift = word.mass / (
+        average + 0.05 / average.size
+    )  # a patch that no word goes to must not shine by a hair's breadth
     side = round(lift.shape[1] ** 0.5)
-    here = lift[instant].reshape(side, side)
-    picture = overlay(frames[instant], (here - here.min()) / max(float(here.max() - here.min()), 1e-9))
-    bar = cv2.resize(heat(np.tile(over_time / over_time.max(), (2, 1)), 64)[:1], (picture.shape[1], STRIP))
-    tile = titled(np.concatenate([picture, bar]), word.text, (255, 255, 255))
-    return cv2.copyMakeBorder(tile, 4, 4, 4, 4, cv2.BORDER_CONSTANT, value=(40, 40, 40))
+    tiles = []
+    for frame, values in zip(frames, lift[at].reshape(len(at), side, side), strict=True):
+        small = cv2.resize(frame, (CELL, CELL), interpolation=cv2.INTER_AREA)
+        tiles.append(cv2.copyMakeBorder(overlay(small, values / lift.max()), 1, 1, 1, 1, cv2.BORDER_CONSTANT))
+    label = np.full((CELL + 2, LABEL, 3), 40, dtype=np.uint8)
+    cv2.putText(label, word.text, (4, CELL // 2), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
+    return np.concatenate([label, *tiles], axis=1)

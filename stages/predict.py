@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stages.alignment import draw, run_folder
 from stages.console import Dataset, Params, Set, console, guarded, print_table, printable, settings
 
 if TYPE_CHECKING:
@@ -29,10 +30,9 @@ def command(
     from tempfile import TemporaryDirectory
 
     chosen = settings(params, override)
-    folder = run or chosen.folder(dataset) / "runs" / chosen.train.method / f"fold-{chosen.folds[0]}"
     from trainer.classifier import GraceClassifier
 
-    classifier = GraceClassifier.from_pretrained(folder)
+    classifier = GraceClassifier.from_pretrained(run_folder(run, chosen, dataset))
     from pipeline.road import one_clip
 
     with TemporaryDirectory(prefix="grace-") as scratch:
@@ -48,7 +48,7 @@ def command(
         console().print(f"Method {classifier.config.method} has no transport plan to draw.", markup=False)
         return
     file = out or Path(f"{video.stem}-prediction.png")
-    _draw(row, plan, chosen, file)
+    draw(row, plan, chosen, file)
     console().print(f"Where the words met the face: {file}", markup=False)
 
 
@@ -63,15 +63,3 @@ def _warn(chosen: Settings, row: Row) -> None:
         names = ", ".join(name for name in limits if limits[name] == limit)
         sentence = f"note: {names} know only {limit}: of any other footage their words and tokens mean nothing."
         console(stderr=True).print(printable(sentence), markup=False, style="yellow")
-
-
-def _draw(row: Row, plan: Any, chosen: Settings, file: Path) -> None:
-    from transformers import AutoTokenizer
-
-    from pipeline.meeting import alignment_sheet, pick, words_of
-    from pipeline.pictures import crops, save
-
-    tokenizer = AutoTokenizer.from_pretrained(chosen.tokens.model, revision=chosen.tokens.revision)
-    pieces = tokenizer.convert_ids_to_tokens(row["text_id"].tolist())
-    words = pick(words_of(pieces, row["sentence"], row["text_mask"], plan), 12)
-    save(alignment_sheet(crops(row), words), str(file))

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import nn
 
 from pipeline.store import Row, UserError
-from trainer.data import collate
+from trainer.data import collate, on_grid
 from trainer.loop import resolve_device
 from trainer.model import ModelConfig, build
 from trainer.train import read_config
@@ -53,22 +53,25 @@ class GraceClassifier:
     def predict(
         self, row: Row
     ) -> tuple[Float[np.ndarray, " classes"], Float[np.ndarray, "text instants patches"] | None]:
-        """Probabilities of the classes, and the plan [L, T, P] from words to patches and instants (None without one).
+        """Probabilities of the classes, and the plan [L, T, P] from words to patches and instants (None but of grace).
 
-        ``row`` holds one clip's arrays: visual [T, P, D], frame [T, D], text [L, D], text_mask [L], motion [T, G, G].
-        Rows of padding in the plan are zero. Raises :class:`UserError` when a size differs from the run's.
+        ``row`` holds one clip's arrays: visual [T, P, D], frame [T, D], text [L, D], text_mask [L], sentence [L],
+        motion [T, G, G], and what int8 or ``tokens.keep`` add. Rows of padding in the plan are zero; its patches are
+        those of the whole grid. Warns when the plan did not converge. Raises :class:`UserError` when a size differs
+        from the run's.
         """
         self._check(row)
         device = next(self.model.parameters()).device
         with torch.inference_mode():
             output = self.model(collate([row]).to(device))
         probabilities = output.logits[0].float().softmax(-1).cpu().numpy()
-        if output.alignment is None:
+        if output.alignment is None or self.config.method != "grace":
             return probabilities, None
+        self.config.matcher().warn_if_loose(float(output.alignment.marginal_error.max()))
         plan = np.zeros((len(row["text_mask"]), *row["visual"].shape[:2]), dtype=np.float32)
         solved = output.alignment.plan[0].cpu().numpy()
         plan[: len(solved)] = solved.reshape(len(solved), *row["visual"].shape[:2])
-        return probabilities, plan
+        return probabilities, on_grid(plan, row)
 
     def _check(self, row: Row) -> None:
         wanted = (self.config.instants, self.config.patches, self.config.width)

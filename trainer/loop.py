@@ -138,14 +138,11 @@ class _Run:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             output = self.model(batch)
             terms = total_loss(output, labels, self.prior, self.loss)
-        if not bool(torch.isfinite(terms["loss"])):
-            raise GraceError(
-                f"The loss is {terms['loss'].item()} in epoch {epoch}: lower train.learning_rate or raise "
-                f"train.epsilon."
-            )
+        _check_alive("loss", terms["loss"], epoch)
         self.optimizer.zero_grad(set_to_none=True)
         terms["loss"].backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+        _check_alive("gradient's length", norm, epoch)
         self.optimizer.step()
         with torch.no_grad():
             for name, value in self.model.state_dict().items():
@@ -207,6 +204,14 @@ class _Run:
                 f"{path} is damaged ({type(error).__name__}): remove it and run `grace train` again; the fold then "
                 f"starts from its first epoch."
             ) from error
+
+
+def _check_alive(name: str, value: Tensor, epoch: int) -> None:
+    """Stop before a number that is none reaches the weights."""
+    if not bool(torch.isfinite(value)):
+        raise GraceError(
+            f"The {name} is {value.item()} in epoch {epoch}: lower train.learning_rate or raise train.epsilon."
+        )
 
 
 def predict(model: nn.Module, part: Part, size: int, device: torch.device) -> Float[np.ndarray, "clips classes"]:

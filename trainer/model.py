@@ -70,8 +70,8 @@ class Batch:
 class Tokens:
     """What the transport problem is made of, kept so that a loss can pose it again with other clips' texts."""
 
-    text: Float[Tensor, "batch text hidden"]  # W_u U, of length 1
-    visual: Float[Tensor, "batch visual hidden"]  # W_v V, of length 1
+    text: Float[Tensor, "batch text shared"]  # of length 1
+    visual: Float[Tensor, "batch visual shared"]  # of length 1
     text_marginal: Float[Tensor, "batch text"]  # a
     visual_marginal: Float[Tensor, "batch visual"]  # b
     instants: int  # T
@@ -272,8 +272,8 @@ class Grace(nn.Module):
         self.temporal = TemporalTransformer(config)
         self.salience = nn.Linear(d, 1)  # of words
         self.saliency = nn.Linear(d, 1)  # of visual tokens
-        self.match_text = nn.Linear(d, d, bias=False)  # W_u
-        self.match_visual = nn.Linear(d, d, bias=False)  # W_v
+        self.match = nn.Linear(config.width, config.width, bias=False)  # W_u
+        nn.init.zeros_(self.match.weight)
         self.meet = Meeting(d)
         self.classifier = Classifier(2 * d, config)
 
@@ -283,9 +283,11 @@ class Grace(nn.Module):
         patches, frames = self.look(batch)  # V [B, T, P, d], [B, T, d]
         visual = patches.flatten(1, 2)  # [B, N, d]
 
+        # The cost is posed in CLIP's shared space and starts as its own cosine, which knows the parts of a face before
+        # anything is trained. One matrix suffices (u·v depends on W_uᵀW_v alone); on the text's side it costs least.
         tokens = Tokens(
-            text=unit(self.match_text(words)),
-            visual=unit(self.match_visual(visual)),
+            text=unit(batch.text + self.match(batch.text)),
+            visual=unit(batch.visual.flatten(1, 2)),
             text_marginal=self.text_marginal(words, batch.text_mask),
             visual_marginal=self.visual_marginal(visual, batch.motion.flatten(1)),
             instants=patches.shape[1],

@@ -96,6 +96,7 @@ def test_inspect_shows_all_that_is_known_of_a_clip(folder: Path) -> None:
         (["show", "b"], "faces: the video is empty"),
         (["show", "zzz"], "the faces stage has no such clip"),
         (["predict", "no.mp4"], "no finished run"),
+        (["show", "a", "--what", "alignment"], "no finished run"),
     ],
 )
 def test_what_is_not_there_is_named(folder: Path, arguments: list[str], sentence: str) -> None:

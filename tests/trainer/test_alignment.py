@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainer.alignment import cosine_cost, solve, unit
+from trainer.alignment import Matcher, NotConvergedWarning, attend, cosine_cost, solve, unit
 
 
 def problem(batch: int = 3, text: int = 7, visual: int = 20, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
@@ -88,3 +88,31 @@ def test_float32_is_forced_inside_autocast() -> None:
         solved = solve(cost.bfloat16(), a, b, 0.05)
     assert solved.plan.dtype == torch.float32
     assert torch.allclose(solved.plan.sum(1), b, atol=1e-5)
+
+
+def test_cross_attention_keeps_the_words_marginal_and_leaves_the_other_free() -> None:
+    cost, a, b = problem()
+    attended = attend(cost, a, b, 0.05)
+    assert torch.allclose(attended.plan.sum(2), a, atol=1e-6)
+    assert (attended.plan[:, -2:] == 0).all()
+    assert float((attended.plan.sum(1) - b).abs().sum(1).max()) > 0.1
+    assert torch.allclose(attended.plan[0, 0] / a[0, 0], (b[0].log() - cost[0, 0] / 0.05).softmax(-1), atol=1e-6)
+    assert torch.allclose(attended.cost, (attended.plan * cost).sum((1, 2)))
+
+
+def test_transport_with_one_token_a_side_is_their_distance() -> None:
+    cost, whole = torch.rand(4, 1, 1, requires_grad=True), torch.ones(4, 1)
+    solved = solve(cost, whole, whole, 0.05)
+    assert torch.allclose(solved.plan, torch.ones(4, 1, 1))
+    assert torch.allclose(solved.cost, cost[:, 0, 0])
+    solved.cost.sum().backward()
+    assert cost.grad is not None
+    assert torch.allclose(cost.grad, torch.ones(4, 1, 1), atol=1e-3)
+
+
+def test_a_plan_far_from_converged_is_warned_of() -> None:
+    cost, a, b = problem()
+    matcher = Matcher(epsilon=0.01, iterations=3)
+    with pytest.warns(NotConvergedWarning, match="did not converge in 3 iterations"):
+        assert matcher.warn_if_loose(float(matcher(cost, a, b).marginal_error.mean()))
+    assert not matcher.warn_if_loose(float(Matcher(iterations=500)(cost, a, b).marginal_error.mean()))

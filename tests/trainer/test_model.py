@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from trainer.losses import LossConfig, logit_adjusted, total_loss
-from trainer.model import Batch, FrameAttention, ModelConfig, build
+from trainer.model import Batch, FrameAttention, ModelConfig, Narrative, Template, build
+from trainer.settings import METHODS
 
 CONFIG = ModelConfig(classes=3, instants=4, patches=9, width=16, hidden=16, layers=1, heads=2, dropout=0.0)
 
@@ -92,3 +93,63 @@ def test_logit_adjustment_is_plain_cross_entropy_for_equal_classes_and_favours_t
 def test_contrast_is_absent_when_all_clips_share_a_class() -> None:
     terms = total_loss(build(CONFIG)(batch()), torch.zeros(5, dtype=torch.long), torch.full((3,), 1 / 3), LossConfig())
     assert float(terms["contrastive"].detach()) == 0
+
+
+def test_template_scores_are_cosines_with_the_class_prompts() -> None:
+    prompts = torch.randn(3, 16)
+    model, clips = build(replace(CONFIG, method="template"), prompts).eval(), batch()
+    assert isinstance(model, Template)
+    assert torch.equal(model.prompts, prompts)
+    assert "prompts" in model.state_dict()
+    assert not model.prompts.requires_grad
+    scores = model(clips).logits
+    assert float(scores.detach().abs().max()) <= float(model.scale.detach().exp())
+    other = replace(clips, text=torch.randn_like(clips.text), motion=torch.zeros_like(clips.motion))
+    assert torch.equal(model(other).logits, scores)
+    model.prompts.copy_(prompts[[1, 0, 2]])
+    assert torch.allclose(model(clips).logits, scores[:, [1, 0, 2]], atol=1e-5)
+
+
+def test_narrative_sees_the_end_tokens_and_no_other_word() -> None:
+    model, clips = build(replace(CONFIG, method="narrative")).eval(), batch()
+    assert isinstance(model, Narrative)
+    output = model(clips)
+    others = torch.where(clips.sentence_end[..., None], clips.text, torch.randn_like(clips.text))
+    assert torch.equal(model(replace(clips, text=others)).logits, output.logits)
+    ends = torch.where(clips.sentence_end[..., None], torch.randn_like(clips.text), clips.text)
+    assert not torch.allclose(model(replace(clips, text=ends)).logits, output.logits)
+    assert output.alignment is not None
+    assert output.tokens is not None
+    cosine = (output.tokens.text * output.tokens.visual).sum((1, 2))
+    assert torch.allclose(output.alignment.cost, 1 - cosine, atol=1e-5)
+
+
+def test_each_switch_changes_its_part_alone() -> None:
+    """Without transport the weights are the same ones and only the plan differs."""
+    clips = batch()
+
+    def made(**switch: bool) -> tuple[set[str], torch.Tensor]:
+        torch.manual_seed(0)
+        model = build(replace(CONFIG, **switch)).eval()  # type: ignore[arg-type]
+        return set(model.state_dict()), model(clips).logits
+
+    whole, scores = made()
+    weights, others = made(transport=False)
+    assert weights == whole
+    assert not torch.allclose(others, scores, atol=1e-4)
+    assert made(motion_attention=False)[0] == whole - {"inside.beta"}
+    assert made(motion_marginal=False)[0] == whole
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_runs_in_bfloat16_with_finite_losses(method: str) -> None:
+    model, labels = build(replace(CONFIG, method=method), torch.randn(3, 16)), torch.tensor([0, 1, 2, 0, 1])
+    with torch.autocast("cpu", torch.bfloat16):
+        output = model(batch())
+        terms = total_loss(output, labels, torch.full((3,), 1 / 3), LossConfig())
+    assert all(bool(term.isfinite()) for term in terms.values())
+    if output.alignment is not None:
+        assert output.alignment.plan.dtype == torch.float32
+        assert float(output.alignment.marginal_error.max()) < 0.05
+    terms["loss"].backward()
+    assert all(weight.grad is None or bool(weight.grad.isfinite().all()) for weight in model.parameters())

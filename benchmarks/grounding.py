@@ -1,0 +1,236 @@
+"""Alignment points right: where the mass of a word that names a part of the face lands, against the world's truth.
+
+For every such word ("brows", "lips", …) of the test clips' descriptions: the share of its mass on the patches of that
+part (drawn where the renderer put it), on the instants at which the part truly moves, and on both at once; each over
+chance, which is the part's share of the crop's area, of the clip's instants, and their product. Three ways to send the
+mass: the plan of `grace`; the plan of `grace` trained with cross-attention in the place of transport; and plain cosine
+of the cached CLIP tokens, softmax(cos/epsilon), which nothing was trained for.
+
+    python benchmarks/grounding.py [--quick] [--data data/demo] [--root raw/demo] [--folds 1,2]
+
+Ends with one line of JSON: grounding_lift, mass on the part over chance for `grace` (goal >= 4, and ahead of both).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from jaxtyping import Bool, Float
+from rich.console import Console
+from rich.table import Table
+
+PROJECT = Path(__file__).parent.parent
+sys.path.insert(0, str(PROJECT))
+
+from pipeline.meeting import words_of  # noqa: E402
+from pipeline.settings import load  # noqa: E402
+from pipeline.store import Row, Store, UserError, commit  # noqa: E402
+from pipeline.store.schemas import FACES, MOTION, TOKENS  # noqa: E402
+from pipeline.world.actions import ACTIONS, REGIONS  # noqa: E402
+from trainer.classifier import GraceClassifier  # noqa: E402
+from trainer.data import Cache, on_grid  # noqa: E402
+from trainer.protocol import split  # noqa: E402
+from trainer.settings import TrainSettings  # noqa: E402
+from trainer.train import run_folder, train  # noqa: E402
+
+NAMED = {
+    **dict.fromkeys(("brow", "brows", "eyebrow", "eyebrows", "forehead"), "brows"),
+    **dict.fromkeys(("eye", "eyes", "eyelid", "eyelids", "lid", "lids"), "eyes"),
+    **dict.fromkeys(("cheek", "cheeks"), "cheeks"),
+    **dict.fromkeys(("mouth", "lip", "lips"), "mouth"),
+    **dict.fromkeys(("jaw", "chin"), "jaw"),
+    "nose": "nose",
+}
+MOVING = 0.1
+"""Intensity of an action from which its part counts as moving."""
+
+WAYS = ("grace", "cross-attention", "cosine")
+
+
+@dataclass(frozen=True)
+class Landing:
+    """One word of one clip: its part, and share of mass and chance for the part, the moment, and both."""
+
+    way: str
+    region: str
+    mass: tuple[float, float, float]
+    chance: tuple[float, float, float]
+
+
+def main() -> None:
+    """Train what is missing, measure, print the table and the line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="one fold, few epochs; no file is written")
+    parser.add_argument("--data", type=Path, default=PROJECT / "data/demo")
+    parser.add_argument("--root", type=Path, default=PROJECT / "raw/demo", help="the world's raw files and truth")
+    parser.add_argument("--folds", default="1,2")
+    parser.add_argument("--work", type=Path, default=PROJECT / "data/grounding", help="where the runs are kept")
+    chosen = parser.parse_args()
+    folds = [1] if chosen.quick else [int(fold) for fold in chosen.folds.split(",")]
+    settings = replace(TrainSettings(), epochs=5 if chosen.quick else 30)
+    landings = [
+        landing for fold in folds for landing in measured(chosen.data, chosen.root, chosen.work, settings, fold)
+    ]
+    if not landings:
+        raise UserError(f"No test clip of {chosen.data} has a word that names a part of the face.")
+    Console(highlight=False).print(table(landings))
+    lifts = {way: [round(lift, 3) for lift in lift_of(landings, way)] for way in WAYS}
+    figures = {
+        "grounding_lift": lifts["grace"][0],
+        "moment_lift": lifts["grace"][1],
+        "both_lift": lifts["grace"][2],
+        **{f"{way}_lift": lifts[way][0] for way in WAYS[1:]},
+        **{f"{way}_moment_lift": lifts[way][1] for way in WAYS[1:]},
+        "words": sum(landing.way == "grace" for landing in landings),
+    }
+    if not chosen.quick:
+        commit(PROJECT / "benchmarks/results/grounding.json", (json.dumps(figures, indent=2) + "\n").encode())
+    print(json.dumps(figures))
+
+
+def measured(data: Path, root: Path, work: Path, settings: TrainSettings, fold: int) -> Iterator[Landing]:
+    """Every region word of the test clips of a fold, each way."""
+    from transformers import AutoTokenizer
+
+    name = "quick" if settings.epochs < TrainSettings().epochs else "runs"
+    classifiers = {}
+    for way, transport in (("grace", True), ("cross-attention", False)):
+        runs = work / name / way
+        train(data, replace(settings, transport=transport), fold, runs)
+        classifiers[way] = GraceClassifier.from_pretrained(run_folder(runs, "grace", fold))
+    tokens = load(PROJECT / "params.yaml").tokens
+    tokenizer = AutoTokenizer.from_pretrained(tokens.model, revision=tokens.revision)
+    clips = set(split(Cache(data), fold, settings).test.clip_ids)
+    frames = truth(root)
+    for row in rows(data, clips):
+        region, moving = where_and_when(row, frames[row["clip_id"]], side=_side(row))
+        pieces = tokenizer.convert_ids_to_tokens(row["text_id"].tolist())
+        plans = {way: classifier.predict(row)[1] for way, classifier in classifiers.items()}
+        plans["cosine"] = on_grid(cosine(row, settings.epsilon), row)
+        for way, plan in plans.items():
+            assert plan is not None
+            for word in words_of(pieces, row["sentence"], row["text_mask"], plan):
+                part = NAMED.get(word.text)
+                if part is not None and moving[part].any():
+                    yield landed(way, part, word.mass, region[part], moving[part])
+
+
+def rows(data: Path, clips: set[str]) -> Iterator[Row]:
+    """The named clips with faces, motion and tokens in one row, shard by shard."""
+    stores = [
+        Store(data / folder, schema) for folder, schema in (("faces", FACES), ("motion", MOTION), ("tokens", TOKENS))
+    ]
+    for shard in stores[0].shards():
+        for together in zip(*(store.read(shard) for store in stores), strict=True):
+            if together[0]["clip_id"] in clips:
+                yield {**together[0], **together[1], **together[2]}
+
+
+def truth(root: Path) -> dict[str, list[Row]]:
+    """The truth of each clip's frames. Raises :class:`UserError` when ``root`` is no rendered world."""
+    path = root / "truth/frames.parquet"
+    if not path.exists():
+        raise UserError(f"{path} is missing: name the folder of a rendered world with --root.")
+    found: dict[str, list[Row]] = {}
+    for row in pq.read_table(path, columns=["clip_id", "time", "actions", "regions"]).to_pylist():
+        found.setdefault(row["clip_id"], []).append(row)
+    return found
+
+
+def where_and_when(
+    row: Row, frames: list[Row], side: int
+) -> tuple[dict[str, Float[np.ndarray, "instants patches"]], dict[str, Bool[np.ndarray, " instants"]]]:
+    """For each part of the face: how much of each patch it covers at each instant, and whether it moves then."""
+    times = np.array([frame["time"] for frame in frames])
+    at = [int(np.abs(times - time).argmin()) for time in row["times"]]
+    boxes = np.array([frames[k]["regions"] for k in at]).reshape(len(at), len(REGIONS), 4)
+    actions = np.array([frames[k]["actions"] for k in at])
+    crop = np.asarray(row["boxes"], dtype=np.float64)
+    size = np.stack([crop[:, 2] - crop[:, 0], crop[:, 3] - crop[:, 1]], axis=1)
+    region, moving = {}, {}
+    for place, name in enumerate(REGIONS):
+        low, high = ((boxes[:, place, k : k + 2] - crop[:, :2]) / size * side for k in (0, 2))
+        edges = np.arange(side)
+        covered = [
+            np.clip(np.minimum(high[:, [k]], edges + 1) - np.maximum(low[:, [k]], edges), 0, 1) for k in (0, 1)
+        ]  # share of each column, of each row
+        region[name] = (covered[1][:, :, None] * covered[0][:, None, :]).reshape(len(at), -1)
+        of_part = [number for number, action in enumerate(ACTIONS) if action.region == name]
+        moving[name] = (actions[:, of_part] > MOVING).any(1)
+    return region, moving
+
+
+def landed(
+    way: str,
+    part: str,
+    mass: Float[np.ndarray, "instants patches"],
+    region: Float[np.ndarray, "instants patches"],
+    moving: Bool[np.ndarray, " instants"],
+) -> Landing:
+    """Share of a word's mass on its part, its moment, both; and the shares that even mass would have there."""
+    even = np.full_like(mass, 1 / mass.size)
+
+    def shares(values: Float[np.ndarray, "instants patches"]) -> tuple[float, float, float]:
+        on_part = (values * region).sum(1)
+        return float(on_part.sum()), float(values[moving].sum()), float(on_part[moving].sum())
+
+    return Landing(way, part, shares(mass), shares(even))
+
+
+def cosine(row: Row, epsilon: float) -> Float[np.ndarray, "text instants patches"]:
+    """softmax(cos/ε) of every text token over all patches of the clip, on the cached tokens as they are."""
+    visual, text = (_unit(row, name) for name in ("visual", "text"))
+    scores = np.einsum("ld,tpd->ltp", text, visual) / epsilon
+    weights = np.exp(scores - scores.max((1, 2), keepdims=True))
+    shares: np.ndarray = weights / weights.sum((1, 2), keepdims=True)
+    return shares
+
+
+def lift_of(landings: list[Landing], way: str, part: str | None = None) -> tuple[float, float, float]:
+    """Mass over chance for the part, the moment, and both; words count alike."""
+    chosen = [one for one in landings if one.way == way and part in (None, one.region)]
+    mass, chance = (np.array([getattr(one, name) for one in chosen]).mean(0) for name in ("mass", "chance"))
+    part_lift, moment, both = (mass / chance).tolist()
+    return part_lift, moment, both
+
+
+def table(landings: list[Landing]) -> Table:
+    """A row a way, then a row a part of the face for ``grace``."""
+    made = Table(title="mass of words that name a part of the face, over chance", title_justify="left")
+    for column in ("", "words", "on the part", "at its moment", "both", "mass on the part"):
+        made.add_column(column, justify="left" if not column else "right")
+    for way in WAYS:
+        chosen = [one for one in landings if one.way == way]
+        share = np.mean([one.mass[0] for one in chosen])
+        made.add_row(way, str(len(chosen)), *(f"{lift:.2f}" for lift in lift_of(landings, way)), f"{share:.1%}")
+    made.add_section()
+    for part in REGIONS:
+        chosen = [one for one in landings if one.way == "grace" and one.region == part]
+        if chosen:
+            share = np.mean([one.mass[0] for one in chosen])
+            lifts = (f"{lift:.2f}" for lift in lift_of(landings, "grace", part))
+            made.add_row(f"grace, {part}", str(len(chosen)), *lifts, f"{share:.1%}")
+    return made
+
+
+def _side(row: Row) -> int:
+    """Patches a side of the whole grid."""
+    return int(row["grid"][0]) if "grid" in row else round(row["visual"].shape[1] ** 0.5)
+
+
+def _unit(row: Row, name: str) -> np.ndarray:
+    values = np.asarray(row[name], dtype=np.float32)
+    if f"{name}_scale" in row:
+        values = values * row[f"{name}_scale"][..., None]
+    return values / np.maximum(np.linalg.norm(values, axis=-1, keepdims=True), 1e-9)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""Training from the cache beats re-encoding: clips a second of `grace train` on a cache of ViT-B/32's shape beside an
+end-to-end training step of CLIP ViT-B/32 with a temporal transformer on the same 16 frames.
+
+The cache is real files of random tokens (16 × 49 × 512, float16), read from the disk by the trainer's own loop, with
+validation, checkpoints and curves; the rival is a `CLIPVisionModel` of random weights, fully fine-tuned, its frames
+already decoded in memory (which flatters it). Both may use all processors, or the GPU where there is one.
+
+    python benchmarks/train.py [--quick]
+
+Ends with one line of JSON: train_ratio (goal >= 300), clips/s of both, and where a step of `grace` spends its time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from pipeline.store import Store, commit, write_clips
+from pipeline.store.schemas import MOTION, TOKENS
+from trainer.data import Cache, Part
+from trainer.loop import fit, resolve_device
+from trainer.losses import LossConfig, contrastive_distance, total_loss
+from trainer.model import Grace, ModelConfig, TemporalTransformer, build
+from trainer.protocol import Choice
+from trainer.settings import TrainSettings
+from trainer.train import model_config
+
+INSTANTS, GRID, WIDTH, LENGTH, WORDS = 16, 7, 512, 77, 40
+LABELS = ["happiness", "sadness", "neutral", "anger", "surprise", "disgust", "fear"]
+SHARD = 32
+
+
+def main() -> None:
+    """Measure both sides and the shares, print them and the line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="64 clips, one end-to-end step; no file is written")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of both sides")
+    chosen = parser.parse_args()
+    torch.set_num_threads(chosen.threads)
+    clips, steps = (64, 1) if chosen.quick else (1024, 5)
+    device = resolve_device("auto")
+    settings = replace(TrainSettings(), epochs=2, patience=2, threads=chosen.threads)
+    with TemporaryDirectory(prefix="grace-bench-") as folder:
+        cache = Cache(random_cache(Path(folder), clips))
+        ids = tuple(cache.rows)
+        choice = Choice(Part(cache, ids), Part(cache, ids[: clips // 8]))
+        cached = cached_rate(choice, settings, Path(folder))
+        share = shares(choice.train, settings, device)
+    end_to_end = end_to_end_rate(steps, device, batch=1 if chosen.quick else 2)
+    figures = {
+        "train_ratio": round(cached / end_to_end, 1),
+        "cached_clips_per_second": round(cached, 2),
+        "end_to_end_clips_per_second": round(end_to_end, 4),
+        **{f"share_{name}": round(value, 3) for name, value in share.items()},
+        "clips": clips,
+        "threads": chosen.threads,
+        "device": device.type,
+    }
+    Console(highlight=False).print(table(figures))
+    if not chosen.quick:
+        commit(Path(__file__).parent / "results/train.json", (json.dumps(figures, indent=2) + "\n").encode())
+    print(json.dumps(figures))
+
+
+def random_cache(folder: Path, clips: int) -> Path:
+    """Real store files of random tokens in the shape of CLIP ViT-B/32."""
+    generator = np.random.default_rng(0)
+    names = [f"{number:05d}" for number in range(clips)]
+    ok = {"status": "ok", "error": ""}
+    write_clips(folder, [{"clip_id": name, "label": LABELS[k % 7], **ok} for k, name in enumerate(names)], LABELS)
+    mask = np.arange(LENGTH) < WORDS
+    for shard, start in enumerate(range(0, clips, SHARD)):
+        tokens, motion = [], []
+        for name in names[start : start + SHARD]:
+            visual = generator.standard_normal((INSTANTS, GRID * GRID, WIDTH), dtype=np.float32).astype(np.float16)
+            text = generator.standard_normal((LENGTH, WIDTH), dtype=np.float32).astype(np.float16)
+            words = {"text": text * mask[:, None], "text_mask": mask, "sentence": np.where(mask, 0, -1)}
+            tokens.append({"clip_id": name, **ok, "visual": visual, "frame": visual[:, 0], **words})
+            maps = generator.random((INSTANTS, GRID, GRID), dtype=np.float32)
+            motion.append({"clip_id": name, **ok, "motion": maps, "rigid": np.zeros((INSTANTS, 4))})
+        for place, schema, rows in (("tokens", TOKENS, tokens), ("motion", MOTION, motion)):
+            Store(folder / place, schema).write(shard, rows, {"identity": {}, "fingerprint": f"{shard}"})
+    return folder
+
+
+def cached_rate(choice: Choice, settings: TrainSettings, folder: Path) -> float:
+    """Clips a second of the trainer's own loop, everything included: training clips over wall-clock time."""
+    torch.manual_seed(0)
+    model = build(model_config(choice.train.cache, settings))
+    start = time.perf_counter()
+    fit(model, choice, settings, folder, "benchmark", quiet=True)
+    return settings.epochs * len(choice.train) / (time.perf_counter() - start)
+
+
+def end_to_end_rate(steps: int, device: torch.device, batch: int) -> float:
+    """Clips a second of full fine-tuning: CLIP ViT-B/32 on every frame, a temporal transformer, AdamW."""
+    from transformers import CLIPVisionConfig, CLIPVisionModel
+
+    class EndToEnd(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            config = CLIPVisionConfig(hidden_size=768, intermediate_size=3072, patch_size=32, image_size=224)
+            self.clip = CLIPVisionModel(config)
+            sizes = ModelConfig(instants=INSTANTS, hidden=512, heads=8)  # as deep as ours
+            self.project, self.temporal = nn.Linear(768, 512), TemporalTransformer(sizes)
+            self.classifier = nn.Linear(512, len(LABELS))
+
+        def forward(self, frames: Tensor) -> Tensor:
+            seen = self.clip(pixel_values=frames.flatten(0, 1)).pooler_output.unflatten(0, frames.shape[:2])
+            scores: Tensor = self.classifier(self.temporal(self.project(seen)).mean(1))
+            return scores
+
+    torch.manual_seed(0)
+    model = EndToEnd().to(device)
+    optimizer = torch.optim.AdamW(model.parameters())
+    frames, labels = torch.randn(batch, INSTANTS, 3, 224, 224, device=device), torch.zeros(batch, dtype=torch.long)
+
+    def step() -> None:
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            loss = nn.functional.cross_entropy(model(frames).float(), labels.to(device))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return batch / seconds(step, steps, device)
+
+
+def shares(part: Part, settings: TrainSettings, device: torch.device) -> dict[str, float]:
+    """Where a step of ``grace`` goes: each part alone, forward and backward, over step and reading together."""
+    torch.manual_seed(0)
+    model = build(model_config(part.cache, settings)).to(device)
+    assert isinstance(model, Grace)
+    start = time.perf_counter()
+    batches = [batch for batch, _ in part.batches(settings.batch)][:1]
+    reading = (time.perf_counter() - start) / -(-len(part) // settings.batch)
+    batch, labels = batches[0].to(device), torch.arange(settings.batch, device=device) % len(LABELS)
+    prior = torch.full((len(LABELS),), 1 / len(LABELS), device=device)
+    loss = LossConfig(matcher=model.matcher)
+
+    def step() -> None:
+        total_loss(model(batch), labels, prior, loss)["loss"].backward()
+
+    tokens = model(batch).tokens
+    assert tokens is not None
+    fields = ("text", "visual", "text_marginal", "visual_marginal")
+    tokens = replace(tokens, **{name: getattr(tokens, name).detach().requires_grad_() for name in fields})
+
+    def sinkhorn() -> None:
+        (
+            model.matcher(*tokens.problem()).plan.square().sum() + contrastive_distance(tokens, labels, loss.matcher)
+        ).backward()
+
+    patches = torch.randn(*batch.visual.shape[:3], settings.hidden, device=device, requires_grad=True)
+    frames = torch.randn(*batch.frame.shape[:2], settings.hidden, device=device, requires_grad=True)
+
+    def attention() -> None:
+        model.temporal(model.inside(frames, patches, batch.motion)).sum().backward()
+
+    parts = {name: seconds(run, 3, device) for name, run in (("sinkhorn", sinkhorn), ("attention", attention))}
+    whole = seconds(step, 3, device) + reading
+    named = {**parts, "reading": reading}
+    return {name: value / whole for name, value in named.items()} | {"rest": 1 - sum(named.values()) / whole}
+
+
+def seconds(run: Callable[[], None], times: int, device: torch.device) -> float:
+    """Median wall-clock seconds of ``run`` after one warm-up."""
+    taken = []
+    for _ in range(times + 1):
+        start = time.perf_counter()
+        run()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        taken.append(time.perf_counter() - start)
+    return float(np.median(taken[1:]))
+
+
+def table(figures: dict[str, Any]) -> Table:
+    """The figures, a row each."""
+    made = Table(title="training from the cache beside end to end", title_justify="left", show_header=False)
+    for name, value in figures.items():
+        made.add_row(name.replace("_", " "), f"{value:.1%}" if name.startswith("share") else str(value))
+    return made
+
+
+if __name__ == "__main__":
+    main()

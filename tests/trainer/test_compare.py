@@ -1,0 +1,117 @@
+"""Two runs beside each other, and a run beside published ones."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+from toy import TRAIN, describe, toy_cache
+
+from pipeline.store import GraceError, UserError, read_table
+from pipeline.store.schemas import PREDICTIONS
+from trainer.compare import compare
+from trainer.evaluate import evaluate
+from trainer.settings import TrainSettings
+from trainer.tables import comparison_table, detail_table, paper_table, published_rows, published_table
+from trainer.train import train
+
+SHORT = replace(TrainSettings.of(TRAIN), epochs=2)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A toy cache with a well-trained and a hardly trained run of both folds, and one by another protocol."""
+    folder = toy_cache(tmp_path_factory.mktemp("toy"))
+    for fold in (1, 2):
+        train(folder, TrainSettings.of({**TRAIN, "method": "vision"}), fold, quiet=True)
+        train(folder, replace(SHORT, epochs=1, learning_rate=1e-5), fold, quiet=True)
+    train(folder, replace(SHORT, protocol="best-test", epochs=1), 1, folder / "other", quiet=True)
+    return folder
+
+
+def printed(table: object) -> str:
+    stream = io.StringIO()
+    Console(file=stream, width=150).print(table)
+    return stream.getvalue()
+
+
+def test_a_better_run_leads_with_an_interval_and_both_tests(runs: Path) -> None:
+    result = compare(runs / "runs" / "vision", runs / "runs" / "grace", runs, samples=300)
+    uar = result.leads["UAR"]
+    assert result.clips == 60
+    assert uar.difference > 0.2
+    assert 0 < uar.low < uar.difference < uar.high
+    assert uar.p < 0.05
+    assert result.mcnemar["p"] < 0.05
+    rows = {fold: read_table(runs / f"runs/vision/fold-{fold}/predictions.parquet", PREDICTIONS) for fold in (1, 2)}
+    right = [row["label"] == row["predicted"] for fold in (1, 2) for row in rows[fold]]
+    assert result.leads["WAR"].first == pytest.approx(np.mean(right))
+    back = compare(runs / "runs" / "grace", runs / "runs" / "vision", runs, samples=300)
+    assert back.leads["UAR"].difference == pytest.approx(-uar.difference)
+    text = printed(comparison_table(result))
+    assert "McNemar" in text
+    assert "held-out" in text
+
+
+def test_a_run_does_not_lead_itself(runs: Path) -> None:
+    result = compare(runs / "runs" / "grace" / "fold-1", runs / "runs" / "grace" / "fold-1", runs, samples=50)
+    assert result.leads["UAR"].difference == 0
+    assert result.leads["UAR"].p == 1
+    assert result.mcnemar == {"only_first": 0, "only_second": 0, "p": 1.0}
+
+
+def test_what_cannot_be_compared_is_named(runs: Path) -> None:
+    vision = runs / "runs" / "vision"
+    with pytest.raises(UserError, match="is no run"):
+        compare(vision, runs / "nothing", runs)
+    with pytest.raises(UserError, match="not tested on the same clips"):
+        compare(vision, runs / "runs" / "grace" / "fold-1", runs)
+    with pytest.raises(UserError, match=r"different protocols .*best-test"):
+        compare(vision / "fold-1", runs / "other" / "grace", runs)
+
+
+def test_runs_whose_text_saw_the_label_are_not_compared(tmp_path: Path) -> None:
+    folder = toy_cache(tmp_path)
+    train(folder, replace(SHORT, method="vision", epochs=1), 1, quiet=True)
+    describe(folder, label_visible=True)
+    with pytest.raises(GraceError, match="label in the prompt"):
+        compare(folder / "runs" / "vision", folder / "runs" / "vision", folder)
+
+
+def test_published_results_stand_beside_with_their_protocol(runs: Path, tmp_path: Path) -> None:
+    published = tmp_path / "published.csv"
+    published.write_text(
+        "dataset,method,year,backbone,uar,war,protocol,source\n"
+        "toy,Former-DFER,2021,ResNet18,53.69,65.70,5-fold,its paper\n"
+        "other,DFER-CLIP,2023,ViT-B/32,59.61,71.25,5-fold,its paper\n"
+    )
+    result = evaluate(runs, "vision", [1, 2], samples=20)
+    rows = published_rows(published, "Toy", result)
+    assert [row["method"] for row in rows] == ["Former-DFER", "vision (this run)"]
+    assert rows[1]["protocol"] == "2 folds, held-out"
+    assert float(rows[1]["uar"]) == pytest.approx(100 * result["UAR"], abs=0.01)
+    text = printed(published_table(rows))
+    assert "53.69" in text
+    assert "best-test habit" in " ".join(text.split())
+    published.write_text("name,score\nx,1\n")
+    with pytest.raises(UserError, match="no column dataset, method"):
+        published_rows(published, "toy", result)
+    with pytest.raises(UserError, match="cannot be read"):
+        published_rows(tmp_path / "none.csv", "toy", result)
+
+
+def test_tables_show_folds_classes_pairs_tail_and_calibration(runs: Path) -> None:
+    result = evaluate(runs, "vision", [1, 2], samples=20)
+    text = printed(paper_table(result))
+    for word in ("fold", "hap.", "UAR", "WAR", "95% from"):
+        assert word in text
+    details = printed(detail_table(result))
+    assert "sadness/neutral" in details
+    assert "tail: " in details
+    assert f"{100 * result['ECE']:.1f}" in details
+    low, high = result["interval"]["pairs"]["sadness/neutral"]
+    assert low <= result["pairs"]["sadness/neutral"]["recall"] <= high

@@ -1,0 +1,157 @@
+"""What lies in a run's folder, who opens it, and what is said of a set or a run that is not sound."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from toy import LABELS, TRAIN, WIDTH, toy_cache
+
+from pipeline.store import Clips, UserError, read_table, write_clips, write_table
+from pipeline.store.schemas import TEMPLATES, TEMPLATES_FILE
+from trainer.alignment import NotConvergedWarning
+from trainer.classifier import GraceClassifier
+from trainer.curves import Curves
+from trainer.data import Cache
+from trainer.protocol import split
+from trainer.settings import TrainSettings
+from trainer.templates import class_prompts
+from trainer.train import train
+
+SHORT = replace(TrainSettings.of(TRAIN), epochs=2)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A toy cache with a short run of ``grace``, of ``template`` and of ``narrative``."""
+    made = toy_cache(tmp_path_factory.mktemp("toy"))
+    for method in ("grace", "template", "narrative"):
+        train(made, replace(SHORT, method=method), 1, quiet=True)
+    return made
+
+
+def curve(run: Path, metric: str) -> list[float]:
+    with (run / f"dvclive/plots/metrics/{metric}.tsv").open() as file:
+        return [float(row[metric]) for row in csv.DictReader(file, delimiter="\t")]
+
+
+def test_curves_hold_every_epoch_of_the_history(folder: Path) -> None:
+    run = folder / "runs" / "grace" / "fold-1"
+    with (run / "history.csv").open() as file:
+        history = list(csv.DictReader(file))
+    assert len(history) == SHORT.epochs
+    for metric in ("loss", "validation_uar", "marginal_error"):
+        assert curve(run, metric) == pytest.approx([float(row[metric]) for row in history], rel=1e-6)
+    assert json.loads((run / "dvclive/metrics.json").read_text())["step"] == SHORT.epochs
+
+
+def test_curves_of_a_resumed_run_are_those_of_an_undisturbed_one(tmp_path: Path) -> None:
+    rows = [{"epoch": float(number), "loss": 1 / number} for number in (1, 2, 3)]
+    with Curves(tmp_path / "calm", rows[:1]) as curves:
+        for row in rows[1:]:
+            curves.add(row)
+    Curves(tmp_path / "killed", []).add({"epoch": 1.0, "loss": 9.0})  # killed before its checkpoint was written
+    with Curves(tmp_path / "killed", rows[:2]) as curves:
+        curves.add(rows[2])
+    assert curve(tmp_path / "killed", "loss") == curve(tmp_path / "calm", "loss") == [1, 1 / 2, 1 / 3]
+
+
+def test_a_run_opens_in_three_lines_whatever_its_method(folder: Path) -> None:
+    row = Cache(folder).row("clip-000")
+    for method in ("grace", "template", "narrative"):
+        classifier = GraceClassifier.from_pretrained(folder / "runs" / method / "fold-1")
+        probabilities, plan = classifier.predict(row)
+        assert probabilities.sum() == pytest.approx(1, abs=1e-5)
+        assert (plan is not None) == (method == "grace")
+
+
+def test_the_card_says_what_the_run_is_and_how_it_was_judged(folder: Path) -> None:
+    run = folder / "runs" / "template" / "fold-1"
+    text = (run / "README.md").read_text()
+    front = yaml.safe_load(text.split("---\n")[1])
+    assert front["tags"] == ["dynamic-facial-expression-recognition", "template"]
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert f"| UAR | {100 * metrics['UAR']:.1f} |" in text
+    assert "Protocol held-out" in text
+    assert all(label in text for label in LABELS)
+    assert str(folder) not in text
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.yaml"])
+def test_damaged_weights_or_config_are_named(tmp_path: Path, name: str) -> None:
+    train(toy_cache(tmp_path), replace(SHORT, method="vision", epochs=1), 1, quiet=True)
+    run = tmp_path / "runs" / "vision" / "fold-1"
+    (run / name).write_bytes((run / name).read_bytes()[:40])
+    with pytest.raises(UserError, match=name):
+        GraceClassifier.from_pretrained(run)
+
+
+def test_weights_of_another_method_do_not_open(tmp_path: Path, folder: Path) -> None:
+    for name in ("config.yaml", "model.safetensors"):
+        method = "grace" if name == "config.yaml" else "narrative"
+        (tmp_path / name).write_bytes((folder / "runs" / method / "fold-1" / name).read_bytes())
+    with pytest.raises(UserError, match="does not fit its config"):
+        GraceClassifier.from_pretrained(tmp_path)
+
+
+def test_class_prompts_are_checked_against_the_tokens(tmp_path: Path) -> None:
+    cache = Cache(toy_cache(tmp_path))
+    assert class_prompts(cache).shape == (len(LABELS), WIDTH)
+    path = tmp_path / "tokens" / TEMPLATES_FILE
+    rows = read_table(path, TEMPLATES)
+    write_table(path, TEMPLATES, rows, {"identity": {"model": "another"}})
+    with pytest.raises(UserError, match="another model than the tokens"):
+        class_prompts(cache)
+    write_table(path, TEMPLATES, rows[1:], {"identity": {"model": "toy"}})
+    with pytest.raises(UserError, match="no sound prompt for 'happiness'"):
+        class_prompts(cache)
+    path.unlink()
+    with pytest.raises(UserError, match="run `grace tokens`"):
+        train(tmp_path, replace(SHORT, method="template"), 1, quiet=True)
+
+
+def test_one_clip_is_too_few(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="Fold 1 has no train clips"):
+        train(toy_cache(tmp_path, clips=1), SHORT, 1, quiet=True)
+
+
+def test_one_training_clip_is_too_few(tmp_path: Path) -> None:
+    toy_cache(tmp_path)
+    rows = Clips(tmp_path).rows
+    kept = next(row["clip_id"] for row in rows if row["fold_1"] == "train")
+    for row in rows:
+        row["fold_1"] = "train" if row["clip_id"] == kept else "test"
+        row["label"], row["label_id"] = LABELS[0], 0
+    write_clips(tmp_path, rows, LABELS[:1])
+    with pytest.raises(UserError, match="too few to hold some out"):
+        train(tmp_path, SHORT, 1, quiet=True)
+
+
+def test_a_class_absent_from_the_test_part_is_warned_of(tmp_path: Path) -> None:
+    cache = Cache(toy_cache(tmp_path))
+    for row in cache.rows.values():
+        if row["fold_1"] == "test" and row["label"] == "neutral":
+            row["fold_1"] = ""
+    with pytest.warns(UserWarning, match="holds no clip of neutral"):
+        split(cache, 1, SHORT)
+
+
+def test_plans_that_do_not_converge_are_warned_of_once(tmp_path: Path) -> None:
+    with pytest.warns(NotConvergedWarning) as said:
+        train(toy_cache(tmp_path), replace(SHORT, epsilon=0.01, sinkhorn_iterations=1), 1, quiet=True)
+    assert sum(issubclass(one.category, NotConvergedWarning) for one in said) == 1
+
+
+def test_precision_is_asked_for_by_name(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"train\.precision is 'half'"):
+        TrainSettings.of({"precision": "half"})
+    metrics = train(toy_cache(tmp_path), replace(SHORT, precision="bfloat16"), 1, quiet=True)
+    assert np.isfinite(metrics["UAR"])
+    weights = GraceClassifier.from_pretrained(tmp_path / "runs/grace/fold-1").model.state_dict()
+    assert {value.dtype for value in weights.values()} == {torch.float32}
