@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from pipeline.engines import Engine, Request, Response, make_engine
-from pipeline.engines.asking import Answer, ask, looping
+from pipeline.engines import Engine, Request, Response, clips_ahead, make_engine
+from pipeline.engines.asking import RETRY_TEMPERATURE, Answer, ask
 from pipeline.engines.base import Image
 from pipeline.errors import ClipError
 from pipeline.jpeg import decode_crop
+from pipeline.language import unfit
 from pipeline.models import model_name
 from pipeline.prompt import Prompt, read_prompt
 from pipeline.settings import Caption
@@ -41,42 +42,65 @@ class CaptionStep(Step):
     def __post_init__(self) -> None:
         self.engine = make_engine(self.settings)
         self.prompt = read_prompt(self.settings.prompt, needs=("times",))
+        self.clips_ahead = clips_ahead(self.settings)
 
     def identity(self) -> dict[str, Any]:
         """The model, the prompt, and what is asked of them."""
-        asked = self.settings.model_dump(include={"images", "max_tokens", "max_attempts", "seed"})
+        asked = self.settings.model_dump(include={"images", "samples", "max_tokens", "max_attempts", "seed"})
         return {**asked, "engine": self.engine.identity(), "prompt": self.prompt.identity}
 
     def open(self) -> None:
         """Load the model."""
         self.engine.open()
 
+    def close(self) -> None:
+        """Give the model's memory back."""
+        self.engine.close()
+
     def shard(self, rows: list[Row]) -> Iterable[Row]:
         """Ask for every clip at once, so that batches are full; ask again where nothing useful came."""
         asked: list[tuple[Row, Request]] = []
         for row in rows:
             try:
-                asked.append((row, self.request(row)))
+                asked += [(row, request) for request in self.requests(row)]
             except ClipError as error:
                 yield failure(row["clip_id"], str(error))
+        answers: dict[str, list[Answer]] = {}
         for answer in ask(self.engine, [request for _, request in asked], _judge, self.settings.max_attempts):
             row, request = asked[answer.request]
-            yield self._row(row["clip_id"], request, answer)
+            answered = answers.setdefault(row["clip_id"], [])
+            answered.append(answer)
+            if len(answered) == self.settings.samples:
+                first, *others = sorted(answers.pop(row["clip_id"]), key=lambda each: each.request)
+                yield self._row(row["clip_id"], request, first, others)
+
+    def requests(self, row: Row) -> list[Request]:
+        """What is asked about one clip: the likeliest caption and, with ``samples`` above 1, drawn ones.
+
+        Raises :class:`ClipError` when its crops cannot be read.
+        """
+        first = self.request(row)
+        drawn = [
+            replace(first, temperature=RETRY_TEMPERATURE, seed=first.seed + number * self.settings.max_attempts)
+            for number in range(1, self.settings.samples)
+        ]
+        return [first, *drawn]
 
     def request(self, row: Row) -> Request:
-        """What is asked about one clip. Raises :class:`ClipError` when its crops cannot be read."""
+        """The question for the likeliest caption. Raises :class:`ClipError` when its crops cannot be read."""
         places = pick_instants(len(row["frames"]), self.settings.images)
         images = [decode_crop(row["frames"][place]) for place in places]
         request = coarse_request(images, [float(row["times"][place]) for place in places], self.prompt)
         return replace(request, seed=self.settings.seed, max_tokens=self.settings.max_tokens)
 
-    def _row(self, clip_id: str, request: Request, answer: Answer) -> Row:
+    def _row(self, clip_id: str, request: Request, answer: Answer, others: list[Answer]) -> Row:
         if answer.refused:
             return failure(clip_id, answer.refused)
         response = answer.response
         row = {
             "clip_id": clip_id,
             "caption": response.text,
+            "others": [other.response.text for other in others if not other.refused],
             "engine": self.settings.engine,
             "model": model_name(self.settings.model),
             "prompt": self.prompt.name,
@@ -94,7 +118,7 @@ class CaptionStep(Step):
 
 
 class AnnotationStep(ClipStep):
-    """No model: the caption is the human text that the data set ships."""
+    """No model: the captions are the human texts that the data set ships."""
 
     name: ClassVar[str] = "caption"
     version: ClassVar[int] = 1
@@ -107,11 +131,18 @@ class AnnotationStep(ClipStep):
         return {"engine": "annotation"}
 
     def clip(self, row: Row) -> Row:
-        """The human text, blanks tidied. Raises :class:`ClipError` when the data set ships none for this clip."""
-        caption = " ".join(row["caption_human"].split())
+        """The human texts, parted by ``||``, blanks tidied. Raises :class:`ClipError` when the set ships none."""
+        caption, *others = [" ".join(part.split()) for part in row["caption_human"].split("||") if part.strip()] or [""]
         if not caption:
             raise ClipError("the data set ships no text for this clip: caption it with engine transformers")
-        made = {"caption": caption, "engine": "annotation", "model": "", "prompt": "", "finish_reason": "stop"}
+        made = {
+            "caption": caption,
+            "others": others,
+            "engine": "annotation",
+            "model": "",
+            "prompt": "",
+            "finish_reason": "stop",
+        }
         counts = {"n_images": 0, "tokens_in": 0, "tokens_out": 0, "attempts": 0}
         return {"clip_id": row["clip_id"], **made, **counts, "status": "ok", "error": ""}
 
@@ -131,6 +162,4 @@ def pick_instants(count: int, wanted: int) -> list[int]:
 
 
 def _judge(_: int, response: Response) -> str:
-    if not any(character.isalpha() for character in response.text):
-        return "the model wrote no text"
-    return "the model repeats itself" if looping(response.text) else ""
+    return "the model refuses" if response.finish_reason == "refusal" else unfit(response.text)

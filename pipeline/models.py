@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import torch
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*|[\w-][\w.-]*")
-CONTENT = ("*.safetensors", "*.bin", "*.json", "*.jinja", "*.txt", "*.model")
-"""Files of a checkpoint that change what it computes: weights, configuration, tokenizer, chat template."""
+CONTENT = ("*.safetensors", "*.bin", "*.json", "*.jinja", "*.txt", "*.model", "*.py")
+"""Files of a checkpoint that change what it computes: weights, configuration, tokenizer, chat template, own code."""
 
 
 def require_model(name: str, revision: str | None = None) -> str:

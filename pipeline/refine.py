@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from pipeline.cues import FineText, Reading, keep_to, read_answer
-from pipeline.engines import Engine, Request, Response, make_engine
-from pipeline.engines.asking import Answer, ask, looping
+from pipeline.engines import Engine, Request, Response, clips_ahead, make_engine
+from pipeline.engines.asking import Answer, ask
 from pipeline.errors import UserError
+from pipeline.language import refusing, unfit
 from pipeline.models import model_name
 from pipeline.prompt import Prompt, quoted, read_prompt
 from pipeline.settings import Refine
@@ -17,17 +18,24 @@ from pipeline.step import Step
 from pipeline.store import Row, Schema, fallback
 from pipeline.store.schemas import DESCRIPTIONS
 
+OVERRIDE = "override"
+"""What stands for the engine in rows whose description a person wrote."""
 
-def refine_step(settings: Refine) -> Step:
-    """The step as ``refine.use_label`` wants it: only the one that is made to see labels can."""
-    return LabelledRefineStep(settings) if settings.use_label else RefineStep(settings)
+
+def refine_step(settings: Refine, overrides: Mapping[str, str] | None = None) -> Step:
+    """The step as ``refine.use_label`` wants it: only the one that is made to see labels can.
+
+    ``overrides`` are descriptions by ``clip_id`` that a person wrote.
+    """
+    return (LabelledRefineStep if settings.use_label else RefineStep)(settings, dict(overrides or {}))
 
 
 @dataclass
 class RefineStep(Step):
-    """A language model rewrites each clip's coarse caption. It sees that caption, and nothing else."""
+    """A language model rewrites each clip's coarse captions. It sees these captions, and nothing else."""
 
     settings: Refine
+    overrides: dict[str, str] = field(default_factory=dict)
     engine: Engine = field(init=False)
     prompt: Prompt = field(init=False)
 
@@ -35,12 +43,13 @@ class RefineStep(Step):
     version: ClassVar[int] = 1
     schema: ClassVar[Schema] = DESCRIPTIONS
     folder: ClassVar[str] = "descriptions"
-    reads: ClassVar[dict[str, tuple[str, ...]]] = {"captions": ("caption",)}
+    reads: ClassVar[dict[str, tuple[str, ...]]] = {"captions": ("caption", "others")}
     label_visible: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         self.engine = make_engine(self.settings)
         self.prompt = read_prompt(self.settings.prompt, needs=("captions",))
+        self.clips_ahead = clips_ahead(self.settings)
         if self.prompt.has("label") != self.label_visible or self.settings.use_label != self.label_visible:
             raise UserError(
                 f"The prompt '{self.prompt.name}' and refine.use_label do not agree: a prompt with {{label}} "
@@ -52,17 +61,27 @@ class RefineStep(Step):
         asked = self.settings.model_dump(include={"max_tokens", "max_attempts", "seed", "use_label"})
         return {**asked, "engine": self.engine.identity(), "prompt": self.prompt.identity}
 
+    def inputs(self, clip_ids: Sequence[str]) -> dict[str, str]:
+        """The corrections of these clips: a new one redoes its shard and no other."""
+        return {clip_id: self.overrides[clip_id] for clip_id in clip_ids if clip_id in self.overrides}
+
     def open(self) -> None:
         """Load the model."""
         self.engine.open()
 
+    def close(self) -> None:
+        """Give the model's memory back."""
+        self.engine.close()
+
     def shard(self, rows: list[Row]) -> Iterable[Row]:
         """Ask for every clip at once; where no answer can be read after ``max_attempts``, keep the coarse text."""
+        yield from (self._corrected(row) for row in rows if row["clip_id"] in self.overrides)
+        rows = [row for row in rows if row["clip_id"] not in self.overrides]
         readings: dict[int, Reading] = {}
 
         def judge(number: int, response: Response) -> str:
             try:
-                readings[number] = _read(rows[number]["caption"], response)
+                readings[number] = _read(_all(rows[number]), response)
             except ValueError as error:
                 return str(error)
             return ""
@@ -73,14 +92,14 @@ class RefineStep(Step):
 
     def request(self, row: Row) -> Request:
         """What is asked about one clip."""
-        request = refine_request([row["caption"]], self.prompt, row["label"] if self.label_visible else "")
+        request = refine_request(_all(row), self.prompt, row["label"] if self.label_visible else "")
         schema = FineText.model_json_schema()
         return replace(request, schema=schema, seed=self.settings.seed, max_tokens=self.settings.max_tokens)
 
     def _row(self, row: Row, answer: Answer, reading: Reading | None) -> Row:
         made = {
             "clip_id": row["clip_id"],
-            "caption": row["caption"],
+            "caption": "\n".join(_all(row)),
             "description": reading.description if reading else row["caption"],
             "cues": [cue.model_dump() for cue in reading.cues] if reading else [],
             "engine": self.settings.engine,
@@ -95,12 +114,21 @@ class RefineStep(Step):
             return fallback(made, f"the coarse caption is kept: {answer.refused}")
         return fallback(made, "; ".join(reading.dropped)) if reading.dropped else made
 
+    def _corrected(self, row: Row) -> Row:
+        made = {"clip_id": row["clip_id"], "caption": "\n".join(_all(row)), "status": "ok", "error": ""}
+        return made | {"description": self.overrides[row["clip_id"]], "engine": OVERRIDE, "label_visible": False}
+
 
 class LabelledRefineStep(RefineStep):
     """The same with the true label in the prompt, as ``refine.use_label: true`` asks; its rows say so."""
 
-    reads: ClassVar[dict[str, tuple[str, ...]]] = {"captions": ("caption",), "clips": ("label",)}
+    reads: ClassVar[dict[str, tuple[str, ...]]] = {"captions": ("caption", "others"), "clips": ("label",)}
     label_visible: ClassVar[bool] = True
+
+
+def _all(row: Row) -> list[str]:
+    """Every coarse caption of a clip, the likeliest first."""
+    return [row["caption"], *row["others"]]
 
 
 def refine_request(captions: Sequence[str], prompt: Prompt, label: str = "") -> Request:
@@ -112,11 +140,13 @@ def refine_request(captions: Sequence[str], prompt: Prompt, label: str = "") -> 
     return Request(messages=({"role": "user", "content": [{"type": "text", "text": text}]},))
 
 
-def _read(caption: str, response: Response) -> Reading:
-    """What an answer says, kept to what the caption mentions. Raises :class:`ValueError` when it will not do."""
-    reading = keep_to(caption, read_answer(response.text))
-    if looping(reading.description):
-        raise ValueError("the model repeats itself")
+def _read(captions: Sequence[str], response: Response) -> Reading:
+    """What an answer says, kept to what the captions mention. Raises :class:`ValueError` when it will not do."""
+    if response.finish_reason == "refusal" or refusing(response.text):
+        raise ValueError("the model refuses")
+    reading = keep_to("\n".join(captions), read_answer(response.text))
+    if problem := unfit(reading.description):
+        raise ValueError(problem)
     if response.finish_reason == "length":
         if not reading.description.endswith((".", "!", "?")):
             raise ValueError("the answer was cut short within the description: raise refine.max_tokens")

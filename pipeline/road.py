@@ -46,9 +46,11 @@ def step(stage: str, settings: Settings, dataset: str, root: str | None = None) 
 
         return caption_step(settings.caption)
     if stage == "refine":
+        from pipeline.overrides import read_overrides
         from pipeline.refine import refine_step
 
-        return refine_step(settings.refine)
+        corrections = Path(settings.refine.overrides) / f"{dataset}.csv"
+        return refine_step(settings.refine, read_overrides(corrections, settings.folder(dataset)))
     if stage == "motion":
         from pipeline.motion import MotionStep
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from tqdm import tqdm
@@ -109,17 +111,50 @@ def _has_failures(store: Store, shard: int, step: Step) -> bool:
 
 
 def _here(step: Step, folder: Path, size: int, wanted: dict[int, str]) -> Iterator[int]:
-    """Shard after shard in this process; yields 1 for each clip."""
-    if wanted:
-        sources = Sources(step, folder, size)
-        step.open()
-        for shard, made_from in wanted.items():
-            rows = sources.rows(shard)
-            made = []
-            for row in fill(step, rows):
-                made.append(row)
-                yield 1
-            _commit(sources, shard, made_from, made)
+    """In this process: shard after shard, or some at once where the step begins clips ahead; yields clips done."""
+    if not wanted:
+        return
+    sources = Sources(step, folder, size)
+    step.open()
+    try:
+        if step.clips_ahead:
+            yield from _begun_ahead(sources, wanted, 1 + -(-step.clips_ahead // size))
+        else:
+            for job in wanted.items():
+                yield from _make(sources, *job)
+    finally:
+        step.close()
+
+
+def _begun_ahead(sources: Sources, wanted: dict[int, str], threads: int) -> Iterator[int]:
+    """Shards side by side in threads, each committed when it is whole, so that an engine never waits for work."""
+
+    def make(job: tuple[int, str]) -> int:
+        return sum(_make(sources, *job))
+
+    waiting = iter(wanted.items())
+    with ThreadPoolExecutor(threads, f"{sources.step.name} shard") as pool:
+        running = {pool.submit(make, job) for job in islice(waiting, threads)}
+        try:
+            while running:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
+                    running |= {pool.submit(make, job) for job in islice(waiting, 1)}
+        except BaseException:
+            for future in running:
+                future.cancel()
+            sources.step.close()  # ends what the other threads wait for
+            raise
+
+
+def _make(sources: Sources, shard: int, made_from: str) -> Iterator[int]:
+    """Make one shard and commit it; yields 1 for each clip as it is done."""
+    made: list[Row] = []
+    for row in fill(sources.step, sources.rows(shard)):
+        made.append(row)
+        yield 1
+    _commit(sources, shard, made_from, made)
 
 
 def _in_processes(

@@ -28,13 +28,23 @@ class Step:
     """Stores and columns it is made from; ``clips`` is the table of clips."""
     parallel: ClassVar[bool] = False
     """Whether several processes may each run it (it is bound by one core), or it fills the machine by itself."""
+    clips_ahead: int = 0
+    """How many clips of the following shards to begin before one is done, so that what answers them never idles;
+    above 0, :meth:`shard` is called from several threads."""
 
     def identity(self) -> dict[str, Any]:
         """Every parameter and model that changes the content, as JSON without absolute paths."""
         raise NotImplementedError
 
+    def inputs(self, clip_ids: Sequence[str]) -> Any:
+        """What else than ``reads`` shapes the rows of these clips, as JSON; part of their shard's fingerprint."""
+        return None
+
     def open(self) -> None:
         """Load what :meth:`shard` needs, once a process."""
+
+    def close(self) -> None:
+        """Give back what :meth:`open` took; called from another thread, it also ends what is under way."""
 
     def shard(self, rows: list[Row]) -> Iterable[Row]:
         """One row for each of ``rows``, the clips that no earlier stage failed, in any order.
@@ -82,21 +92,23 @@ class Sources:
 
     def fingerprint(self, shard: int) -> str:
         """What the step's shard would be made from: itself, its parameters, its models, its input shards."""
-        inputs = {name: store.fingerprint(shard) for name, store in self.stores.items()}
+        inputs: dict[str, Any] = {name: store.fingerprint(shard) for name, store in self.stores.items()}
         for name, found in inputs.items():
             if found is None:
                 raise UserError(
                     f"{self.stores[name].path(shard)} is missing or broken: "
                     f"run `grace {self.stores[name].schema.stage} --dataset {self.folder.name}` first."
                 )
-        step = self.step
+        step, clips = self.step, self.clips.shard(shard, self.size)
+        if more := step.inputs([clip["clip_id"] for clip in clips]):
+            inputs["more"] = more
         return fingerprint(
             {
                 "stage": step.name,
                 "version": step.version,
                 "schema": step.schema.version,
                 "identity": self.identity,
-                "clips": self.clips.shard(shard, self.size),
+                "clips": clips,
                 "inputs": inputs,
             }
         )

@@ -11,17 +11,37 @@ from pipeline.engines.base import Engine, Request, Response
 from pipeline.errors import UserError
 from pipeline.settings import Text
 
-__all__ = ["Engine", "Request", "Response", "make_engine"]
+__all__ = ["Engine", "Request", "Response", "clips_ahead", "make_engine"]
 
 
 def _transformers(settings: Text) -> Engine:
     from pipeline.engines.transformers import TransformersEngine
 
-    return TransformersEngine(settings.model, settings.revision, settings.batch, settings.dtype, settings.device)
+    trusted = settings.model in settings.trust_remote_code
+    return TransformersEngine(
+        settings.model, settings.revision, settings.batch, settings.dtype, settings.device, trusted
+    )
 
 
-ENGINES: dict[str, Callable[[Text], Engine]] = {"transformers": _transformers}
+def _vllm(settings: Text) -> Engine:
+    from pipeline.engines.vllm import VllmEngine
+
+    trusted = settings.model in settings.trust_remote_code
+    images = getattr(settings, "images", 0)
+    return VllmEngine(settings.model, settings.revision, settings.dtype, images, settings.seed, settings.vllm, trusted)
+
+
+def _openai(settings: Text) -> Engine:
+    from pipeline.engines.openai import OpenAIEngine
+
+    return OpenAIEngine(settings.model, settings.server)
+
+
+ENGINES: dict[str, Callable[[Text], Engine]] = {"transformers": _transformers, "vllm": _vllm, "openai": _openai}
 """Name in params.yaml to how the engine is made."""
+
+CONTINUOUS = {"vllm", "openai"}
+"""Engines that take new requests while they answer others; they idle when a shard drains before the next begins."""
 
 
 def make_engine(settings: Text) -> Engine:
@@ -34,3 +54,8 @@ def make_engine(settings: Text) -> Engine:
             f"The engine '{settings.engine}' generates no text here: set engine to one of {', '.join(ENGINES)}."
         )
     return ENGINES[settings.engine](settings)
+
+
+def clips_ahead(settings: Text) -> int:
+    """How many clips of the following shards to begin before one is done."""
+    return settings.queue if settings.engine in CONTINUOUS else 0

@@ -49,16 +49,3 @@ def _again(request: Request, attempt: int) -> Request:
     if attempt == 1:
         return request
     return replace(request, seed=request.seed + attempt - 1, temperature=RETRY_TEMPERATURE)
-
-
-def looping(text: str) -> bool:
-    """Whether ``text`` ends in the same words over and over: at least four rounds of up to thirty words."""
-    words = text.split()
-    for period in range(1, 31):
-        tail = max(4 * period, 12)
-        if len(words) < tail:
-            continue
-        end = words[-tail:]
-        if end[period:] == end[:-period]:
-            return True
-    return False

@@ -39,7 +39,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """One answer: its text, what it cost, and why it ended (``stop``, ``length`` or ``error``)."""
+    """One answer: its text, what it cost, and why it ended (``stop``, ``length``, ``refusal`` or ``error``)."""
 
     text: str = ""
     tokens_in: int = 0
@@ -50,7 +50,10 @@ class Response:
 
 @runtime_checkable
 class Engine(Protocol):
-    """Who writes text. Cheap to make and to pickle; loads its model in :meth:`open`, once per worker."""
+    """Who writes text. Cheap to make and to pickle; loads its model in :meth:`open`, once per worker.
+
+    An open engine answers several threads at once.
+    """
 
     def identity(self) -> dict[str, Any]:
         """Everything about this engine that changes its answers; no absolute paths. Works before :meth:`open`."""
@@ -61,5 +64,9 @@ class Engine(Protocol):
         ...
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
-        """Answer every request, in their order."""
+        """Answer every request, in their order. Raises :class:`~pipeline.errors.GraceError` when all must stop."""
+        ...
+
+    def close(self) -> None:
+        """Give back the model's memory or the connections; :meth:`open` may follow."""
         ...

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -14,20 +13,20 @@ from PIL import Image as Pictures
 from torch import Tensor
 from transformers import (
     AutoConfig,
+    AutoImageProcessor,
     AutoModelForCausalLM,
     AutoModelForImageTextToText,
     AutoProcessor,
     AutoTokenizer,
     LogitsProcessorList,
 )
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 from transformers.utils import logging
 
 from pipeline.engines.base import Message, Request, Response
+from pipeline.engines.control import harmless, texts_in
 from pipeline.errors import UserError
 from pipeline.models import choose_device, choose_dtype
-
-CONTROL = re.compile(r"[^\w\s].*\w")
-"""How a control token looks: a sign and a word (``<image>``), not a word or blanks that a tokenizer added."""
 
 
 @dataclass
@@ -41,19 +40,23 @@ class ChatModel:
     sees_images: bool
 
     @classmethod
-    def load(cls, name: str, source: str, revision: str | None, dtype: str, device: str) -> ChatModel:
+    def load(
+        cls, name: str, source: str, revision: str | None, dtype: str, device: str, trust_remote_code: bool = False
+    ) -> ChatModel:
         """Open a checkpoint for generation. Raises :class:`UserError` when it cannot be opened or cannot chat."""
         where = choose_device(device)
         logging.disable_progress_bar()  # the stage has one of its own
-        options: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
+        options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
         try:
             config = AutoConfig.from_pretrained(source, **options)
             sees = type(config) in AutoModelForImageTextToText._model_mapping
             auto = AutoModelForImageTextToText if sees else AutoModelForCausalLM
-            processor = (AutoProcessor if sees else AutoTokenizer).from_pretrained(source, **options)
+            processor = (
+                _processor(config, source, options) if sees else AutoTokenizer.from_pretrained(source, **options)
+            )
             model = auto.from_pretrained(source, dtype=choose_dtype(dtype, where), **options)
         except Exception as error:  # each architecture complains of files or packages that are not there in its own way
-            raise UserError(f"The model {name} cannot be opened: {_cause(error)}") from error
+            raise UserError(f"The model {name} cannot be opened: {type(error).__name__}: {_said(error)}") from error
         if not getattr(processor, "chat_template", None):
             raise UserError(f"The model {name} has no chat template: name one that was tuned to follow instructions.")
         tokenizer = processor.tokenizer if sees else processor
@@ -90,6 +93,12 @@ class ChatModel:
         if self.model.device.type == "cuda":
             torch.cuda.empty_cache()
 
+    def unload(self) -> None:
+        """Give the model's own memory back; nothing can be answered any more."""
+        device, self.model = self.model.device, None
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+
     def _inputs(self, requests: Sequence[Request]) -> Any:
         prompts = [
             self.processor.apply_chat_template(
@@ -112,19 +121,14 @@ class ChatModel:
 
     def _message(self, message: Message) -> Message:
         """The message as templates want it, its text unable to act as control tokens (``<|im_end|>``, ``<image>``)."""
+        tokens = tuple(self.tokenizer.get_added_vocab())
+        if not self.sees_images:
+            return {**message, "content": harmless(texts_in(message), tokens)}
         parts = [
-            {**part, "text": self._harmless(part["text"])} if part["type"] == "text" else part
+            {**part, "text": harmless(part["text"], tokens)} if part["type"] == "text" else part
             for part in message["content"]
         ]
-        if self.sees_images:
-            return {**message, "content": parts}
-        return {**message, "content": "\n".join(part["text"] for part in parts)}
-
-    def _harmless(self, text: str) -> str:
-        for token in self.tokenizer.get_added_vocab():
-            if CONTROL.search(token) and token in text:
-                text = text.replace(token, f"{token[0]} {token[1:]}")
-        return text
+        return {**message, "content": parts}
 
     def _response(self, request: Request, tokens: list[int], size: int) -> Response:
         tokens = tokens[: request.max_tokens]
@@ -156,11 +160,28 @@ class _Draw:
         return scores
 
 
-def _cause(error: Exception) -> str:
-    said = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    # Qwen-VL's processor handles video too and fails in obscure ways where torchvision is missing.
-    lacks = find_spec("torchvision") is None and ("Torchvision" in said or "VIDEO_PROCESSOR" in said)
-    return "its processor needs torchvision: pip install torchvision." if lacks else said
+def _processor(config: Any, source: str, options: dict[str, Any]) -> Any:
+    """The checkpoint's processor; without its part for video where that cannot load, since pictures are all we show."""
+    if find_spec("torchvision") is not None or type(config) not in PROCESSOR_MAPPING:
+        return AutoProcessor.from_pretrained(source, **options)
+    whole = PROCESSOR_MAPPING[type(config)]
+    if "video_processor" not in whole.get_attributes():
+        return AutoProcessor.from_pretrained(source, **options)
+
+    class OfPictures(whole):  # type: ignore[misc, valid-type]
+        def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
+            if argument_name != "video_processor":
+                return super().check_argument_for_proper_class(argument_name, argument)
+            return None
+
+    tokenizer = AutoTokenizer.from_pretrained(source, **options)
+    pictures = AutoImageProcessor.from_pretrained(source, **options)
+    template = whole.get_processor_dict(source, **options)[0].get("chat_template") or tokenizer.chat_template
+    return OfPictures(pictures, tokenizer, None, chat_template=template)
+
+
+def _said(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _see_whole_pictures(image_processor: Any) -> None:

@@ -22,7 +22,7 @@ class TransformersEngine:
     """Batched generation with a checkpoint in a folder or of the hub.
 
     ``batch`` is the most requests at once; it halves for good when memory runs out. ``dtype`` and ``device`` may be
-    ``auto``. Code that comes with a checkpoint is never run.
+    ``auto``. Code that comes with a checkpoint runs only under ``trust_remote_code``.
     """
 
     model: str
@@ -30,6 +30,7 @@ class TransformersEngine:
     batch: int = 16
     dtype: str = "auto"
     device: str = "auto"
+    trust_remote_code: bool = False
     chat: ChatModel | None = field(default=None, init=False, repr=False)
 
     def identity(self) -> dict[str, Any]:
@@ -43,7 +44,9 @@ class TransformersEngine:
 
             source = require_model(self.model, self.revision)
             revision = model_identity(self.model, self.revision).get("revision")
-            self.chat = ChatModel.load(model_name(self.model), source, revision, self.dtype, self.device)
+            self.chat = ChatModel.load(
+                model_name(self.model), source, revision, self.dtype, self.device, self.trust_remote_code
+            )
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
         """Answer all requests, in order; requests of like length share a batch.
@@ -57,6 +60,12 @@ class TransformersEngine:
         window = WINDOW * self.batch
         for start in range(0, len(requests), window):
             yield from self._window(self.chat, requests[start : start + window])
+
+    def close(self) -> None:
+        """Give the model's memory back."""
+        chat, self.chat = self.chat, None
+        if chat is not None:
+            chat.unload()
 
     def _window(self, chat: ChatModel, requests: Sequence[Request]) -> Iterator[Response]:
         waiting = sorted(range(len(requests)), key=lambda k: (_length(requests[k]), k), reverse=True)

@@ -21,6 +21,9 @@ class Recorder:
     def open(self) -> None:
         self.engine.open()
 
+    def close(self) -> None:
+        self.engine.close()
+
     def generate(self, requests: Sequence[Request]) -> Any:
         self.asked.extend(requests)
         yield from self.engine.generate(requests)
@@ -37,6 +40,8 @@ class Script:
         return {"engine": "script"}
 
     def open(self) -> None: ...
+
+    def close(self) -> None: ...
 
     def generate(self, requests: Sequence[Request]) -> Any:
         for request in requests:

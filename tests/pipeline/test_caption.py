@@ -11,7 +11,6 @@ import pytest
 
 from pipeline.caption import AnnotationStep, CaptionStep, caption_step, coarse_request, pick_instants
 from pipeline.engines import Response
-from pipeline.engines.asking import looping
 from pipeline.errors import GraceError, UserError
 from pipeline.prompt import Prompt, read_prompt
 from pipeline.run import run
@@ -156,26 +155,43 @@ def test_annotations_are_captions_without_a_model(tmp_path: Path) -> None:
     clips = read_table(tmp_path / "clips.parquet", CLIPS)
     clips[1]["caption_human"] = "  The woman \n frowns. "
     clips[2]["caption_human"] = ""
+    clips[0]["caption_human"] = "She smiles. || The lips  part.||"
     write_clips(tmp_path, clips, [PLANTED])
     step = caption_step(settings(engine="annotation"))
     assert isinstance(step, AnnotationStep)
     run(step, tmp_path, size=32, max_failed=1.0)
     rows = rows_of(tmp_path)
     assert (rows[1]["caption"], rows[1]["engine"], rows[1]["status"]) == ("The woman frowns.", "annotation", "ok")
+    assert (rows[0]["caption"], rows[0]["others"]) == ("She smiles.", ["The lips part."])
     assert rows[2]["status"] == "failed"
     assert "ships no text" in rows[2]["error"]
 
 
-@pytest.mark.parametrize(
-    ("text", "loops"),
-    [
-        ("the lips part " * 6, True),
-        ("At first the brows rise. Then " + "yes " * 12, True),
-        ("the left eye closes and the right eye closes and the lips part and the jaw drops", False),
-        ("very very very strongly", False),
-        ("", False),
-        (" ".join(f"word{k % 20}" for k in range(100)), True),
-    ],
-)
-def test_endless_repeats_are_told_from_common_ones(text: str, loops: bool) -> None:
-    assert looping(text) is loops
+def test_several_captions_are_the_likeliest_and_drawn_ones(tmp_path: Path) -> None:
+    write_clips_with_faces(tmp_path, 2)
+    answers = ["One.", "One, drawn.", " ", "Two.", "Two, drawn.", "Two, drawn again.", "One, drawn again."]
+    step = scripted(*answers, samples=3, max_attempts=2, seed=7)
+    run(step, tmp_path, size=32)
+    rows = rows_of(tmp_path)
+    assert [row["caption"] for row in rows] == ["One.", "Two."]
+    assert [row["others"] for row in rows] == [
+        ["One, drawn.", "One, drawn again."],
+        ["Two, drawn.", "Two, drawn again."],
+    ]
+    assert isinstance(step.engine, Script)
+    asked = [(request.seed, request.temperature > 0) for request in step.engine.asked]
+    assert asked == [(7, False), (9, True), (11, True)] * 2 + [(12, True)]
+
+
+def test_a_refusal_and_another_language_are_asked_for_again_and_then_fail(tmp_path: Path) -> None:
+    write_clips_with_faces(tmp_path, 3)
+    french = "Les sourcils se lèvent un peu, puis la bouche s'ouvre et les lèvres s'étirent."
+    refusal = Response("No.", finish_reason="refusal")
+    step = scripted(refusal, french, "I'm sorry, but I can't describe people.", "The lips part.", french, refusal)
+    step.settings = settings(max_attempts=2)
+    run(step, tmp_path, size=32, max_failed=1.0)
+    assert [row["error"] for row in rows_of(tmp_path)] == [
+        "",
+        "caption: the text is not English",
+        "caption: the model refuses",
+    ]

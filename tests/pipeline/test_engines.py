@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from pipeline.settings import Caption, Refine
 Checkpoint = Callable[[str], Path]
 
 TEXT = ("llama", "qwen2")
-EYES = ("idefics3", "llava")
+EYES = ("idefics3", "llava", "qwen2_5_vl")
 
 
 def text_requests(*captions: str) -> list[Request]:
@@ -212,15 +211,6 @@ def test_a_text_model_is_not_asked_about_pictures(checkpoint: Checkpoint) -> Non
         list(open_engine(checkpoint("llama")).generate(picture_requests(1)))
 
 
-def test_qwen_vl_answers_or_says_what_to_install(checkpoint: Checkpoint) -> None:
-    folder = checkpoint("qwen2_5_vl")
-    if find_spec("torchvision") is None:
-        with pytest.raises(UserError, match="pip install torchvision"):
-            open_engine(folder)
-    else:
-        assert [answer.error for answer in open_engine(folder).generate(picture_requests(2))] == ["", ""]
-
-
 def break_checkpoint(source: Path, folder: Path, how: str) -> Path:
     shutil.copytree(source, folder)
     if how == "template":
@@ -250,6 +240,42 @@ def test_code_in_a_checkpoint_is_never_run(checkpoint: Checkpoint, tmp_path: Pat
     with pytest.raises(UserError, match="evil"):
         open_engine(folder)
     assert not (tmp_path / "ran").exists()
+
+
+def test_code_of_a_checkpoint_that_is_named_as_trusted_runs(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    folder = tmp_path / "own"
+    shutil.copytree(checkpoint("llama"), folder)
+    own = "class OwnConfig(LlamaConfig):\n    model_type = 'own'\n\n"
+    own += "class OwnModel(LlamaForCausalLM):\n    config_class = OwnConfig\n"
+    (folder / "own.py").write_text(f"from transformers import LlamaConfig, LlamaForCausalLM\n\n\n{own}")
+    config = json.loads((folder / "config.json").read_text())
+    auto = {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnModel"}
+    (folder / "config.json").write_text(json.dumps({**config, "model_type": "own", "auto_map": auto}))
+    settings = Refine(model=str(folder), dtype="float32", device="cpu")
+    with pytest.raises(UserError, match="own"):
+        make_engine(settings).open()
+    trusting = make_engine(settings.model_copy(update={"trust_remote_code": [str(folder)]}))
+    trusting.open()
+    expected = list(open_engine(checkpoint("llama")).generate(requests_for("llama")))
+    assert [answer.text for answer in trusting.generate(requests_for("llama"))] == [each.text for each in expected]
+    before = trusting.identity()
+    (folder / "own.py").write_text((folder / "own.py").read_text() + "\n# changed\n")
+    assert trusting.identity() != before
+
+
+def test_a_closed_engine_opens_again(checkpoint: Checkpoint) -> None:
+    engine = open_engine(checkpoint("llama"))
+    first = list(engine.generate(requests_for("llama")))
+    engine.close()
+    assert engine.chat is None
+    engine.close()
+    assert list(engine.generate(requests_for("llama"))) == first
+
+
+def test_without_vllm_the_way_to_it_is_said(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "vllm", None)  # as if it were not installed, where it is
+    with pytest.raises(UserError, match=r"grace-dfer\[vllm\].*vllm_env"):
+        make_engine(Refine(engine="vllm", model=str(checkpoint("llama")))).open()
 
 
 def test_settings_make_the_engine_and_it_travels_to_other_processes(checkpoint: Checkpoint) -> None:

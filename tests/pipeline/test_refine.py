@@ -160,7 +160,7 @@ def test_answers_that_ran_out_of_tokens(text: str, status: str, cause: str, tmp_
 def test_the_request_carries_a_schema_that_good_answers_fulfil(tmp_path: Path) -> None:
     write_clips_with_faces(tmp_path, 1, instants=1)
     step = RefineStep(settings())
-    request = step.request({"caption": CAPTION})
+    request = step.request({"caption": CAPTION, "others": []})
     assert request.schema == FineText.model_json_schema()
     assert request.schema["required"] == ["description", "cues"]
     assert request.max_tokens == 8
@@ -193,7 +193,7 @@ def test_no_column_of_a_clip_but_its_caption_shapes_the_request() -> None:
     assert "clips" not in RefineStep.reads
     assert "clips" not in CaptionStep.reads
     planted = {column.name: PLANTED for column in (*CLIPS.all_columns, *CAPTIONS.all_columns)}
-    assert PLANTED not in repr(RefineStep(settings()).request({**planted, "caption": CAPTION}))
+    assert PLANTED not in repr(RefineStep(settings()).request({**planted, "caption": CAPTION, "others": []}))
 
 
 def test_a_label_is_seen_only_when_asked_for_and_every_such_row_says_so(tmp_path: Path) -> None:
@@ -218,3 +218,26 @@ def test_turning_labels_on_redoes_the_stage(tmp_path: Path) -> None:
     refine(tmp_path, GOOD)
     (row,) = refine(tmp_path, GOOD, use_label=True, prompt="refine-label-v1")
     assert row["label_visible"] is True
+
+
+def test_all_captions_of_a_clip_are_taken_and_each_may_name_its_regions(tmp_path: Path) -> None:
+    write_clips_with_faces(tmp_path, 1, instants=1)
+    row = {"clip_id": f"{PLANTED}_000", "status": "ok", "error": "", "caption": CAPTION, "others": ["The jaw drops."]}
+    Store(tmp_path / "captions", CAPTIONS).write(0, [row], {"fingerprint": "x", "version": 1, "identity": {}})
+    step = RefineStep(settings())
+    step.engine = Script('{"description": "The lips part. The jaw drops. The nose wrinkles.", "cues": []}')
+    run(step, tmp_path, size=32)
+    (asked,) = step.engine.asked
+    text = asked.messages[0]["content"][0]["text"]
+    assert f"<caption>\n{CAPTION}\n</caption>\n<caption>\nThe jaw drops.\n</caption>" in text
+    (made,) = Store(tmp_path / "descriptions", DESCRIPTIONS).rows()
+    assert made["caption"] == f"{CAPTION}\nThe jaw drops."
+    assert made["description"] == "The lips part. The jaw drops."
+    assert "nose" in made["error"]
+
+
+def test_refusals_and_other_languages_keep_the_coarse_text(tmp_path: Path) -> None:
+    spanish = json.dumps({"description": "Las cejas se levantan y luego la boca se abre un poco.", "cues": []})
+    first, second = refine(tmp_path, "I'm sorry, but I can't.", spanish, captions=[CAPTION] * 2, max_attempts=1)
+    assert first["error"] == "refine: the coarse caption is kept: the model refuses"
+    assert second["error"] == "refine: the coarse caption is kept: the text is not English"

@@ -1,0 +1,241 @@
+"""The text stages add nothing to their engine, and batches pay: caption and refine over clips of the rendered world.
+
+With vLLM installed (``scripts/vllm_env.sh``; run it with that environment's Python):
+
+- the caption and the refine stage through engine ``vllm`` against a bare ``LLM.chat`` of the same prompts, images and
+  settings on the same engine, in turns; pictures and prompts are ready before the bare side's clock starts;
+- the share of answers that are valid JSON under a schema (structured outputs);
+- the share of texts that vLLM and transformers write alike (greedy, float32).
+
+Anywhere: engine ``transformers`` in batches against one request at a time, and what asking without structured outputs
+costs: the share of valid answers, and retries and fallbacks by cause.
+
+    python benchmarks/text.py [--quick] [--clips 256] [--rounds 3]
+
+Ends with one line of JSON: vllm_ratio (the lesser of caption_ratio and refine_ratio), batched_ratio, json_structured,
+json_free, retries, fallbacks by cause, equal_captions, equal_descriptions; vLLM's keys are absent without vLLM.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from pydantic import ValidationError
+
+from pipeline.caption import CaptionStep
+from pipeline.cues import FineText
+from pipeline.engines import Engine, Request, Response
+from pipeline.engines.transformers import TransformersEngine
+from pipeline.engines.vllm import VllmEngine
+from pipeline.refine import RefineStep
+from pipeline.run import run
+from pipeline.settings import Caption, Refine, Vllm
+from pipeline.step import Sources, Step
+from pipeline.store import Store
+from pipeline.store.schemas import DESCRIPTIONS
+
+PROJECT = Path(__file__).parent.parent
+SIZE = 32
+"""Clips a shard, as params.yaml has it."""
+DTYPE = "float32"  # both libraries then compute the same sums, but for their order
+CAPTION = Caption(engine="vllm", model=str(PROJECT / "pocket/vlm"), dtype=DTYPE)
+REFINE = Refine(engine="vllm", model=str(PROJECT / "pocket/llm"), dtype=DTYPE)
+
+
+class Kept:
+    """An engine that stays open between runs, and may be asked to forget the schemas it is given."""
+
+    def __init__(self, engine: Any, schemas: bool = True) -> None:
+        self.engine, self.schemas = engine, schemas
+
+    def identity(self) -> dict[str, Any]:
+        return {**self.engine.identity(), "schemas": self.schemas}
+
+    def open(self) -> None:
+        self.engine.open()
+
+    def close(self) -> None: ...
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
+        asked = requests if self.schemas else [replace(request, schema=None) for request in requests]
+        yield from self.engine.generate(asked)
+
+
+def main() -> None:
+    """Measure what this environment can, and print the line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="64 clips, one round")
+    parser.add_argument("--clips", type=int, default=256)
+    parser.add_argument("--rounds", type=int, default=3)
+    chosen = parser.parse_args()
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    clips, rounds = (64, 1) if chosen.quick else (chosen.clips, chosen.rounds)
+    figures: dict[str, Any] = {"clips": clips}
+    with tempfile.TemporaryDirectory(prefix="grace-text-") as scratch:
+        folder = prepare(Path(scratch), clips)
+        write_captions(folder)
+        if find_spec("vllm"):
+            figures |= against_bare_vllm(folder, rounds)
+            figures["vllm_ratio"] = min(figures["caption_ratio"], figures["refine_ratio"])
+        figures |= against_one_at_a_time(folder, 16 if chosen.quick else 64)
+        figures |= without_schemas(folder)
+    print(json.dumps({key: round(value, 4) if isinstance(value, float) else value for key, value in figures.items()}))
+
+
+def prepare(scratch: Path, clips: int) -> Path:
+    """Rendered clips with their face crops, by the stages themselves."""
+    options = [f"roots.demo={scratch / 'raw'}", f"data={scratch / 'data'}", f"world.clips={clips}"]
+    overrides = [part for option in options for part in ("-S", option)]
+    for stage in (["world", "--out", str(scratch / "raw")], ["index"], ["faces"]):
+        command = [sys.executable, "-m", "stages", *stage, *overrides]
+        subprocess.run(command, cwd=PROJECT, check=True, stdout=subprocess.DEVNULL)
+    return scratch / "data" / "demo"
+
+
+def write_captions(folder: Path) -> None:
+    """Coarse captions for the refine side, by transformers."""
+    say("captions by transformers")
+    run(CaptionStep(CAPTION.model_copy(update={"engine": "transformers"})), folder, size=SIZE, max_failed=1)
+
+
+def against_bare_vllm(folder: Path, rounds: int) -> dict[str, Any]:
+    """Requests a second of each stage over those of ``LLM.chat``; JSON under a schema; texts as transformers'."""
+    figures: dict[str, Any] = {}
+    for name, step in (("caption", CaptionStep(CAPTION)), ("refine", RefineStep(REFINE))):
+        say(f"{name}: vLLM starts")
+        engine = VllmEngine(step.settings.model, dtype=DTYPE, images=getattr(step.settings, "images", 0), vllm=Vllm())
+        step.engine = Kept(engine)
+        requests = requests_of(step, folder)
+        engine.open()
+        bare(engine, requests[:8])  # warm
+        rates: dict[str, list[float]] = {"bare": [], "stage": []}
+        for _ in range(rounds):
+            forget(engine)
+            seconds, answers = bare(engine, requests)
+            rates["bare"].append(len(requests) / seconds)
+            forget(engine)
+            rates["stage"].append(through_stage(step, folder))
+        rate = {side: median(values) for side, values in rates.items()}
+        say(f"{name}: bare {rate['bare']:.2f} requests/s, stage {rate['stage']:.2f} requests/s")
+        figures[f"{name}_ratio"] = rate["stage"] / rate["bare"]
+        if name == "refine":
+            figures["json_structured"] = share(valid(answer) for answer in answers)
+        forget(engine)
+        alike = "equal_captions" if name == "caption" else "equal_descriptions"
+        figures[alike] = equal_texts(engine, requests[:64])
+        engine.close()
+    return figures
+
+
+def requests_of(step: Any, folder: Path) -> list[Request]:
+    """What the stage would ask, clip by clip."""
+    sources = Sources(step, folder, SIZE)
+    return [step.request(row) for k in range(len(sources)) for row in sources.rows(k) if row["status"] != "failed"]
+
+
+def bare(engine: VllmEngine, requests: Sequence[Request]) -> tuple[float, list[str]]:
+    """Seconds and texts of ``LLM.chat`` with everything ready."""
+    copy = engine.copies[0]
+    chats = [copy._chat(request) for request in requests]
+    params = [copy._params(request) for request in requests]
+    start = time.perf_counter()
+    outputs = copy.llm.chat(chats, params, use_tqdm=False)
+    return time.perf_counter() - start, [output.outputs[0].text for output in outputs]
+
+
+def through_stage(step: Step, folder: Path) -> float:
+    """Requests a second of the whole stage, crops read, prompts made and shards committed among them."""
+    written = Store(folder / step.folder, step.schema)
+    for shard in written.shards():
+        written.path(shard).unlink()
+    start = time.perf_counter()
+    run(step, folder, size=SIZE, max_failed=1)
+    seconds = time.perf_counter() - start
+    return sum(row["attempts"] for row in written.rows(["attempts", "status"]) if row["status"] != "failed") / seconds
+
+
+def forget(engine: VllmEngine) -> None:
+    """Empty vLLM's caches, so that no side gains by what the other asked."""
+    llm = engine.copies[0].llm
+    llm.reset_prefix_cache()
+    llm.llm_engine.reset_encoder_cache()
+
+
+def equal_texts(engine: VllmEngine, requests: Sequence[Request]) -> float:
+    """The share of greedy texts that transformers writes too; without a schema, which it does not know."""
+    asked = [replace(request, schema=None) for request in requests]
+    other = TransformersEngine(engine.model, dtype=DTYPE, device="cpu")
+    other.open()
+    pairs = zip(engine.generate(asked), other.generate(asked), strict=True)
+    return share(ours.text == theirs.text for ours, theirs in pairs)
+
+
+def against_one_at_a_time(folder: Path, count: int) -> dict[str, Any]:
+    """Captions a second by transformers in batches of 16 over those with one request at a time."""
+    requests = requests_of(CaptionStep(CAPTION), folder)[:count]
+    seconds = {}
+    for batch in (16, 1):
+        engine = TransformersEngine(CAPTION.model, batch=batch, device="cpu")
+        engine.open()
+        list(engine.generate(requests[:2]))  # warm
+        start = time.perf_counter()
+        list(engine.generate(requests))
+        seconds[batch] = time.perf_counter() - start
+        say(f"transformers, batches of {batch}: {len(requests) / seconds[batch]:.2f} requests/s")
+    return {"batched_ratio": seconds[1] / seconds[16]}
+
+
+def without_schemas(folder: Path) -> dict[str, Any]:
+    """What asking for JSON in words alone costs: valid answers at first, retries, fallbacks by cause."""
+    step = RefineStep(REFINE.model_copy(update={"engine": "transformers"}))
+    engine: Engine = TransformersEngine(REFINE.model, device="cpu")
+    step.engine = Kept(engine, schemas=False)
+    free = [replace(request, schema=None) for request in requests_of(step, folder)]
+    engine.open()
+    figures: dict[str, Any] = {"json_free": share(valid(answer.text) for answer in engine.generate(free))}
+    through_stage(step, folder)
+    rows = list(Store(folder / "descriptions", DESCRIPTIONS).rows(["status", "error", "attempts"]))
+    asked = [row for row in rows if row["status"] != "failed"]
+    figures["retries"] = sum(row["attempts"] - 1 for row in asked)
+    figures["fallbacks"] = dict(Counter(row["error"] for row in asked if row["status"] == "fallback"))
+    return figures
+
+
+def valid(text: str) -> bool:
+    """Whether a text is the JSON asked for, as it stands."""
+    try:
+        FineText.model_validate_json(text)
+    except ValidationError:
+        return False
+    return True
+
+
+def share(flags: Any) -> float:
+    """The share of true ones."""
+    listed = list(flags)
+    return sum(listed) / len(listed)
+
+
+def say(text: str) -> None:
+    """Progress, apart from the result."""
+    print(text, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,277 @@
+"""Any OpenAI-compatible server over HTTP: ``vllm serve``, Ollama, llama.cpp, hosted ones."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+from pipeline.engines.base import Image, Message, Request, Response
+from pipeline.engines.control import harmless_anywhere
+from pipeline.errors import GraceError, UserError
+from pipeline.settings import Server
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+    from openai.types.chat import ChatCompletion
+    from tenacity import RetryCallState
+
+TRIES = 3
+"""Times that a request is sent to a server that is there and answers it badly."""
+AWAY = (429, 502, 503, 504)
+"""What a server says that is busy or starting, or the gate before one that is away."""
+ENDS = {"stop": "stop", "length": "length", "content_filter": "refusal"}
+
+
+class UnreadableError(Exception):
+    """The server answered with something that is no chat completion."""
+
+
+@dataclass
+class OpenAIEngine:
+    """Requests to a server, ``server.concurrency`` at a time, sent again with growing pauses while it is away or busy.
+
+    A request that the server answers badly (an error of its own, no answer in time, no JSON) is sent ``TRIES`` times
+    and then is that request's error; a server that stays away for ``server.patience`` seconds stops the stage.
+    """
+
+    model: str
+    server: Server
+    client: OpenAI | None = field(default=None, init=False, repr=False)
+    pool: ThreadPoolExecutor | None = field(default=None, init=False, repr=False)
+    closed: Event | None = field(default=None, init=False, repr=False)
+    structured: bool = field(default=True, init=False)
+    """Whether the server is believed to decode under a JSON schema."""
+
+    def identity(self) -> dict[str, Any]:
+        """The model as the server calls it. Where the server is changes no answer; what it runs it does not tell."""
+        return {"engine": "openai", "model": self.model}
+
+    def open(self) -> None:
+        """Reach the server, waiting for it as long as ``patience`` allows.
+
+        Raises :class:`UserError` when no server is named or it does not have the model, :class:`GraceError` when it
+        cannot be reached.
+        """
+        if self.client is not None:
+            return
+        if not self.server.url:
+            raise UserError("Engine openai needs the address of a server: set server.url, such as http://HOST:8000/v1.")
+        from openai import OpenAI
+
+        self.closed = Event()
+        self.client = OpenAI(
+            base_url=self.server.url,
+            api_key=os.environ.get("OPENAI_API_KEY") or "none",
+            timeout=self.server.timeout,
+            max_retries=0,  # pauses are ours: a server that is started again takes longer than the client would wait
+        )
+        self.pool = ThreadPoolExecutor(self.server.concurrency, "server")
+        try:
+            self._check_model(self.client)
+        except BaseException:
+            self.close()
+            raise
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
+        """Answer all requests, in order. Raises :class:`GraceError` when the server stays away or turns us out."""
+        pool = self.pool
+        if pool is None:
+            raise GraceError("The connection to the server is closed.")
+        waiting = [pool.submit(self._answer, request) for request in requests]
+        try:
+            for future in waiting:
+                yield future.result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    def close(self) -> None:
+        """Drop what is under way, and the connections."""
+        if self.closed:
+            self.closed.set()
+        if self.pool:
+            self.pool.shutdown(wait=False, cancel_futures=True)
+        if self.client:
+            self.client.close()
+        self.client = self.pool = self.closed = None
+
+    def _check_model(self, client: OpenAI) -> None:
+        import openai
+
+        try:
+            known = self._patiently(lambda: _names(client.models.with_raw_response.list().http_response))
+        except (openai.NotFoundError, openai.APIStatusError) as error:
+            if error.status_code in (401, 403):
+                raise self._turned_out(error) from None
+            return  # some servers list nothing; the first request will tell
+        except UnreadableError as error:
+            raise UserError(f"{self.server.url} is no OpenAI-compatible server: {error}. Name its /v1.") from None
+        if known and self.model not in known:
+            raise UserError(f"The server has no model '{self.model}': name one of {', '.join(sorted(known)[:20])}.")
+
+    def _answer(self, request: Request) -> Response:
+        import openai
+
+        try:
+            return _response(self._patiently(lambda: self._complete(request)))
+        except openai.APIStatusError as error:
+            if error.status_code in (401, 403, 404):
+                raise self._turned_out(error) from None
+            return _fault(f"the server answers {error.status_code}: {_said(error)}")
+        except openai.APITimeoutError:
+            return _fault(f"the server gives no answer within {self.server.timeout:g} s")
+        except UnreadableError as error:
+            return _fault(str(error))
+
+    def _complete(self, request: Request) -> ChatCompletion:
+        import openai
+
+        assert self.client is not None
+        arguments = _arguments(self.model, request, self.structured)
+        try:
+            return _completion(self.client.chat.completions.create(**arguments))
+        except openai.BadRequestError as error:
+            if "response_format" not in arguments or not any(w in str(error) for w in ("response_format", "schema")):
+                raise
+            self.structured = False  # this server cannot; what it writes is read and repaired instead
+            return self._complete(request)
+        except ValueError as error:  # half a JSON
+            raise UnreadableError(f"the server's answer is broken ({type(error).__name__})") from None
+
+    def _patiently(self, send: Any) -> Any:
+        """The result of ``send``, tried again: while the server is away, and a few times when it answers badly."""
+        from tenacity import (
+            Retrying,
+            retry_if_exception,
+            sleep_using_event,
+            stop_after_attempt,
+            stop_after_delay,
+            stop_when_event_set,
+        )
+
+        assert self.closed is not None
+        options: dict[str, Any] = {"wait": _pause, "sleep": sleep_using_event(self.closed), "reraise": True}
+        closed = stop_when_event_set(self.closed)
+        away = Retrying(
+            retry=retry_if_exception(_is_away), stop=stop_after_delay(self.server.patience) | closed, **options
+        )
+        badly = Retrying(retry=retry_if_exception(_is_bad), stop=stop_after_attempt(TRIES) | closed, **options)
+        try:
+            return badly(away, send)
+        except Exception as error:
+            if not _is_away(error):
+                raise
+            raise GraceError(
+                f"The server {self.server.url} has been away or busy for {self.server.patience:g} s ({_said(error)}): "
+                "start it again and give the same command; what is done is kept."
+            ) from None
+
+    def _turned_out(self, error: Any) -> UserError:
+        hint = "set server.url and model" if error.status_code == 404 else "set the variable OPENAI_API_KEY"
+        return UserError(f"The server {self.server.url} answers {error.status_code} ({_said(error)}): {hint}.")
+
+
+def _arguments(model: str, request: Request, structured: bool) -> dict[str, Any]:
+    images = iter(request.images)
+    arguments: dict[str, Any] = {
+        "model": model,
+        "messages": [_message(message, images) for message in request.messages],
+        "max_tokens": request.max_tokens,
+        "temperature": request.temperature,
+        "seed": request.seed,
+    }
+    if request.schema is not None and structured:
+        schema = {"name": "answer", "schema": request.schema, "strict": True}
+        arguments["response_format"] = {"type": "json_schema", "json_schema": schema}
+    return arguments
+
+
+def _message(message: Message, images: Iterator[Image]) -> Message:
+    parts = [
+        {"type": "image_url", "image_url": {"url": _data_url(next(images))}}
+        if part["type"] == "image"
+        else {**part, "text": harmless_anywhere(part["text"])}
+        for part in message["content"]
+    ]
+    return {**message, "content": parts}
+
+
+def _data_url(image: Image) -> str:
+    """The picture as PNG, which loses nothing, so that a server sees what a local engine sees."""
+    import cv2
+
+    encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
+    return f"data:image/png;base64,{base64.b64encode(encoded).decode()}"
+
+
+def _names(response: Any) -> list[str]:
+    """The models in a server's list. Raises :class:`UnreadableError` when it is no such list."""
+    try:
+        return [str(model["id"]) for model in response.json()["data"] or ()]
+    except (ValueError, KeyError, TypeError):
+        raise UnreadableError("it answers with something else than a list of models") from None
+
+
+def _completion(answer: Any) -> ChatCompletion:
+    """``answer`` if it is a completion with a choice. Raises :class:`UnreadableError` when it is anything else."""
+    if isinstance(answer, str):
+        kind = "HTML" if "<html" in answer[:500].lower() or "<!doctype" in answer[:500].lower() else "no JSON"
+        raise UnreadableError(f"the server answers with {kind} instead of a completion")
+    if not getattr(answer, "choices", None) or answer.choices[0].message is None:
+        raise UnreadableError("the server's answer has no choice")
+    return answer
+
+
+def _response(completion: ChatCompletion) -> Response:
+    choice, usage = completion.choices[0], completion.usage
+    refusal = getattr(choice.message, "refusal", None)
+    return Response(
+        text=(choice.message.content or refusal or "").strip(),
+        tokens_in=usage.prompt_tokens if usage else 0,
+        tokens_out=usage.completion_tokens if usage else 0,
+        finish_reason="refusal" if refusal else ENDS.get(choice.finish_reason, "stop"),
+    )
+
+
+def _is_away(error: BaseException) -> bool:
+    """Whether nobody is there, or nobody has time."""
+    import openai
+
+    if isinstance(error, openai.APIStatusError):
+        return error.status_code in AWAY
+    return isinstance(error, openai.APIConnectionError) and not isinstance(error, openai.APITimeoutError)
+
+
+def _is_bad(error: BaseException) -> bool:
+    """Whether the server is there and failed on this request; asked again it may not."""
+    import openai
+
+    if isinstance(error, openai.APIStatusError):
+        return error.status_code == 408 or (error.status_code >= 500 and error.status_code not in AWAY)
+    return isinstance(error, (openai.APITimeoutError, UnreadableError))
+
+
+def _pause(state: RetryCallState) -> float:
+    """Seconds before the next try: what the server asks for, else growing ones, with some chance in them."""
+    from tenacity import wait_exponential_jitter
+
+    error = state.outcome.exception() if state.outcome else None
+    headers = getattr(getattr(error, "response", None), "headers", {})
+    try:
+        asked = float(headers.get("retry-after", 0))
+    except ValueError:  # a date
+        asked = 0.0
+    return max(asked, wait_exponential_jitter(multiplier=0.5, max=15.0)(state))
+
+
+def _said(error: Any) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def _fault(cause: str) -> Response:
+    return Response(finish_reason="error", error=cause)

@@ -1,0 +1,244 @@
+"""vLLM in this process: chats with pictures in memory, batched continuously, decoded under a JSON schema."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+from pipeline.engines.base import Message, Request, Response
+from pipeline.engines.control import harmless, texts_in
+from pipeline.errors import GraceError, UserError
+from pipeline.models import model_identity, model_name, require_model
+from pipeline.settings import Vllm
+
+if TYPE_CHECKING:
+    import vllm
+
+Job = tuple[Request, "Future[Response]"]
+
+
+@dataclass
+class VllmEngine:
+    """One vLLM engine a stage, or ``vllm.data_parallel`` copies of it, each on GPUs of its own.
+
+    ``images`` is the most pictures that a request brings.
+    """
+
+    model: str
+    revision: str | None = None
+    dtype: str = "auto"
+    images: int = 0
+    seed: int = 0
+    vllm: Vllm = field(default_factory=Vllm)
+    trust_remote_code: bool = False
+    copies: list[_Copy] = field(default_factory=list, init=False, repr=False)
+
+    def identity(self) -> dict[str, Any]:
+        """The checkpoint, its dtype and vLLM's own options; how it is spread over GPUs is not part."""
+        model = model_identity(self.model, self.revision)
+        return {"engine": "vllm", "model": model, "dtype": self.dtype, "options": self.vllm.options}
+
+    def open(self) -> None:
+        """Start vLLM. Raises :class:`UserError` when it is not installed or cannot run the model."""
+        if self.copies:
+            return
+        source = require_model(self.model, self.revision)
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # nothing leaves this machine
+        try:
+            import vllm
+        except ImportError as error:
+            raise UserError(
+                f"Engine vllm needs vLLM ({error}): pip install 'grace-dfer[vllm]' on a machine with a GPU, or run "
+                "scripts/vllm_env.sh for one without."
+            ) from None
+        for number in range(self.vllm.data_parallel):
+            try:
+                with _Devices(number, self.vllm.tensor_parallel, self.vllm.data_parallel):
+                    self.copies.append(_Copy(vllm.LLM(source, **self.arguments())))
+            except Exception as error:  # a model, an option or a GPU that vLLM refuses, each in its own way
+                self.close()
+                said = " ".join(str(error).split())[:300]
+                raise UserError(f"vLLM cannot run the model {model_name(self.model)}: {said}") from error
+
+    def arguments(self) -> dict[str, Any]:
+        """What ``vllm.LLM`` is started with, beside the model."""
+        chosen: dict[str, Any] = {
+            "revision": model_identity(self.model, self.revision).get("revision"),
+            "trust_remote_code": self.trust_remote_code,
+            "dtype": self.dtype,
+            "seed": self.seed,
+            "tensor_parallel_size": self.vllm.tensor_parallel,
+            "gpu_memory_utilization": self.vllm.memory,
+            "max_model_len": self.vllm.max_length,
+            "enable_prefix_caching": True,
+            "limit_mm_per_prompt": {"image": self.images, "video": 0},
+            "mm_processor_cache_gb": 0,  # no picture is shown twice: keeping them would only fill the memory
+        }
+        if self.images and (whole := _whole_pictures(require_model(self.model, self.revision), self.revision)):
+            chosen["mm_processor_kwargs"] = whole
+        return chosen | self.vllm.options
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
+        """Answer all requests, in order. Raises :class:`GraceError` when vLLM itself dies."""
+        if not self.copies:
+            raise GraceError("vLLM is not running.")
+        answers = [min(self.copies, key=lambda copy: copy.load).put(request) for request in requests]
+        try:
+            for answer in answers:
+                yield answer.result()
+        finally:
+            for answer in answers:
+                answer.cancel()
+
+    def close(self) -> None:
+        """Stop vLLM and give its memory back."""
+        for copy in self.copies:
+            copy.close()
+        self.copies = []
+
+
+class _Copy:
+    """One ``vllm.LLM``, driven by a thread of its own that hands it requests while it answers others."""
+
+    def __init__(self, llm: vllm.LLM) -> None:
+        self.llm = llm
+        self.tokens = tuple(getattr(llm.get_tokenizer(), "get_added_vocab", dict)())
+        self.usual = llm.get_default_sampling_params()
+        self.inbox: SimpleQueue[Job | None] = SimpleQueue()
+        self.under_way: dict[str, Future[Response]] = {}
+        self.broken: GraceError | None = None
+        self.thread = Thread(target=self._drive, name="vllm", daemon=True)
+        self.thread.start()
+
+    @property
+    def load(self) -> int:
+        """Requests that are not answered yet."""
+        return self.inbox.qsize() + len(self.under_way)
+
+    def put(self, request: Request) -> Future[Response]:
+        answer: Future[Response] = Future()
+        self.inbox.put((request, answer))
+        return answer
+
+    def close(self) -> None:
+        """Stop, and end the wait of whoever waits for an answer."""
+        self.broken = self.broken or GraceError("vLLM was stopped.")
+        self.inbox.put(None)
+        self.thread.join(timeout=60)
+        for answer in self.under_way.values():
+            answer.set_exception(self.broken)
+        self.llm.llm_engine.engine_core.shutdown()
+
+    def _drive(self) -> None:
+        while True:
+            try:
+                if not self._take():
+                    return
+                for output in self.llm.llm_engine.step() if self.under_way else ():
+                    if output.finished:
+                        self.under_way.pop(output.request_id).set_result(_response(output))
+            except Exception as error:  # the engine's process is gone: nothing that waits for it will be answered
+                said = " ".join(str(error).split())[:300]
+                self.broken = GraceError(f"vLLM stopped ({type(error).__name__}: {said}): give the same command again.")
+                for answer in self.under_way.values():
+                    answer.set_exception(self.broken)
+                self.under_way.clear()
+
+    def _take(self) -> bool:
+        """Hand over what has come in, waiting for it when there is nothing else to do; False at the end."""
+        while True:
+            try:
+                job = self.inbox.get(block=not self.under_way)
+            except Empty:
+                return True
+            if job is None:
+                return False
+            request, answer = job
+            if not answer.set_running_or_notify_cancel():
+                continue
+            if self.broken:
+                answer.set_exception(self.broken)
+                continue
+            try:
+                (name,) = self.llm.enqueue_chat([self._chat(request)], self._params(request), use_tqdm=False)
+                self.under_way[name.partition("-")[0]] = answer  # what follows is for inside vLLM; outputs lack it
+            except Exception as error:  # what vLLM says of this one request: too long, a picture it cannot take
+                said = " ".join(str(error).split())[:200]
+                answer.set_result(Response(finish_reason="error", error=f"{type(error).__name__}: {said}"))
+
+    def _chat(self, request: Request) -> list[Message]:
+        from PIL import Image
+
+        images = iter(request.images)
+        return [
+            {**message, "content": [self._part(part, images, Image) for part in message["content"]]}
+            if request.images
+            else {**message, "content": harmless(texts_in(message), self.tokens)}
+            for message in request.messages
+        ]
+
+    def _part(self, part: dict[str, Any], images: Iterator[Any], pictures: Any) -> dict[str, Any]:
+        if part["type"] == "image":
+            return {"type": "image_pil", "image_pil": pictures.fromarray(next(images))}
+        return {**part, "text": harmless(part["text"], self.tokens)}
+
+    def _params(self, request: Request) -> vllm.SamplingParams:
+        from vllm import SamplingParams
+        from vllm.sampling_params import StructuredOutputsParams
+
+        return SamplingParams(
+            temperature=request.temperature,
+            seed=request.seed if request.temperature > 0 else None,
+            max_tokens=request.max_tokens,
+            repetition_penalty=self.usual.repetition_penalty,  # the checkpoint's own, as transformers applies it
+            structured_outputs=StructuredOutputsParams(json=request.schema) if request.schema else None,
+        )
+
+
+class _Devices:
+    """While a copy starts, the GPUs that are its own: the ``number``-th group of ``each`` among those visible."""
+
+    def __init__(self, number: int, each: int, copies: int) -> None:
+        shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+        names = shown.split(",") if shown else [str(k) for k in range(each * copies)]
+        self.shown = shown
+        self.own = ",".join(names[number * each : (number + 1) * each]) if copies > 1 else None
+
+    def __enter__(self) -> None:
+        if self.own is not None:
+            os.environ["CUDA_VISIBLE_DEVICES"] = self.own
+
+    def __exit__(self, *_: object) -> None:
+        if self.own is not None:
+            os.environ.pop("CUDA_VISIBLE_DEVICES")
+            if self.shown is not None:
+                os.environ["CUDA_VISIBLE_DEVICES"] = self.shown
+
+
+def _response(output: vllm.RequestOutput) -> Response:
+    answer = output.outputs[0]
+    return Response(
+        answer.text.strip(),
+        len(output.prompt_token_ids or ()),
+        len(answer.token_ids),
+        "length" if answer.finish_reason == "length" else "stop",
+    )
+
+
+def _whole_pictures(source: str, revision: str | None) -> dict[str, Any]:
+    """What makes a processor show a face crop as one view, as :mod:`pipeline.engines.chat_model` does."""
+    from transformers import AutoImageProcessor
+
+    try:
+        processor = AutoImageProcessor.from_pretrained(source, revision=revision)
+    except (OSError, ValueError, ImportError):
+        return {}  # a processor of vLLM's own
+    if not getattr(processor, "do_image_splitting", False):
+        return {}
+    return {"do_image_splitting": False, "size": dict(processor.max_image_size)}

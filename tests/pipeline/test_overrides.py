@@ -1,0 +1,108 @@
+"""Corrections by a person beat generated text and cost their shard only; a wrong file is named before all else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.overrides import read_overrides
+from pipeline.refine import RefineStep, refine_step
+from pipeline.road import step
+from pipeline.run import run
+from pipeline.settings import Refine, Settings
+from pipeline.store import Row, Store
+from pipeline.store.schemas import DESCRIPTIONS
+from tests.pipeline.crops import PLANTED, write_clips_with_faces, write_texts
+from tests.pipeline.listening import Script
+from tests.pipeline.test_refine import CAPTION, CUE, GOOD
+
+FIRST, SECOND, THIRD, FOURTH = (f"{PLANTED}_{number:03d}" for number in range(4))
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Four captioned clips in shards of two."""
+    folder = tmp_path / "data"
+    write_clips_with_faces(folder, 4, instants=1, size=2)
+    write_texts(folder, "captions", [CAPTION] * 4, size=2)
+    return folder
+
+
+def rows_of(folder: Path) -> dict[str, Row]:
+    return {row["clip_id"]: row for row in Store(folder / "descriptions", DESCRIPTIONS).rows()}
+
+
+def refine(folder: Path, overrides: dict[str, str], answers: int) -> None:
+    made = refine_step(Refine(model="script"), overrides)
+    assert isinstance(made, RefineStep)
+    script = made.engine = Script(*[GOOD] * answers)
+    run(made, folder, size=2)
+    assert script.answers == []
+
+
+def test_a_correction_beats_the_model_and_is_marked(data: Path) -> None:
+    refine(data, {SECOND: "The jaw drops."}, answers=3)
+    rows = rows_of(data)
+    assert (rows[SECOND]["description"], rows[SECOND]["engine"]) == ("The jaw drops.", "override")
+    assert (rows[SECOND]["caption"], rows[SECOND]["status"], rows[SECOND]["cues"]) == (CAPTION, "ok", [])
+    assert (rows[FIRST]["engine"], rows[FIRST]["cues"]) == ("transformers", [CUE])
+
+
+def test_a_new_correction_redoes_its_shard_and_no_other(data: Path) -> None:
+    refine(data, {}, answers=4)
+    refine(data, {THIRD: "The jaw drops."}, answers=1)
+    refine(data, {THIRD: "The jaw drops."}, answers=0)
+    refine(data, {THIRD: "The jaw drops slowly."}, answers=1)
+    assert rows_of(data)[THIRD]["description"] == "The jaw drops slowly."
+    refine(data, {}, answers=2)
+    assert rows_of(data)[THIRD]["engine"] == "transformers"
+
+
+def test_the_road_reads_the_corrections_of_its_data_set(data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "overrides"
+    folder.mkdir()
+    (folder / "data.csv").write_text(f'clip_id,description,by\n{FOURTH},"The lips part, twice.",me\n')
+    settings = Settings(data=str(tmp_path), refine=Refine(model="script", overrides=str(folder)))
+    made = step("refine", settings, "data")
+    assert isinstance(made, RefineStep)
+    assert made.overrides == {FOURTH: "The lips part, twice."}
+    other = step("refine", settings, "another")
+    assert isinstance(other, RefineStep)
+    assert other.overrides == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("clip,description\nx,y\n", "needs the columns clip_id, description"),
+        (f"clip_id,description\n{FIRST},\n", "line 2: the description of clip .* is empty"),
+        (f"clip_id,description\n{FIRST},a\n{FIRST},b\n", "line 3: clip .* stands there twice"),
+        ("clip_id,description\nnobody,a\n", "line 2: there is no clip 'nobody'"),
+        ("", "needs the columns"),
+    ],
+)
+def test_a_wrong_file_is_named_with_its_line(text: str, sentence: str, data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "overrides.csv"
+    file.write_text(text)
+    with pytest.raises(UserError, match=sentence):
+        read_overrides(file, data)
+
+
+def test_a_file_in_another_encoding_is_named(data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "overrides.csv"
+    file.write_bytes("clip_id,description\nx,\xe9t\xe9\n".encode("latin-1"))
+    with pytest.raises(UserError, match="UTF-8"):
+        read_overrides(file, data)
+
+
+def test_no_file_is_no_correction_and_the_shipped_one_is_empty(data: Path, tmp_path: Path, project: Path) -> None:
+    assert read_overrides(tmp_path / "none.csv", data) == {}
+    assert read_overrides(project / "overrides" / "demo.csv", data) == {}
+
+
+def test_line_breaks_and_marks_of_spreadsheets_are_taken(data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "overrides.csv"
+    file.write_bytes(f'\ufeffclip_id,description\r\n{FIRST},"The brows rise.\r\nThe lips part."\r\n'.encode())
+    assert read_overrides(file, data) == {FIRST: "The brows rise. The lips part."}

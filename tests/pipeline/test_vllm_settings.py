@@ -1,0 +1,70 @@
+"""What vLLM is started with, told without starting it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline.engines import make_engine
+from pipeline.engines.vllm import VllmEngine, _Devices
+from pipeline.settings import Caption, Refine, Vllm
+
+
+def engine_of(settings: Caption | Refine) -> VllmEngine:
+    engine = make_engine(settings)
+    assert isinstance(engine, VllmEngine)
+    return engine
+
+
+def test_settings_reach_vllm_by_its_own_names(project: Path) -> None:
+    spread = Vllm(tensor_parallel=2, memory=0.5, max_length=4096, options={"quantization": "fp8", "max_num_seqs": 8})
+    model = str(project / "pocket/vlm")
+    arguments = engine_of(Caption(engine="vllm", model=model, images=5, seed=7, vllm=spread)).arguments()
+    assert (arguments["tensor_parallel_size"], arguments["gpu_memory_utilization"]) == (2, 0.5)
+    assert (arguments["max_model_len"], arguments["seed"], arguments["max_num_seqs"]) == (4096, 7, 8)
+    assert arguments["limit_mm_per_prompt"] == {"image": 5, "video": 0}
+    assert (arguments["enable_prefix_caching"], arguments["trust_remote_code"]) == (True, False)
+    trusted = Caption(engine="vllm", model=model, trust_remote_code=[model])
+    assert engine_of(trusted).arguments()["trust_remote_code"] is True
+
+
+def test_how_it_is_spread_is_no_part_of_what_it_is_and_its_options_are(project: Path) -> None:
+    settings = Refine(engine="vllm", model=str(project / "pocket/llm"))
+    spread = settings.model_copy(update={"vllm": Vllm(tensor_parallel=4, data_parallel=2, memory=0.5)})
+    assert make_engine(settings).identity() == make_engine(spread).identity()
+    quantized = settings.model_copy(update={"vllm": Vllm(options={"quantization": "fp8"})})
+    assert make_engine(settings).identity() != make_engine(quantized).identity()
+
+
+def test_a_processor_that_would_cut_pictures_into_tiles_is_told_not_to(project: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "vlm"
+    shutil.copytree(project / "pocket/vlm", folder)
+    assert "mm_processor_kwargs" not in VllmEngine(str(folder), images=8).arguments()
+    file = folder / "processor_config.json"
+    whole = json.loads(file.read_text())
+    whole["image_processor"]["do_image_splitting"] = True
+    file.write_text(json.dumps(whole))
+    told = VllmEngine(str(folder), images=8).arguments()["mm_processor_kwargs"]
+    assert told == {"do_image_splitting": False, "size": {"longest_edge": 128}}
+
+
+@pytest.mark.parametrize(
+    ("shown", "copies", "groups"),
+    [(None, 2, ["0,1", "2,3"]), ("4,5,6,7", 2, ["4,5", "6,7"]), ("3,1", 1, ["3,1"]), (None, 1, [None])],
+)
+def test_each_copy_starts_on_gpus_of_its_own(
+    shown: str | None, copies: int, groups: list[str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if shown:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
+    found = []
+    for number in range(copies):
+        with _Devices(number, 2, copies):
+            found.append(os.environ.get("CUDA_VISIBLE_DEVICES"))
+        assert os.environ.get("CUDA_VISIBLE_DEVICES") == shown
+    assert found == groups
