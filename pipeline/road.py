@@ -56,9 +56,9 @@ def step(stage: str, settings: Settings, dataset: str, root: str | None = None) 
 
         return MotionStep(settings.motion)
     if stage == "tokens":
-        from pipeline.tokens import TokensStep
+        from pipeline.tokens import tokens_step
 
-        return TokensStep(settings.tokens)
+        return tokens_step(settings.tokens)
     raise ValueError(f"'{stage}' is not a step; the steps are {', '.join(STAGES)}")
 
 

@@ -177,39 +177,80 @@ def save_qwen2_5_vl(folder: Path) -> None:
     model.save_pretrained(folder)
 
 
-def save_clip(folder: Path) -> None:
-    """A CLIP of 32-pixel pictures in 4 patches, 24 text positions, shared space of 16."""
-    import torch
+def tower_tokenizer(begin: str | None, room: int) -> Any:
+    """The tokenizer of a text tower of ``room`` positions: texts end, and begin where ``begin`` is named."""
     from tokenizers.processors import TemplateProcessing
-    from transformers import CLIPConfig, CLIPModel, CLIPProcessor
-    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
     tokenizer = train_tokenizer()
-    begin, end = "<|im_start|>", "<|im_end|>"
-    tokenizer.add_special_tokens({"bos_token": begin})
-    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
-        single=f"{begin} $A {end}",
-        special_tokens=[(begin, tokenizer.bos_token_id), (end, tokenizer.eos_token_id)],
-    )
-    tokenizer.model_max_length = 24
+    end = "<|im_end|>"
+    special = [(end, tokenizer.eos_token_id)]
+    if begin is not None:
+        tokenizer.add_special_tokens({"bos_token": begin})
+        special.append((begin, tokenizer.bos_token_id))
+    single = f"{begin} $A {end}" if begin else f"$A {end}"
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single=single, special_tokens=special)
+    tokenizer.model_max_length = room
     tokenizer.model_input_names = ["input_ids", "attention_mask"]
-    pictures = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
-    CLIPProcessor(pictures, tokenizer).save_pretrained(folder)
-    torch.manual_seed(0)
-    text = {
+    return tokenizer
+
+
+def small_text(tokenizer: Any, room: int) -> dict[str, Any]:
+    """A two-layer text tower."""
+    return {
         "hidden_size": 32,
         "intermediate_size": 64,
         "num_hidden_layers": 2,
         "num_attention_heads": 2,
-        "max_position_embeddings": 24,
+        "max_position_embeddings": room,
         "vocab_size": len(tokenizer),
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
     }
-    CLIPModel(CLIPConfig(text_config=text, vision_config=small_vision(32, 16), projection_dim=16)).save_pretrained(
-        folder
+
+
+def save_clip(folder: Path, family: str = "CLIP") -> None:
+    """A CLIP (or ``MetaClip2``) of 32-pixel pictures in 4 patches, 24 text positions, shared space of 16."""
+    import torch
+    import transformers
+    from transformers import CLIPProcessor
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+    tokenizer = tower_tokenizer("<|im_start|>", 24)
+    pictures = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    CLIPProcessor(pictures, tokenizer).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{family}Config")(
+        text_config=small_text(tokenizer, 24), vision_config=small_vision(32, 16), projection_dim=16
     )
+    getattr(transformers, f"{family}Model")(config).save_pretrained(folder)
+
+
+def save_siglip(folder: Path) -> None:
+    """A SigLIP of 32-pixel pictures in 4 patches, 24 text positions, shared space of 32."""
+    import torch
+    from transformers import SiglipConfig, SiglipModel, SiglipProcessor
+    from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+
+    tokenizer = tower_tokenizer(None, 24)
+    SiglipProcessor(SiglipImageProcessorPil(size={"height": 32, "width": 32}), tokenizer).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = SiglipConfig(text_config=small_text(tokenizer, 24), vision_config=small_vision(32, 16))
+    SiglipModel(config).save_pretrained(folder)
+
+
+def save_siglip2(folder: Path) -> None:
+    """A SigLIP 2 of the kind that takes patches: 9 of 16 pixels."""
+    import torch
+    from transformers import Siglip2Config, Siglip2Model, Siglip2Processor
+    from transformers.models.siglip2.image_processing_pil_siglip2 import Siglip2ImageProcessorPil
+
+    tokenizer = tower_tokenizer(None, 24)
+    pictures = Siglip2ImageProcessorPil(patch_size=16, max_num_patches=10)
+    Siglip2Processor(pictures, tokenizer).save_pretrained(folder)
+    torch.manual_seed(0)
+    vision = {**small_vision(32, 16), "num_patches": 4}
+    Siglip2Model(Siglip2Config(text_config=small_text(tokenizer, 24), vision_config=vision)).save_pretrained(folder)
 
 
 SAVERS: dict[str, Callable[[Path], None]] = {
@@ -219,4 +260,7 @@ SAVERS: dict[str, Callable[[Path], None]] = {
     "llava": save_llava,
     "qwen2_5_vl": save_qwen2_5_vl,
     "clip": save_clip,
+    "metaclip2": lambda folder: save_clip(folder, "MetaClip2"),
+    "siglip": save_siglip,
+    "siglip2": save_siglip2,
 }

@@ -9,8 +9,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pipeline.store import Row, Store, write_clips
-from pipeline.store.schemas import CAPTIONS, CLIPS, DESCRIPTIONS, FACES, FOLDS
+from pipeline.store import Clips, Row, Store, write_clips
+from pipeline.store.schemas import CAPTIONS, CLIPS, DESCRIPTIONS, FACES, FOLDS, MOTION
 
 PLANTED = "helplessness"
 """A label that no prompt and no caption of the tests holds: wherever it turns up, it leaked."""
@@ -61,6 +61,18 @@ def write_texts(folder: Path, kind: str, texts: Sequence[str], size: int = 32) -
         for number, text in enumerate(texts)
     ]
     _write(Store(folder / kind, schema), rows, size)
+
+
+def clips_with_texts(folder: Path, count: int, motion: int) -> None:
+    """Clips with faces, descriptions and motion maps of a grid of ``motion``, all in one shard."""
+    rng = np.random.default_rng(1)
+    write_clips_with_faces(folder, count, size=count)
+    write_texts(folder, "descriptions", ["The brows rise. The lips part."] * count, size=count)
+    maps = [
+        {"clip_id": clip["clip_id"], "status": "ok", "error": "", "motion": rng.random((6, motion, motion))}
+        for clip in Clips(folder, []).rows
+    ]
+    _write(Store(folder / "motion", MOTION), maps, count)
 
 
 def _write(store: Store, rows: list[Row], size: int) -> None:

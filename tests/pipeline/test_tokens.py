@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.compact import strongest
 from pipeline.encoder import ClipEncoder
-from pipeline.errors import UserError
+from pipeline.errors import GraceError, UserError
 from pipeline.jpeg import decode_crop
 from pipeline.run import run
 from pipeline.sentences import fit, split_sentences
 from pipeline.settings import Tokens
-from pipeline.store import Store
-from pipeline.store.schemas import TOKENS
-from pipeline.tokens import TokensStep, encode_clips, encode_texts, lay_out
+from pipeline.store import Clips, Row, Store
+from pipeline.store.schemas import DESCRIPTIONS, MOTION, TOKENS
+from pipeline.tokens import encode_clips, encode_texts, lay_out, tokens_step
 from tests.pipeline.crops import jpeg, write_clips_with_faces, write_texts
 
 Checkpoint = Callable[[str], Path]
@@ -39,26 +40,42 @@ def pictures(count: int) -> list[bytes]:
     return [jpeg(rng) for _ in range(count)]
 
 
-def test_class_tokens_and_end_tokens_are_clips_own_embeddings(checkpoint: Checkpoint) -> None:
+@pytest.mark.parametrize("family", ["clip", "metaclip2", "siglip", "siglip2"])
+def test_class_tokens_and_end_tokens_are_the_models_own_embeddings(family: str, checkpoint: Checkpoint) -> None:
     import torch
     from PIL import Image
 
-    encoder = encoder_of(checkpoint)
-    frames = pictures(5)
-    ((_, visual),) = encode_clips(encoder, [frames], 4)
+    encoder = ClipEncoder.load(family, str(checkpoint(family)), None, "float32", "cpu")
+    frames, sentences = pictures(5), ["The brows rise.", "The lips part!", "jaw"]
+    (visual,) = encode_clips(encoder, [frames], 4)
     assert not isinstance(visual, Exception)
     crops = [Image.fromarray(decode_crop(frame)) for frame in frames]
-    sentences = split_sentences(TEXT)
+    padding = {"padding": "max_length", "max_length": 24} if "siglip" in family else {"padding": True}
     with torch.inference_mode():
-        pixels = encoder.processor(images=crops, return_tensors="pt")
+        pixels = encoder.processor.image_processor(images=crops, return_tensors="pt")
         images = encoder.model.get_image_features(**pixels).pooler_output.numpy()
-        batch = encoder.processor(text=sentences, padding=True, return_tensors="pt")
+        batch = encoder.processor.tokenizer(sentences, return_tensors="pt", **padding)
+        if "siglip" in family:  # trained without a mask
+            batch.pop("attention_mask")
         texts = encoder.model.get_text_features(**batch).pooler_output.numpy()
+    assert visual[0].shape[:2] == (5, 9 if family == "siglip2" else 4)
+    assert visual[0].shape[2] == visual[1].shape[1] == texts.shape[1]
     assert np.allclose(visual[1], images, atol=2e-3)
-    (words,) = encode_texts(encoder, [TEXT], 2)
-    ends = np.stack([tokens[-1] for tokens, _ in words])
-    assert np.allclose(ends, texts, atol=2e-3)
+    (words,) = encode_texts(encoder, ["  ".join(sentences)], 2)
+    assert np.allclose(np.stack([tokens[-1] for tokens, _ in words]), texts, atol=2e-3)
     assert {int(ids[-1]) for _, ids in words} == {encoder.processor.tokenizer.eos_token_id}
+    assert [len(ids) for _, ids in words] == [encoder.count(sentence) + 1 for sentence in sentences]
+
+
+def test_a_siglip_patch_is_what_the_pooling_head_makes_of_it_alone(checkpoint: Checkpoint) -> None:
+    import torch
+
+    encoder = ClipEncoder.load("siglip", str(checkpoint("siglip")), None, "float32", "cpu")
+    pixels = torch.stack([encoder.prepare(decode_crop(frame)) for frame in pictures(2)])
+    patches, _ = encoder.images(pixels)
+    with torch.inference_mode():
+        hidden = encoder.model.vision_model(pixel_values=encoder.normalise(pixels)).last_hidden_state
+        assert torch.allclose(patches[1, 2], encoder.model.vision_model.head(hidden[1:, 2:3])[0], atol=1e-6)
 
 
 def test_patch_tokens_lie_in_the_shared_space(checkpoint: Checkpoint) -> None:
@@ -70,7 +87,7 @@ def test_patch_tokens_lie_in_the_shared_space(checkpoint: Checkpoint) -> None:
     assert (tuple(patches.shape), tuple(classes.shape)) == ((3, 4, 16), (3, 16))
     tower = encoder.model.vision_model
     with torch.inference_mode():
-        hidden = tower(pixel_values=encoder._normalise(pixels)).last_hidden_state[:, 1:]
+        hidden = tower(pixel_values=encoder.normalise(pixels)).last_hidden_state[:, 1:]
         assert torch.allclose(patches, encoder.model.visual_projection(tower.post_layernorm(hidden)))
 
 
@@ -79,7 +96,7 @@ def test_pictures_of_any_size_are_prepared_by_the_processors_rule(checkpoint: Ch
     for height, width in ((20, 20), (32, 32), (40, 64), (300, 200)):
         picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
         expected = encoder.processor.image_processor(picture, return_tensors="pt")["pixel_values"]
-        ours = encoder._normalise(encoder.prepare(picture)[None])
+        ours = encoder.normalise(encoder.prepare(picture)[None])
         assert float((ours - expected).abs().max()) < 1e-4
 
 
@@ -89,9 +106,9 @@ def test_clips_that_share_batches_get_the_tokens_they_get_alone(batch: int, chec
     frames = pictures(12)
     clips = [frames[:5], frames[5:6], frames[6:12]]
     together = list(encode_clips(encoder, clips, batch))
-    assert [number for number, _ in together] == [0, 1, 2]
-    for number, visual in together:
-        ((_, alone),) = encode_clips(encoder, [clips[number]], 16)
+    assert len(together) == 3
+    for clip, visual in zip(clips, together, strict=True):
+        (alone,) = encode_clips(encoder, [clip], 16)
         assert not isinstance(visual, Exception)
         assert not isinstance(alone, Exception)
         assert visual[0].dtype == np.float16
@@ -159,7 +176,7 @@ def test_bfloat16_agrees_with_float32(checkpoint: Checkpoint) -> None:
 
 
 def encode_all(encoder: ClipEncoder) -> np.ndarray:
-    ((_, visual),) = encode_clips(encoder, [pictures(6)], 6)
+    (visual,) = encode_clips(encoder, [pictures(6)], 6)
     assert not isinstance(visual, Exception)
     return visual[0].astype(np.float32)
 
@@ -168,10 +185,14 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
     return list(Store(folder / "tokens", TOKENS).rows())
 
 
+def clips_of(folder: Path) -> list[Row]:
+    return [{**row, "status": "ok", "error": ""} for row in Clips(folder, []).rows]
+
+
 def test_the_stage_writes_every_clip_and_says_what_it_could_not_do(tmp_path: Path, checkpoint: Checkpoint) -> None:
     write_clips_with_faces(tmp_path, 5, instants=6, size=3, broken=3)
     write_texts(tmp_path, "descriptions", ["The lips part.", TEXT, LONG, TEXT, "The jaw drops."], size=3)
-    step = TokensStep(settings(checkpoint("clip"), batch=4, text_length=64))
+    step = tokens_step(settings(checkpoint("clip"), batch=4, text_length=64))
     summary = run(step, tmp_path, size=3, max_failed=1.0)
     rows = rows_of(tmp_path)
     assert (summary.done, summary.fallbacks, sum(summary.failed.values())) == (5, 1, 1)
@@ -184,18 +205,97 @@ def test_the_stage_writes_every_clip_and_says_what_it_could_not_do(tmp_path: Pat
     assert rows[2]["text_mask"].all()
     before = (tmp_path / "tokens" / "00000.h5").read_bytes()
     (tmp_path / "tokens" / "00000.h5").unlink()
-    assert run(TokensStep(settings(checkpoint("clip"), batch=4, text_length=64)), tmp_path, size=3, max_failed=1.0)
+    assert run(tokens_step(settings(checkpoint("clip"), batch=4, text_length=64)), tmp_path, size=3, max_failed=1.0)
     assert (tmp_path / "tokens" / "00000.h5").read_bytes() == before
 
 
 def test_another_model_or_length_redoes_the_stage(tmp_path: Path, checkpoint: Checkpoint) -> None:
-    step = TokensStep(settings(checkpoint("clip")))
-    assert step.identity() == TokensStep(settings(checkpoint("clip"), batch=2)).identity()
-    assert step.identity() != TokensStep(settings(checkpoint("clip"), text_length=32)).identity()
-    assert step.identity() != TokensStep(settings(checkpoint("clip"), dtype="bfloat16")).identity()
-    assert step.identity() != TokensStep(settings(checkpoint("llama"))).identity()
+    step = tokens_step(settings(checkpoint("clip")))
+    assert step.identity() == tokens_step(settings(checkpoint("clip"), batch=2)).identity()
+    assert step.identity() != tokens_step(settings(checkpoint("clip"), text_length=32)).identity()
+    for changed in ({"dtype": "bfloat16"}, {"storage": "int8"}, {"keep": 2}, {"text": "caption"}):
+        assert step.identity() != tokens_step(settings(checkpoint("clip"), **changed)).identity()
+    assert step.identity() != tokens_step(settings(checkpoint("llama"))).identity()
+
+
+def test_int8_is_half_a_step_from_float16_and_half_its_size(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    write_clips_with_faces(tmp_path, 4, size=4)
+    write_texts(tmp_path, "descriptions", [TEXT] * 4, size=4)
+    stored = {}
+    for storage in ("float16", "int8"):
+        run(tokens_step(settings(checkpoint("clip"), storage=storage)), tmp_path, size=4)
+        stored[storage] = rows_of(tmp_path)[1]
+    fine, coarse = stored["float16"], stored["int8"]
+    assert "visual_scale" not in fine
+    for name in ("visual", "frame", "text"):
+        assert coarse[name].dtype == np.int8
+        step = np.abs(fine[name].astype(np.float32)).max(-1, keepdims=True) / 127
+        back = coarse[name] * coarse[f"{name}_scale"][..., None]
+        assert (np.abs(back - fine[name]) <= 0.51 * step).all()
+    assert not coarse["text"][~coarse["text_mask"]].any()
+
+
+def test_kept_patches_are_those_that_move_and_carry_their_places(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    write_clips_with_faces(tmp_path, 2, size=2)
+    write_texts(tmp_path, "descriptions", [TEXT] * 2, size=2)
+    motion = np.zeros((6, 2, 2), np.float16)
+    motion[:, 1, 0] = 1.0
+    rows = [{"clip_id": row["clip_id"], "status": "ok", "error": "", "motion": motion} for row in clips_of(tmp_path)]
+    Store(tmp_path / "motion", MOTION).write(0, rows, {"fingerprint": "m", "identity": {}})
+    run(tokens_step(settings(checkpoint("clip"))), tmp_path, size=2)
+    whole = rows_of(tmp_path)[0]
+    run(tokens_step(settings(checkpoint("clip"), keep=2)), tmp_path, size=2)
+    kept = rows_of(tmp_path)[0]
+    assert kept["visual"].shape == (6, 2, 16)
+    assert kept["grid"].tolist() == [2, 2]
+    assert (kept["place"] == 2).any(axis=1).all()
+    assert (np.diff(kept["place"], axis=1) > 0).all()
+    assert np.array_equal(kept["visual"], np.take_along_axis(whole["visual"], kept["place"][..., None], axis=1))
+    assert np.array_equal(kept["frame"], whole["frame"])
+    with pytest.raises(UserError, match=r"tokens\.keep is 4, and the model has 4 patches a frame"):
+        run(tokens_step(settings(checkpoint("clip"), keep=4)), tmp_path, size=2)
+
+
+def test_where_nothing_moves_the_patch_nearest_to_the_frame_is_kept() -> None:
+    rng = np.random.default_rng(0)
+    patches, classes = (rng.normal(size=shape).astype(np.float16) for shape in ((3, 9, 8), (3, 8)))
+    patches[:, 5] = classes
+    kept, place = strongest(patches, classes, np.zeros((3, 6, 6), np.float16), 1)
+    assert place.tolist() == [[5], [5], [5]]
+    assert np.array_equal(kept[:, 0], classes)
+
+
+def test_the_coarse_caption_can_take_the_place_of_the_description(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    write_clips_with_faces(tmp_path, 1, size=1)
+    rows = [{**clips_of(tmp_path)[0], "caption": "The jaw drops.", "description": TEXT}]
+    Store(tmp_path / "descriptions", DESCRIPTIONS).write(0, rows, {"fingerprint": "d", "identity": {}})
+    found = {}
+    for text in ("description", "caption"):
+        run(tokens_step(settings(checkpoint("clip"), text=text)), tmp_path, size=1)
+        found[text] = rows_of(tmp_path)[0]
+    assert found["caption"]["sentence"].max() == 0
+    assert found["description"]["sentence"].max() == 3
+    assert np.array_equal(found["caption"]["visual"], found["description"]["visual"])
+
+
+def test_tokens_that_are_no_numbers_fail_their_clip(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    import torch
+
+    write_clips_with_faces(tmp_path, 2, size=2)
+    write_texts(tmp_path, "descriptions", [TEXT] * 2, size=2)
+    for storage in ("float16", "int8"):
+        step = tokens_step(settings(checkpoint("clip"), storage=storage))
+        step.open()
+        assert step.encoder is not None
+        with torch.no_grad():
+            step.encoder.model.visual_projection.weight.fill_(1e30)
+        with pytest.raises(GraceError, match="failed 2 of 2 clips"):
+            run(step, tmp_path, size=2)
+        assert [row["error"] for row in rows_of(tmp_path)] == [
+            "tokens: the model gave NaN or infinite tokens: set tokens.dtype to float32"
+        ] * 2
 
 
 def test_a_model_that_is_no_clip_is_refused(checkpoint: Checkpoint) -> None:
     with pytest.raises(UserError, match="CLIP"):
-        TokensStep(settings(checkpoint("idefics3"))).open()
+        tokens_step(settings(checkpoint("idefics3"))).open()
