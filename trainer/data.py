@@ -1,135 +1,59 @@
-"""Reads the cache: tokens and motion of a data set, memory-mapped, never loaded whole.
+"""Reads the cache: tokens and motion of a data set, clip by clip from the disk, never loaded whole.
 
 A :class:`Cache` is all clips of a data set; a :class:`Part` is some of them, and all that the loop gets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-from pipeline.store import Clips, Row, Schema, Store, UserError, fingerprint
+from pipeline.store import Clips, Reader, Row, UserError, fingerprint, finite
 from pipeline.store.schemas import FOLDS, MOTION, TOKENS
 from trainer.model import Batch
 
-TOKEN_COLUMNS = ("visual", "frame", "text", "text_mask")
+TOKEN_COLUMNS = ("visual", "frame", "text", "text_mask", "sentence")
+OPTIONAL_COLUMNS = ("visual_scale", "frame_scale", "text_scale", "place", "grid")
 MOTION_COLUMNS = ("motion",)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a clip lies in a store, and what became of it."""
-
-    shard: int
-    index: int
-    status: str
-    error: str
-
-
-class Columns:
-    """The columns of one store as memory maps: ``columns[clip_id]["visual"]`` reads one clip and nothing else."""
-
-    def __init__(self, folder: Path, schema: Schema, names: Sequence[str], expected: set[str]) -> None:
-        self.store, self.names = Store(folder, schema), tuple(names)
-        self.places: dict[str, Place] = {}
-        self.maps: dict[tuple[int, str], np.ndarray] = {}
-        self.shards = self.store.shards()
-        self._check_shards()
-        for shard in self.shards:
-            rows = self.store.read(shard, ["clip_id", "status", "error"])
-            for index, row in enumerate(rows):
-                self.places[row["clip_id"]] = Place(shard, index, row["status"], row["error"])
-            self._map(shard)
-        if lost := sorted(expected - set(self.places)):
-            raise UserError(
-                f"{folder} lacks {len(lost)} of {len(expected)} clips ({lost[0]} among them): "
-                f"run `grace {schema.stage}` to make the missing shards."
-            )
-        self.shape = self._shape()
-
-    def __getitem__(self, clip_id: str) -> dict[str, np.ndarray]:
-        place = self.places[clip_id]
-        return {name: self.maps[place.shard, name][place.index] for name in self.names}
-
-    def fingerprints(self) -> list[str]:
-        """Of every shard, in order."""
-        return [str(self.store.meta(shard).get("fingerprint")) for shard in self.shards]
-
-    def identity(self) -> Any:
-        """The parameters and models all shards were made with."""
-        return self.store.meta(self.shards[0]).get("identity")
-
-    def _check_shards(self) -> None:
-        folder, stage = self.store.folder, self.store.schema.stage
-        if not self.shards:
-            raise UserError(f"{folder} holds nothing yet: run `grace {stage}` first.")
-        identities = {shard: fingerprint(self.store.meta(shard).get("identity")) for shard in self.shards}
-        odd = [shard for shard in self.shards if identities[shard] != identities[self.shards[0]]]
-        if odd:
-            raise UserError(
-                f"{folder} mixes shards of different parameters or models ({self.store.path(odd[0]).name} differs from "
-                f"{self.store.path(self.shards[0]).name}): run `grace {stage}` again so that all are made alike."
-            )
-
-    def _map(self, shard: int) -> None:
-        """Memory-map each column of a shard: HDF5 columns are contiguous, so a clip is one read at an offset."""
-        import h5py
-
-        path = self.store.path(shard)
-        with h5py.File(path, "r") as file:
-            for name in self.names:
-                dataset = file[name]
-                offset = dataset.id.get_offset()
-                if dataset.size and offset is None:
-                    raise UserError(f"{path} keeps '{name}' in chunks: run `grace {self.store.schema.stage}` again.")
-                if dataset.size:
-                    self.maps[shard, name] = np.memmap(path, dataset.dtype, "r", offset, dataset.shape)
-
-    def _shape(self) -> dict[str, tuple[int, ...]]:
-        """Shape of each column a clip; all shards with a clip that is not failed must agree."""
-        shapes: dict[str, tuple[int, ...]] = {}
-        for (shard, name), array in self.maps.items():
-            shape = shapes.setdefault(name, array.shape[1:])
-            if shape != array.shape[1:]:
-                raise UserError(
-                    f"{self.store.path(shard)} holds '{name}' of shape {array.shape[1:]}, earlier shards {shape}: "
-                    f"run `grace {self.store.schema.stage}` again so that all are made alike."
-                )
-        return shapes
 
 
 class Cache:
     """All clips of ``data/<dataset>/`` with their tokens and motion.
 
-    Raises :class:`UserError` when shards are missing, mixed, of differing shapes, or no clip has tokens.
+    ``patches`` is P, or the number of patches kept where ``tokens.keep`` left some out; ``grid`` is rows and columns of
+    the whole patch grid. Raises :class:`UserError` when shards are missing, damaged, mixed, of differing shapes or not
+    made from the same faces, or when no clip has tokens.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
         clips = Clips(self.folder, ["label", "subject", *FOLDS])
         self.labels, self.rows = clips.labels, {row["clip_id"]: row for row in clips.rows}
-        names = set(self.rows)
-        self.tokens = Columns(self.folder / "tokens", TOKENS, TOKEN_COLUMNS, names)
-        self.motion = Columns(self.folder / "motion", MOTION, MOTION_COLUMNS, names)
-        if not any(self.failure(clip_id) == "" for clip_id in self.rows):
+        self.tokens = Reader(self.folder / "tokens", TOKENS, (*TOKEN_COLUMNS, *OPTIONAL_COLUMNS), self.rows)
+        self.motion = Reader(self.folder / "motion", MOTION, MOTION_COLUMNS, self.rows)
+        usable = [clip_id for clip_id in self.rows if not self.failure(clip_id)]
+        if not usable:
             first = self.failure(next(iter(self.rows))) if self.rows else "clips.parquet is empty"
             raise UserError(f"No clip of {self.folder} has tokens and motion (the first one: {first}).")
-        self.instants, self.patches, self.width = self.tokens.shape["visual"]
+        self._check_sources()
+        self.instants, self.patches, self.width = self.tokens.layout["visual"].shape
+        self.grid = self._grid(usable[0])
         self._check_sizes()
 
     def failure(self, clip_id: str) -> str:
         """Why a clip cannot be read; empty when it can."""
-        for columns in (self.tokens, self.motion):
-            place = columns.places[clip_id]
+        for reader in (self.tokens, self.motion):
+            place = reader.places[clip_id]
             if place.status == "failed":
-                return place.error or f"failed in {columns.store.schema.stage}"
+                return place.error or f"failed in {reader.store.schema.stage}"
         return ""
 
     def identity(self) -> dict[str, Any]:
@@ -145,18 +69,39 @@ class Cache:
             "motion": self.motion.fingerprints(),
         }
 
+    def read(self, clip_ids: Sequence[str]) -> dict[str, np.ndarray]:
+        """The arrays of some clips as they are stored, the clip in the first dimension; :func:`as_batch` takes them."""
+        return {**self.tokens.read(clip_ids), **self.motion.read(clip_ids)}
+
     def row(self, clip_id: str) -> Row:
-        """The clip's arrays, as :func:`collate` takes them."""
-        return {**self.tokens[clip_id], **self.motion[clip_id]}
+        """One clip's arrays, as :func:`collate` takes them."""
+        return {name: array[0] for name, array in self.read([clip_id]).items()}
+
+    def _grid(self, clip_id: str) -> tuple[int, int]:
+        if "grid" in self.tokens.layout:
+            rows, columns = self.tokens.read([clip_id])["grid"][0].tolist()
+            return rows, columns
+        side = round(self.patches**0.5)
+        if side * side != self.patches:
+            raise UserError(f"{self.folder}/tokens has {self.patches} patches a frame, which is no square grid.")
+        return side, side
+
+    def _check_sources(self) -> None:
+        """Tokens and motion of a shard must be of the same crops."""
+        for shard in sorted(set(self.tokens.shards) & set(self.motion.shards)):
+            seen, moved = (reader.inputs(shard).get("faces") for reader in (self.tokens, self.motion))
+            if seen and moved and seen != moved:
+                raise UserError(
+                    f"{self.folder}: shard {shard:05d} of tokens and of motion were made from different face crops: "
+                    "run `grace motion` and `grace tokens` again."
+                )
 
     def _check_sizes(self) -> None:
-        instants, grid = self.motion.shape["motion"][0], round(self.patches**0.5)
+        instants = self.motion.layout["motion"].shape[0]
         if instants != self.instants:
             raise UserError(
                 f"{self.folder}: tokens have {self.instants} instants a clip and motion has {instants}: run both again."
             )
-        if grid * grid != self.patches:
-            raise UserError(f"{self.folder}/tokens has {self.patches} patches a frame, which is no square grid.")
 
 
 @dataclass(frozen=True)
@@ -175,26 +120,38 @@ class Part:
         places = {label: index for index, label in enumerate(self.cache.labels)}
         return np.array([places[self.cache.rows[clip_id]["label"]] for clip_id in self.clip_ids], dtype=np.int64)
 
-    def batches(self, size: int, order_seed: int | None = None) -> Iterator[tuple[Batch, Int[Tensor, " batch"]]]:
-        """Batches with their labels, in the part's order or in a random one that the seed alone decides."""
+    def batches(
+        self, size: int, order_seed: int | None = None, device: torch.device | str = "cpu"
+    ) -> Iterator[tuple[Batch, Int[Tensor, " batch"]]]:
+        """Batches with their labels, in the part's order or in a random one that the seed alone decides.
+
+        A thread reads the next batch while the last one is used. Tokens travel to ``device`` as they are stored and
+        become float32 there.
+        """
         order = np.arange(len(self))
         if order_seed is not None:
             order = np.random.default_rng(order_seed).permutation(len(self))
-        labels = self.labels
-        for start in range(0, len(order), size):
-            chosen = order[start : start + size]
-            batch = collate([self.cache.row(self.clip_ids[index]) for index in chosen])
-            yield batch, torch.from_numpy(labels[chosen])
+        labels = torch.from_numpy(self.labels)
+        chunks = [order[start : start + size] for start in range(0, len(order), size)]
+
+        def batch(chosen: Int[np.ndarray, " batch"]) -> tuple[Batch, Int[Tensor, " batch"]]:
+            read = self.cache.read([self.clip_ids[index] for index in chosen])
+            return as_batch(read, device), labels[torch.from_numpy(chosen)].to(device)
+
+        if not chunks:
+            return
+        with ThreadPoolExecutor(1) as reading:
+            following = reading.submit(batch, chunks[0])
+            for chosen in chunks[1:]:
+                current, following = following, reading.submit(batch, chosen)
+                yield current.result()
+            yield following.result()
 
     def check_finite(self) -> None:
         """Raise :class:`UserError` naming the first clip that holds NaN or infinity."""
         for clip_id in self.clip_ids:
             for name, array in self.cache.row(clip_id).items():
-                if array.dtype == np.float16:  # all exponent bits set; ten times faster than isfinite on float16
-                    bad = bool(((array.view(np.uint16) & 0x7C00) == 0x7C00).any())
-                else:
-                    bad = not np.isfinite(array).all()
-                if bad:
+                if array.dtype.kind == "f" and not finite(array):
                     stage = "motion" if name == "motion" else "tokens"
                     raise UserError(
                         f"Clip {clip_id} has NaN or infinite values in '{name}': remove "
@@ -203,33 +160,70 @@ class Part:
 
 
 def collate(rows: Sequence[Row]) -> Batch:
-    """Rows of ``visual`` [T, P, D], ``frame``, ``text``, ``text_mask`` and ``motion`` [T, G, G] as one float32 batch.
+    """Rows of single clips as one batch: ``visual`` [T, P, D], ``frame``, ``text``, ``text_mask``, ``sentence``,
+    ``motion`` [T, G, G], and what int8 or ``tokens.keep`` add to them."""
+    names = [*TOKEN_COLUMNS, *(name for name in OPTIONAL_COLUMNS if name in rows[0]), *MOTION_COLUMNS]
+    return as_batch({name: np.stack([row[name] for row in rows]) for name in names})
 
-    Text is cut to the longest one of the batch; a clip without any text keeps one word, of zeros.
+
+def as_batch(stored: Mapping[str, Shaped[np.ndarray, "batch *rest"]], device: torch.device | str = "cpu") -> Batch:
+    """Stored arrays of some clips as one float32 batch on ``device``.
+
+    Text is cut to the longest one of the batch; a clip without any text keeps one word, of zeros. Motion is resampled
+    to the patch grid where grids differ, and read at the places of the patches where only some were kept.
     """
-    mask = torch.from_numpy(np.stack([row["text_mask"] for row in rows]).astype(bool))
+    there = {name: torch.from_numpy(array).to(device) for name, array in stored.items()}
+    mask = there["text_mask"]
     length = int(mask.any(0).nonzero().max()) + 1 if mask.any() else 1
-    text = _float32(rows, "text", length) * mask[:, :length, None]
-    mask[:, 0] |= ~mask.any(1)
-    visual = _float32(rows, "visual")
+    mask = mask[:, :length]
+    text = _float32(there, "text", length) * mask[..., None]
+    mask = torch.cat([mask[:, :1] | ~mask.any(1, keepdim=True), mask[:, 1:]], dim=1)
+    visual = _float32(there, "visual")
     return Batch(
         visual=visual,
-        frame=_float32(rows, "frame"),
+        frame=_float32(there, "frame"),
         text=text,
-        text_mask=mask[:, :length],
-        motion=on_patches(_float32(rows, "motion"), visual.shape[2]),
+        text_mask=mask,
+        sentence_end=_sentence_ends(there["sentence"][:, :length], mask),
+        motion=_motion(there, visual.shape[2]),
     )
 
 
-def _float32(rows: Sequence[Row], name: str, length: int | None = None) -> Tensor:
-    return torch.from_numpy(np.stack([np.asarray(row[name][:length], dtype=np.float32) for row in rows]))
-
-
 def on_patches(
-    motion: Float[Tensor, "batch instants rows columns"], patches: int
-) -> Float[Tensor, "batch instants {patches}"]:
-    """Motion on its G×G grid resampled to the patch grid (√P × √P) where they differ, flattened row by row."""
-    side = round(patches**0.5)
-    if motion.shape[-1] != side:
-        motion = torch.nn.functional.interpolate(motion, (side, side), mode="area")
+    motion: Float[Tensor, "batch instants rows columns"], grid: tuple[int, int]
+) -> Float[Tensor, "batch instants patches"]:
+    """Motion on its G×G grid resampled to the patch grid where they differ, flattened row by row."""
+    if motion.shape[-2:] != grid:
+        motion = torch.nn.functional.interpolate(motion, grid, mode="area")
     return motion.flatten(2).clamp(0, 1)
+
+
+def on_grid(plan: Float[np.ndarray, "text instants kept"], row: Row) -> Float[np.ndarray, "text instants patches"]:
+    """A plan over the patches that were kept, spread over the whole grid; any other plan as it is."""
+    if "place" not in row:
+        return plan
+    whole = np.zeros((*plan.shape[:2], int(np.prod(row["grid"]))), plan.dtype)
+    np.put_along_axis(whole, np.broadcast_to(row["place"], plan.shape).astype(np.int64), plan, axis=2)
+    return whole
+
+
+def _motion(there: Mapping[str, Tensor], patches: int) -> Float[Tensor, "batch instants patches"]:
+    motion = there["motion"].float()
+    if "place" not in there:
+        side = round(patches**0.5)
+        return on_patches(motion, (side, side))
+    rows, columns = there["grid"][0].tolist()
+    return on_patches(motion, (rows, columns)).gather(2, there["place"].long())
+
+
+def _sentence_ends(sentence: Int[Tensor, "batch text"], mask: Bool[Tensor, "batch text"]) -> Bool[Tensor, "batch text"]:
+    """The last token of each sentence: its end token, which holds the whole of it."""
+    pad = torch.nn.functional.pad
+    return mask & ((sentence != pad(sentence[:, 1:], (0, 1), value=-1)) | ~pad(mask[:, 1:], (0, 1)))
+
+
+def _float32(there: Mapping[str, Tensor], name: str, length: int | None = None) -> Tensor:
+    """Tokens of a column as float32, and multiplied by their scale where they are int8."""
+    tokens = there[name][:, :length].float()
+    scale = there.get(f"{name}_scale")
+    return tokens if scale is None else tokens * scale[:, :length, ..., None]

@@ -101,7 +101,7 @@ class Reader:
             try:
                 for name, extent in self._extents[place.shard].items():
                     target = row[name]
-                    if os.preadv(file, [target], extent.at(place.index)) != target.nbytes:
+                    if os.preadv(file, [target.data], extent.at(place.index)) != target.nbytes:
                         raise UserError(damaged(path, self.store.schema, "it is too short"))
             finally:
                 os.close(file)
