@@ -15,10 +15,13 @@ def command(
     retry_failed: RetryFailed = False,
 ) -> None:
     """Encode face crops and descriptions with CLIP and cache every token."""
+    from pipeline.store import Store
+    from pipeline.store.joined import join
     from pipeline.templates import write_templates
-    from pipeline.tokens import TokensStep
+    from pipeline.tokens import tokens_step
 
     chosen = settings(params, override)
-    step = TokensStep(chosen.tokens)
+    step = tokens_step(chosen.tokens)
     run_step(step, dataset, chosen, retry_failed)
     write_templates(chosen.folder(dataset), step)
+    join(Store(chosen.folder(dataset) / step.folder, step.schema))

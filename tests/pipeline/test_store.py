@@ -15,6 +15,7 @@ import pytest
 
 from pipeline.errors import GraceError, UserError
 from pipeline.store import Clips, Store, commit, failure, fallback, locked, read_table, write_clips, write_table
+from pipeline.store.joined import join
 from pipeline.store.schemas import DESCRIPTIONS, FACES, PREDICTIONS, TOKENS
 
 CUE = {"region": "brows", "action": "brow lower", "intensity": "clearly", "phase": "apex"}
@@ -113,6 +114,47 @@ def test_a_file_of_another_version_is_named_with_its_remedy(tmp_path: Path) -> N
         UserError, match=r"written as tokens version 99, this is tokens version \d+: run `grace tokens`"
     ):
         Store(tmp_path, TOKENS).read(0)
+
+
+def test_int8_tokens_keep_their_type_and_columns_that_no_row_has_are_not_written(tmp_path: Path) -> None:
+    import h5py
+
+    store = Store(tmp_path, TOKENS)
+    store.write(0, [tokens_row("a")], {})
+    with h5py.File(store.path(0)) as file:
+        assert not {"visual_scale", "place"} & set(file)
+    assert "place" not in store.read(0)[0]
+    row = {**tokens_row("a"), "visual": np.full((3, 4, 5), -7, np.int8), "visual_scale": np.full((3, 4), 0.5)}
+    store.write(1, [row, failure("b", "tokens: no crops")], {})
+    back = store.read(1)
+    assert back[0]["visual"].dtype == np.int8
+    assert (back[0]["visual"] == -7).all()
+    assert (back[0]["visual_scale"] == 0.5).all()
+    assert back[0]["visual_scale"].dtype == np.float32
+
+
+def test_joined_shards_are_one_file_that_moves_with_its_folder(tmp_path: Path) -> None:
+    import h5py
+
+    store = Store(tmp_path / "tokens", TOKENS)
+    rows = [tokens_row(name, seed) for seed, name in enumerate("abcd")]
+    store.write(0, rows[:2], {})
+    store.write(1, [failure("bb", "tokens: no crops")], {})
+    store.write(2, rows[2:], {})
+    path = join(store)
+    content = path.read_bytes()
+    assert join(store).read_bytes() == content
+    assert store.shards() == [0, 1, 2]
+    moved = (tmp_path / "tokens").rename(tmp_path / "moved")
+    with h5py.File(moved / path.name) as file:
+        assert file["clip_id"].asstr()[...].tolist() == ["a", "b", "bb", "c", "d"]
+        assert file["error"].asstr()[2] == "tokens: no crops"
+        for place, row in zip((0, 1, 3, 4), rows, strict=True):
+            assert np.array_equal(file["visual"][place], row["visual"])
+            assert np.array_equal(file["text_mask"][place], row["text_mask"])
+        assert not file["visual"][2].any()
+    assert path.name not in [shard.name for shard in map(Store(moved, TOKENS).path, (0, 1, 2))]
+    assert len(content) < 20_000
 
 
 def test_clips_are_sorted_and_keep_their_labels(tmp_path: Path) -> None:
