@@ -12,6 +12,7 @@ from stages import (
     index,
     inspect,
     motion,
+    plan,
     predict,
     refine,
     show,
@@ -27,7 +28,8 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     add_completion=False,
 )
-for stage in (world, index, faces, caption, refine, motion, tokens, train, evaluate, compare, inspect, show, predict):
+STAGES = (world, index, plan, faces, caption, refine, motion, tokens, train, evaluate, compare, inspect, show, predict)
+for stage in STAGES:
     app.command(stage.__name__.rpartition(".")[2])(stage.command)
 
 
