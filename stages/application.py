@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from stages import (
+    audit,
     caption,
     compare,
     evaluate,
@@ -28,7 +29,23 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     add_completion=False,
 )
-STAGES = (world, index, plan, faces, caption, refine, motion, tokens, train, evaluate, compare, inspect, show, predict)
+STAGES = (
+    world,
+    index,
+    plan,
+    faces,
+    caption,
+    refine,
+    audit,
+    motion,
+    tokens,
+    train,
+    evaluate,
+    compare,
+    inspect,
+    show,
+    predict,
+)
 for stage in STAGES:
     app.command(stage.__name__.rpartition(".")[2])(stage.command)
 

@@ -201,13 +201,19 @@ _PATTERNS = tuple((action, _pattern(action)) for action in ACTIONS)
 _REGION_PATTERN = re.compile(rf"\b({'|'.join(REGIONS)})\b", re.IGNORECASE)
 
 
-def named(text: str) -> set[tuple[str, str]]:
-    """The movements that a text of the world's language names, as ``(region, action name)``.
+def told(text: str) -> list[tuple[Action, str]]:
+    """The movements that a text of the world's language names, in the order of telling, each with its clause.
 
     Reads coarse captions, fine descriptions and cues alike; words of any other language are passed over.
     """
     flat = " ".join(text.split())
-    return {(action.region, action.name) for action, pattern in _PATTERNS if pattern.search(flat)}
+    found = [(match.start(), action) for action, pattern in _PATTERNS if (match := pattern.search(flat))]
+    return [(action, re.split(r"[;.]", flat[start:])[0]) for start, action in sorted(found, key=lambda item: item[0])]
+
+
+def named(text: str) -> set[tuple[str, str]]:
+    """The movements that a text names (:func:`told`), as ``(region, action name)``."""
+    return {(action.region, action.name) for action, _ in told(text)}
 
 
 def truth(timeline: Timeline) -> set[tuple[str, str]]:

@@ -1,0 +1,210 @@
+"""What can be counted in texts without looking at a face."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.audit.sources import Text
+from pipeline.audit.words import ACTION_WORDS, EMOTION_WORDS, IDENTITY_WORDS, actions_in, emotion_words, identity_words
+from pipeline.cues import REGION_WORDS, regions_in
+from pipeline.datasets.labels import LABELS
+from pipeline.language import english, looping, refusing
+from pipeline.sentences import split_sentences
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+WINDOW = 77
+"""Tokens that CLIP's text tower reads (Radford et al. 2021), begin and end among them."""
+
+BIN = 10
+"""Tokens that share a bar of the histogram."""
+OPENING = 4
+"""Words that make an opening."""
+TOLD_ALIKE = 5
+"""Words from which a sentence that stands in several clips is worth noting."""
+MOST = 12
+"""Entries of a list of what is found most."""
+
+_ENDED = re.compile(r"[.!?…。！？][\"'”’)\]]*$")
+_PICTURES = r"(?:image|picture|video|clip|frame|scene|sequence|footage)s?"
+_ABOUT_PICTURES = re.compile(
+    r"^\W*(?:sure|certainly|of course|here(?:'s| is| are)\b|based on|overall|as an ai|i (?:can|see|notice|observe)\b"
+    rf"|(?:in|from|throughout|across) (?:the|this|these)\b.{{0,20}}\b{_PICTURES}\b"
+    rf"|(?:the|this|these)\b.{{0,20}}\b{_PICTURES} "
+    r"(?:show|depict|captur|feature|present|portray|contain|is|are)\w*)",
+    re.IGNORECASE,
+)
+
+
+def measure(texts: Sequence[Text], tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+    """All that is counted of one kind of text; shares are of the texts that are not empty, unless a name says else."""
+    written = [text for text in texts if text.text.strip()]
+    words = [len(text.text.split()) for text in written]
+    return {
+        "texts": len(texts),
+        "clips": len({text.clip_id for text in texts}),
+        "empty": len(texts) - len(written),
+        "status": dict(sorted(Counter(text.status for text in texts).items())),
+        "words": _spread(words),
+        "sentences": _spread([len(split_sentences(text.text)) for text in written]),
+        "tokens": _tokens(written, tokenizer),
+        "cut_short": _share(text.cut_short or not _ENDED.search(text.text.strip()) for text in written),
+        "not_english": _share(not english(text.text) for text in written),
+        "refusal": _share(refusing(text.text) for text in written),
+        "repeated": _repeated(written),
+        "opening": _opening(written),
+        "regions": _coverage(written, regions_in, REGION_WORDS),
+        "actions": _coverage(written, actions_in, ACTION_WORDS),
+        "emotion": _emotion(written),
+        "identity": _identity(written),
+    }
+
+
+def _spread(values: Sequence[int]) -> dict[str, float]:
+    if not values:
+        return {}
+    low, median, high = np.percentile(values, [5, 50, 95])
+    spread = {"mean": np.mean(values), "p5": low, "median": median, "p95": high, "max": max(values)}
+    return {name: round(float(value), 1) for name, value in spread.items()}
+
+
+def _share(found: Iterable[bool]) -> float:
+    each = list(found)
+    return round(sum(each) / len(each), 4) if each else 0.0
+
+
+def _tokens(texts: Sequence[Text], tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+    """Lengths in tokens, and what is lost when a text is cut to CLIP's window, as most training code does."""
+    counts: list[int] = []
+    lost: Counter[str] = Counter()
+    room = WINDOW - tokenizer.num_special_tokens_to_add()
+    for start in range(0, len(texts), 1000):  # 40,000 texts at once would take gigabytes
+        batch = [text.text for text in texts[start : start + 1000]]
+        encoded = tokenizer(batch, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        for text, offsets in zip(batch, encoded["offset_mapping"], strict=True):
+            counts.append(len(offsets) + WINDOW - room)
+            if len(offsets) > room:
+                kept = text[: offsets[room - 1][1]]
+                lost["texts"] += 1
+                lost["tokens"] += len(offsets) - room
+                lost["regions"] += regions_in(kept) < regions_in(text)
+                lost["actions"] += actions_in(kept) < actions_in(text)
+    total = sum(counts)
+    return {
+        "tokenizer": tokenizer.name_or_path,
+        **_spread(counts),
+        "cut_at_77": {
+            "texts": round(lost["texts"] / max(len(texts), 1), 4),
+            "tokens": round(lost["tokens"] / max(total, 1), 4),
+            "texts_losing_a_region": round(lost["regions"] / max(len(texts), 1), 4),
+            "texts_losing_an_action": round(lost["actions"] / max(len(texts), 1), 4),
+        },
+        "histogram": [[start * BIN, n] for start, n in sorted(Counter(count // BIN for count in counts).items())],
+    }
+
+
+def _repeated(texts: Sequence[Text]) -> dict[str, Any]:
+    """Within a text: a sentence stands twice, or it ends in a loop. Across clips: whole texts, long sentences."""
+    within = 0
+    clips_of_text: dict[str, set[str]] = defaultdict(set)
+    clips_of_sentence: dict[str, set[str]] = defaultdict(set)
+    for text in texts:
+        sentences = [_plain(sentence) for sentence in split_sentences(text.text)]
+        within += len(set(sentences)) < len(sentences) or looping(text.text)
+        clips_of_text[_plain(text.text)].add(text.clip_id)
+        for sentence in sentences:
+            if len(sentence.split()) >= TOLD_ALIKE:
+                clips_of_sentence[sentence].add(text.clip_id)
+    return {
+        "within": round(within / max(len(texts), 1), 4),
+        "across_texts": _share(len(clips_of_text[_plain(text.text)]) > 1 for text in texts),
+        "across_sentences": _share(len(clips) > 1 for clips in clips_of_sentence.values()),
+    }
+
+
+def _plain(text: str) -> str:
+    return " ".join(re.findall(r"\w+", text.lower()))
+
+
+def _opening(texts: Sequence[Text]) -> dict[str, Any]:
+    openings = [" ".join(text.text.lower().split()[:OPENING]) for text in texts]
+    most = Counter(openings).most_common(MOST)
+    return {
+        "about_pictures": _share(bool(_ABOUT_PICTURES.search(text.text)) for text in texts),
+        "of_the_ten_most_used": round(sum(count for _, count in most[:10]) / max(len(texts), 1), 4),
+        "most": [[opening, count] for opening, count in most],
+    }
+
+
+def _coverage(texts: Sequence[Text], find: Callable[[str], set[str]], known: Iterable[str]) -> dict[str, Any]:
+    """How many of ``known`` a text names, and the share of texts that name each."""
+    found = [find(text.text) for text in texts]
+    return {
+        "mean": round(float(np.mean([len(each) for each in found])), 2) if found else 0.0,
+        "none": _share(not each for each in found),
+        "share": {name: _share(name in each for each in found) for name in known},
+    }
+
+
+def _emotion(texts: Sequence[Text]) -> dict[str, Any]:
+    """Emotions that texts claim: which words, and whether they are the label (where there is one)."""
+    words: Counter[str] = Counter()
+    claims: list[set[str]] = []
+    for text in texts:
+        found = list(emotion_words(text.text))
+        words.update(word for _, word in found)
+        claims.append({emotion for emotion, _ in found})
+    result: dict[str, Any] = {
+        "named": _share(bool(claim) for claim in claims),
+        "mean": round(sum(map(len, claims)) / max(len(texts), 1), 2),
+        "words_a_text": round(words.total() / max(len(texts), 1), 2),
+        "share": {emotion: _share(emotion in claim for claim in claims) for emotion in EMOTION_WORDS},
+        "most": [[word, count] for word, count in words.most_common(MOST)],
+    }
+    labelled = [(text.label, claim) for text, claim in zip(texts, claims, strict=True) if text.label in EMOTION_WORDS]
+    return result | {"against_label": _against(labelled)} if labelled else result
+
+
+def _against(labelled: Sequence[tuple[str, set[str]]]) -> dict[str, Any]:
+    """Right, wrong, both or neither; ``table`` is the share of each label's texts that claim each emotion."""
+    labels = [label for label in LABELS if any(label == true for true, _ in labelled)]
+    kinds = Counter(
+        "silent" if not claim else "right" if claim == {true} else "right_and_wrong" if true in claim else "wrong"
+        for true, claim in labelled
+    )
+    emotions = [*labels, *(emotion for emotion in LABELS if emotion not in labels)]
+    by_label = {label: [claim for true, claim in labelled if true == label] for label in labels}
+    return {
+        "texts": len(labelled),
+        **{kind: round(kinds[kind] / len(labelled), 4) for kind in ("right", "right_and_wrong", "wrong", "silent")},
+        "precision": {
+            emotion: _share(true == emotion for true, claim in labelled if emotion in claim) for emotion in labels
+        },
+        "recall": {label: _share(label in claim for claim in claims) for label, claims in by_label.items()},
+        "base_rate": {label: round(len(claims) / len(labelled), 4) for label, claims in by_label.items()},
+        "table": {
+            "labels": labels,
+            "claims": emotions,
+            "share": [[_share(e in claim for claim in by_label[label]) for e in emotions] for label in labels],
+        },
+    }
+
+
+def _identity(texts: Sequence[Text]) -> dict[str, Any]:
+    words: Counter[str] = Counter()
+    kinds: list[set[str]] = []
+    for text in texts:
+        found = list(identity_words(text.text))
+        words.update(word for _, word in found)
+        kinds.append({kind for kind, _ in found})
+    return {
+        "named": _share(bool(each) for each in kinds),
+        "share": {kind: _share(kind in each for each in kinds) for kind in IDENTITY_WORDS},
+        "most": [[word, count] for word, count in words.most_common(MOST)],
+    }

@@ -1,0 +1,129 @@
+"""Where audited texts come from: a data set's captions and descriptions, or anybody's table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.datasets.labels import canonical
+from pipeline.errors import UserError
+from pipeline.store import Clips, Row, Store
+from pipeline.store.schemas import CAPTIONS, DESCRIPTIONS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
+
+
+@dataclass(frozen=True)
+class Text:
+    """One text about one clip. ``group`` are clips that belong together (a person): they share a fold."""
+
+    clip_id: str
+    text: str
+    label: str = ""
+    group: str = ""
+    status: str = "ok"
+    cut_short: bool = False
+    """Whether its engine says that it ran into its length limit."""
+
+
+Texts = dict[str, list[Text]]
+"""Texts by what they are: ``caption`` and ``description``, or the column of a table."""
+
+
+def of_dataset(folder: Path) -> Texts:
+    """The captions and descriptions of a data set's folder (``data/<dataset>``), as far as they are made.
+
+    Raises :class:`UserError` when neither is.
+    """
+    clips = Clips(folder, ["label", "subject"])
+    known = {row["clip_id"]: row for row in clips.rows}
+    texts: Texts = {}
+    for name, store in (
+        ("caption", Store(folder / "captions", CAPTIONS)),
+        ("description", Store(folder / "descriptions", DESCRIPTIONS)),
+    ):
+        if store.shards():
+            texts[name] = [
+                _text(known.get(row["clip_id"], {}), row, text)
+                for row in store.rows()
+                for text in (row[name], *(row.get("others") or ()))
+            ]
+    if not texts:
+        raise UserError(f"{folder} holds no captions yet: run `grace caption --dataset {folder.name}` first.")
+    return texts
+
+
+def _text(clip: Row, row: Row, text: str) -> Text:
+    return Text(
+        clip_id=row["clip_id"],
+        text=text,
+        label=clip.get("label", ""),
+        group=clip.get("subject", "") or row["clip_id"],
+        status=row["status"],
+        cut_short=row.get("finish_reason") == "length",
+    )
+
+
+def of_tables(
+    files: Sequence[Path], text: str, labels: Sequence[str], clip: str | None = None, group: str | None = None
+) -> Texts:
+    """The texts in the column ``text`` of CSV, TSV, Parquet or JSON-lines files, one below the other.
+
+    ``labels`` is one column that names the emotion, several columns of which the largest does, or nothing. ``clip``
+    and ``group`` are columns that say which clip a text is about, and which clips belong together (the person, the
+    film); the row's number when not given. Raises :class:`UserError` when a file or a column is not there.
+    """
+    rows: list[Text] = []
+    for file in files:
+        table = _read(file)
+        for column in filter(None, (text, *labels, clip, group)):
+            if column not in table.columns:
+                there = ", ".join(str(name) for name in table.columns[:20])
+                raise UserError(f"{file} has no column '{column}'; it has {there}.")
+        emotions = _labels(table, labels, file)
+        for number, (said, emotion) in enumerate(zip(table[text], emotions, strict=True)):
+            clip_id = str(table[clip].iloc[number]) if clip else f"{file.name}:{number + 1}"
+            together = str(table[group].iloc[number]) if group else clip_id
+            rows.append(Text(clip_id, said if isinstance(said, str) else "", emotion, together))
+    if not rows:
+        raise UserError(f"{', '.join(map(str, files))}: there is no row to audit.")
+    return {text: rows}
+
+
+def _read(file: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    if file.suffix not in SUFFIXES:
+        raise UserError(f"{file} is no table that can be read: give one that ends in {', '.join(SUFFIXES)}.")
+    try:
+        if file.suffix == ".parquet":
+            return pd.read_parquet(file)
+        if file.suffix == ".jsonl":
+            return pd.read_json(file, lines=True)
+        return pd.read_csv(file, sep="\t" if file.suffix == ".tsv" else ",")
+    except FileNotFoundError:
+        raise UserError(f"There is no file {file}.") from None
+    except (ValueError, OSError) as error:  # pandas' and Arrow's complaints about a file are all of these
+        raise UserError(f"{file} cannot be read as a table: {' '.join(str(error).split())[:200]}") from None
+
+
+def _labels(table: pd.DataFrame, columns: Sequence[str], file: Path) -> list[str]:
+    """The emotion of each row under its canonical name, where it has one; another name stays as it is."""
+    import pandas as pd
+
+    if not columns:
+        return [""] * len(table)
+    if len(columns) == 1:
+        named: list[Any] = ["" if pd.isna(value) else str(value).strip() for value in table[columns[0]]]
+    else:
+        try:
+            scores = table[list(columns)].to_numpy(dtype=float)
+        except ValueError:
+            raise UserError(f"{file}: several label columns must hold numbers, the largest one is the label.") from None
+        named = [columns[int(row.argmax())] if row.max() > 0 else "" for row in scores]
+    return [canonical(name) or name for name in named]

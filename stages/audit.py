@@ -1,0 +1,65 @@
+"""``grace audit``: what is in captions and descriptions, a data set's own or anybody's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stages.console import Dataset, Params, Root, Set, console, guarded, settings
+
+
+@guarded
+def command(
+    dataset: Dataset = "demo",
+    table: Annotated[
+        list[Path], typer.Option("--table", help="A CSV, TSV, Parquet or JSON-lines file instead. Repeatable.")
+    ] = [],  # noqa: B006
+    text: Annotated[str | None, typer.Option("--text", help="Its column of texts.")] = None,
+    label: Annotated[
+        list[str], typer.Option("--label", help="Its column of emotions; repeated: one column an emotion.")
+    ] = [],  # noqa: B006
+    clip: Annotated[
+        str | None, typer.Option("--clip", help="Its column of clips, where clips have several texts.")
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option("--group", help="Its column of what belongs together (person, film).")
+    ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option("--tokenizer", help="The CLIP whose tokens are counted; tokens.model if not given.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the report; data/<dataset>/audit or <table>-audit.")
+    ] = None,
+    root: Root = None,
+    params: Params = Path("params.yaml"),
+    override: Set = [],  # noqa: B006
+) -> None:
+    """Count what texts hold: lengths, repeats, emotions, regions, identity, how much of the label, how much truth."""
+    from pipeline.audit import audit, load_tokenizer, write_report
+    from pipeline.audit.sources import of_dataset, of_tables
+    from pipeline.audit.tables import tables
+    from pipeline.audit.truth import read_truth
+    from pipeline.errors import UserError
+    from pipeline.models import knows_only
+
+    chosen = settings(params, override)
+    counter = tokenizer or chosen.tokens.model
+    tokens = load_tokenizer(counter, None if tokenizer else chosen.tokens.revision)
+    if table:
+        if text is None:
+            raise UserError("--table wants --text: the name of the column that holds the texts.")
+        texts, truth, folder = of_tables(table, text, label, clip, group), None, Path(f"{table[0].stem}-audit")
+        title = ", ".join(file.name for file in table)
+    else:
+        folder = chosen.folder(dataset) / "audit"
+        raw = root or chosen.roots.get(dataset)
+        texts, truth, title = of_dataset(chosen.folder(dataset)), read_truth(Path(raw)) if raw else None, dataset
+    report = audit(texts, tokens, truth)
+    write_report(report, out or folder)
+    for each in tables(report, f"audit of {title}"):
+        console().print(each)
+    limits = knows_only(counter)
+    spelt = f", which knows only {limits} and spells other words out: name yours with --tokenizer" if limits else ""
+    console().print(f"Tokens are those of {counter}{spelt}.\nWritten to {out or folder}.", markup=False)

@@ -1,0 +1,369 @@
+"""The audit: what it counts in texts, how it reads tables, and that truth told is truth found."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.audit import audit, load_tokenizer, write_report
+from pipeline.audit.classifier import bag_of_words
+from pipeline.audit.measures import measure
+from pipeline.audit.sources import Text, of_dataset, of_tables
+from pipeline.audit.truth import Truth, read_truth, truthfulness
+from pipeline.audit.words import ACTION_WORDS, actions_in, emotion_words, identity_words, without_emotion_words
+from pipeline.cues import regions_in
+from pipeline.errors import UserError
+from pipeline.settings import World
+from pipeline.store import Store, failure, write_clips
+from pipeline.store.schemas import CAPTIONS, DESCRIPTIONS
+from pipeline.world.actions import ACTIONS
+from pipeline.world.emotions import LABELS
+from pipeline.world.identity import sample_identity
+from pipeline.world.script import Script, sample_script
+from pipeline.world.sentences import coarse_caption, cues, fine_description, told
+from pipeline.world.truth import clip_row, write_truth
+
+ALIKE = {"inner brow raise": "brow raise", "outer brow raise": "brow raise", "lip corner pull": "smile"}
+"""Action units that everyday words call otherwise."""
+
+
+@pytest.fixture(scope="module")
+def tokenizer(project: Path) -> Any:
+    return load_tokenizer(str(project / "pocket/clip"))
+
+
+@pytest.fixture(scope="module")
+def scripts() -> list[Script]:
+    """The scripts of forty rendered clips; nothing is drawn."""
+    rng = np.random.default_rng(3)
+    settings = World()
+    drawn = [
+        sample_script(rng, sample_identity(rng, number), LABELS[number % len(LABELS)], settings) for number in range(40)
+    ]
+    return [replace(script, clip_id=f"{number:05d}") for number, script in enumerate(drawn)]
+
+
+@pytest.fixture(scope="module")
+def root(scripts: list[Script], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a world, as far as its truth goes."""
+    folder = tmp_path_factory.mktemp("world")
+    (folder / "unfinished").mkdir()
+    write_truth(folder, [(clip_row(script, 1), []) for script in scripts], folder / "unfinished")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def truth(root: Path) -> Truth:
+    found = read_truth(root)
+    assert found is not None
+    return found
+
+
+def texts(*said: str, **fields: Any) -> list[Text]:
+    return [Text(f"clip-{number}", text, **fields) for number, text in enumerate(said)]
+
+
+# --- words ---
+
+
+@pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.name)
+def test_the_words_of_the_rendered_world_are_read_as_the_actions_they_mean(action: Any) -> None:
+    found = actions_in(f"At first {action.subject} {action.verb} clearly and hold.")
+    assert ALIKE.get(action.name, action.name) in found
+
+
+@pytest.mark.parametrize(
+    ("text", "actions"),
+    [
+        ("Her eyebrows are furrowed, while the lips are pressed into a thin line.", {"brow lower", "lip tighten"}),
+        ("The man's wide eyes and slightly open mouth", {"lid raise", "lips part"}),
+        ("He raises his eyebrows and smiles broadly.", {"brow raise", "smile"}),
+        ("The eyes are fixed; the curtain is wide.", set()),
+        ("The room has a raised platform, and the brows are still.", set()),
+    ],
+)
+def test_actions_are_read_clause_by_clause(text: str, actions: set[str]) -> None:
+    assert actions_in(text) == actions
+
+
+@pytest.mark.parametrize(
+    ("text", "emotions"),
+    [
+        ("She looks angry and sad.", {"anger", "sadness"}),
+        ("There is no sign of anger in the face, only surprise.", {"surprise"}),
+        ("He isn't happy", set()),
+        ("What happens next is unclear; the content is dull.", set()),
+        ("Unhappy and dissatisfied.", {"sadness", "disappointment"}),
+    ],
+)
+def test_emotions_denied_are_not_claimed(text: str, emotions: set[str]) -> None:
+    assert {emotion for emotion, _ in emotion_words(text)} == emotions
+
+
+def test_emotion_words_can_be_taken_out() -> None:
+    assert without_emotion_words("An angry, surprised look.").split() == ["An", ",", "look."]
+
+
+def test_guesses_at_who_it_is_are_found() -> None:
+    assert set(identity_words("The young woman, an old man and the white wall.")) == {
+        ("age", "young"),
+        ("sex", "woman"),
+        ("age", "old man"),
+        ("sex", "man"),
+    }
+
+
+# --- measures ---
+
+
+def test_faults_are_counted_as_shares_of_the_texts_that_are_not_empty(tokenizer: Any) -> None:
+    found = measure(
+        texts(
+            "The brows lower slightly, then the face relaxes again.",
+            "The brows lower slightly, then the face relaxes again.",
+            "The jaw drops. The jaw drops.",
+            "Das Gesicht zeigt eine leichte Bewegung der Augenbrauen nach oben.",
+            "",
+            "   ",
+            "The image shows a face whose lips",
+            "I'm sorry, I cannot help with that request.",
+        ),
+        tokenizer,
+    )
+    assert (found["texts"], found["empty"]) == (8, 2)
+    assert found["repeated"]["within"] == pytest.approx(1 / 6, abs=1e-3)
+    assert found["repeated"]["across_texts"] == pytest.approx(2 / 6, abs=1e-3)
+    assert found["not_english"] == pytest.approx(1 / 6, abs=1e-3)
+    assert found["cut_short"] == pytest.approx(1 / 6, abs=1e-3)
+    assert found["opening"]["about_pictures"] == pytest.approx(1 / 6, abs=1e-3)
+    assert found["refusal"] == pytest.approx(1 / 6, abs=1e-3)
+    assert found["opening"]["most"][0] == ["the brows lower slightly,", 2]
+    assert found["regions"]["share"]["brows"] == pytest.approx(2 / 6, abs=1e-3)
+
+
+def test_what_a_cut_at_77_tokens_loses_is_what_stands_behind_it(tokenizer: Any) -> None:
+    padding = "the face is still " * 20
+    found = measure(texts(f"The brows rise {padding} the jaw drops open.", "The lips part."), tokenizer)["tokens"]
+    assert found["cut_at_77"]["texts"] == 0.5
+    assert found["cut_at_77"]["texts_losing_a_region"] == 0.5
+    assert found["cut_at_77"]["texts_losing_an_action"] == 0.5
+    beyond = found["max"] - 77
+    assert found["cut_at_77"]["tokens"] == pytest.approx(beyond / (2 * found["mean"]), abs=1e-3)
+    assert sum(count for _, count in found["histogram"]) == 2
+
+
+def test_emotions_are_set_against_the_label(tokenizer: Any) -> None:
+    found = measure(
+        [
+            Text("a", "An angry face.", "anger"),
+            Text("b", "An angry, sad face.", "anger"),
+            Text("c", "A sad face.", "anger"),
+            Text("d", "A face.", "fear"),
+        ],
+        tokenizer,
+    )["emotion"]["against_label"]
+    shares = {kind: found[kind] for kind in ("right", "right_and_wrong", "wrong", "silent")}
+    assert shares == {"right": 0.25, "right_and_wrong": 0.25, "wrong": 0.25, "silent": 0.25}
+    assert found["recall"] == {"anger": pytest.approx(2 / 3, abs=1e-3), "fear": 0.0}
+    assert found["table"]["labels"] == ["anger", "fear"]
+
+
+# --- bag of words ---
+
+
+def labelled(count: int, leak: float, groups: int) -> list[Text]:
+    rng = np.random.default_rng(0)
+    said = []
+    for number in range(count):
+        label = ("anger", "fear")[number % 2]
+        word = {"anger": "furious", "fear": "afraid"}[label] if rng.random() < leak else "calm"
+        noise = " ".join(f"w{each}" for each in rng.integers(0, 50, 12))
+        said.append(Text(str(number), f"{word} {noise}", label, group=str(number % groups)))
+    return said
+
+
+def test_words_that_hold_the_label_are_found_out() -> None:
+    leaking, silent = bag_of_words(labelled(200, 1.0, 50)), bag_of_words(labelled(200, 0.0, 50))
+    assert leaking is not None
+    assert silent is not None
+    assert leaking["UAR"] > 0.95
+    assert leaking["UAR_without_emotion_words"] < 0.65
+    assert silent["interval"][0] < silent["chance"] == 0.5 < silent["interval"][1]
+    assert "furious" in leaking["telling"]["anger"]
+
+
+def test_texts_of_one_group_are_never_on_both_sides() -> None:
+    """Every group has its own word and one label: only a leak over groups would learn from it."""
+    rng = np.random.default_rng(1)
+    label_of = rng.permutation([number % 2 for number in range(30)])
+    said = [
+        Text(f"{group}-{copy}", f"only{group} and", ("anger", "fear")[label_of[group]], str(group))
+        for group in range(30)
+        for copy in range(6)
+    ]
+    found = bag_of_words(said)
+    assert found is not None
+    assert found["UAR"] < 0.7
+
+
+def test_too_few_labels_are_no_classification() -> None:
+    assert bag_of_words(texts("a face.", "a face.")) is None
+    assert bag_of_words([Text("a", "a face.", "anger"), Text("b", "a face.", "fear")]) is None
+
+
+# --- truth ---
+
+
+def test_the_true_texts_of_the_world_are_true(scripts: list[Script], truth: Truth) -> None:
+    coarse = [Text(script.clip_id, coarse_caption(script.timeline)) for script in scripts]
+    fine = [Text(script.clip_id, fine_description(script.timeline)) for script in scripts]
+    for said in (coarse, fine):
+        found = truthfulness(said, truth)
+        for what in ("actions", "regions", "order"):
+            assert found[what]["precision"] == 1.0
+            assert found[what]["recall"] > 0.9  # at most six movements are told
+    gained = truthfulness(fine, truth)["specificity"] - truthfulness(coarse, truth)["specificity"]
+    assert gained > 0.1, "the fine text says the region in so many words"
+
+
+def test_false_texts_are_found_false(scripts: list[Script], truth: Truth) -> None:
+    shown = [script for script in scripts if script.timeline.visible()]
+    turned = [Text(shown[k - 1].clip_id, coarse_caption(script.timeline)) for k, script in enumerate(shown)]
+    silent = [Text(script.clip_id, "") for script in shown]
+    assert truthfulness(turned, truth)["actions"]["precision"] < 0.7
+    found = truthfulness(silent, truth)
+    assert (found["actions"]["recall"], found["specificity"]) == (0.0, 0.0)
+
+
+def test_a_telling_in_reverse_order_is_wrong_in_its_order_only(scripts: list[Script], truth: Truth) -> None:
+    reverse = []
+    for script in scripts:
+        clauses = [clause for _, clause in told(coarse_caption(script.timeline))]
+        reverse.append(Text(script.clip_id, "; ".join(reversed(clauses))))
+    found = truthfulness(reverse, truth)
+    assert found["actions"]["precision"] == 1.0
+    assert found["order"]["precision"] == 0.0
+
+
+def test_cues_of_the_world_name_what_its_texts_tell(scripts: list[Script]) -> None:
+    for script in scripts:
+        said = [action.name for action, _ in told(fine_description(script.timeline))]
+        assert said == [cue["action"] for cue in cues(script.timeline)]
+
+
+def test_real_clips_have_no_truth(tmp_path: Path) -> None:
+    assert read_truth(tmp_path) is None
+
+
+# --- sources ---
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet", ".jsonl"])
+def test_every_kind_of_table_gives_the_same_texts(tmp_path: Path, suffix: str) -> None:
+    rows = pd.DataFrame(
+        {"clip": ["a", "a", "b"], "said": ["One, two.", "Three\nfour.", None], "emotion": ["Happy", "joy", "odd"]}
+    )
+    file = tmp_path / f"captions{suffix}"
+    {
+        ".csv": lambda: rows.to_csv(file, index=False),
+        ".tsv": lambda: rows.to_csv(file, sep="\t", index=False),
+        ".parquet": lambda: rows.to_parquet(file),
+        ".jsonl": lambda: rows.to_json(file, orient="records", lines=True),
+    }[suffix]()
+    assert of_tables([file], "said", ["emotion"], clip="clip") == {
+        "said": [
+            Text("a", "One, two.", "happiness", "a"),
+            Text("a", "Three\nfour.", "happiness", "a"),
+            Text("b", "", "odd", "b"),
+        ]
+    }
+
+
+def test_one_column_an_emotion_is_one_label(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    pd.DataFrame({"said": ["a", "b", "c"], "Anger": [0.1, 1, 0], "Fear": [0.9, 0, 0]}).to_csv(file, index=False)
+    assert [text.label for text in of_tables([file], "said", ["Anger", "Fear"])["said"]] == ["fear", "anger", ""]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "labels", "sentence"),
+    [
+        ("none.csv", None, [], r"There is no file .*none\.csv"),
+        ("t.xlsx", b"PK", [], r"t\.xlsx is no table that can be read: give one that ends in \.csv"),
+        ("t.csv", b"other\n1\n", [], r"t\.csv has no column 'said'; it has other\."),
+        ("t.csv", b"", [], r"t\.csv cannot be read as a table"),
+        ("t.parquet", b"not parquet", [], r"t\.parquet cannot be read as a table"),
+        ("t.csv", b"said,A,B\nx,y,z\n", ["A", "B"], "several label columns must hold numbers"),
+        ("t.csv", b"said\n", [], r"there is no row to audit"),
+    ],
+)
+def test_what_is_wrong_with_a_table_is_said(
+    tmp_path: Path, name: str, content: bytes | None, labels: list[str], sentence: str
+) -> None:
+    file = tmp_path / name
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(UserError, match=sentence):
+        of_tables([file], "said", labels)
+
+
+def test_a_tokenizer_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="There is no tokenizer"):
+        load_tokenizer(str(tmp_path))
+
+
+def dataset(folder: Path, scripts: list[Script]) -> None:
+    """Captions and descriptions of every clip as they truly are, but one caption that failed."""
+    ok = {"status": "ok", "error": ""}
+    clips, captions, descriptions = [], [], []
+    for number, script in enumerate(scripts):
+        clip = {"clip_id": script.clip_id, **ok}
+        clips.append({**clip, "label": script.label, "subject": f"person-{script.identity}", "path": "clip.mp4"})
+        coarse, fine = coarse_caption(script.timeline), fine_description(script.timeline)
+        failed = failure(script.clip_id, "caption: the model wrote no text")
+        captions.append(failed if number == 0 else {**clip, "caption": coarse, "finish_reason": "stop"})
+        descriptions.append(failed if number == 0 else {**clip, "caption": coarse, "description": fine, "cues": []})
+    write_clips(folder, clips, list(LABELS))
+    Store(folder / "captions", CAPTIONS).write(0, captions, {})
+    Store(folder / "descriptions", DESCRIPTIONS).write(0, descriptions, {})
+
+
+def test_the_report_of_a_data_set_is_json_with_pictures(
+    tmp_path: Path, scripts: list[Script], truth: Truth, tokenizer: Any
+) -> None:
+    dataset(tmp_path, scripts)
+    report = audit(of_dataset(tmp_path), tokenizer, truth)
+    write_report(report, tmp_path / "audit")
+    assert json.loads((tmp_path / "audit/metrics.json").read_text()) == report
+    assert report["caption"]["status"] == {"failed": 1, "ok": 39}
+    assert report["caption"]["empty"] == 1
+    assert report["refining"]["actions_recall_gained"] == 0.0
+    assert report["refining"]["specificity_gained"] > 0.1
+    pictures = {path.stem: path.read_bytes()[:8] for path in (tmp_path / "audit/plots").iterdir()}
+    assert pictures == dict.fromkeys(("lengths", "coverage", "emotions", "truth"), b"\x89PNG\r\n\x1a\n")
+
+
+def test_a_data_set_without_texts_is_told_what_to_run(tmp_path: Path) -> None:
+    write_clips(tmp_path, [], [])
+    with pytest.raises(UserError, match="run `grace caption --dataset"):
+        of_dataset(tmp_path)
+
+
+def test_real_captions_are_read_as_they_are(shared: Path, project: Path, tokenizer: Any) -> None:
+    """Facts of the published captions that can be seen by eye: long, English, whole, all naming emotions."""
+    emotions = ["Neutral", "Anger", "Disgust", "Fear", "Happiness", "Sadness", "Surprise", "Other"]
+    files = sorted((shared / "captions").glob("*.csv"))
+    said = of_tables(files, "text", emotions, clip="video_name")["text"]
+    found = measure(said, tokenizer)
+    assert found["texts"] == found["clips"] == 1266
+    assert (found["empty"], found["not_english"], found["cut_short"]) == (0, 0.0, 0.0)
+    assert found["emotion"]["named"] > 0.99
+    assert found["tokens"]["cut_at_77"]["texts"] == 1.0
+    assert sum(regions_in(text.text) != set() for text in said) / len(said) > 0.99
+    assert set(found["actions"]["share"]) == set(ACTION_WORDS)
