@@ -13,11 +13,16 @@ from pipeline.errors import UserError
 from pipeline.language import refusing, unfit
 from pipeline.models import model_name
 from pipeline.prompt import Prompt, quoted, read_prompt
+from pipeline.sentences import split_sentences
 from pipeline.settings import Refine
 from pipeline.step import Step
 from pipeline.store import Row, Schema, fallback
 from pipeline.store.schemas import DESCRIPTIONS
 
+SENTENCES = 5
+"""The most that a description is asked to have."""
+WORDS = 55
+"""The most of a sentence: CLIP reads 77 tokens at once, and English words are about 1.3 each."""
 OVERRIDE = "override"
 """What stands for the engine in rows whose description a person wrote."""
 
@@ -84,7 +89,7 @@ class RefineStep(Step):
                 readings[number] = _read(_all(rows[number]), response)
             except ValueError as error:
                 return str(error)
-            return ""
+            return _unwieldy(readings[number].description)  # asked for again; if none is better, it is kept
 
         requests = [self.request(row) for row in rows]
         for answer in ask(self.engine, requests, judge, self.settings.max_attempts):
@@ -112,7 +117,8 @@ class RefineStep(Step):
         }
         if reading is None:
             return fallback(made, f"the coarse caption is kept: {answer.refused}")
-        return fallback(made, "; ".join(reading.dropped)) if reading.dropped else made
+        remarks = [*reading.dropped, *filter(None, [_unwieldy(reading.description)])]
+        return fallback(made, "; ".join(remarks)) if remarks else made
 
     def _corrected(self, row: Row) -> Row:
         made = {"clip_id": row["clip_id"], "caption": "\n".join(_all(row)), "status": "ok", "error": ""}
@@ -152,3 +158,12 @@ def _read(captions: Sequence[str], response: Response) -> Reading:
             raise ValueError("the answer was cut short within the description: raise refine.max_tokens")
         return replace(reading, dropped=(*reading.dropped, "the cues were cut short: raise refine.max_tokens"))
     return reading
+
+
+def _unwieldy(description: str) -> str:
+    """What of a description is longer than asked for; empty when nothing is."""
+    sentences = split_sentences(description)
+    longest = max(len(sentence.split()) for sentence in sentences)
+    if len(sentences) > SENTENCES:
+        return f"the description has {len(sentences)} sentences, more than {SENTENCES}"
+    return f"a sentence has {longest} words, more than {WORDS}" if longest > WORDS else ""

@@ -241,3 +241,16 @@ def test_refusals_and_other_languages_keep_the_coarse_text(tmp_path: Path) -> No
     first, second = refine(tmp_path, "I'm sorry, but I can't.", spanish, captions=[CAPTION] * 2, max_attempts=1)
     assert first["error"] == "refine: the coarse caption is kept: the model refuses"
     assert second["error"] == "refine: the coarse caption is kept: the text is not English"
+
+
+def test_a_description_longer_than_asked_for_is_asked_for_again_and_kept_if_none_is_better(tmp_path: Path) -> None:
+    six = " ".join(f"The lips part {how}." for how in ("now", "then", "again", "twice", "wide", "little"))
+    long = json.dumps({"description": six, "cues": []})
+    endless = " ".join(["The lips part", *(f"and then do {k}" for k in range(20))])
+    wide = json.dumps({"description": f"{endless}.", "cues": []})
+    answers = [long, long, wide, "no", GOOD, "no", "no", "no"]
+    rows = refine(tmp_path, *answers, captions=[CAPTION] * 3, max_attempts=3)
+    assert (rows[0]["description"], rows[0]["attempts"], rows[0]["status"]) == (six, 3, "fallback")
+    assert rows[0]["error"] == "refine: the description has 6 sentences, more than 5"
+    assert (rows[1]["attempts"], rows[1]["status"], rows[1]["cues"]) == (2, "ok", [CUE])
+    assert rows[2]["error"] == "refine: a sentence has 83 words, more than 55"
