@@ -1,0 +1,275 @@
+"""GRACE earns its parts: four methods, and GRACE with each part removed alone, on the rendered world.
+
+One world, one cache, one loop, one tuning budget: for each method the learning rate is chosen among the same
+{rates} on the validation clips of fold 1; GRACE without a part keeps GRACE's. Test folds
+are read once, protocol held-out. Each of {clips} clips is in the test part of one fold of {folds}; every run is
+repeated with {seeds} seeds. Difficulty is frozen as DIFFICULTY below, set so that `vision` reaches UAR 0.55 to 0.70,
+before any method is compared.
+
+    python benchmarks/ablation.py                  # all of it; start it again after any stop, it goes on
+    python benchmarks/ablation.py --calibrate      # the world and `vision` alone, to set DIFFICULTY
+    python benchmarks/ablation.py --table          # the table of the runs that are there
+    python benchmarks/ablation.py --quick          # a small world, one seed, few epochs: that it works
+    python benchmarks/ablation.py --quick --data data/demo    # the same on a cache that is there already
+
+Ends with one line of JSON: grace_gain, the UAR lead over the best rival in points (goal >= 3), and parts, the lead of
+GRACE over itself without each part (goal: each > 0).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from tqdm import tqdm
+
+PROJECT = Path(__file__).parent.parent
+sys.path[:0] = [str(PROJECT), str(PROJECT / "benchmarks")]
+
+from ablation_table import Score, figures, score, table  # noqa: E402
+
+from pipeline.settings import Settings, load  # noqa: E402
+from pipeline.store import UserError, commit  # noqa: E402
+from pipeline.workers import die_with_parent  # noqa: E402
+
+DIFFICULTY = 1.0
+RATES = (5e-4, 1e-3, 2e-3)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of the table: a method, or GRACE without a part."""
+
+    name: str
+    method: str = "grace"
+    changed: dict[str, Any] = field(default_factory=dict)
+    text: str = "description"
+
+    @property
+    def rival(self) -> bool:
+        """Whether it is a method of its own."""
+        return self.method != "grace"
+
+
+VARIANTS = (
+    Variant("vision", "vision"),
+    Variant("template", "template"),
+    Variant("narrative", "narrative"),
+    Variant("grace"),
+    Variant("no motion in attention", changed={"motion_attention": False}),
+    Variant("no motion in the marginal", changed={"motion_marginal": False}),
+    Variant("attention, not transport", changed={"transport": False}),
+    Variant("coarse text", text="caption"),
+    Variant("no contrastive term", changed={"contrastive_weight": 0.0}),
+    Variant("no long-tail adjustment", changed={"logit_adjustment": 0.0}),
+)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is run."""
+
+    clips: int = 3000
+    identities: int = 150
+    folds: int = 5  # tested, of the world's five
+    seeds: int = 3
+    epochs: int = 30
+    rates: tuple[float, ...] = RATES
+
+
+QUICK = Size(clips=112, identities=20, folds=1, seeds=1, epochs=2, rates=(1e-3,))
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run: where its cache and its runs lie, and its settings."""
+
+    cache: Path
+    runs: Path
+    fold: int
+    settings: dict[str, Any]
+
+
+def main() -> None:
+    """Make the world and its cache, tune, train what is missing, print the table and the line of JSON."""
+    size = Size()
+    text = (__doc__ or "").format(rates=RATES, clips=size.clips, folds=size.folds, seeds=size.seeds)
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--calibrate", action="store_true", help="vision alone, one seed")
+    parser.add_argument("--table", action="store_true", help="train nothing")
+    parser.add_argument("--difficulty", type=float, default=DIFFICULTY, help="with --calibrate: another world")
+    parser.add_argument("--data", type=Path, help="a data set's folder, such as data/demo, in the world's place")
+    parser.add_argument("--work", type=Path, default=PROJECT / "data/ablation", help="where everything is kept")
+    parser.add_argument("--workers", type=int, default=2, help="training runs side by side, one thread each")
+    chosen = parser.parse_args()
+    if chosen.difficulty != DIFFICULTY and not chosen.calibrate:
+        parser.error("--difficulty goes with --calibrate: runs are compared on the frozen world only")
+    size = QUICK if chosen.quick else size
+    work = chosen.work / (chosen.data.name if chosen.data else f"{size.clips}-clips-difficulty-{chosen.difficulty:g}")
+    variants = VARIANTS[:1] if chosen.calibrate else VARIANTS
+    folders = caches(work, size, chosen.difficulty, chosen.data, coarse=not chosen.calibrate, make=not chosen.table)
+    rates = tuned(work, folders, size, variants, chosen.workers, train_them=not chosen.table)
+    seeds = 1 if chosen.calibrate else size.seeds
+    jobs = [
+        job(work, folders, variant, fold, seed, rates[variant.method], size)
+        for seed in range(seeds)
+        for fold in range(1, size.folds + 1)
+        for variant in variants
+    ]
+    if not chosen.table:
+        run_all(jobs, chosen.workers, "runs")
+    finish(work, size, variants, seeds, rates, chosen.quick or chosen.calibrate)
+
+
+def caches(work: Path, size: Size, difficulty: float, data: Path | None, coarse: bool, make: bool) -> dict[str, Path]:
+    """The cache of each kind of text, made where it is missing: world, index and every stage of the road.
+
+    The coarse one shares all but its tokens with the fine one.
+    """
+    folders = {"description": work / "data/fine", "caption": work / "data/coarse"}
+    if not make:
+        return folders
+    overrides = {
+        "world.clips": size.clips,
+        "world.identities": size.identities,
+        "world.folds": 5,
+        "world.difficulty": difficulty,
+        "roots.fine": work / "raw",
+    }
+    settings = load(PROJECT / "params.yaml", [f"{key}={value}" for key, value in overrides.items()])
+    fine = folders["description"]
+    if data is None:
+        _road(settings, fine)
+    else:
+        _link(data, fine)
+    _tokens(settings, fine)
+    if coarse:
+        _link(fine, folders["caption"])
+        tokens = settings.tokens.model_copy(update={"text": "caption"})
+        _tokens(settings.model_copy(update={"tokens": tokens}), folders["caption"])
+    return folders
+
+
+def _link(source: Path, folder: Path) -> None:
+    """All that tokens are made from, shared with another folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("clips.parquet", "faces", "captions", "descriptions", "motion"):
+        link = folder / name
+        link.unlink(missing_ok=True)
+        link.symlink_to((source / name).resolve())
+
+
+def _road(settings: Settings, folder: Path) -> None:
+    """The world, its index, and every stage before tokens."""
+    from pipeline.index import index
+    from pipeline.road import STAGES, root_of, step
+    from pipeline.run import run
+    from pipeline.world.world import make_world
+
+    root = Path(settings.roots[folder.name])
+    make_world(settings.world, root, settings.workers)
+    index(folder.name, root_of(settings, folder.name), folder, workers=settings.workers)
+    for stage in STAGES:
+        if stage != "tokens":
+            made = step(stage, settings, folder.name)
+            run(made, folder, size=settings.shards.clips, workers=settings.workers, max_failed=settings.max_failed)
+
+
+def _tokens(settings: Settings, folder: Path) -> None:
+    from pipeline.run import run
+    from pipeline.templates import write_templates
+    from pipeline.tokens import TokensStep
+
+    step = TokensStep(settings.tokens)
+    run(step, folder, size=settings.shards.clips, workers=settings.workers, max_failed=settings.max_failed)
+    write_templates(folder, step)
+
+
+def tuned(
+    work: Path, folders: dict[str, Path], size: Size, variants: Iterable[Variant], workers: int, train_them: bool
+) -> dict[str, float]:
+    """The learning rate of each method: the one with the best validation UAR on fold 1; no test clip is looked at."""
+    methods = [variant for variant in variants if variant.rival or variant.name == "grace"]
+    jobs = {
+        (variant.method, rate): job(work / f"tuning/{rate:g}", folders, variant, 1, 0, rate, size)
+        for variant in methods
+        for rate in size.rates
+    }
+    if train_them and len(size.rates) > 1:
+        run_all(list(jobs.values()), workers, "tuning")
+    best = {}
+    for variant in methods:
+        reached = {rate: _validation_uar(jobs[variant.method, rate]) for rate in size.rates}
+        best[variant.method] = max(reached, key=lambda rate: reached[rate])
+    return best
+
+
+def _validation_uar(job: Job) -> float:
+    import pandas as pd
+
+    history = job.runs / job.settings["method"] / f"fold-{job.fold}" / "history.csv"
+    return float(pd.read_csv(history)["validation_uar"].max()) if history.exists() else 0.0
+
+
+def job(work: Path, folders: dict[str, Path], variant: Variant, fold: int, seed: int, rate: float, size: Size) -> Job:
+    """The training run of a variant, fold and seed."""
+    settings = {"method": variant.method, "seed": seed, "learning_rate": rate, "epochs": size.epochs}
+    return Job(folders[variant.text], runs_of(work, variant, seed), fold, settings | variant.changed)
+
+
+def runs_of(work: Path, variant: Variant, seed: int) -> Path:
+    """The folder of runs of a variant and a seed."""
+    return work / "runs" / variant.name.replace(" ", "-").replace(",", "") / f"seed-{seed}"
+
+
+def run_all(jobs: list[Job], workers: int, name: str) -> None:
+    """Train every run that is not there, several side by side."""
+    with ProcessPoolExecutor(workers, get_context("spawn"), die_with_parent) as pool:
+        waiting = [pool.submit(train_one, one) for one in jobs]
+        for future in tqdm(as_completed(waiting), name, len(waiting), unit="run"):
+            future.result()
+
+
+def train_one(job: Job) -> None:
+    """One run; one that is there, from the same cache and settings, is left as it is."""
+    from trainer.settings import TrainSettings
+    from trainer.train import train
+
+    train(job.cache, TrainSettings.of(job.settings), job.fold, job.runs, quiet=True)
+
+
+def finish(
+    work: Path, size: Size, variants: tuple[Variant, ...], seeds: int, rates: dict[str, float], trial: bool
+) -> None:
+    """Print the table of the runs that are there, and the line of JSON; keep both when it is the full ablation."""
+    scored: dict[str, Score] = {}
+    for variant in variants:
+        folders = [
+            runs_of(work, variant, seed) / variant.method / f"fold-{fold}"
+            for seed in range(seeds)
+            for fold in range(1, size.folds + 1)
+        ]
+        if found := score(folders, rival=variant.rival):
+            scored[variant.name] = found
+    if not scored:
+        raise UserError(f"There is no finished run in {work}: start the benchmark without --table.")
+    made, found = table(scored), figures(scored)
+    found |= {"runs": f"{sum(len(one.runs) for one in scored.values())} of {len(variants) * seeds * size.folds}"}
+    found |= {"learning_rates": rates}
+    Console(highlight=False, width=150).print(made)
+    if not trial:
+        commit(PROJECT / "benchmarks/results/ablation.json", (json.dumps(found, indent=2) + "\n").encode())
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
