@@ -29,15 +29,15 @@ def card(metrics: dict[str, Any], cache: Cache, settings: TrainSettings) -> str:
     }
     tokens = (cache.identity()["tokens"] or {}).get("model")
     recall = "\n".join(f"| {label} | {_percent(share)} |" for label, share in metrics[f"{prefix}recall"].items())
-    best = "The test fold chose the epoch: these are not held-out numbers.\n" if prefix else ""
+    best = " The test fold chose the epoch: these are not held-out numbers." if prefix else ""
     return f"""---
 {yaml.safe_dump(front, sort_keys=False).strip()}
 ---
 
 # {settings.method}, fold {metrics["fold"]}
 
-A classifier of facial expressions in short clips, over cached CLIP tokens: {METHOD_LINES[settings.method]}
-(GRACE, Liu et al. 2025, arXiv 2507.11892; the formulas that the paper leaves open are this implementation's reading).
+A classifier of facial expressions in short clips, over cached CLIP tokens: {METHOD_LINES[settings.method]}.
+(GRACE, Liu et al. 2025, arXiv 2507.11892; the formulas that the paper leaves open are this implementation's reading.)
 
 ```python
 from trainer.classifier import GraceClassifier
@@ -47,7 +47,8 @@ probabilities, plan = classifier.predict(row)  # the arrays of one clip; `grace 
 
 ## Scores
 
-Protocol {settings.protocol}, fold {metrics["fold"]}, {metrics[f"{prefix}clips"]} test clips. {best}
+Protocol {settings.protocol}, fold {metrics["fold"]}, {metrics[f"{prefix}clips"]} test clips.{best}
+
 | | % |
 | --- | ---: |
 | {prefix}UAR | {_percent(metrics[f"{prefix}UAR"])} |
