@@ -1,0 +1,200 @@
+"""The cache reads at memory speed, and int8 halves it without a loss.
+
+Reading: random whole clips (every column that training reads, tokens and motion, of ViT-B/32's shape) through
+``Cache.read``, one at a time and 32 at a time, beside copies of the same bytes out of an ``np.memmap`` of every column
+of the same files, in turn, all of it in the page cache and in the maps. Size: bytes of a clip's video tokens beside the
+float32 hidden states of CLIP's vision tower for the same frames; in ``bytes_ratio_with_text`` the whole clip beside the
+hidden states of both towers, text at the same positions. UAR: each method trained on a data set's tokens as float16 and
+as int8, same folds and seeds; the change is the mean over the pairs, in points.
+
+    python benchmarks/cache.py [--quick] [--data data/demo]
+
+Ends with one line of JSON: read_ratio (goal >= 0.90), bytes_ratio of int8 (goal <= 0.17), int8_size (goal <= 0.55),
+uar_change (goal: within 0.5 point; absent when there is no data set to train on).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean, median, stdev
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.train import GRID, INSTANTS, LENGTH, WIDTH, random_cache
+from pipeline.compact import quantised
+from pipeline.store import Row, Store, commit
+from pipeline.store.schemas import FOLDS, TOKENS
+from trainer.data import Cache
+from trainer.settings import TrainSettings
+from trainer.train import train
+
+HIDDEN, TEXT_HIDDEN = 768, 512
+"""Widths of ViT-B/32's towers."""
+METHODS = ("vision", "grace")
+BATCH = 32
+
+
+def main() -> None:
+    """Measure, print the table and the line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer clips, one fold, one seed; no file is written")
+    parser.add_argument("--data", type=Path, default=Path("data/demo"), help="folder of a data set with tokens")
+    chosen = parser.parse_args()
+    clips, rounds, seeds = (64, 5, 1) if chosen.quick else (512, 21, 5)
+    with TemporaryDirectory(prefix="grace-bench-") as scratch:
+        made = random_cache(Path(scratch) / "random", clips)
+        figures: dict[str, Any] = reading(made, rounds) | sizes(made)
+        if (chosen.data / "tokens").is_dir():
+            settings = replace(TrainSettings(), epochs=6 if chosen.quick else 30)
+            figures |= uar_change(chosen.data, Path(scratch), settings, seeds, 1 if chosen.quick else len(FOLDS))
+    Console(highlight=False).print(table(figures))
+    if not chosen.quick:
+        commit(Path(__file__).parent / "results/cache.json", (json.dumps(figures, indent=2) + "\n").encode())
+    print(json.dumps(figures))
+
+
+def reading(folder: Path, rounds: int) -> dict[str, float]:
+    """Random clips through the cache, and copies of the same bytes out of maps of the same files."""
+    cache = Cache(folder)
+    ids = list(cache.rows)
+    maps = mapped(cache)
+    order = np.random.default_rng(0)
+    singles, batches = [], []
+    for number in range(rounds + 1):
+        chosen = [ids[place] for place in order.permutation(len(ids))]
+        groups = [chosen[start : start + BATCH] for start in range(0, len(chosen) - BATCH + 1, BATCH)]
+        single = rate(lambda part: cache.read(part), [[clip_id] for clip_id in chosen])
+        copied = rate(lambda part: copies(cache, maps, part), [[clip_id] for clip_id in chosen])
+        batch = rate(lambda part: cache.read(part), groups)
+        stacked = rate(lambda part: copies(cache, maps, part), groups)
+        if number:  # in the first round, files come into memory and pages into the maps
+            singles.append((single, copied))
+            batches.append((batch, stacked))
+    size = sum(array.nbytes for array in cache.row(ids[0]).values())
+    return {
+        "read_ratio": round(median(a / b for a, b in singles), 3),
+        "batch_read_ratio": round(median(a / b for a, b in batches), 3),
+        "read_clips_per_second": round(median(a for a, _ in singles), 1),
+        "memmap_clips_per_second": round(median(b for _, b in singles), 1),
+        "read_gigabytes_per_second": round(median(a for a, _ in singles) * size / 1e9, 2),
+    }
+
+
+def mapped(cache: Cache) -> dict[tuple[str, int, str], np.ndarray]:
+    """Every column of every shard as a memory map."""
+    import h5py
+
+    maps: dict[tuple[str, int, str], np.ndarray] = {}
+    for reader in (cache.tokens, cache.motion):
+        for shard in reader.shards:
+            path = reader.store.path(shard)
+            with h5py.File(path) as file:
+                for name in reader.names:
+                    data = file[name]
+                    maps[reader.store.folder.name, shard, name] = np.memmap(
+                        path, data.dtype, "r", data.id.get_offset(), data.shape
+                    )
+    return maps
+
+
+def copies(
+    cache: Cache, maps: dict[tuple[str, int, str], np.ndarray], clip_ids: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """What ``Cache.read`` gives, copied out of the maps."""
+    made = {}
+    for reader in (cache.tokens, cache.motion):
+        places = [reader.places[clip_id] for clip_id in clip_ids]
+        for name in reader.names:
+            found = [maps[reader.store.folder.name, place.shard, name][place.index] for place in places]
+            made[name] = np.array(found[0])[None] if len(found) == 1 else np.stack(found)
+    return made
+
+
+def rate(work: Callable[[Sequence[str]], object], parts: Sequence[Sequence[str]]) -> float:
+    """Clips a second of ``work`` on each of the parts."""
+    start = time.perf_counter()
+    for part in parts:
+        work(part)
+    return sum(map(len, parts)) / (time.perf_counter() - start)
+
+
+def sizes(folder: Path) -> dict[str, float]:
+    """What a clip takes, by what is stored of it."""
+    store = Store(folder / "tokens", TOKENS)
+    rows = store.read(0)
+    small = Store(folder / "small", TOKENS)
+    small.write(0, [quantised(row) for row in rows], {"identity": {}})
+    fine, coarse = (each.path(0).stat().st_size / len(rows) for each in (store, small))
+    shutil.rmtree(small.folder)
+    text = LENGTH * (rows[0]["text"].itemsize * WIDTH)
+    seen = 4 * INSTANTS * (GRID * GRID + 1) * HIDDEN
+    read = 4 * LENGTH * TEXT_HIDDEN
+    return {
+        "bytes_ratio": round((coarse - text / 2) / seen, 4),
+        "bytes_ratio_with_text": round(coarse / (seen + read), 4),
+        "float16_bytes_ratio": round((fine - text) / seen, 4),
+        "int8_size": round(coarse / fine, 4),
+        "int8_megabytes_a_clip": round(coarse / 1e6, 4),
+    }
+
+
+def uar_change(data: Path, scratch: Path, settings: TrainSettings, seeds: int, most: int) -> dict[str, Any]:
+    """UAR on int8 less UAR on float16, in points: the mean over methods, folds and seeds, and its standard error."""
+    kinds = {"float16": copied(data, scratch / "float16"), "int8": copied(data, scratch / "int8")}
+    store = Store(kinds["int8"] / "tokens", TOKENS)
+    for shard in store.shards():
+        store.write(shard, [_small(row) for row in store.read(shard)], store.meta(shard))
+    cache = Cache(data)
+    folds = [k for k, name in enumerate(FOLDS, 1) if any(row[name] == "test" for row in cache.rows.values())][:most]
+    changes = []
+    for method in METHODS:
+        for fold in folds:
+            for seed in range(seeds):
+                asked = replace(settings, method=method, seed=seed)
+                uar = {kind: train(folder, asked, fold, quiet=True)["UAR"] for kind, folder in kinds.items()}
+                changes.append(100 * (uar["int8"] - uar["float16"]))
+                print(f"{method}, fold {fold}, seed {seed}: {changes[-1]:+.2f} points", file=sys.stderr)
+    error = stdev(changes) / len(changes) ** 0.5 if len(changes) > 1 else None
+    return {
+        "uar_change": round(mean(changes), 3),
+        "uar_change_error": round(error, 3) if error is not None else None,
+        "uar_pairs": len(changes),
+        "uar_clips": len(cache.rows),
+    }
+
+
+def copied(data: Path, folder: Path) -> Path:
+    """The table, tokens and motion of a data set, to train on beside it."""
+    for name in ("tokens", "motion"):
+        shutil.copytree(data / name, folder / name)
+    shutil.copy(data / "clips.parquet", folder)
+    return folder
+
+
+def _small(row: Row) -> Row:
+    return row if row["status"] == "failed" else quantised(row)
+
+
+def table(figures: dict[str, Any]) -> Table:
+    """The figures, a row each."""
+    made = Table(title="the cache of tokens", title_justify="left", show_header=False)
+    for name, value in figures.items():
+        made.add_row(name.replace("_", " "), str(value))
+    return made
+
+
+if __name__ == "__main__":
+    main()
