@@ -1,7 +1,7 @@
 """The one loop over clips: a step over the shards of a data set, resumed where it stopped.
 
-It knows nothing of captions or tokens. It decides which shards are to be made, where they are made (in this process
-or in local ones), shows progress, counts failures, and leaves only whole shards behind.
+It knows nothing of captions or tokens. It decides which shards are to be made, where they are made (in this process,
+in local ones, or on a Ray cluster), shows progress, counts failures, and leaves only whole shards behind.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
@@ -20,6 +21,9 @@ from pipeline.errors import GraceError
 from pipeline.step import ClipStep, Sources, Step, fill
 from pipeline.store import Row, Store, failure, locked
 from pipeline.workers import NONE, die_with_parent, watched
+
+if TYPE_CHECKING:
+    from pipeline.settings import Ray
 
 __all__ = ["ClipStep", "Step", "Summary", "die_with_parent", "run"]
 
@@ -60,6 +64,7 @@ def run(
     size: int,
     workers: int = 0,
     clip_seconds: float = 120.0,
+    cluster: Ray | None = None,
     max_failed: float = 0.01,
     retry_failed: bool = False,
     report: Callable[[Summary], None] = lambda summary: None,
@@ -67,8 +72,9 @@ def run(
     """Run ``step`` over every shard of the data set in ``folder`` (``data/<dataset>``) that is not already so made.
 
     ``size`` clips a shard; ``workers`` local processes for steps that are ``parallel`` (0: this process), where a
-    clip that takes longer than ``clip_seconds`` or kills its process is failed; ``retry_failed`` redoes shards in
-    which this stage failed clips. ``report`` gets the summary before the verdict.
+    clip that takes longer than ``clip_seconds`` or kills its process is failed; ``cluster`` has the shards of any
+    step made by the workers of a Ray cluster instead; ``retry_failed`` redoes shards in which this stage failed
+    clips. ``report`` gets the summary before the verdict.
     Raises :class:`GraceError` when more than ``max_failed`` (a share) of the clips failed in this stage.
     """
     sources = Sources(step, folder, size)
@@ -85,7 +91,9 @@ def run(
             else:
                 wanted[shard] = made_from
         with tqdm(total=len(sources.clips), initial=summary.skipped, desc=step.name, unit="clip") as bar:
-            if step.parallel and workers:
+            if cluster is not None:
+                making = _on_cluster(step, Path(folder), size, wanted, cluster, clip_seconds)
+            elif step.parallel and workers:
                 making = _in_processes(step, Path(folder), size, wanted, workers, clip_seconds)
             else:
                 making = _here(step, Path(folder), size, wanted)
@@ -166,9 +174,23 @@ def _in_processes(
         yield count
 
 
+def _on_cluster(
+    step: Step, folder: Path, size: int, wanted: dict[int, str], cluster: Ray, clip_seconds: float
+) -> Iterator[int]:
+    """Shards side by side on a Ray cluster; yields the number of clips of each."""
+    if not wanted:
+        return
+    from pipeline.cluster import scattered
+
+    work, at_once = _Shards(step, folder, size), 1 + -(-step.clips_ahead // size)
+    jobs = list(wanted.items())
+    for _, count in scattered(work, jobs, cluster, clip_seconds=clip_seconds, at_once=at_once, by_clip=step.parallel):
+        yield count
+
+
 @dataclass
 class _Shards:
-    """Whole shards as work of watched processes, made clip by clip."""
+    """Whole shards as work of processes elsewhere: clip by clip where the step is ``parallel``."""
 
     step: Step
     folder: Path
@@ -181,6 +203,8 @@ class _Shards:
 
     def do(self, job: tuple[int, str], lost: Mapping[int, str], begin: Callable[[int], None]) -> int:
         shard, made_from = job
+        if not self.step.parallel:
+            return sum(_make(self.sources, shard, made_from))
         made: list[Row] = []
         for place, row in enumerate(self.sources.rows(shard)):
             if place in lost:

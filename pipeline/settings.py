@@ -194,6 +194,15 @@ class Shards(Section):
     clips: Count = 32
 
 
+class Ray(Section):
+    """The cluster of ``runner: ray``; every node sees the project's folder and the raw data under the same path."""
+
+    address: str = "auto"  # host:port; auto: the cluster this machine is part of, else one of its own; local: its own
+    workers: Annotated[int, Field(ge=0)] = 0  # at once; 0: as many as the cluster has room for
+    cpus: Annotated[float, Field(gt=0)] = 1.0  # of each worker
+    gpus: Annotated[float, Field(ge=0)] = 0.0  # of each worker
+
+
 class Settings(Section):
     """All of ``params.yaml``."""
 
@@ -204,8 +213,10 @@ class Settings(Section):
     lists: dict[str, Lists] = {}  # data sets that come as list files
     workers: Annotated[int, Field(ge=0)] = 2  # local processes; 0 runs in this one
     clip_seconds: Annotated[float, Field(gt=0)] = 120.0  # a local process longer at one clip is ended, the clip failed
+    runner: Literal["processes", "ray"] = "processes"  # on this machine, or on a Ray cluster
     max_failed: Share = 0.01
     shards: Shards = Shards()
+    ray: Ray = Ray()
     world: World = World()
     index: Index = Index()
     faces: Faces = Faces()

@@ -82,6 +82,7 @@ def run_step(step: Step, dataset: str, chosen: Settings, retry_failed: bool) -> 
         size=chosen.shards.clips,
         workers=chosen.workers,
         clip_seconds=chosen.clip_seconds,
+        cluster=chosen.ray if chosen.runner == "ray" else None,
         max_failed=chosen.max_failed,
         retry_failed=retry_failed,
         report=print_summary,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -104,7 +105,8 @@ def _encode_parquet(schema: Schema, rows: Sequence[Row], meta: dict[str, Any]) -
 def _encode_h5(schema: Schema, rows: Sequence[Row], meta: dict[str, Any]) -> bytes:
     import h5py
 
-    with h5py.File("shard", "w", driver="core", backing_store=False, libver="v110", track_order=False) as file:
+    name = f"shard-{get_ident()}"  # HDF5 refuses a name that another thread has open, in memory too
+    with h5py.File(name, "w", driver="core", backing_store=False, libver="v110", track_order=False) as file:
         file.attrs[META] = _meta_text(schema, meta)
         for column in schema.all_columns:
             values = [row.get(column.name) for row in rows]
