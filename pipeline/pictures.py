@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
+from pipeline.jpeg import decode_crop
 from pipeline.store import Row
-from pipeline.video import Frame, decode
+from pipeline.video import Frame
 
 COLUMNS = 8
 GAP = 4
@@ -23,7 +24,7 @@ def contact_sheet(faces: Row, motion: Row | None = None) -> Frame:
     """
     tiles = []
     for at, encoded in enumerate(faces["frames"]):
-        frame = decode(encoded)
+        frame = decode_crop(encoded, "bgr")
         box = faces["boxes"][at]
         words = f"{faces['times'][at]:.2f}s {box[2] - box[0]:.0f}px{'' if faces['found'][at] else ' ?'}"
         tile = titled(frame, words, (255, 255, 255) if faces["found"][at] else (80, 160, 255))
@@ -37,7 +38,7 @@ def contact_sheet(faces: Row, motion: Row | None = None) -> Frame:
 
 def crops(faces: Row) -> list[Frame]:
     """The face crops of a clip as pictures."""
-    return [cv2.imdecode(np.frombuffer(image, dtype=np.uint8), cv2.IMREAD_COLOR) for image in faces["frames"]]  # type: ignore[misc]
+    return [decode_crop(image, "bgr") for image in faces["frames"]]
 
 
 def heat(values: Float[np.ndarray, "G G"], size: int) -> Frame:

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from pipeline.errors import ClipError
+from pipeline.jpeg import decode
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 FRAMES_FPS = 25.0
@@ -154,18 +155,6 @@ def read_image(file: Path) -> Frame:
         return decode(content.tobytes())
     except ClipError:
         raise ClipError(f"frame {file.name} is not an image or is damaged") from None
-
-
-def decode(encoded: bytes, grey: bool = False) -> np.ndarray:
-    """An encoded image as uint8 [height, width, 3] in OpenCV's order, or [height, width] when ``grey``.
-
-    Raises :class:`ClipError` when it is none.
-    """
-    content = np.frombuffer(encoded, dtype=np.uint8)
-    image = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR) if content.size else None
-    if image is None:
-        raise ClipError("an image is damaged")
-    return np.asarray(image)
 
 
 def _is_image(name: str) -> bool:
