@@ -8,24 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
-from pipeline.register import Grey, Similarity, fit_flow, rigid_flow, similarity, warp_back
+from pipeline.jpeg import decode_crop
+from pipeline.register import (
+    Greys,
+    Similarities,
+    Window,
+    at_side,
+    fit_flow,
+    rigid_flow,
+    similarity,
+    warp_back,
+)
 from pipeline.settings import Motion
 from pipeline.step import ClipStep
 from pipeline.store import Row
 from pipeline.store.schema import Schema
 from pipeline.store.schemas import MOTION
-from pipeline.video import decode
 
-SIDE = 96
+SIDE = 64
 """Crops are compared at this side, in pixels, whatever the size they are stored at."""
-LIGHT = 6.0
-"""Standard deviation, in pixels, of the neighbourhood whose mean and contrast are taken away."""
+LIGHT = 9
+"""Side, in pixels, of the box (passed twice) whose mean and contrast are taken away."""
 CONTRAST = 12.0
 """Grey levels of contrast below which a neighbourhood is not stretched: skin noise must not become texture."""
 USUAL = 40.0
@@ -35,9 +44,9 @@ CUT, SAME = 0.4, 0.8
 head's motion is undone: a quick turn, not another camera."""
 QUICKEST = (0.10, 0.06)
 """A head does not move further (share of the crop) nor grow more (log scale) between two frames; in a cut it may."""
-LOW, HIGH = 0.2, 0.98
-"""Quantiles of a clip's patch values that become 0 and 1."""
-LEAST = {"difference": 10.0, "registered": 0.08, "flow": 0.25}
+LOW, HIGH = 0.2, 0.95
+"""Quantiles of a clip's patch values that become 0 and 1: an expression lasts for some of the clip in some patches."""
+LEAST = {"difference": 10.0, "registered": 0.08, "flow": 0.2}
 """The least range that is stretched to [0, 1], so that in a still clip the noise stays small: grey levels for plain
 difference, local contrasts for the registered one, pixels for flow."""
 
@@ -46,7 +55,7 @@ class MotionStep(ClipStep):
     """The motion stage: reads face crops and their neighbours, writes motion maps and the rigid motion taken away."""
 
     name: ClassVar[str] = "motion"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     schema: ClassVar[Schema] = MOTION
     folder: ClassVar[str] = "motion"
     reads: ClassVar[dict[str, tuple[str, ...]]] = {"faces": ("frames", "neighbours", "found")}
@@ -64,7 +73,10 @@ class MotionStep(ClipStep):
 
     def clip(self, row: Row) -> Row:
         """The motion map of one clip."""
-        pairs = [(_grey(a), _grey(b)) for a, b in zip(row["frames"], row["neighbours"], strict=True)]
+        pairs = [
+            (decode_crop(a, "grey"), decode_crop(b, "grey"))
+            for a, b in zip(row["frames"], row["neighbours"], strict=True)
+        ]
         values, rigid, cut = patch_motion(pairs, self.settings.grid, self.settings.method)
         if row["found"].any():
             values[~row["found"]] = 0.0  # titles and empty rooms move too; a centre crop is all there is to go by
@@ -78,81 +90,98 @@ class MotionStep(ClipStep):
         }
 
 
+class Pairs(NamedTuple):
+    """The instants of a clip and their neighbours at the working side, as they are and normalised for light."""
+
+    frames: Greys
+    neighbours: Greys
+    even_frames: Greys
+    even_neighbours: Greys
+
+
+Method = Callable[[Pairs], tuple[Greys, Similarities]]
+"""From the pairs of a clip to what moved in each pixel, and the rigid motion undone."""
+
+
 def patch_motion(
-    pairs: list[tuple[Grey, Grey]], grid: int, method: str
+    pairs: list[tuple[np.ndarray, np.ndarray]], grid: int, method: str | Method
 ) -> tuple[Float[np.ndarray, "T G G"], Float[np.ndarray, "T 4"], Bool[np.ndarray, " T"]]:
     """Motion of every patch before scaling, rigid motion taken away, and cuts (whose motion is zero).
 
-    ``pairs`` are grey crops of any size, 0 to 255, with their neighbours; ``method`` is ``difference``, ``registered``
-    or ``flow``.
+    ``pairs`` are grey crops of any size, 0 to 255, with their neighbours; ``method`` is ``difference``, ``registered``,
+    ``flow``, or a function of their shape.
     """
-    values = np.zeros((len(pairs), grid, grid))
-    rigid = np.zeros((len(pairs), 4))
-    cut = np.zeros(len(pairs), dtype=bool)
-    for at, (frame, neighbour) in enumerate(pairs):
-        before, after = at_side(frame), at_side(neighbour)
-        moved, rigid[at] = METHODS[method](before, after)
-        cut[at] = is_cut(normalised(before), normalised(after), rigid[at])
-        if cut[at]:
-            rigid[at] = 0.0
-        else:
-            values[at] = np.sqrt(cv2.resize(moved**2, (grid, grid), interpolation=cv2.INTER_AREA))
-    return values, rigid, cut
+    frames, neighbours = working([a for a, _ in pairs]), working([b for _, b in pairs])
+    seen = Pairs(frames, neighbours, normalised(frames), normalised(neighbours))
+    moved, rigid = METHODS[method](seen) if isinstance(method, str) else method(seen)
+    values = np.stack([cv2.resize(square, (grid, grid), interpolation=cv2.INTER_AREA) for square in moved**2])
+    cut = are_cuts(seen.even_frames, seen.even_neighbours, rigid)
+    return np.where(cut[:, None, None], 0.0, np.sqrt(values)), np.where(cut[:, None], 0.0, rigid), cut
 
 
-def at_side(grey: Float[np.ndarray, "height width"]) -> Grey:
-    """The crop at the working side."""
-    return np.asarray(cv2.resize(np.asarray(grey, dtype=np.float32), (SIDE, SIDE), interpolation=cv2.INTER_AREA))
+def working(crops: list[np.ndarray]) -> Greys:
+    """Grey crops at the working side, [T, SIDE, SIDE]."""
+    small = [cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for crop in crops]
+    return np.stack(small).astype(np.float32)
 
 
-def normalised(grey: Grey) -> Grey:
-    """The picture less its local mean, over its local contrast: light and flicker are gone."""
-    spread = float(grey[face_window() > 0.5].std())
-    image = cv2.GaussianBlur(grey, (0, 0), 0.8)  # JPEG noise lives in single pixels
-    image = (image - float(image.mean())) * (USUAL / max(spread, USUAL / 4))  # the lamp's strength, the camera's gain
-    mean = cv2.GaussianBlur(image, (0, 0), LIGHT)
-    deviation = np.sqrt(np.maximum(cv2.GaussianBlur(image**2, (0, 0), LIGHT) - mean**2, 0.0))
-    return np.asarray((image - mean) / (deviation + CONTRAST), dtype=np.float32)
+def normalised(greys: Greys) -> Greys:
+    """The pictures less their local mean, over their local contrast: light and flicker are gone."""
+    # JPEG noise lives in single pixels.
+    pictures = np.stack([cv2.GaussianBlur(grey, (0, 0), 0.8) for grey in greys])
+    spread = pictures[:, face_window() > 0.5].std(axis=1)[:, None, None]
+    mean = pictures.mean(axis=(1, 2), keepdims=True)
+    pictures = (pictures - mean) * (USUAL / np.maximum(spread, USUAL / 4))  # the lamp's strength, the camera's gain
+    for picture in pictures:
+        mean = _around(picture)
+        deviation = np.sqrt(np.maximum(_around(picture**2) - mean**2, 0.0))
+        picture[...] = (picture - mean) / (deviation + CONTRAST)
+    return pictures
 
 
-def plain_difference(frame: Grey, neighbour: Grey) -> tuple[Grey, Similarity]:
+def plain_difference(pairs: Pairs) -> tuple[Greys, Similarities]:
     """What changes from frame to neighbour, in grey levels, whatever moved: plain frame differencing, the baseline."""
-    return np.abs(neighbour - frame), np.zeros(4)
+    return np.abs(pairs.neighbours - pairs.frames), np.zeros((len(pairs.frames), 4))
 
 
-def registered_difference(frame: Grey, neighbour: Grey) -> tuple[Grey, Similarity]:
+def registered_difference(
+    pairs: Pairs, register: Callable[[Greys, Greys, Window], Similarities] = similarity
+) -> tuple[Greys, Similarities]:
     """What changes both as the picture stands and with the head held still, in local contrasts.
 
     Skin that moves with the head vanishes when the head's motion is undone; the background, and a subtitle before the
     face, vanish when it is not. An expression does neither.
     """
-    a, b = normalised(frame), normalised(neighbour)
-    motion = similarity(a, b, face_window())
-    return np.minimum(_change(a, b), _change(a, warp_back(b, motion))) * face_window(), motion
+    a, b = pairs.even_frames, pairs.even_neighbours
+    motions = register(a, b, face_window())
+    return np.minimum(_change(a, b), _change(a, warp_back(b, motions))) * face_window(), motions
 
 
-def flow_beyond_rigid(frame: Grey, neighbour: Grey) -> tuple[Grey, Similarity]:
+def flow_beyond_rigid(pairs: Pairs) -> tuple[Greys, Similarities]:
     """Dense optical flow (DIS, Kroeger et al. 2016) less the similarity that most of the face follows, in pixels."""
-    flow = _dis().calc(_bytes(normalised(frame)), _bytes(normalised(neighbour)), None)
-    motion = fit_flow(flow, face_window())
-    moved = np.minimum(np.linalg.norm(flow, axis=-1), np.linalg.norm(flow - rigid_flow(motion, SIDE), axis=-1))
-    return np.asarray(moved * face_window(), dtype=np.float32), motion
+    moved, motions = np.empty_like(pairs.frames), np.zeros((len(pairs.frames), 4))
+    for at, (a, b) in enumerate(zip(_bytes(pairs.even_frames), _bytes(pairs.even_neighbours), strict=True)):
+        flow = _dis().calc(a, b, None)
+        motions[at] = fit_flow(flow, face_window())
+        beyond = np.linalg.norm(flow - rigid_flow(motions[at], SIDE), axis=-1)
+        moved[at] = np.minimum(np.linalg.norm(flow, axis=-1), beyond) * face_window()
+    return moved, motions
 
 
-METHODS: dict[str, Callable[[Grey, Grey], tuple[Grey, Similarity]]] = {
+METHODS: dict[str, Method] = {
     "difference": plain_difference,
     "registered": registered_difference,
     "flow": flow_beyond_rigid,
 }
 
 
-def is_cut(a: Grey, b: Grey, motion: Similarity) -> bool:
-    """Whether two normalised pictures are of different shots; ``motion`` is the head's between them."""
-    if _correlation(a, b) >= CUT:
-        return False
-    if np.hypot(*motion[:2]) > QUICKEST[0] or abs(motion[3]) > QUICKEST[1]:
-        return True
-    return _correlation(a, warp_back(b, motion)) < SAME
+def are_cuts(a: Greys, b: Greys, motions: Similarities) -> Bool[np.ndarray, " T"]:
+    """Whether the two normalised pictures of each pair are of different shots; ``motions`` are the head's."""
+    unlike = _correlation(a, b) < CUT
+    thrown = (np.hypot(motions[:, 0], motions[:, 1]) > QUICKEST[0]) | (np.abs(motions[:, 3]) > QUICKEST[1])
+    if unlike.any():
+        unlike[unlike] = thrown[unlike] | (_correlation(a[unlike], warp_back(b[unlike], motions[unlike])) < SAME)
+    return np.asarray(unlike)
 
 
 def scaled(values: Float[np.ndarray, "T G G"], least: float) -> Float[np.ndarray, "T G G"]:
@@ -162,11 +191,11 @@ def scaled(values: Float[np.ndarray, "T G G"], least: float) -> Float[np.ndarray
 
 
 @cache
-def face_window() -> Grey:
-    """Where the face is in a crop: 1 in an ellipse upright in the middle, falling to 0 towards the corners."""
+def face_window() -> Window:
+    """Where the face is in a crop: 1 in an ellipse from brows to chin, falling to 0 towards the corners."""
     at = (np.arange(SIDE, dtype=np.float32) - (SIDE - 1) / 2) / (SIDE / 2)
     x, y = np.meshgrid(at, at)
-    distance = np.sqrt((x / 0.65) ** 2 + (y / 0.84) ** 2)
+    distance = np.sqrt((x / 0.65) ** 2 + ((y - 0.05) / 0.95) ** 2)
     window = np.clip((1.15 - distance) / 0.30, 0.0, 1.0).astype(np.float32)
     window.setflags(write=False)
     return window
@@ -177,23 +206,26 @@ def _dis() -> Any:
     return cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
 
 
-def _change(a: Grey, b: Grey) -> Grey:
+def _around(picture: Window) -> Window:
+    """The mean around each pixel: a box passed twice is nearly a Gaussian, and costs the same whatever its size."""
+    once = cv2.blur(picture, (LIGHT, LIGHT), borderType=cv2.BORDER_REFLECT)
+    return np.asarray(cv2.blur(once, (LIGHT, LIGHT), borderType=cv2.BORDER_REFLECT))
+
+
+def _change(a: Greys, b: Greys) -> Greys:
     """Absolute difference, where it stands out from what the whole face shows (noise, an imperfect registration)."""
-    change = cv2.GaussianBlur(np.abs(b - a), (0, 0), 1.0)
-    usual = float(np.median(change[face_window() > 0.5]))
-    return np.maximum(change - usual, 0.0)
+    change = np.stack([cv2.GaussianBlur(difference, (0, 0), 1.0) for difference in np.abs(b - a)])
+    usual = np.median(change[:, face_window() > 0.5], axis=1)
+    return np.maximum(change - usual[:, None, None], 0.0)
 
 
-def _correlation(a: Grey, b: Grey) -> float:
-    """Correlation of the layouts of two pictures; 1 when neither has any."""
-    a, b = cv2.GaussianBlur(a, (0, 0), 2.0), cv2.GaussianBlur(b, (0, 0), 2.0)
-    spread = float(a.std() * b.std())
-    return float(((a - a.mean()) * (b - b.mean())).mean()) / spread if spread > 1e-4 else 1.0
+def _correlation(a: Greys, b: Greys) -> Float[np.ndarray, " T"]:
+    """Correlation of the layouts of two pictures; 1 where neither has any."""
+    a, b = at_side(a, SIDE // 4).reshape(len(a), -1), at_side(b, SIDE // 4).reshape(len(b), -1)
+    spread = a.std(axis=1) * b.std(axis=1)
+    common = ((a - a.mean(axis=1, keepdims=True)) * (b - b.mean(axis=1, keepdims=True))).mean(axis=1)
+    return np.where(spread > 1e-4, common / np.maximum(spread, 1e-4), 1.0)
 
 
-def _bytes(image: Grey) -> np.ndarray:
-    return np.clip(image * 50 + 128, 0, 255).astype(np.uint8)
-
-
-def _grey(encoded: bytes) -> Grey:
-    return decode(encoded, grey=True).astype(np.float32)
+def _bytes(pictures: Greys) -> np.ndarray:
+    return np.clip(pictures * 50 + 128, 0, 255).astype(np.uint8)

@@ -11,12 +11,13 @@ import pytest
 
 from pipeline.detect import YuNet
 from pipeline.faces import FacesStep
+from pipeline.jpeg import decode
 from pipeline.motion import LEAST, METHODS, MotionStep, patch_motion, scaled
 from pipeline.pictures import contact_sheet, save
-from pipeline.register import matrix, rigid_flow, similarity
+from pipeline.register import matrices, rigid_flow, similarity
 from pipeline.settings import Faces, Motion, World
 from pipeline.store import Row
-from pipeline.video import decode, probe
+from pipeline.video import probe
 from pipeline.world.identity import sample_identity
 from pipeline.world.render import render_instants
 from pipeline.world.script import Scene, Script
@@ -40,7 +41,7 @@ def pairs(frames: list[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
 
 def moved(picture: np.ndarray, motion: tuple[float, float, float, float]) -> np.ndarray:
     side = picture.shape[0]
-    turn = matrix(np.array(motion), side)
+    turn = matrices(np.array([motion]), side)[0]
     return cv2.warpAffine(picture, turn, (side, side), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
@@ -79,7 +80,7 @@ def test_rigid_motion_is_found_and_taken_away(motion: tuple[float, float, float,
     values, rigid, cut = patch_motion(pair, 8, "registered")
     assert np.allclose(rigid[0], motion, atol=0.006)
     assert not cut[0]
-    assert scaled(values, LEAST["registered"]).mean() < 0.06
+    assert scaled(values, LEAST["registered"]).mean() < 0.08
 
 
 def test_an_opening_mouth_does_not_drag_the_head_along() -> None:
@@ -150,7 +151,7 @@ def test_blank_pictures_are_no_motion_and_no_error(method: str) -> None:
 
 def test_matrix_and_flow_agree_on_small_motions() -> None:
     motion = np.array([0.01, -0.02, 0.005, 0.003])
-    turn = matrix(motion, 96)
+    turn = matrices(motion[None], 96)[0]
     x, y = np.meshgrid(np.arange(96.0), np.arange(96.0))
     there = np.stack([turn[0, 0] * x + turn[0, 1] * y + turn[0, 2], turn[1, 0] * x + turn[1, 1] * y + turn[1, 2]], -1)
     assert np.abs(there - np.stack([x, y], -1) - rigid_flow(motion, 96)).max() < 0.01
@@ -159,7 +160,7 @@ def test_matrix_and_flow_agree_on_small_motions() -> None:
 def test_similarity_of_unlike_pictures_is_not_invented() -> None:
     rng = np.random.default_rng(2)
     a, b = (cv2.GaussianBlur(rng.normal(0, 1, (96, 96)).astype(np.float32), (0, 0), 2) for _ in range(2))
-    assert np.abs(similarity(a, b, np.ones((96, 96), dtype=np.float32))).max() < 0.2
+    assert np.abs(similarity(a[None], b[None], np.ones((96, 96), dtype=np.float32))).max() < 0.2
 
 
 def test_real_smile_glows_on_the_face_and_not_around_it(shared: Path, tmp_path: Path) -> None:
