@@ -15,6 +15,8 @@ from pipeline.errors import UserError
 from pipeline.settings import Faces
 from pipeline.video import Frame
 
+LANDMARKS = ("yunet",)
+"""Detectors that know where the eyes are, so that crops can be turned upright."""
 HAAR_SIDE, YUNET_SIDE = 320, 480
 """Frames are searched at this longer side, in pixels: faces of interest fill a tenth of the frame or more."""
 
@@ -24,10 +26,15 @@ HAAR_FACE = (0.10, 0.03, 0.90, 1.07)
 
 @dataclass(frozen=True)
 class Detection:
-    """One face: its box (x0, y0, x1, y1) in pixels of the frame, and how sure the detector is, in (0, 1]."""
+    """One face: its box (x0, y0, x1, y1) in pixels of the frame, and how sure the detector is, in (0, 1].
+
+    ``landmarks`` are x and y of the eyes, the nose tip and the mouth corners, those at the picture's left first, where
+    the detector knows them.
+    """
 
     box: Float[np.ndarray, "4"]
     score: float
+    landmarks: Float[np.ndarray, "5 2"] | None = None
 
 
 class Detector(Protocol):
@@ -106,7 +113,8 @@ class YuNet:
         for face in found if found is not None else ():
             x, y, width, height = (float(value) for value in face[:4])
             box = np.array([x, y, x + width, y + height], dtype=np.float32)
-            faces.append(Detection(box / scale, float(face[-1])))
+            landmarks = np.array(face[4:14], dtype=np.float32).reshape(5, 2) / scale
+            faces.append(Detection(box / scale, float(face[-1]), landmarks))
         return faces
 
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
-from pipeline.detect import Detection, Detector, detector, identity
+from pipeline.detect import LANDMARKS, Detection, Detector, detector, identity
 from pipeline.errors import ClipError
 from pipeline.settings import Faces
 from pipeline.step import ClipStep
@@ -23,6 +23,8 @@ CUT_CORRELATION = 0.45
 """Two instants whose thumbnails correlate less are of different shots."""
 STILL = 0.05
 """Boxes that differ by less than this share of their side are taken for the same place seen with jitter."""
+STILL_TURN = 0.04
+"""Slopes of the eye line, radians, that differ by less are taken for the same."""
 SMOOTHING = 3.0
 """Standard deviation of the smoothing in time, in instants."""
 
@@ -45,7 +47,8 @@ class FacesStep(ClipStep):
     def identity(self) -> dict[str, Any]:
         """The sampling, the crop, and the detector with the hash of its model."""
         chosen = self.settings.model_dump(include={"instants", "size", "detect_every", "margin", "quality"})
-        return {**chosen, **self._identity}
+        aligned = {"aligned": "eye line"} if self.settings.detector in LANDMARKS else {}
+        return {**chosen, **aligned, **self._identity}
 
     def open(self) -> None:
         """Load the detector; one thread, since the stage runs a process a core."""
@@ -59,21 +62,24 @@ class FacesStep(ClipStep):
         chosen = self.settings
         taken = sample(self.root / row["path"], row["source"], chosen.instants, row["n_frames"])
         if chosen.detector == "none":
-            boxes, found = shipped(taken), np.ones(chosen.instants, dtype=bool)
+            boxes = shipped(taken)
+            turns, found = np.zeros(chosen.instants), np.ones(chosen.instants, dtype=bool)
         else:
             track = follow(taken.frames, self._detector, chosen.detect_every)
-            boxes, found = square(track.boxes, chosen.margin), track.found
+            boxes, turns, found = square(track.boxes, chosen.margin), track.turns, track.found
         made: Row = {
             "clip_id": row["clip_id"],
             "status": "ok",
             "error": "",
-            "frames": [_jpeg(frame, box, chosen) for frame, box in zip(taken.frames, boxes, strict=True)],
-            "neighbours": [_jpeg(frame, box, chosen) for frame, box in zip(taken.neighbours, boxes, strict=True)],
+            "frames": _jpegs(taken.frames, boxes, turns, chosen),
+            "neighbours": _jpegs(taken.neighbours, boxes, turns, chosen),
             "size": np.array(taken.size, dtype=np.int32),
             "boxes": (boxes / taken.scale).astype(np.float32),
             "times": taken.times,
             "found": found,
         }
+        if chosen.detector in LANDMARKS:
+            made["turns"] = turns.astype(np.float32)
         if chosen.detector == "none" or 2 * track.seen >= track.searched:
             return made
         if not track.seen:
@@ -85,11 +91,13 @@ class FacesStep(ClipStep):
 class Track:
     """One face through the T instants: its boxes (x0, y0, x1, y1, pixels), and where it was really there.
 
-    ``found`` holds for searched instants with the face and for instants between two such; ``searched`` counts the
-    instants a detector looked at, ``seen`` those where it saw this face.
+    ``turns`` are the slopes of its eye line, radians, clockwise as one sees it; 0 without landmarks. ``found`` holds
+    for searched instants with the face and for instants between two such; ``searched`` counts the instants a detector
+    looked at, ``seen`` those where it saw this face.
     """
 
     boxes: Float[np.ndarray, "T 4"]
+    turns: Float[np.ndarray, " T"]
     found: Bool[np.ndarray, " T"]
     searched: int
     seen: int
@@ -108,8 +116,9 @@ def follow(frames: list[Frame], detect: Detector, every: int) -> Track:
         seen |= main_track(found, frames[0].shape[1], frames[0].shape[0])
     if not seen:
         middle = np.tile(_centre(frames[0]), (len(frames), 1))
-        return Track(middle, np.zeros(len(frames), dtype=bool), len(searched), 0)
+        return Track(middle, np.zeros(len(frames)), np.zeros(len(frames), dtype=bool), len(searched), 0)
     boxes = np.empty((len(frames), 4), dtype=np.float64)
+    turns = np.empty(len(frames), dtype=np.float64)
     present = np.zeros(len(frames), dtype=bool)
     for start, end in zip(starts, [*starts[1:], len(frames)], strict=True):
         here = range(start, end)
@@ -119,8 +128,11 @@ def follow(frames: list[Frame], detect: Detector, every: int) -> Track:
         for corner in range(4):
             boxes[start:end, corner] = np.interp(here, known, values[:, corner])
         boxes[start:end] = smooth(boxes[start:end])
+        turns[start:end] = steady(np.interp(here, known, [eye_line(seen[at]) for at in known])[:, None], STILL_TURN)[
+            :, 0
+        ]
         present[start:end] = _present([at for at in searched if start <= at < end], set(seen), start, end)
-    return Track(boxes, present, len(searched), len(seen))
+    return Track(boxes, turns, present, len(searched), len(seen))
 
 
 def shots(frames: list[Frame]) -> list[int]:
@@ -170,15 +182,28 @@ def smooth(boxes: Float[np.ndarray, "T 4"]) -> Float[np.ndarray, "T 4"]:
         ],
         axis=1,
     )
-    side = float(np.median(state[:, 2:].max(axis=1)))
-    when = np.arange(len(boxes))
-    near = np.exp(-0.5 * ((when[:, None] - when[None, :]) / SMOOTHING) ** 2)
-    for _ in range(2):
-        apart = (state[:, None, :] - state[None, :, :]) / (STILL * side)
-        weights = near[:, :, None] * np.exp(-0.5 * apart**2)
-        state = (weights * state[None, :, :]).sum(axis=1) / weights.sum(axis=1)
+    state = steady(state, STILL * float(np.median(state[:, 2:].max(axis=1))))
     half = state[:, 2:] / 2
     return np.concatenate([state[:, :2] - half, state[:, :2] + half], axis=1)
+
+
+def steady(state: Float[np.ndarray, "T n"], still: float) -> Float[np.ndarray, "T n"]:
+    """Each column averaged over the near instants whose values differ by little more than ``still``, twice."""
+    when = np.arange(len(state))
+    near = np.exp(-0.5 * ((when[:, None] - when[None, :]) / SMOOTHING) ** 2)
+    for _ in range(2):
+        apart = (state[:, None, :] - state[None, :, :]) / max(still, 1e-9)
+        weights = near[:, :, None] * np.exp(-0.5 * apart**2)
+        state = (weights * state[None, :, :]).sum(axis=1) / weights.sum(axis=1)
+    return state
+
+
+def eye_line(face: Detection) -> float:
+    """The slope of the line through the eyes, radians, clockwise as one sees it; 0 without landmarks."""
+    if face.landmarks is None:
+        return 0.0
+    across, down = face.landmarks[1] - face.landmarks[0]
+    return float(np.arctan2(down, across))
 
 
 def square(boxes: Float[np.ndarray, "T 4"], margin: float) -> Float[np.ndarray, "T 4"]:
@@ -211,11 +236,29 @@ def crop(frame: Frame, box: Float[np.ndarray, "4"], size: int) -> Frame:
     return cv2.resize(inside, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_CUBIC)
 
 
-def _jpeg(frame: Frame, box: Float[np.ndarray, "4"], chosen: Faces) -> bytes:
-    good, encoded = cv2.imencode(".jpg", crop(frame, box, chosen.size), [cv2.IMWRITE_JPEG_QUALITY, chosen.quality])
-    if not good:
-        raise ClipError("a face crop cannot be encoded as JPEG")
-    return bytes(encoded)
+def upright(frame: Frame, box: Float[np.ndarray, "4"], turn: float, size: int) -> Frame:
+    """The square ``box`` turned about its middle by ``turn`` radians, at ``size`` pixels a side: eyes level."""
+    if turn == 0.0:
+        return crop(frame, box, size)
+    room = 0.25 * float(box[2] - box[0])  # the corners of a turned square lie up to a fifth outside it
+    wide = crop(frame, box + room * np.array([-1.0, -1.0, 1.0, 1.0]), round(1.5 * size))
+    middle = (wide.shape[0] - 1) / 2
+    turned = cv2.getRotationMatrix2D((middle, middle), float(np.degrees(turn)), 1.0)
+    turned[:, 2] -= middle - (size - 1) / 2
+    return cv2.warpAffine(wide, turned, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _jpegs(
+    frames: list[Frame], boxes: Float[np.ndarray, "T 4"], turns: Float[np.ndarray, " T"], chosen: Faces
+) -> list[bytes]:
+    made = []
+    for frame, box, turn in zip(frames, boxes, turns, strict=True):
+        picture = upright(frame, box, float(turn), chosen.size)
+        good, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, chosen.quality])
+        if not good:
+            raise ClipError("a face crop cannot be encoded as JPEG")
+        made.append(encoded.tobytes())
+    return made
 
 
 def _present(searched: list[int], seen: set[int], start: int, end: int) -> Bool[np.ndarray, " T"]:

@@ -36,6 +36,9 @@ FACES = Schema(
         Column("neighbours", "jpeg", ("T",), "the same box one frame later, for differencing"),
         Column("size", "int32", ("axis",), "source width and height in pixels"),
         Column("boxes", "float32", ("T", "corner"), "x0, y0, x1, y1 of the crop in source pixels"),
+        Column(
+            "turns", "float32", ("T",), "slope of the eye line, radians, by which the crop is turned", optional=True
+        ),
         Column("times", "float32", ("T",), "seconds from the clip's start"),
         Column("found", "bool", ("T",), "whether a detector saw the face, or the box is interpolated"),
     ),

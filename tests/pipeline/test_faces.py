@@ -11,12 +11,13 @@ import pytest
 
 from pipeline.detect import Detection, Haar, YuNet
 from pipeline.errors import UserError
-from pipeline.faces import FacesStep, crop, follow, main_track, shots, smooth, square
+from pipeline.faces import FacesStep, crop, eye_line, follow, main_track, shots, smooth, square, upright
+from pipeline.jpeg import decode
 from pipeline.run import run
 from pipeline.settings import Faces, World
 from pipeline.store import Row, Store, write_clips
 from pipeline.store.schemas import FACES
-from pipeline.video import Frame, decode, probe, sample
+from pipeline.video import Frame, probe, sample
 from pipeline.world.identity import sample_identity
 from pipeline.world.render import frame_times, render_instants
 from pipeline.world.script import sample_script
@@ -204,3 +205,30 @@ def test_two_faces_of_like_tracks_are_followed_apart() -> None:
     found = {at: [Detection(small + at, 0.9), Detection(large + at, 0.95 if at else 0.8)] for at in range(4)}
     track = main_track(found, 200, 100)
     assert [float(track[at].box[0]) for at in range(4)] == [10.0, 11.0, 12.0, 13.0]
+
+
+def test_crop_is_turned_until_the_eyes_are_level() -> None:
+    frame = np.zeros((200, 200, 3), dtype=np.uint8)
+    eyes = np.array([[70.0, 90.0], [130.0, 110.0]])
+    for x, y in eyes:
+        cv2.circle(frame, (round(x), round(y)), 5, (255, 255, 255), -1)
+    face = Detection(np.array([50.0, 50.0, 150.0, 150.0]), 1.0, np.concatenate([eyes, np.zeros((3, 2))]))
+    picture = upright(frame, face.box.astype(np.float64), eye_line(face), 100)[..., 0]
+    rows, columns = np.nonzero(picture > 127)
+    left, right = rows[columns < 50].mean(), rows[columns > 50].mean()
+    assert abs(left - right) < 0.5
+    assert abs(rows.mean() - 49.5) < 1
+    assert eye_line(boxed(0, 0, 10)) == 0
+
+
+def test_a_tilted_head_stands_upright_with_landmarks(shared: Path, tmp_path: Path) -> None:
+    write_frames_as_video(tmp_path / "clip.mp4", world_clip(1)[0])
+    chosen = Faces(instants=4, detector="yunet", detector_model=str(shared / YUNET))
+    row = opened(chosen, tmp_path).clip(clip("clip.mp4", 16))
+    assert row["turns"].shape == (4,)
+    assert "turns" not in opened(Faces(instants=4), tmp_path).clip(clip("clip.mp4", 16))
+    detect = YuNet(shared / YUNET)
+    wide = [cv2.copyMakeBorder(decode(image), 40, 40, 40, 40, cv2.BORDER_REPLICATE) for image in row["frames"]]
+    slopes = [eye_line(max(detect(picture), key=lambda one: one.score)) for picture in wide]
+    assert abs(np.mean(slopes)) < 0.05
+    assert np.max(np.abs(slopes)) < 0.1
