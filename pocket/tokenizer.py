@@ -20,7 +20,7 @@ IMAGE_TOKENS = ("<image>", "<fake_token_around_image>", "<global-img>", "<end_of
 _KEY = r'(?:"[,}\]{\[ ]*)?\{?"(?:description|cues|region|action|intensity|phase)": (?:\[\{?|")?'
 # A set phrase of the world's language ("the lip corners", "lower and draw together") is one piece too: it is what the
 # models choose and copy, and a caption of six movements is read and written in thirty steps instead of seventy.
-_PHRASES = sorted({*world_phrases()}, key=len, reverse=True)
+_PHRASES = sorted(world_phrases(), key=lambda phrase: (-len(phrase), phrase))
 _PHRASE = rf"(?: |, )?(?:{'|'.join(map(re.escape, _PHRASES))})(?!\p{{L}})"
 _WORD = r" ?\p{L}+| ?\p{N}|[^\s\p{L}\p{N}]+|\s+"
 
@@ -71,12 +71,19 @@ def train_chat_tokenizer(texts: Iterable[str], images: bool = False) -> PreTrain
 
 
 def train_clip_tokenizer(texts: Iterable[str], folder: Path) -> CLIPTokenizer:
-    """A tokenizer of CLIP's own kind (lower case, words end in ``</w>``), trained by way of files in ``folder``."""
+    """A tokenizer of CLIP's own kind (lower case, words end in ``</w>``), kept in ``folder``.
+
+    The one that lies there is taken: trained again, it would number its tokens in another order, and weights that were
+    trained with the first would be worth nothing.
+    """
     import json
 
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
     from transformers import CLIPTokenizer
 
+    if (folder / "tokenizer.json").is_file():
+        kept: CLIPTokenizer = CLIPTokenizer.from_pretrained(folder)
+        return kept
     start, end = "<|startoftext|>", "<|endoftext|>"
     pattern = CLIPTokenizer().backend_tokenizer
     tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token=end))

@@ -99,7 +99,7 @@ def build(folder: Path = FOLDER) -> None:
     from pocket.teacher import Teacher
     from pocket.tokenizer import train_clip_tokenizer
 
-    tokenizer = train_clip_tokenizer(corpus([]), folder)
+    tokenizer = train_clip_tokenizer(corpus([]), BUILD / "clip-tokenizer")
     torch.manual_seed(0)
     model = CLIPModel(config(tokenizer))
     model.set_attn_implementation("eager")  # on a CPU its backward pass is the faster one
