@@ -81,6 +81,7 @@ class Reading:
     description: str
     cues: tuple[Cue, ...]
     dropped: tuple[str, ...] = ()
+    repaired: bool = False  # the JSON was broken
 
 
 def read_answer(text: str) -> Reading:
@@ -89,7 +90,7 @@ def read_answer(text: str) -> Reading:
     A cue that is none (no region of the face, no known intensity or phase) is dropped. Raises :class:`ValueError`
     with the cause when there is no description to be had.
     """
-    answer = _load(text)
+    answer, repaired = _load(text)
     description = answer.get("description")
     if not isinstance(description, str) or not regular(description):
         raise ValueError("the answer has no description")
@@ -104,7 +105,7 @@ def read_answer(text: str) -> Reading:
             continue
     lost = len(listed) - len(cues)
     dropped = (f"{_count(lost, 'cue')} without a known {', '.join(_FIELDS)} dropped",) if lost else ()
-    return Reading(regular(description), tuple(cues), dropped)
+    return Reading(regular(description), tuple(cues), dropped, repaired)
 
 
 def keep_to(caption: str, reading: Reading) -> Reading:
@@ -132,17 +133,19 @@ def regular(text: str) -> str:
     return " ".join(text.split())
 
 
-def _load(text: str) -> dict[str, Any]:
-    """The JSON object in an answer: as it is, else what a repair makes of everything from its first brace on."""
+def _load(text: str) -> tuple[dict[str, Any], bool]:
+    """The JSON object in an answer, and whether it is what a repair made of everything from its first brace on."""
     import json_repair
 
     text = re.sub(r"<think>.*?</think>", "", text, flags=re.DOTALL)  # some models think aloud before they answer
     start = text.find("{")
     if start < 0:
         raise ValueError("the answer holds no JSON")
+    repaired = False
     try:
         answer = json.loads(text[start : text.rfind("}") + 1])
     except (json.JSONDecodeError, RecursionError):
+        repaired = True
         try:
             answer = json_repair.loads(text[start:])
         except (ValueError, RecursionError):
@@ -152,7 +155,7 @@ def _load(text: str) -> dict[str, Any]:
     objects = [item for item in found if isinstance(item, dict)]
     if not objects:
         raise ValueError("the answer's JSON is not an object")
-    return next((item for item in objects if "description" in item), objects[0])
+    return next((item for item in objects if "description" in item), objects[0]), repaired
 
 
 def _count(number: int, noun: str) -> str:

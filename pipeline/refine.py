@@ -153,8 +153,11 @@ def _read(captions: Sequence[str], response: Response) -> Reading:
     reading = keep_to("\n".join(captions), read_answer(response.text))
     if problem := unfit(reading.description):
         raise ValueError(problem)
+    whole = reading.description.endswith((".", "!", "?", "…", '"', "'", ")"))
+    if reading.repaired and not whole and response.finish_reason != "length":
+        raise ValueError("the answer breaks off within the description")
     if response.finish_reason == "length":
-        if not reading.description.endswith((".", "!", "?")):
+        if not whole:
             raise ValueError("the answer was cut short within the description: raise refine.max_tokens")
         return replace(reading, dropped=(*reading.dropped, "the cues were cut short: raise refine.max_tokens"))
     return reading

@@ -168,7 +168,8 @@ def test_a_server_that_goes_and_comes_back_costs_nothing() -> None:
     assert len(fine.asked) == 6
 
 
-def test_a_server_that_stays_away_stops_the_stage_and_keeps_what_is_done(tmp_path: Path) -> None:
+@pytest.mark.parametrize("queue", [0, 8])
+def test_a_server_that_stays_away_stops_the_stage_and_keeps_what_is_done(queue: int, tmp_path: Path) -> None:
     write_clips_with_faces(tmp_path, 4, size=2)
     write_texts(tmp_path, "captions", [CAPTION] * 4, size=2)
 
@@ -176,12 +177,13 @@ def test_a_server_that_stays_away_stops_the_stage_and_keeps_what_is_done(tmp_pat
         return completion(GOOD) if len(server.asked) <= 2 else trouble(503)
 
     with serving(Misbehaving(answer)) as server:
-        chosen = Refine(engine="openai", model="m", queue=0, server=Server(url=server.url, patience=0.5, concurrency=1))
+        where = Server(url=server.url, patience=0.5, concurrency=1)
+        chosen = Refine(engine="openai", model="m", queue=queue, server=where)
         with pytest.raises(GraceError, match=r"has been away or busy for 0\.5 s"):
             run(RefineStep(chosen), tmp_path, size=2)
     store = Store(tmp_path / "descriptions", DESCRIPTIONS)
-    assert store.shards() == [0]
-    assert [row["status"] for row in store.rows()] == ["ok", "ok"]
+    done = [row["status"] for shard in store.shards() for row in store.read(shard)]
+    assert done == ["ok", "ok"] or (queue and done == [])  # begun ahead, the two answers may be of two shards
 
 
 @pytest.mark.parametrize(
@@ -259,18 +261,17 @@ def test_every_answer_that_will_not_do_has_its_row_and_cause(tmp_path: Path) -> 
         chosen = Refine(engine="openai", model="m", max_attempts=2, server=Server(url=server.url))
         run(RefineStep(chosen), tmp_path, size=32)
     rows = list(Store(tmp_path / "descriptions", DESCRIPTIONS).rows())
-    kept = "refine: the coarse caption is kept: "
-    assert [row["error"] for row in rows[:5]] == [
-        f"{kept}the model refuses",
-        f"{kept}the model repeats itself",
-        f"{kept}the text is not English",
-        f"{kept}the answer was cut short within the description: raise refine.max_tokens"
-        if rows[3]["error"].endswith("max_tokens")
-        else rows[3]["error"],
-        f"{kept}the answer holds no JSON",
+    causes = [
+        "the model refuses",
+        "the model repeats itself",
+        "the text is not English",
+        "the answer breaks off within the description",
+        "the answer holds no JSON",
     ]
-    assert [row["status"] for row in rows] == ["fallback"] * 3 + [rows[3]["status"], "fallback", "ok"]
-    assert len(server.asked) >= 9
+    assert [row["error"] for row in rows] == [*(f"refine: the coarse caption is kept: {cause}" for cause in causes), ""]
+    assert [row["status"] for row in rows] == ["fallback"] * 5 + ["ok"]
+    assert [row["attempts"] for row in rows] == [2] * 5 + [1]
+    assert len(server.asked) == 11
 
 
 def test_no_label_reaches_the_wire_from_any_field(tmp_path: Path) -> None:
