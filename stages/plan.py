@@ -45,30 +45,32 @@ def stage_table(made: Plan, chosen: Settings, dataset: str) -> Table:
         title=f"{dataset}: {made.clips} clips, from {made.tried} that were tried on this machine", title_justify="left"
     )
     table.add_column("stage")
-    for name in ("s a clip", "at once", "hours", "MB a clip", "GB on disk", "GB of GPU"):
+    for name in ("a clip", "at once", "all clips", "a clip", "on disk", "GPU memory"):
         table.add_column(name, justify="right")
     hours, disk = 0.0, 0.0
     for cost in made.costs:
-        size = stored(cost, made.shape, chosen)
+        taken, kept = cost.hours(made.clips), stored(cost, made.shape, chosen)
+        whole = None if kept is None else kept * made.clips
         table.add_row(
             cost.stage,
-            _number(cost.seconds, 3),
+            _time(cost.seconds),
             str(cost.processes),
-            _number(cost.hours(made.clips), 2),
-            _number(size, 3, 1e6),
-            _number(size and size * made.clips, 2, 1e9),
+            _time(taken and 3600 * taken),
+            _size(kept),
+            _size(whole),
             _gpu(cost),
         )
-        hours += cost.hours(made.clips) or 0.0
-        disk += (size or 0.0) * made.clips
+        hours, disk = hours + (taken or 0.0), disk + (whole or 0.0)
     if made.shape is not None:
-        pace = _training(made.shape, chosen, made.clips)
-        table.add_row("train (all folds)", _number(pace, 4), "1", _number(training_hours(pace, made.clips, chosen), 2))
-        hours += training_hours(pace, made.clips, chosen)
+        pace = _training(made.shape, chosen)
+        training = training_hours(pace, made.clips, chosen)
+        table.add_row("train", _time(pace), "1", _time(3600 * training))
+        hours += training
     table.add_section()
-    unknown = any(cost.seconds is None for cost in made.costs)
-    table.add_row("together", "", "", f"{'> ' if unknown else ''}{hours:.2f}", "", f"{disk / 1e9:.2f}")
-    table.caption = "– could not be tried, see the notes; training: at most, all epochs of all folds in params.yaml"
+    more = "> " if any(cost.seconds is None for cost in made.costs) else ""
+    table.add_row("together", "", "", more + _time(3600 * hours), "", more + _size(disk))
+    table.caption = ("– could not be tried, see below. " if more else "") + "Training: at most, if no fold stops early."
+    table.caption_justify = "left"
     return table
 
 
@@ -79,7 +81,7 @@ def storage_table(shape: Shape, clips: int, chosen: Settings) -> Table:
     table = Table(title="tokens on disk", title_justify="left")
     table.add_column("tokens.storage")
     table.add_column("tokens.keep")
-    for name in ("MB a clip", "GB", "of float16"):
+    for name in ("a clip", "on disk", "of float16"):
         table.add_column(name, justify="right")
     whole = shape.bytes("float16")
     quarter = max(1, shape.patches // 4)
@@ -90,7 +92,7 @@ def storage_table(shape: Shape, clips: int, chosen: Settings) -> Table:
             mark = " ←" if (storage, keep) == (chosen.tokens.storage, chosen.tokens.keep) else ""
             share = f"{size / whole:.0%}"
             patches = f"{keep or f'all {shape.patches}'}{mark}"
-            table.add_row(storage, patches, f"{size / 1e6:.3f}", f"{size * clips / 1e9:.2f}", share)
+            table.add_row(storage, patches, _size(size), _size(size * clips), share)
     return table
 
 
@@ -107,7 +109,7 @@ def training_hours(seconds: float, clips: int, chosen: Settings) -> float:
     return seconds * clips * share * chosen.train.epochs * len(chosen.folds) / 3600
 
 
-def _training(shape: Shape, chosen: Settings, clips: int) -> float:
+def _training(shape: Shape, chosen: Settings) -> float:
     from trainer.pace import seconds_a_clip
     from trainer.settings import TrainSettings
 
@@ -121,14 +123,29 @@ def _training(shape: Shape, chosen: Settings, clips: int) -> float:
     )
 
 
-def _number(value: float | None, digits: int, unit: float = 1.0) -> str:
-    return "–" if value is None else f"{value / unit:.{digits}f}"
+def _time(seconds: float | None) -> str:
+    """In the unit in which it is a number that one can say."""
+    if seconds is None:
+        return "–"
+    for unit, name in ((3600.0, "h"), (60.0, "min"), (1.0, "s")):
+        if seconds >= unit:
+            return f"{seconds / unit:.1f} {name}"
+    return f"{1000 * seconds:.0f} ms"
+
+
+def _size(size: float | None) -> str:
+    if size is None:
+        return "–"
+    for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")):
+        if size >= unit:
+            return f"{size / unit:.1f} {name}"
+    return f"{size / 1e3:.0f} kB"
 
 
 def _gpu(cost: Cost) -> str:
     if cost.gpu:
-        return f"{cost.gpu / 1e9:.2f}"
-    return f"> {cost.weights / 1e9:.2f}" if cost.weights else ""
+        return _size(cost.gpu)
+    return f"> {_size(cost.weights)}" if cost.weights else ""
 
 
 def _warn_of_disk(made: Plan, chosen: Settings, dataset: str) -> None:
@@ -139,7 +156,7 @@ def _warn_of_disk(made: Plan, chosen: Settings, dataset: str) -> None:
     free = shutil.disk_usage(where).free
     if needed > free:
         console(stderr=True).print(
-            f"note: {needed / 1e9:.1f} GB will not fit into the {free / 1e9:.1f} GB that are free at {where}.",
+            f"note: {_size(needed)} will not fit into the {_size(free)} that are free at {where}.",
             markup=False,
             style="yellow",
         )
