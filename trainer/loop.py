@@ -113,9 +113,10 @@ class _Run:
         sums: dict[str, float] = {}
         order = self.settings.seed * 1_000_003 + number
         self.model.train()
-        for index, (batch, labels) in enumerate(self.choice.train.batches(self.settings.batch, order)):
+        batches = self.choice.train.batches(self.settings.batch, order, self.device)
+        for index, (batch, labels) in enumerate(batches):
             rate = self._set_rate((number - 1) * self.steps_an_epoch + index)
-            terms = self._step(batch.to(self.device), labels.to(self.device), number)
+            terms = self._step(batch, labels, number)
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + value * len(labels)
         means = {name: total / len(self.choice.train) for name, total in sums.items()}
@@ -219,8 +220,8 @@ def predict(model: nn.Module, part: Part, size: int, device: torch.device) -> Fl
     model.eval()
     rows = []
     with torch.inference_mode():
-        for batch, _ in part.batches(size):
-            rows.append(model(batch.to(device)).logits.float().softmax(-1).cpu().numpy())
+        for batch, _ in part.batches(size, device=device):
+            rows.append(model(batch).logits.float().softmax(-1).cpu().numpy())
     return np.concatenate(rows)
 
 
