@@ -106,14 +106,20 @@ class Track:
 def follow(frames: list[Frame], detect: Detector, every: int) -> Track:
     """Follow the main face (large, central, lasting) of each shot; without any face, the frame's centre.
 
-    Faces are searched at every ``every``-th instant, the last one, and wherever a shot begins or ends.
+    Faces are searched at every ``every``-th instant, the last one, wherever a shot begins or ends,
+    and beside each instant in which none was found.
     """
     starts = shots(frames)
     searched = sorted({*range(0, len(frames), every), len(frames) - 1, *starts, *(s - 1 for s in starts if s)})
     seen: dict[int, Detection] = {}
+    looked: set[int] = set()
     for start, end in zip(starts, [*starts[1:], len(frames)], strict=True):
         found = {at: detect(frames[at]) for at in searched if start <= at < end}
-        seen |= main_track(found, frames[0].shape[1], frames[0].shape[0])
+        beside = {at + step for at, faces in found.items() if not faces for step in (-1, 1)} - found.keys()
+        found |= {at: detect(frames[at]) for at in beside if start <= at < end}
+        looked |= found.keys()
+        seen |= main_track(dict(sorted(found.items())), frames[0].shape[1], frames[0].shape[0])
+    searched = sorted(looked)
     if not seen:
         middle = np.tile(_centre(frames[0]), (len(frames), 1))
         return Track(middle, np.zeros(len(frames)), np.zeros(len(frames), dtype=bool), len(searched), 0)
