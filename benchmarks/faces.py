@@ -1,0 +1,187 @@
+"""Faces are found where they are, crops of still heads stand still, and the stage adds little to its decoder.
+
+On the rendered world, where the truth is known, for each detector: intersection over union of box and true face
+(median), the jitter of a still head's crop (median change from instant to instant of a clip whose head only sways,
+less the head's own, in shares of the box), and whether the instants are exactly those asked for. Then clips a second
+of the stage against a bare loop that decodes and detects the same frames in as many processes. Then the real videos
+of ../shared/faces, where that folder is: how many instants with a face have one, by YuNet on every instant.
+
+    python benchmarks/faces.py [--quick] [--yunet model.onnx] [--workers 2]
+
+Ends with one line of JSON: faces_ratio, and <detector>_iou, <detector>_jitter, <detector>_instants,
+<detector>_real_found and <detector>_real_absent. The full run writes benchmarks/results/faces.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import cv2
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from pipeline.detect import detector
+from pipeline.faces import FacesStep, follow
+from pipeline.run import run
+from pipeline.settings import Faces, World
+from pipeline.store import Row, Store, commit, write_clips
+from pipeline.store.schemas import FACES
+from pipeline.video import instants, probe, sample
+from pipeline.world.emotions import LABELS
+from pipeline.world.footage import write_video
+from pipeline.world.identity import Identity, sample_identity
+from pipeline.world.render import Truth, frame_times, measure, render
+from pipeline.world.script import Script, sample_script
+
+PROJECT = Path(__file__).parent.parent
+WORLD = World()
+DETECTED = 0.5
+"""Overlap with YuNet's box, found on every instant, from which a real face counts as found."""
+
+
+def main() -> None:
+    """Render, run, compare, print the line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="16 clips; no file is written")
+    parser.add_argument("--clips", type=int, default=160)
+    parser.add_argument("--yunet", type=Path, help="YuNet's ONNX file; ../shared has one")
+    parser.add_argument("--workers", type=int, default=2)
+    chosen = parser.parse_args()
+    shared = PROJECT.parent / "shared"
+    model = chosen.yunet or shared / "models/yunet_n_320_320.onnx"
+    settings = {"haar": Faces(margin=0.0)}
+    if model.is_file():
+        settings["yunet"] = Faces(detector="yunet", detector_model=str(model))
+    figures: dict[str, float] = {}
+    with TemporaryDirectory(prefix="grace-bench-") as scratch:
+        raw = Path(scratch) / "raw"
+        raw.mkdir()
+        clips = [_clip(raw, number) for number in range(16 if chosen.quick else chosen.clips)]
+        rows = [_row(raw, script.clip_id) for script, _ in clips]
+        figures["faces_ratio"] = faces_ratio(Path(scratch), rows, settings["haar"], chosen.workers)
+        for name, faces in settings.items():
+            folder = Path(scratch) / name
+            write_clips(folder, rows, [])
+            run(FacesStep(faces, raw), folder, size=8, workers=chosen.workers)
+            figures |= {f"{name}_{key}": value for key, value in quality(raw, folder, clips, faces).items()}
+    videos = sorted((shared / "faces").glob("*.m*"))
+    if videos and "yunet" in settings:
+        for name, faces in settings.items():
+            figures |= {f"{name}_{key}": value for key, value in real(videos, faces, settings["yunet"]).items()}
+    figures = {key: round(value, 4) for key, value in figures.items()}
+    if not chosen.quick:
+        commit(Path(__file__).parent / "results/faces.json", (json.dumps(figures, indent=2) + "\n").encode())
+    print(json.dumps(figures))
+
+
+def faces_ratio(scratch: Path, rows: list[Row], faces: Faces, workers: int) -> float:
+    """Clips a second of the stage over those of the bare loop; the better of two of each, taken in turn."""
+    step, bare, stage = FacesStep(faces, scratch / "raw"), [], []
+    for turn in range(2):
+        start = time.perf_counter()
+        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+            list(pool.map(partial(_bare, scratch / "raw", faces), [rows[k::workers] for k in range(workers)]))
+        bare.append(time.perf_counter() - start)
+        folder = scratch / f"ratio-{turn}"
+        write_clips(folder, rows, [])
+        start = time.perf_counter()
+        run(step, folder, size=8, workers=workers)
+        stage.append(time.perf_counter() - start)
+    print(f"bare {min(bare):.2f} s, stage {min(stage):.2f} s, {len(rows)} clips", file=sys.stderr)
+    return min(bare) / min(stage)
+
+
+def quality(raw: Path, folder: Path, clips: list[tuple[Script, Identity]], faces: Faces) -> dict[str, float]:
+    """Overlap with the true boxes, jitter of still heads, and the share of instants that are the right ones."""
+    overlaps, jitters, right = [], [], []
+    detect = detector(faces)
+    for row, (script, identity) in zip(Store(folder / "faces", FACES).rows(), clips, strict=True):
+        times = frame_times(script, WORLD)
+        wanted = times[instants(len(times), faces.instants)]
+        right += (np.abs(row["times"] - wanted) < 0.5 / WORLD.fps).tolist()
+        truth = measure(script, identity, WORLD, wanted)
+        taken = sample(raw / f"{script.clip_id}.mp4", "video", faces.instants, len(times))
+        # The store keeps square crops; the face's own box is what the track has.
+        overlaps += overlap(follow(taken.frames, detect, faces.detect_every).boxes, truth.face).tolist()
+        if not script.distractors:
+            jitters += jitter(row["boxes"], truth).tolist()
+    return {
+        "iou": float(np.median(overlaps)),
+        "jitter": float(np.median(jitters)),
+        "jitter_95": float(np.quantile(jitters, 0.95)),
+        "instants": float(np.mean(right)),
+    }
+
+
+def jitter(boxes: np.ndarray, truth: Truth) -> np.ndarray:
+    """How far the crop goes from instant to instant without the head, in shares of its side."""
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    side = boxes[:, 2] - boxes[:, 0]
+    moved = np.diff(centre, axis=0) - np.diff(truth.rigid[:, :2], axis=0)
+    return np.hypot(moved[:, 0], moved[:, 1]) / side[1:]
+
+
+def overlap(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Intersection over union of boxes [n, 4]."""
+    low, high = np.maximum(found[:, :2], truth[:, :2]), np.minimum(found[:, 2:], truth[:, 2:])
+    both = np.prod(np.maximum(high - low, 0), axis=1)
+    return both / (np.prod(found[:, 2:] - found[:, :2], axis=1) + np.prod(truth[:, 2:] - truth[:, :2], axis=1) - both)
+
+
+def real(videos: list[Path], faces: Faces, judge: Faces) -> dict[str, float]:
+    """Of the instants of real videos with a face, those in which it is found; of those without, those so reported."""
+    reference, detect = detector(judge), detector(faces)
+    found, absent = [], []
+    for video in videos:
+        taken = sample(video, "video", 48, probe(video, "video").n_frames)
+        track = follow(taken.frames, detect, faces.detect_every)
+        for at, frame in enumerate(taken.frames):
+            there = reference(frame)
+            if there:
+                met = overlap(np.repeat(track.boxes[at : at + 1], len(there), 0), np.array([f.box for f in there]))
+                found.append(bool(track.found[at]) and float(met.max()) > DETECTED)
+            else:
+                absent.append(not track.found[at])
+    return {"real_found": float(np.mean(found)), "real_absent": float(np.mean(absent)) if absent else float("nan")}
+
+
+def _bare(root: Path, faces: Faces, rows: list[Row]) -> int:
+    cv2.setNumThreads(1)
+    detect, found = detector(faces), 0
+    for row in rows:
+        taken = sample(root / row["path"], "video", faces.instants, row["n_frames"])
+        searched = {*range(0, faces.instants, faces.detect_every), faces.instants - 1}
+        found += sum(bool(detect(taken.frames[at])) for at in sorted(searched))
+    return found
+
+
+def _clip(raw: Path, number: int) -> tuple[Script, Identity]:
+    """A clip as a video; every second one has no distractors, so that its head is as still as a head is."""
+    rng = np.random.default_rng((31, number))
+    identity = sample_identity(rng, number)
+    script = sample_script(rng, identity, LABELS[number % len(LABELS)], WORLD, f"{number:05d}")
+    if number % 2:
+        script = replace(script, distractors=(), scenes=script.scenes[:1])
+    frames = (frame.image for frame in render(script, identity, WORLD))
+    write_video(raw / f"{script.clip_id}.mp4", frames, WORLD.fps, raw)
+    return script, identity
+
+
+def _row(raw: Path, clip_id: str) -> Row:
+    path = f"{clip_id}.mp4"
+    n_frames = probe(raw / path, "video").n_frames
+    return {"clip_id": clip_id, "status": "ok", "error": "", "path": path, "source": "video", "n_frames": n_frames}
+
+
+if __name__ == "__main__":
+    main()
