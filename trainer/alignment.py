@@ -88,8 +88,12 @@ def unit(tokens: Float[Tensor, "*shape dim"]) -> Float[Tensor, "*shape dim"]:
 def cosine_cost(
     text: Float[Tensor, "batch text dim"], visual: Float[Tensor, "batch visual dim"]
 ) -> Float[Tensor, "batch text visual"]:
-    """Cost of moving a word to a visual token, both of length 1: C = 1 − cos(u, v), in [0, 2]."""
-    return 1 - text @ visual.mT
+    """Cost of moving a word to a visual token: C = 1 − cos(u, v), in [0, 2]; 1 where either is zero.
+
+    Lengths are divided out of the product, which is many times smaller than the visual tokens.
+    """
+    lengths = torch.linalg.vector_norm(text, dim=-1)[:, :, None] * torch.linalg.vector_norm(visual, dim=-1)[:, None, :]
+    return 1 - (text @ visual.mT) / lengths.clamp_min(1e-12)
 
 
 def solve(

@@ -46,17 +46,19 @@ def contrastive_distance(tokens: Tokens, labels: Int[Tensor, " batch"], matcher:
     To afford several texts a clip, the costs of an instant's patches are first averaged by their marginal: N = T here.
     Texts of clips with the same label are no counter-examples and are left out. 0 when the batch holds one class only.
     """
-    batch = tokens.text.shape[0]
     visual, marginal = _instants(tokens)
-    shifts = torch.arange(min(NEGATIVES + 1, batch), device=labels.device)
-    partner = (torch.arange(batch, device=labels.device)[:, None] + shifts) % batch  # [B, K], own text first
-    allowed = (labels[partner] != labels[:, None]) | (shifts == 0)
-    text, text_marginal = tokens.text[partner], tokens.text_marginal[partner]  # [B, K, L, …]
-    count = len(shifts)
-    cost = cosine_cost(text.flatten(0, 1), visual.repeat_interleave(count, 0))
-    solved = matcher(cost, text_marginal.flatten(0, 1), marginal.repeat_interleave(count, 0))
-    distance = solved.cost.view(batch, count)
-    scores = (-distance / TEMPERATURE).masked_fill(~allowed, -torch.inf)
+    count = min(NEGATIVES + 1, len(labels))
+
+    def of_others(values: Tensor) -> list[Tensor]:
+        """The values of the clip itself, of the next one, of the one after, …; rolled, which costs no gather."""
+        return [values.roll(-shift, 0) for shift in range(count)]
+
+    cost = torch.stack([cosine_cost(text, visual) for text in of_others(tokens.text)], dim=1)  # [B, K, L, T]
+    text_marginal = torch.stack(of_others(tokens.text_marginal), dim=1)
+    solved = matcher(cost.flatten(0, 1), text_marginal.flatten(0, 1), marginal.repeat_interleave(count, 0))
+    same_class = torch.stack(of_others(labels), dim=1) == labels[:, None]
+    same_class[:, 0] = False  # the own text is what the others are held against
+    scores = (-solved.cost.unflatten(0, (-1, count)) / TEMPERATURE).masked_fill(same_class, -torch.inf)
     return -scores.log_softmax(1)[:, 0].mean()
 
 

@@ -70,8 +70,8 @@ class Batch:
 class Tokens:
     """What the transport problem is made of, kept so that a loss can pose it again with other clips' texts."""
 
-    text: Float[Tensor, "batch text shared"]  # of length 1
-    visual: Float[Tensor, "batch visual shared"]  # of length 1
+    text: Float[Tensor, "batch text shared"]
+    visual: Float[Tensor, "batch visual shared"]
     text_marginal: Float[Tensor, "batch text"]  # a
     visual_marginal: Float[Tensor, "batch visual"]  # b
     instants: int  # T
@@ -90,12 +90,18 @@ class Output:
     tokens: Tokens | None = None
 
 
-class Projection(nn.Sequential):
-    """Cached tokens to the model's width. The norm has no weights of its own (the linear layer would undo them), so
-    nothing flows back to the large input."""
+class Projection(nn.Linear):
+    """Cached tokens, each normalised to mean 0 and variance 1, to the model's width: W (x − μ)/σ + b.
 
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__(nn.LayerNorm(width, elementwise_affine=False), nn.Linear(width, hidden))
+    The norm has no weights of its own (the linear layer would undo them). It is applied to the product,
+    (W x − μ W1)/σ + b, which is many times smaller than the cached tokens.
+    """
+
+    def forward(self, tokens: Float[Tensor, "*shape width"]) -> Float[Tensor, "*shape hidden"]:
+        """Projected tokens."""
+        variance, mean = torch.var_mean(tokens.float(), dim=-1, correction=0, keepdim=True)
+        product = nn.functional.linear(tokens, self.weight) - mean * self.weight.sum(1)
+        return product * (variance + 1e-5).rsqrt() + self.bias
 
 
 class TemporalTransformer(nn.Module):
@@ -214,7 +220,7 @@ class Narrative(nn.Module):
         mean = torch.einsum("bl,blw->bw", ends, batch.text) / ends.sum(1, keepdim=True)
         text = self.text(mean)  # [B, d]
         whole = torch.ones_like(video[:, :1], dtype=torch.float32)
-        tokens = Tokens(unit(self.match_text(text))[:, None], unit(self.match_visual(video))[:, None], whole, whole, 1)
+        tokens = Tokens(self.match_text(text)[:, None], self.match_visual(video)[:, None], whole, whole, 1)
         logits = self.classifier(torch.cat([self.meet(text, video), video], dim=-1))
         return Output(logits, self.matcher(*tokens.problem()), tokens)
 
@@ -286,8 +292,8 @@ class Grace(nn.Module):
         # The cost is posed in CLIP's shared space and starts as its own cosine, which knows the parts of a face before
         # anything is trained. One matrix suffices (u·v depends on W_uᵀW_v alone); on the text's side it costs least.
         tokens = Tokens(
-            text=unit(batch.text + self.match(batch.text)),
-            visual=unit(batch.visual.flatten(1, 2)),
+            text=batch.text + self.match(batch.text),
+            visual=batch.visual.flatten(1, 2),
             text_marginal=self.text_marginal(words, batch.text_mask),
             visual_marginal=self.visual_marginal(visual, batch.motion.flatten(1)),
             instants=patches.shape[1],

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from trainer.losses import LossConfig, logit_adjusted, total_loss
-from trainer.model import Batch, FrameAttention, ModelConfig, Narrative, Template, build
+from trainer.model import Batch, FrameAttention, ModelConfig, Narrative, Projection, Template, build
 from trainer.settings import METHODS
 
 CONFIG = ModelConfig(classes=3, instants=4, patches=9, width=16, hidden=16, layers=1, heads=2, dropout=0.0)
@@ -120,8 +120,14 @@ def test_narrative_sees_the_end_tokens_and_no_other_word() -> None:
     assert not torch.allclose(model(replace(clips, text=ends)).logits, output.logits)
     assert output.alignment is not None
     assert output.tokens is not None
-    cosine = (output.tokens.text * output.tokens.visual).sum((1, 2))
+    cosine = torch.nn.functional.cosine_similarity(output.tokens.text[:, 0], output.tokens.visual[:, 0])
     assert torch.allclose(output.alignment.cost, 1 - cosine, atol=1e-5)
+
+
+def test_projection_is_a_norm_and_a_linear_layer() -> None:
+    layer, tokens = Projection(16, 5), 3 * torch.randn(4, 7, 16) + 1
+    normalised = torch.nn.functional.layer_norm(tokens, (16,))
+    assert torch.allclose(layer(tokens), torch.nn.functional.linear(normalised, layer.weight, layer.bias), atol=1e-5)
 
 
 def test_each_switch_changes_its_part_alone() -> None:
@@ -153,3 +159,12 @@ def test_every_method_runs_in_bfloat16_with_finite_losses(method: str) -> None:
         assert float(output.alignment.marginal_error.max()) < 0.05
     terms["loss"].backward()
     assert all(weight.grad is None or bool(weight.grad.isfinite().all()) for weight in model.parameters())
+
+
+def test_grace_starts_from_the_cosine_of_the_cached_tokens() -> None:
+    tokens = build(CONFIG)(batch()).tokens
+    assert tokens is not None
+    cosine = torch.nn.functional.cosine_similarity(
+        batch().text[:, :, None], batch().visual.flatten(1, 2)[:, None], dim=-1
+    )
+    assert torch.allclose(tokens.problem()[0], 1 - cosine, atol=1e-5)
