@@ -33,7 +33,7 @@ class FacesStep(ClipStep):
     """The faces stage: decode, sample, find, follow, crop. ``root`` is where the data set's raw files lie."""
 
     name: ClassVar[str] = "faces"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     schema: ClassVar[Schema] = FACES
     folder: ClassVar[str] = "faces"
     reads: ClassVar[dict[str, tuple[str, ...]]] = {"clips": ("path", "source", "n_frames")}
@@ -47,8 +47,7 @@ class FacesStep(ClipStep):
     def identity(self) -> dict[str, Any]:
         """The sampling, the crop, and the detector with the hash of its model."""
         chosen = self.settings.model_dump(include={"instants", "size", "detect_every", "margin", "quality"})
-        aligned = {"aligned": "eye line"} if self.settings.detector in LANDMARKS else {}
-        return {**chosen, **aligned, **self._identity}
+        return {**chosen, **self._identity}
 
     def open(self) -> None:
         """Load the detector; one thread, since the stage runs a process a core."""
