@@ -221,5 +221,6 @@ def _commit(sources: Sources, shard: int, made_from: str, made: list[Row]) -> No
     """Write one shard whole, its rows in the order of the clips."""
     step = sources.step
     store = Store(sources.folder / step.folder, step.schema)
-    meta = {"fingerprint": made_from, "version": step.version, "identity": sources.identity}
+    inputs = {name: earlier.fingerprint(shard) for name, earlier in sources.stores.items()}
+    meta = {"fingerprint": made_from, "version": step.version, "identity": sources.identity, "inputs": inputs}
     store.write(shard, sorted(made, key=lambda row: str(row["clip_id"])), meta)
