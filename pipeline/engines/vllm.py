@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
+from multiprocessing import active_children
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from pipeline.engines.base import Message, Request, Response
@@ -59,12 +63,13 @@ class VllmEngine:
             ) from None
         for number in range(self.vllm.data_parallel):
             try:
+                before = set(active_children())
                 with _Devices(number, self.vllm.tensor_parallel, self.vllm.data_parallel):
-                    self.copies.append(_Copy(vllm.LLM(source, **self.arguments())))
+                    llm = vllm.LLM(source, **self.arguments())
+                self.copies.append(_Copy(llm, [each for each in active_children() if each not in before]))
             except Exception as error:  # a model, an option or a GPU that vLLM refuses, each in its own way
                 self.close()
-                said = " ".join(str(error).split())[:300]
-                raise UserError(f"vLLM cannot run the model {model_name(self.model)}: {said}") from error
+                raise UserError(f"vLLM cannot run the model {model_name(self.model)}: {_said(error, 300)}") from error
 
     def arguments(self) -> dict[str, Any]:
         """What ``vllm.LLM`` is started with, beside the model."""
@@ -104,17 +109,24 @@ class VllmEngine:
 
 
 class _Copy:
-    """One ``vllm.LLM``, driven by a thread of its own that hands it requests while it answers others."""
+    """One ``vllm.LLM``, driven by a thread of its own that hands it requests while it answers others.
 
-    def __init__(self, llm: vllm.LLM) -> None:
+    ``processes`` are those that it started: one of them killed (by the kernel, for memory) leaves ``LLM`` waiting for
+    ever, so another thread watches them.
+    """
+
+    def __init__(self, llm: vllm.LLM, processes: Sequence[BaseProcess]) -> None:
         self.llm = llm
         self.tokens = tuple(getattr(llm.get_tokenizer(), "get_added_vocab", dict)())
         self.usual = llm.get_default_sampling_params()
         self.inbox: SimpleQueue[Job | None] = SimpleQueue()
         self.under_way: dict[str, Future[Response]] = {}
         self.broken: GraceError | None = None
-        self.thread = Thread(target=self._drive, name="vllm", daemon=True)
-        self.thread.start()
+        self.lock = Lock()  # of what is waited for: answered by one thread, given up by another
+        self.driver = Thread(target=self._drive, name="vllm", daemon=True)
+        self.driver.start()
+        if processes:
+            Thread(target=self._watch, args=(processes,), name="vllm watch", daemon=True).start()
 
     @property
     def load(self) -> int:
@@ -122,18 +134,43 @@ class _Copy:
         return self.inbox.qsize() + len(self.under_way)
 
     def put(self, request: Request) -> Future[Response]:
+        """Have a request answered."""
         answer: Future[Response] = Future()
-        self.inbox.put((request, answer))
+        with self.lock:
+            if self.broken:
+                answer.set_exception(self.broken)
+            else:
+                self.inbox.put((request, answer))
         return answer
 
     def close(self) -> None:
         """Stop, and end the wait of whoever waits for an answer."""
-        self.broken = self.broken or GraceError("vLLM was stopped.")
+        hangs = self.broken is not None
+        self._give_up("it was closed")
         self.inbox.put(None)
-        self.thread.join(timeout=60)
-        for answer in self.under_way.values():
-            answer.set_exception(self.broken)
+        self.driver.join(timeout=0 if hangs else 60)
         self.llm.llm_engine.engine_core.shutdown()
+
+    def _watch(self, processes: Sequence[BaseProcess]) -> None:
+        wait([process.sentinel for process in processes])
+        self._give_up("its process was killed; memory may have run out")
+
+    def _give_up(self, cause: str) -> None:
+        """Nothing that waits will be answered, nor anything after it."""
+        with self.lock:
+            self.broken = self.broken or GraceError(f"vLLM stopped ({cause}): what is done is kept, start it again.")
+            waiting = list(self.under_way.values())
+            self.under_way.clear()
+            waiting += [answer for answer in self._left() if answer.set_running_or_notify_cancel()]
+        for answer in waiting:
+            answer.set_exception(self.broken)
+
+    def _left(self) -> Iterator[Future[Response]]:
+        """What the driver has not taken yet."""
+        with suppress(Empty):
+            while True:
+                if job := self.inbox.get_nowait():
+                    yield job[1]
 
     def _drive(self) -> None:
         while True:
@@ -142,16 +179,17 @@ class _Copy:
                     return
                 for output in self.llm.llm_engine.step() if self.under_way else ():
                     if output.finished:
-                        self.under_way.pop(output.request_id).set_result(_response(output))
-            except Exception as error:  # the engine's process is gone: nothing that waits for it will be answered
-                said = " ".join(str(error).split())[:300]
-                self.broken = GraceError(f"vLLM stopped ({type(error).__name__}: {said}): give the same command again.")
-                for answer in self.under_way.values():
-                    answer.set_exception(self.broken)
-                self.under_way.clear()
+                        with self.lock:
+                            answer = self.under_way.pop(output.request_id, None)
+                        if answer is not None:
+                            answer.set_result(_response(output))
+            except Exception as error:  # of the engine itself: nothing that waits for it will be answered
+                self._give_up(f"{type(error).__name__}: {_said(error, 300)}")
 
     def _take(self) -> bool:
         """Hand over what has come in, waiting for it when there is nothing else to do; False at the end."""
+        from vllm.v1.engine.exceptions import EngineDeadError
+
         while True:
             try:
                 job = self.inbox.get(block=not self.under_way)
@@ -162,15 +200,19 @@ class _Copy:
             request, answer = job
             if not answer.set_running_or_notify_cancel():
                 continue
-            if self.broken:
-                answer.set_exception(self.broken)
-                continue
             try:
                 (name,) = self.llm.enqueue_chat([self._chat(request)], self._params(request), use_tqdm=False)
-                self.under_way[name.partition("-")[0]] = answer  # what follows is for inside vLLM; outputs lack it
+            except EngineDeadError as error:
+                answer.set_exception(GraceError(f"vLLM stopped ({_said(error, 300)}): what is done is kept."))
+                raise
             except Exception as error:  # what vLLM says of this one request: too long, a picture it cannot take
-                said = " ".join(str(error).split())[:200]
-                answer.set_result(Response(finish_reason="error", error=f"{type(error).__name__}: {said}"))
+                answer.set_result(Response(finish_reason="error", error=f"{type(error).__name__}: {_said(error, 200)}"))
+                continue
+            with self.lock:
+                if self.broken is None:
+                    self.under_way[name.partition("-")[0]] = answer  # the rest is for inside vLLM; outputs lack it
+                    continue
+            answer.set_exception(self.broken)
 
     def _chat(self, request: Request) -> list[Message]:
         from PIL import Image
@@ -219,6 +261,10 @@ class _Devices:
             os.environ.pop("CUDA_VISIBLE_DEVICES")
             if self.shown is not None:
                 os.environ["CUDA_VISIBLE_DEVICES"] = self.shown
+
+
+def _said(error: Exception, most: int) -> str:
+    return " ".join(str(error).split())[:most]
 
 
 def _response(output: vllm.RequestOutput) -> Response:
