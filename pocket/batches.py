@@ -13,7 +13,7 @@ CLIPS, FRAMES = 64, 2
 MEAN, DEVIATION = 0.45, 0.25
 """Of pixels in [0, 1], for all channels alike."""
 CHEEKS, MIDDLE = 90.0, (64.0, 65.5)
-"""Width in pixels and centre of the cheeks in the median Haar crop without margin, 128 pixels wide."""
+"""Width in pixels and centre of the cheeks in the demo's median crop (Haar, its margin), 128 pixels wide."""
 OF_ACTION = [REGIONS.index(action.region) for action in ACTIONS]
 _CHEEKS = REGIONS.index("cheeks")
 

@@ -25,6 +25,9 @@ PHASES = ("onset", "apex", "offset")
 LATE = 0.8
 """An action whose apex begins after this share of the clip is still building up when the clip ends."""
 
+LAST = 0.04
+"""Seconds before the clip's end at which its last frame lies: what holds until then holds to the end."""
+
 FADED = 0.5
 """An action below this share of its apex at the clip's end has faded."""
 
@@ -67,11 +70,11 @@ def phase(event: Event, duration: float) -> str:
     """How an action unfolds inside its clip of ``duration`` seconds.
 
     ``onset``: its apex begins in the last fifth of the clip or after it, so it is seen building up only;
-    ``offset``: else, its intensity at the clip's end is below half its apex; ``apex``: else, it holds to the end.
+    ``offset``: else, its intensity in the last frame is below half its apex; ``apex``: else, it holds to the end.
     """
     if event.apex_start > LATE * duration:
         return "onset"
-    end = float(event.at(np.array([duration]))[0])
+    end = float(event.at(np.array([duration - LAST]))[0])
     return "offset" if end < FADED * event.intensity else "apex"
 
 
