@@ -14,11 +14,12 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
+from typing import get_args
 
 import pytest
 
 from pipeline.caption import CaptionStep
-from pipeline.cues import FineText
+from pipeline.cues import Phase, Region
 from pipeline.engines.openai import OpenAIEngine
 from pipeline.prompt import read_prompt
 from pipeline.refine import refine_request
@@ -106,11 +107,10 @@ def answers_under_a_schema(where: Server) -> None:
     engine = OpenAIEngine("m", where)
     engine.open()
     request = refine_request(["The lips part slightly."], read_prompt("refine-v1"))
-    asked = [
-        replace(request, schema=FineText.model_json_schema(), max_tokens=400, seed=k, temperature=1.0) for k in range(8)
-    ]
-    answers = [answer for answer in engine.generate(asked) if answer.finish_reason == "stop"]
+    choices = {name: {"enum": list(get_args(kind))} for name, kind in (("region", Region), ("phase", Phase))}
+    schema = {"type": "object", "properties": choices, "required": [*choices], "additionalProperties": False}
+    asked = [replace(request, schema=schema, max_tokens=100, seed=k, temperature=1.0) for k in range(8)]
+    answers = [json.loads(answer.text) for answer in engine.generate(asked) if answer.finish_reason == "stop"]
     engine.close()
-    for answer in answers:
-        FineText.model_validate(json.loads(answer.text))
     assert answers
+    assert all(answer["region"] in get_args(Region) and answer["phase"] in get_args(Phase) for answer in answers)
