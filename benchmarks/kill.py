@@ -50,6 +50,8 @@ def copy_project(folder: Path) -> None:
     settings = load(folder / "params.yaml", list(OVERRIDES))
     (folder / "params.yaml").write_text(json.dumps(settings.model_dump()))  # JSON is YAML
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    author = ("-c", "user.name=kill", "-c", "user.email=kill@localhost")
+    subprocess.run(["git", *author, "commit", "-q", "--allow-empty", "-m", "start"], cwd=folder, check=True)
 
 
 def start(folder: Path) -> subprocess.Popen[bytes]:
