@@ -1,4 +1,4 @@
-"""What trains the words of the pocket VLM, from pictures seen before or anew."""
+"""What trains the words of the pocket VLM, from pictures that its eyes have seen before."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ from transformers import Idefics3ForConditionalGeneration
 
 from pocket.loop import BUILD
 
+ENDING = 0.6
+"""Weight of the tokens that end a sentence or a caption: below 1, a weak movement is told rather than left out.
+
+With 1, captions named actions of 100 unseen clips with precision 0.89 and recall 0.79."""
+
 if TYPE_CHECKING:
     from pocket.train_vlm import Captions
 
@@ -21,11 +26,17 @@ if TYPE_CHECKING:
 class Story(nn.Module):
     """The whole VLM, trained on captions."""
 
+    weight: Tensor
+
     def __init__(self, model: Idefics3ForConditionalGeneration, captions: Captions) -> None:
         super().__init__()
         self.model = model
         self.captions = captions
         self.memory: np.ndarray = np.empty(0)
+        tokenizer = captions.processor.tokenizer
+        weight = torch.ones(model.config.text_config.vocab_size)
+        weight[[tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(".")]] = ENDING
+        self.register_buffer("weight", weight, persistent=False)
 
     def remember(self) -> None:
         """See every training clip once: patches [clips, instants, patches, width] in float16 on the disk."""
@@ -46,23 +57,10 @@ class Story(nn.Module):
         self.memory = np.load(file, mmap_mode="r")
         self.model.model.vision_model.requires_grad_(False)
 
-    def forget(self) -> None:
-        """Let the tower learn again."""
-        self.model.model.vision_model.requires_grad_(True)
-
-    def loss_from_memory(self, step: int) -> Float[Tensor, ""]:
-        """Cross-entropy of the captions, pictures from memory."""
+    def loss(self, step: int) -> Float[Tensor, ""]:
+        """Cross-entropy of a batch of captions, pictures from memory."""
         picked, made = self.captions.batch(step)
-        return self._loss(torch.from_numpy(np.stack([self.memory[clip] for clip in picked])).float(), made)
-
-    def loss_from_pixels(self, step: int) -> Float[Tensor, ""]:
-        """Cross-entropy of the captions, pictures seen anew."""
-        picked, made = self.captions.batch(step)
-        pixels = self.captions.pixels(picked)
-        seen = self.model.model.vision_model(pixel_values=pixels.flatten(0, 1)).last_hidden_state
-        return self._loss(seen.unflatten(0, pixels.shape[:2]), made)
-
-    def _loss(self, seen: Float[Tensor, "n instants patches width"], made: dict[str, Tensor]) -> Float[Tensor, ""]:
+        seen = torch.from_numpy(np.stack([self.memory[clip] for clip in picked])).float()
         inner = self.model.model
         pictures = inner.connector(seen.flatten(0, 1))
         words = inner.get_input_embeddings()(made["input_ids"])
@@ -71,4 +69,4 @@ class Story(nn.Module):
         hidden = inner.text_model(inputs_embeds=words).last_hidden_state[:, :-1]
         labels = made["labels"][:, 1:]
         told = labels >= 0
-        return F.cross_entropy(self.model.lm_head(hidden[told]).float(), labels[told])
+        return F.cross_entropy(self.model.lm_head(hidden[told]).float(), labels[told], self.weight)

@@ -2,7 +2,7 @@
 
 Its vision tower is the one of ``pocket/eyes.py``, its language model starts from the pocket LLM's. The features of all
 training clips are computed once, and the connector and the language model learn to write the true coarse captions
-from them; at the end everything is trained together for a short while.
+from them.
 """
 
 from __future__ import annotations
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from transformers import Idefics3ForConditionalGeneration, Idefics3Processor
 
 FOLDER = Path(__file__).parent / "vlm"
-WORDS = Schedule(steps=1500, rate=1.5e-3, muon=1e-2)
-TOGETHER = Schedule(steps=300, rate=2e-4, muon=2e-3)
+SCHEDULE = Schedule(steps=1500, rate=1.5e-3, muon=1e-2)
 BATCH = 32
 SHUFFLE = 4
 IMAGE_TOKENS = (SIZE // PATCH // SHUFFLE) ** 2
@@ -161,8 +160,6 @@ def build(folder: Path = FOLDER) -> None:
     captions = Captions(processor, load(TRAIN))
     story = Story(model, captions)
     story.remember()
-    fit("vlm-words", story, story.loss_from_memory, WORDS, build=BUILD)
-    story.forget()
-    fit("vlm-together", story, story.loss_from_pixels, TOGETHER, build=BUILD)
+    fit("vlm-words", story, story.loss, SCHEDULE, build=BUILD)
     save_language_model(model, processor.tokenizer, folder)
     processor.save_pretrained(folder)
