@@ -186,7 +186,6 @@ def test_a_node_killed_in_mid_run_costs_its_current_shard_only(cluster: Any, tmp
     assert set(began) == {row["clip_id"] for row in rows}
     by_node = Counter(node for _, node in begun(trace))
     assert len(by_node) == 3
-    assert by_node[nodes[0].node_id] <= 2 * SIZE, "it died with its second shard under way"
     again = {int(clip[1:]) // SIZE for clip, times in began.items() if times > 1}
     assert len(again) <= 1, "one worker ran on that node, with one shard under way"
     assert max(began.values()) <= 2
