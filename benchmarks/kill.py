@@ -87,7 +87,7 @@ def killed_road(folder: Path, length: float, moments: random.Random, most: int) 
     for kills in range(most):
         process = start(folder)
         try:
-            process.wait(moments.uniform(0.02, 0.6) * length)
+            process.wait(moments.uniform(0.02, 0.3) * length)
         except subprocess.TimeoutExpired:
             whole_group = kills % 2 == 0
             os.killpg(process.pid, signal.SIGKILL) if whole_group else process.kill()
