@@ -34,9 +34,9 @@ from tqdm import tqdm
 PROJECT = Path(__file__).parent.parent
 sys.path[:0] = [str(PROJECT), str(PROJECT / "benchmarks")]
 
+from ablation_caches import FOLDERS, make_caches, world_settings  # noqa: E402
 from ablation_table import Score, figures, score, table  # noqa: E402
 
-from pipeline.settings import Settings, load  # noqa: E402
 from pipeline.store import UserError, commit  # noqa: E402
 from pipeline.workers import die_with_parent  # noqa: E402
 
@@ -71,6 +71,10 @@ VARIANTS = (
     Variant("no contrastive term", changed={"contrastive_weight": 0.0}),
     Variant("no long-tail adjustment", changed={"logit_adjustment": 0.0}),
 )
+
+
+CALIBRATED = (Variant("vision", "vision", text="none"),)
+"""What the world's difficulty is set by: no text is needed, so none is written."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +119,12 @@ def main() -> None:
         parser.error("--difficulty goes with --calibrate: runs are compared on the frozen world only")
     size = QUICK if chosen.quick else size
     work = chosen.work / (chosen.data.name if chosen.data else f"{size.clips}-clips-difficulty-{chosen.difficulty:g}")
-    variants = VARIANTS[:1] if chosen.calibrate else VARIANTS
-    folders = caches(work, size, chosen.difficulty, chosen.data, coarse=not chosen.calibrate, make=not chosen.table)
+    variants = CALIBRATED if chosen.calibrate else VARIANTS
+    kinds = ("none",) if chosen.calibrate else ("description", "caption")
+    world = world_settings(work, size.clips, size.identities, chosen.difficulty)
+    folders = {text: work / "data" / name for text, name in FOLDERS.items() if text in kinds}
+    if not chosen.table:
+        make_caches(world, folders, chosen.data)
     rates = tuned(work, folders, size, variants, chosen.workers, train_them=not chosen.table)
     seeds = 1 if chosen.calibrate else size.seeds
     jobs = [
@@ -128,70 +136,6 @@ def main() -> None:
     if not chosen.table:
         run_all(jobs, chosen.workers, "runs")
     finish(work, size, variants, seeds, rates, chosen.quick or chosen.calibrate)
-
-
-def caches(work: Path, size: Size, difficulty: float, data: Path | None, coarse: bool, make: bool) -> dict[str, Path]:
-    """The cache of each kind of text, made where it is missing: world, index and every stage of the road.
-
-    The coarse one shares all but its tokens with the fine one.
-    """
-    folders = {"description": work / "data/fine", "caption": work / "data/coarse"}
-    if not make:
-        return folders
-    overrides = {
-        "world.clips": size.clips,
-        "world.identities": size.identities,
-        "world.folds": 5,
-        "world.difficulty": difficulty,
-        "roots.fine": work / "raw",
-    }
-    settings = load(PROJECT / "params.yaml", [f"{key}={value}" for key, value in overrides.items()])
-    fine = folders["description"]
-    if data is None:
-        _road(settings, fine)
-    else:
-        _link(data, fine)
-    _tokens(settings, fine)
-    if coarse:
-        _link(fine, folders["caption"])
-        tokens = settings.tokens.model_copy(update={"text": "caption"})
-        _tokens(settings.model_copy(update={"tokens": tokens}), folders["caption"])
-    return folders
-
-
-def _link(source: Path, folder: Path) -> None:
-    """All that tokens are made from, shared with another folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("clips.parquet", "faces", "captions", "descriptions", "motion"):
-        link = folder / name
-        link.unlink(missing_ok=True)
-        link.symlink_to((source / name).resolve())
-
-
-def _road(settings: Settings, folder: Path) -> None:
-    """The world, its index, and every stage before tokens."""
-    from pipeline.index import index
-    from pipeline.road import STAGES, root_of, step
-    from pipeline.run import run
-    from pipeline.world.world import make_world
-
-    root = Path(settings.roots[folder.name])
-    make_world(settings.world, root, settings.workers)
-    index(folder.name, root_of(settings, folder.name), folder, workers=settings.workers)
-    for stage in STAGES:
-        if stage != "tokens":
-            made = step(stage, settings, folder.name)
-            run(made, folder, size=settings.shards.clips, workers=settings.workers, max_failed=settings.max_failed)
-
-
-def _tokens(settings: Settings, folder: Path) -> None:
-    from pipeline.run import run
-    from pipeline.templates import write_templates
-    from pipeline.tokens import TokensStep
-
-    step = TokensStep(settings.tokens)
-    run(step, folder, size=settings.shards.clips, workers=settings.workers, max_failed=settings.max_failed)
-    write_templates(folder, step)
 
 
 def tuned(
