@@ -5,12 +5,14 @@ Problem, solver and result are three things: tensors that state the problem go i
 
 - Cuturi, "Sinkhorn distances: lightspeed computation of optimal transport", NIPS 2013.
 - Schmitzer, "Stabilized sparse scaling algorithms for entropy regularized transport problems", SIAM JSC 2019.
+- Chizat, Peyré, Schmitzer, Vialard, "Scaling algorithms for unbalanced transport problems", Math. Comp. 2018.
 - Eisenberger et al., "A unified framework for implicit Sinkhorn differentiation", CVPR 2022.
 - Liu et al., "GRACE", arXiv 2507.11892, 2025: tokens of text and video matched by such a plan.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -34,8 +36,9 @@ class Alignment:
     """A solved batch of transport problems.
 
     ``plan`` [B, L, N] is the mass that travels from word l to visual token n; rows sum to the text marginal, columns to
-    the visual one. ``cost`` [B] is ⟨Π, C⟩. ``marginal_error`` [B] is the L1 distance of the plan's row sums from
-    the text marginal (its column sums are exact). ``iterations`` were done by the whole batch.
+    the visual one, or near it where it is relaxed. ``cost`` [B] is ⟨Π, C⟩. ``marginal_error`` [B] is the L1 distance of
+    the plan's row sums from the text marginal (its columns are as they should be). ``iterations`` were done by the
+    whole batch.
     """
 
     plan: Float[Tensor, "batch text visual"]
@@ -50,11 +53,15 @@ class NotConvergedWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Matcher:
-    """How words meet visual tokens: by transport, or (``transport`` false) by plain cross-attention."""
+    """How words meet visual tokens: by transport, or (``transport`` false) by plain cross-attention.
+
+    ``column_weight`` is ρ of :func:`solve`: how firmly the plan is held to the visual marginal.
+    """
 
     epsilon: float = 0.05
     iterations: int = 30
     transport: bool = True
+    column_weight: float = math.inf
 
     def __call__(
         self,
@@ -64,7 +71,8 @@ class Matcher:
     ) -> Alignment:
         """The plan of a batch, by :func:`solve` or :func:`attend`."""
         if self.transport:
-            return solve(cost, text_marginal, visual_marginal, self.epsilon, self.iterations)
+            rho = self.column_weight
+            return solve(cost, text_marginal, visual_marginal, self.epsilon, self.iterations, column_weight=rho)
         return attend(cost, text_marginal, visual_marginal, self.epsilon)
 
     def warn_if_loose(self, marginal_error: float) -> bool:
@@ -103,12 +111,14 @@ def solve(
     epsilon: float,
     iterations: int = 30,
     tolerance: float = 1e-3,
+    column_weight: float = math.inf,
 ) -> Alignment:
-    r"""Solve Π = argmin ⟨Π, C⟩ − ε H(Π) with Π1 = a, Πᵀ1 = b (Cuturi 2013, eq. 2), for a whole batch.
+    r"""Solve Π = argmin ⟨Π, C⟩ + ε KL(Π ‖ abᵀ) + ρ KL(Πᵀ1 ‖ b) with Π1 = a, for a whole batch.
 
-    Stabilised matrix scaling finds the potentials, then POT's log-domain solver (`ot.batch`) iterates from there to the
-    plan: from good potentials one step is enough, from bad ones it does the whole work. Runs in float32 inside autocast
-    (float64 stays float64).
+    For ρ = ∞ this is Cuturi's problem (2013, eq. 2), Πᵀ1 = b. A finite ρ relaxes the visual marginal (Chizat et al.
+    2018): every word still has its mass to give, but not every patch and moment has to take its share. As ρ falls to 0
+    it becomes cross-attention (:func:`attend`). POT's `ot.batch` and `ot.unbalanced` solve the same problems and are
+    what the tests hold it to. Runs in float32 inside autocast (float64 stays float64).
 
     Args:
         cost: C, any real numbers; 1 − cos here.
@@ -117,6 +127,7 @@ def solve(
         epsilon: weight of the entropy; stable down to 0.01 for costs in [0, 2]. Smaller is sharper and slower.
         iterations: at most so many; ``marginal_error`` tells whether they sufficed.
         tolerance: L1 error of the worst item's row marginal at which to stop.
+        column_weight: ρ > 0.
 
     Returns:
         The :class:`Alignment`. Gradients reach all three tensors through ``plan`` and ``cost`` by the implicit function
@@ -125,7 +136,7 @@ def solve(
     with torch.autocast(cost.device.type, enabled=False):
         dtype = torch.promote_types(cost.dtype, torch.float32)
         cost, a, b = cost.to(dtype), text_marginal.to(dtype), visual_marginal.to(dtype)
-        plan, total, steps = _Plan.apply(cost, a, b, epsilon, iterations, tolerance)
+        plan, total, steps = _Plan.apply(cost, a, b, epsilon, column_weight, iterations, tolerance)
         return Alignment(
             plan=plan,
             cost=total,
@@ -157,45 +168,54 @@ def attend(
 class _Plan(torch.autograd.Function):
     """The plan as a function of cost and marginals, differentiated implicitly (Eisenberger et al. 2022, theorem 1).
 
-    Π = exp((f ⊕ g − C)/ε) together with dΠ1 = da and dΠᵀ1 = db is linear in the differentials. For G = ∂ℓ/∂Π solve
-    [diag a, Π; Πᵀ, diag b] [λ; μ] = [(Π∘G)1; (Π∘G)ᵀ1]; then ∂ℓ/∂a = λ, ∂ℓ/∂b = μ, ∂ℓ/∂C = Π∘(λ ⊕ μ − G)/ε.
+    Π = b∘exp((f ⊕ g − C)/ε) with dΠ1 = da and, from g = −ρ log(c/b), dc = c∘(d log b − dg/ρ), c = Πᵀ1, is linear in
+    the differentials. For G = ∂ℓ/∂Π solve [diag a, Π; Πᵀ, diag c(1 + ε/ρ)] [λ; μ] = [(Π∘G)1; (Π∘G)ᵀ1]; then
+    ∂ℓ/∂a = λ, ∂ℓ/∂b = (1 + ε/ρ) c/b∘μ, ∂ℓ/∂C = Π∘(λ ⊕ μ − G)/ε.
     """
 
     @staticmethod
-    def forward(ctx: Any, cost: Tensor, a: Tensor, b: Tensor, epsilon: float, iterations: int, tolerance: float) -> Any:
-        plan, steps = _sinkhorn(cost / -epsilon, a, b, iterations, tolerance)
-        ctx.epsilon = epsilon
-        ctx.save_for_backward(plan, cost)
+    def forward(
+        ctx: Any, cost: Tensor, a: Tensor, b: Tensor, epsilon: float, rho: float, iterations: int, tolerance: float
+    ) -> Any:
+        log_kernel = torch.add(b.log()[:, None, :], cost, alpha=-1 / epsilon)
+        f, g, steps = _scale(log_kernel, a, b, 1 / (1 + epsilon / rho), iterations, tolerance)
+        plan = log_kernel.add_(f[:, :, None]).add_(g[:, None, :]).exp_()
+        ctx.epsilon, ctx.slack = epsilon, epsilon / rho
+        ctx.save_for_backward(plan, cost, b)
         return plan, torch.linalg.vecdot(plan.flatten(1), cost.flatten(1)), torch.tensor(steps)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
-        plan, cost = ctx.saved_tensors
+        plan, cost, b = ctx.saved_tensors
         of_plan, of_total, _ = gradients
         total = of_total[:, None, None]
         gradient = torch.addcmul(of_plan, cost, total)  # ⟨Π, C⟩ depends on the plan, and below on the cost itself
         weighted = plan * gradient
+        rows, columns = plan.sum(2), plan.sum(1) * (1 + ctx.slack)
+        balanced = ctx.slack == 0
         if plan.shape[1] <= plan.shape[2]:
-            row, column = _adjoint(plan, weighted.sum(2), weighted.sum(1))
+            row, column = _adjoint(plan, rows, columns, weighted.sum(2), weighted.sum(1), balanced)
         else:
-            column, row = _adjoint(plan.mT, weighted.sum(1), weighted.sum(2))
+            column, row = _adjoint(plan.mT, columns, rows, weighted.sum(1), weighted.sum(2), balanced)
         of_cost = torch.add(row[:, :, None], column[:, None, :]).sub_(gradient).add_(total * ctx.epsilon)
-        return of_cost.mul_(plan).div_(ctx.epsilon), row, column, None, None, None
+        return of_cost.mul_(plan).div_(ctx.epsilon), row, columns * _inverse(b) * column, None, None, None, None
 
 
-def _adjoint(plan: Tensor, row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
-    """λ and μ of the linear system above, by eliminating the longer side.
+def _adjoint(plan: Tensor, a: Tensor, b: Tensor, row: Tensor, column: Tensor, balanced: bool) -> tuple[Tensor, Tensor]:
+    """λ and μ of [diag a, Π; Πᵀ, diag b] [λ; μ] = [row; column], by eliminating the longer side.
 
-    In the variables √a∘λ the Schur complement is I − KKᵀ with K = a^-½ Π b^-½; its null vector √a (adding a
-    constant to λ and taking it from μ changes nothing) is lifted by √a√aᵀ. Tokens without mass have λ = 0.
+    In the variables √a∘λ the Schur complement is I − KKᵀ with K = a^-½ Π b^-½. When ``balanced`` it has the null vector
+    √a (adding a constant to λ and taking it from μ changes nothing), which is lifted by √a√aᵀ. Tokens without mass have
+    λ = 0.
     """
-    a, b = plan.sum(2), plan.sum(1)
     root_a, inverse_b = a.sqrt(), _inverse(b)
     inverse_root_a = _inverse(root_a)
     kernel = torch.bmm(plan * inverse_b[:, None, :], plan.mT) * inverse_root_a[:, :, None] * inverse_root_a[:, None, :]
     identity = torch.eye(a.shape[1], dtype=torch.float64, device=plan.device)
     ridge = 10 * torch.finfo(plan.dtype).eps  # a plan that falls apart into islands has further null vectors
-    system = identity * (1 + ridge) - kernel.double() + (root_a[:, :, None] * root_a[:, None, :]).double()
+    system = identity * (1 + ridge) - kernel.double()
+    if balanced:
+        system = system + (root_a[:, :, None] * root_a[:, None, :]).double()
     right = (row - torch.bmm(plan, (inverse_b * column)[..., None])[..., 0]) * inverse_root_a
     solution = torch.linalg.solve(system, right.double()).to(plan.dtype) * inverse_root_a
     other = inverse_b * (column - torch.bmm(solution[:, None, :], plan)[:, 0])
@@ -207,33 +227,30 @@ def _inverse(x: Tensor) -> Tensor:
     return torch.where(x > torch.finfo(x.dtype).tiny, 1 / x, 0)
 
 
-def _sinkhorn(log_kernel: Tensor, a: Tensor, b: Tensor, iterations: int, tolerance: float) -> tuple[Tensor, int]:
-    """Plan [B, L, N] and iterations done for the kernel exp(``log_kernel``)."""
-    from ot.batch import bregman_log_projection_batch
-
-    f, g, steps = _scale(log_kernel, a, b, iterations - 1, tolerance)
-    start = log_kernel + f[:, :, None] + g[:, None, :]
-    remaining = max(1, iterations - steps)  # POT measures the L2 norm, never larger than the L1 norm met by _scale
-    solved = bregman_log_projection_batch(start, a, b, max_iter=remaining, tol=tolerance, grad="detach")
-    return solved["T"], steps + int(solved["n_iters"]) + 1
-
-
-def _scale(log_kernel: Tensor, a: Tensor, b: Tensor, iterations: int, tolerance: float) -> tuple[Tensor, Tensor, int]:
+def _scale(
+    log_kernel: Tensor, a: Tensor, b: Tensor, power: float, iterations: int, tolerance: float
+) -> tuple[Tensor, Tensor, int]:
     """Log potentials f [B, L], g [B, N] by matrix scaling with absorption (Schmitzer 2019, alg. 2), and steps done.
 
-    One iteration is two matrix–vector products, ten times cheaper than log-sum-exp over the whole kernel. Scalings that
+    u = a/(Kv), v = (b/Kᵀu)^``power``, the power being ρ/(ρ + ε) (Chizat et al. 2018, table 1): 1 when balanced. One
+    iteration is two matrix–vector products, ten times cheaper than log-sum-exp over the whole kernel. Scalings that
     grow beyond ``ABSORB_ABOVE`` move into the potentials and the kernel is made anew, so small ε does not overflow; a
-    sum that underflows counts as the smallest float, which moves its potential by e^87 in the right direction.
+    column that no row sees is first lifted until one does, so that it does not underflow.
     """
-    f, g = torch.zeros_like(a), torch.zeros_like(b)
+    g = torch.zeros_like(b)
     tiny = torch.finfo(a.dtype).tiny
     steps = 0
     converged = False
     while steps < iterations and not converged:
         kernel = log_kernel + g[:, None, :]
         f = -kernel.amax(2)  # free to choose, since an iteration starts from g alone: the largest entry of a row is 1
-        kernel = kernel.add_(f[:, :, None]).exp_()
+        kernel = kernel.add_(f[:, :, None])
+        top = kernel.amax(1)
+        unseen = torch.where((top < -ABSORB_ABOVE) & (b > 0), -top, 0)  # columns that would underflow
+        g = g + unseen
+        kernel = kernel.add_(unseen[:, None, :]).exp_()
         transposed = kernel.mT.contiguous()  # a product with the vector on the left reads memory in order
+        absorbed = ((power - 1) * g).clamp(-ABSORB_ABOVE, ABSORB_ABOVE).exp()  # v is what g has not yet; 1 if balanced
         u, v = torch.ones_like(a), torch.ones_like(b)
         large = False
         while steps < iterations and not (converged or large):
@@ -241,13 +258,13 @@ def _scale(log_kernel: Tensor, a: Tensor, b: Tensor, iterations: int, tolerance:
             if steps and steps % CHECK_EVERY == 0:
                 converged = bool((u * row - a).abs().sum(1).max() <= tolerance)
             u = a / row.clamp_min(tiny)
-            v = b / torch.bmm(u[:, None, :], kernel)[:, 0].clamp_min(tiny)
+            v = (b / torch.bmm(u[:, None, :], kernel)[:, 0].clamp_min(tiny)) ** power * absorbed
             steps += 1
             large = bool(torch.maximum(_log(u).abs().amax(1), _log(v).abs().amax(1)).max() > ABSORB_ABOVE)
-        f, g = f + _log(u), g + _log(v)
+        f, g = f + u.log(), g + _log(v)
     return f, g, steps
 
 
 def _log(scaling: Tensor) -> Tensor:
-    """Log of a scaling; 0 for tokens without mass, which POT masks by its own log marginal of −∞."""
+    """Log of a scaling; 0 for tokens without mass, whose kernel is 0 already."""
     return torch.where(scaling == 0, 1, scaling).log()

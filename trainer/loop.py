@@ -97,7 +97,9 @@ class _Run:
         self.prior = torch.from_numpy(counts / counts.sum()).float().to(device)
         self.steps_an_epoch = -(-len(choice.train) // settings.batch)
         self.half = lower_precision(settings.precision, device)
-        self.matcher = Matcher(settings.epsilon, settings.sinkhorn_iterations, settings.transport)
+        self.matcher = Matcher(
+            settings.epsilon, settings.sinkhorn_iterations, settings.transport, settings.column_weight
+        )
         self.loss = LossConfig(
             transport=settings.transport_weight,
             contrastive=settings.contrastive_weight,

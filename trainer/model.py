@@ -8,6 +8,7 @@ Liu et al., "GRACE", arXiv 2507.11892, 2025, has no public code; where it does n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -35,6 +36,7 @@ class ModelConfig:
     transport: bool = True  # part: optimal transport; without it each word attends for itself
     epsilon: float = 0.05  # entropy of the plan
     sinkhorn_iterations: int = 30
+    column_weight: float = math.inf  # rho: how firmly the plan is held to the visual marginal
     motion_exponent: float = 1.0  # gamma
     motion_attention: bool = True  # part: motion in the attention inside each frame
     motion_marginal: bool = True  # part: motion in the visual marginal
@@ -46,7 +48,7 @@ class ModelConfig:
 
     def matcher(self) -> Matcher:
         """What joins words and visual tokens."""
-        return Matcher(self.epsilon, self.sinkhorn_iterations, self.transport)
+        return Matcher(self.epsilon, self.sinkhorn_iterations, self.transport, self.column_weight)
 
 
 @dataclass
@@ -93,15 +95,13 @@ class Output:
 class Projection(nn.Linear):
     """Cached tokens, each normalised to mean 0 and variance 1, to the model's width: W (x − μ)/σ + b.
 
-    The norm has no weights of its own (the linear layer would undo them). It is applied to the product,
-    (W x − μ W1)/σ + b, which is many times smaller than the cached tokens.
+    The norm has no weights of its own: the linear layer would undo them.
     """
 
     def forward(self, tokens: Float[Tensor, "*shape width"]) -> Float[Tensor, "*shape hidden"]:
         """Projected tokens."""
-        variance, mean = torch.var_mean(tokens.float(), dim=-1, correction=0, keepdim=True)
-        product = nn.functional.linear(tokens, self.weight) - mean * self.weight.sum(1)
-        return product * (variance + 1e-5).rsqrt() + self.bias
+        normal = nn.functional.layer_norm(tokens.float(), tokens.shape[-1:])
+        return nn.functional.linear(normal, self.weight, self.bias)
 
 
 class TemporalTransformer(nn.Module):

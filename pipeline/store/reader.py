@@ -83,12 +83,13 @@ class Reader:
             self._check_layout(shard, extents)
         self.names = tuple(self.layout)
 
-    def read(self, clip_ids: Sequence[str]) -> dict[str, np.ndarray]:
-        """Every column of these clips, the clip in the first dimension; one copy, from the file into the array.
+    def read(self, clip_ids: Sequence[str], names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+        """Columns of these clips, all or those named, the clip in the first dimension; one copy, from file to array.
 
         Raises :class:`ValueError` for a clip that failed, :class:`UserError` when a file has gone or shrunk since.
         """
-        out = {name: np.empty((len(clip_ids), *extent.shape), extent.dtype) for name, extent in self.layout.items()}
+        layout = {name: self.layout[name] for name in names or self.layout}
+        out = {name: np.empty((len(clip_ids), *extent.shape), extent.dtype) for name, extent in layout.items()}
         targets = {name: array.reshape(-1).view(np.uint8).data for name, array in out.items()}
         for number, clip_id in enumerate(clip_ids):
             place = self.places[clip_id]
@@ -113,9 +114,10 @@ class Reader:
         """One clip into place ``number`` of the columns' memory."""
         try:
             file = self._file(place.shard)
-            for name, extent in self._extents[place.shard].items():
+            for name, memory in targets.items():
+                extent = self._extents[place.shard][name]
                 start, size = number * extent.size, extent.size
-                target = targets[name][start : start + size]
+                target = memory[start : start + size]
                 if os.preadv(file.number, [target], extent.offset + place.index * size) != size:
                     raise UserError(damaged(file.path, self.store.schema, "it is too short"))
         except OSError as error:

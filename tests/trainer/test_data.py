@@ -14,7 +14,7 @@ from toy import GRID, INSTANTS, PATCHES, WIDTH, toy_cache
 
 from pipeline.store import Reader, Store, UserError
 from pipeline.store.schemas import MOTION, TOKENS
-from trainer.data import Cache, Part, as_batch, collate, on_grid, on_patches
+from trainer.data import Cache, Part, as_batch, collate, like_lengths, on_grid, on_patches
 
 
 def rewrite(folder: Path, schema: Any, change: Any, **meta: Any) -> None:
@@ -61,11 +61,26 @@ def test_batches_read_ahead_give_every_clip_once_with_its_label(tmp_path: Path) 
     assert [len(labels) for _, labels in part.batches(16)] == [16, 16, 16, 12]
     plain = torch.cat([batch.visual for batch, _ in part.batches(16)])
     assert torch.equal(plain[40], torch.from_numpy(cache.row("clip-040")["visual"]).float())
-    order = np.random.default_rng(5).permutation(60)
+    order = np.concatenate(like_lengths(part.words, 7, np.random.default_rng(5)))
+    assert sorted(order) == list(range(60))
     shuffled = [(batch.visual, labels) for batch, labels in part.batches(7, order_seed=5)]
     assert torch.equal(torch.cat([visual for visual, _ in shuffled]), plain[order])
     assert np.array_equal(torch.cat([labels for _, labels in shuffled]).numpy(), part.labels[order])
     assert not list(Part(cache, ()).batches(4))
+
+
+def test_random_batches_hold_texts_of_like_length_and_differ_from_epoch_to_epoch() -> None:
+    words = np.random.default_rng(0).integers(20, 100, 1000)
+    first, second = (like_lengths(words, 32, np.random.default_rng(seed)) for seed in (1, 2))
+    for batches in (first, second):
+        assert sorted(np.concatenate(batches)) == list(range(1000))
+        assert max(len(batch) for batch in batches) == 32
+        padded = sum(len(batch) * words[batch].max() for batch in batches)
+        assert padded < 1.1 * words.sum()
+    together = [
+        {frozenset((int(a), int(b))) for batch in batches for a in batch for b in batch} for batches in (first, second)
+    ]
+    assert len(together[0] & together[1]) < 0.3 * len(together[0])
 
 
 def test_int8_is_read_within_half_a_step_of_float16(tmp_path: Path) -> None:
