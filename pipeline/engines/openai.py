@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Event
@@ -24,6 +25,11 @@ TRIES = 3
 """Times that a request is sent to a server that is there and answers it badly."""
 AWAY = (429, 502, 503, 504)
 """What a server says that is busy or starting, or the gate before one that is away."""
+OPTIONAL = ("max_tokens", "temperature", "seed", "response_format")
+"""What some servers do not take; ``max_tokens`` has the newer name ``max_completion_tokens`` there."""
+_UNKNOWN = re.compile(
+    r"unsupported|not support|unknown|unrecogni[sz]ed|unexpected|not permitted|not allowed", re.IGNORECASE
+)
 ENDS = {"stop": "stop", "length": "length", "content_filter": "refusal"}
 
 
@@ -44,8 +50,8 @@ class OpenAIEngine:
     client: OpenAI | None = field(default=None, init=False, repr=False)
     pool: ThreadPoolExecutor | None = field(default=None, init=False, repr=False)
     closed: Event | None = field(default=None, init=False, repr=False)
-    structured: bool = field(default=True, init=False)
-    """Whether the server is believed to decode under a JSON schema."""
+    lacks: set[str] = field(default_factory=set, init=False)
+    """Parameters that this server has said it does not take: it is asked without them from then on."""
 
     def identity(self) -> dict[str, Any]:
         """The model as the server calls it. Where the server is changes no answer; what it runs it does not tell."""
@@ -132,13 +138,14 @@ class OpenAIEngine:
         import openai
 
         assert self.client is not None
-        arguments = _arguments(self.model, request, self.structured)
+        arguments = _arguments(self.model, request, self.lacks)
         try:
             return _completion(self.client.chat.completions.create(**arguments))
         except openai.BadRequestError as error:
-            if "response_format" not in arguments or not any(w in str(error) for w in ("response_format", "schema")):
+            refused = _refused(arguments, str(error))
+            if not refused:
                 raise
-            self.structured = False  # this server cannot; what it writes is read and repaired instead
+            self.lacks |= refused
             return self._complete(request)
         except ValueError as error:  # half a JSON
             raise UnreadableError(f"the server's answer is broken ({type(error).__name__})") from None
@@ -176,19 +183,28 @@ class OpenAIEngine:
         return UserError(f"The server {self.server.url} answers {error.status_code} ({_said(error)}): {hint}.")
 
 
-def _arguments(model: str, request: Request, structured: bool) -> dict[str, Any]:
+def _arguments(model: str, request: Request, lacks: Set[str]) -> dict[str, Any]:
     images = iter(request.images)
-    arguments: dict[str, Any] = {
-        "model": model,
-        "messages": [_message(message, images) for message in request.messages],
+    asked: dict[str, Any] = {
         "max_tokens": request.max_tokens,
         "temperature": request.temperature,
         "seed": request.seed,
     }
-    if request.schema is not None and structured:
+    if request.schema is not None:  # without it, what comes is read and repaired
         schema = {"name": "answer", "schema": request.schema, "strict": True}
-        arguments["response_format"] = {"type": "json_schema", "json_schema": schema}
-    return arguments
+        asked["response_format"] = {"type": "json_schema", "json_schema": schema}
+    if "max_tokens" in lacks:
+        asked["max_completion_tokens"] = request.max_tokens
+    kept = {name: value for name, value in asked.items() if name not in lacks}
+    return {"model": model, "messages": [_message(message, images) for message in request.messages], **kept}
+
+
+def _refused(arguments: Mapping[str, Any], said: str) -> set[str]:
+    """Which of the parameters sent are, as the server's error says, none that it takes."""
+    found = {name for name in OPTIONAL if name in arguments and re.search(rf"\b{name}\b", said)}
+    if "response_format" in arguments and "schema" in said:
+        return {"response_format"}
+    return found if _UNKNOWN.search(said) else found & {"response_format"}
 
 
 def _message(message: Message, images: Iterator[Image]) -> Message:
