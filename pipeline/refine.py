@@ -70,6 +70,10 @@ class RefineStep(Step):
         """The corrections of these clips: a new one redoes its shard and no other."""
         return {clip_id: self.overrides[clip_id] for clip_id in clip_ids if clip_id in self.overrides}
 
+    def rescues(self, row: Row) -> bool:
+        """A correction stands in for a caption that could not be had; for face crops nothing does."""
+        return row["clip_id"] in self.overrides and row["error"].startswith("caption: ")
+
     def open(self) -> None:
         """Load the model."""
         self.engine.open()
@@ -121,7 +125,8 @@ class RefineStep(Step):
         return fallback(made, "; ".join(remarks)) if remarks else made
 
     def _corrected(self, row: Row) -> Row:
-        made = {"clip_id": row["clip_id"], "caption": "\n".join(_all(row)), "status": "ok", "error": ""}
+        caption = "\n".join(filter(None, _all(row)))
+        made = {"clip_id": row["clip_id"], "caption": caption, "status": "ok", "error": ""}
         return made | {"description": self.overrides[row["clip_id"]], "engine": OVERRIDE, "label_visible": False}
 
 

@@ -40,6 +40,10 @@ class Step:
         """What else than ``reads`` shapes the rows of these clips, as JSON; part of their shard's fingerprint."""
         return None
 
+    def rescues(self, row: Row) -> bool:
+        """Whether this step can make something of a clip that an earlier stage failed."""
+        return False
+
     def open(self) -> None:
         """Load what :meth:`shard` needs, once a process."""
 
@@ -47,7 +51,7 @@ class Step:
         """Give back what :meth:`open` took; called from another thread, it also ends what is under way."""
 
     def shard(self, rows: list[Row]) -> Iterable[Row]:
-        """One row for each of ``rows``, the clips that no earlier stage failed, in any order.
+        """One row for each of ``rows``, the clips that no earlier stage failed or this one rescues, in any order.
 
         Raise :class:`GraceError` when the whole stage cannot go on; shards already committed stay.
         """
@@ -135,10 +139,10 @@ def fill(step: Step, rows: Sequence[Row]) -> Iterable[Row]:
 
     A failure names the stage it arose in: ``faces: the video is empty``.
     """
-    for row in rows:
-        if row["status"] == "failed":
-            yield failure(row["clip_id"], row["error"])
-    waiting = {row["clip_id"]: row for row in rows if row["status"] != "failed"}
+    lost = [row for row in rows if row["status"] == "failed" and not step.rescues(row)]
+    yield from (failure(row["clip_id"], row["error"]) for row in lost)
+    gone = {row["clip_id"] for row in lost}
+    waiting = {row["clip_id"]: row for row in rows if row["clip_id"] not in gone}
     for row in step.shard(list(waiting.values())) if waiting else ():
         if waiting.pop(row["clip_id"], None) is None:
             raise ValueError(f"{step.name} gave a row for {row['clip_id']}, which it was not asked for or gave before")

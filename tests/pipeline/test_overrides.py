@@ -10,10 +10,10 @@ from pipeline.errors import UserError
 from pipeline.overrides import read_overrides
 from pipeline.refine import RefineStep, refine_step
 from pipeline.road import step
-from pipeline.run import run
+from pipeline.run import Summary, run
 from pipeline.settings import Refine, Settings
-from pipeline.store import Row, Store
-from pipeline.store.schemas import DESCRIPTIONS
+from pipeline.store import Row, Store, failure
+from pipeline.store.schemas import CAPTIONS, DESCRIPTIONS
 from tests.pipeline.crops import PLANTED, write_clips_with_faces, write_texts
 from tests.pipeline.listening import Script
 from tests.pipeline.test_refine import CAPTION, CUE, GOOD
@@ -34,12 +34,13 @@ def rows_of(folder: Path) -> dict[str, Row]:
     return {row["clip_id"]: row for row in Store(folder / "descriptions", DESCRIPTIONS).rows()}
 
 
-def refine(folder: Path, overrides: dict[str, str], answers: int) -> None:
+def refine(folder: Path, overrides: dict[str, str], answers: int) -> Summary:
     made = refine_step(Refine(model="script"), overrides)
     assert isinstance(made, RefineStep)
     script = made.engine = Script(*[GOOD] * answers)
-    run(made, folder, size=2)
+    summary = run(made, folder, size=2)
     assert script.answers == []
+    return summary
 
 
 def test_a_correction_beats_the_model_and_is_marked(data: Path) -> None:
@@ -58,6 +59,19 @@ def test_a_new_correction_redoes_its_shard_and_no_other(data: Path) -> None:
     assert rows_of(data)[THIRD]["description"] == "The jaw drops slowly."
     refine(data, {}, answers=2)
     assert rows_of(data)[THIRD]["engine"] == "transformers"
+
+
+def test_a_correction_rescues_a_clip_without_a_caption_and_no_clip_without_crops(data: Path) -> None:
+    """The first clip was failed by caption, the second by faces; both are corrected."""
+    lost = [(FIRST, "caption: the model repeats itself"), (SECOND, "faces: the video is empty")]
+    rows = [failure(clip_id, cause) for clip_id, cause in lost]
+    Store(data / "captions", CAPTIONS).write(0, rows, {"fingerprint": "failed", "version": 1, "identity": {}})
+    summary = refine(data, {FIRST: "The jaw drops.", SECOND: "The lips part."}, answers=2)
+    first, second, third, _ = rows_of(data).values()
+    assert (first["description"], first["engine"], first["status"]) == ("The jaw drops.", "override", "ok")
+    assert (first["caption"], first["error"]) == ("", "")
+    assert (second["description"], second["status"], second["error"]) == ("", "failed", "faces: the video is empty")
+    assert (third["engine"], summary.carried, summary.done) == ("transformers", 1, 4)
 
 
 def test_the_road_reads_the_corrections_of_its_data_set(data: Path, tmp_path: Path) -> None:
