@@ -40,7 +40,8 @@ def words_of(
         if not mask[end]:
             break
         following = pieces[end + 1] if end + 1 < len(pieces) and sentence[end + 1] == sentence[end] else "▁"
-        if piece.endswith("</w>") or piece.startswith("<") or following.startswith(("▁", "<")):
+        spells = any(letter.isalpha() for letter in following.removesuffix("</w>"))
+        if piece.endswith("</w>") or piece.startswith("<") or following.startswith(("▁", "<")) or not spells:
             word = "".join(pieces[start : end + 1]).replace("</w>", "").replace("▁", "")
             if word.isalpha():
                 mass[word] = mass.get(word, 0.0) + plan[start : end + 1].sum(axis=0)
