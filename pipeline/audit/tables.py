@@ -114,7 +114,7 @@ def _side_by_side(title: str, texts: dict[str, Any], rows: tuple[tuple[str, Cell
 def _most(name: str, found: dict[str, Any]) -> Table:
     table = _table(f"{name}: found most")
     table.add_column("what", no_wrap=True)
-    table.add_column("how often", ratio=1)
+    table.add_column("words, and how often", ratio=1)
     for what, path in (("openings", "opening"), ("emotion words", "emotion"), ("identity words", "identity")):
         if found[path]["most"]:
             table.add_row(what, _text(", ".join(f"{word} {count}" for word, count in found[path]["most"])))
@@ -125,16 +125,19 @@ def _most(name: str, found: dict[str, Any]) -> Table:
 
 
 def _coverage(name: str, found: dict[str, Any]) -> Table:
-    table = _table(f"{name}: regions and actions, share of texts that name them")
+    from pipeline.cues import regions_in
+
+    table = _table(f"{name}: regions and their actions, share of texts that name them")
     table.add_column("region", no_wrap=True)
     table.add_column("", justify="right", no_wrap=True)
     table.add_column("actions", ratio=1)
     actions = sorted(found["actions"]["share"].items(), key=lambda item: -item[1])
-    told = [f"{action} {100 * share:.0f}%" for action, share in actions]  # no blank: lines shall not break there
-    regions = found["regions"]["share"].items()
-    per_row = -(-len(told) // len(regions))
-    for place, (region, share) in enumerate(regions):
-        table.add_row(region, _percent(share), ", ".join(told[place * per_row : (place + 1) * per_row]))
+    place = {action: next(iter(regions_in(action)), "mouth") for action, _ in actions}  # a dimple is at its corners
+    for region, share in found["regions"]["share"].items():
+        told = [f"{action} {_percent(part)}" for action, part in actions if place[action] == region and part]
+        table.add_row(region, _percent(share), ", ".join(told))
+    if never := [action for action, share in actions if not share]:
+        table.caption, table.caption_justify = f"Never named: {', '.join(never)}.", "left"
     return table
 
 
