@@ -5,7 +5,6 @@ A key that is not here is an error that names it. :func:`load` reads the file an
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -169,7 +168,7 @@ class Train(Section):
     dropout: Share = 0.2
     epsilon: Annotated[float, Field(gt=0)] = 0.05  # entropic regularisation
     sinkhorn_iterations: Count = 30
-    column_weight: Annotated[float, Field(gt=0)] = math.inf  # rho: how firmly plans are held to the visual marginal
+    column_weight: Annotated[float, Field(gt=0)] = 0.05  # rho: how firmly plans keep the visual marginal; .inf: exactly
     motion_exponent: Annotated[float, Field(ge=0)] = 1.0  # gamma
     transport_weight: Annotated[float, Field(ge=0)] = 0.1  # lambda 1
     contrastive_weight: Annotated[float, Field(ge=0)] = 0.1  # lambda 2; 0 switches the term off

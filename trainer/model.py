@@ -8,7 +8,6 @@ Liu et al., "GRACE", arXiv 2507.11892, 2025, has no public code; where it does n
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -36,7 +35,7 @@ class ModelConfig:
     transport: bool = True  # part: optimal transport; without it each word attends for itself
     epsilon: float = 0.05  # entropy of the plan
     sinkhorn_iterations: int = 30
-    column_weight: float = math.inf  # rho: how firmly the plan is held to the visual marginal
+    column_weight: float = 0.05  # rho: how firmly the plan is held to the visual marginal; infinite: exactly
     motion_exponent: float = 1.0  # gamma
     motion_attention: bool = True  # part: motion in the attention inside each frame
     motion_marginal: bool = True  # part: motion in the visual marginal

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -35,7 +34,7 @@ class TrainSettings:
     dropout: float = 0.2
     epsilon: float = 0.05
     sinkhorn_iterations: int = 30
-    column_weight: float = math.inf
+    column_weight: float = 0.05
     motion_exponent: float = 1.0
     transport_weight: float = 0.1
     contrastive_weight: float = 0.1

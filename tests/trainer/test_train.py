@@ -143,7 +143,7 @@ def test_held_out_never_looks_at_test_clips_before_the_end(tmp_path: Path, monke
     assert ("test", False) not in reads
     assert ("test", True) in reads
     assert first["epoch"] == second["epoch"]
-    assert first["UAR"] != second["UAR"]
+    assert first["WAR"] != second["WAR"]
     runs = [folder / "runs" / "grace" / "fold-1" for folder in (honest, trap)]
     for name in ("model.safetensors", "history.csv"):
         assert (runs[0] / name).read_bytes() == (runs[1] / name).read_bytes()
@@ -219,7 +219,7 @@ def test_classifier_gives_back_what_the_run_predicted(trained: Path) -> None:
     assert plan is not None
     assert plan.shape == (len(row["text_mask"]), *row["visual"].shape[:2])
     assert (plan[~row["text_mask"]] == 0).all()
-    assert plan.sum() == pytest.approx(1, abs=1e-4)
+    assert plan.sum() == pytest.approx(1, abs=2e-3)  # within the tolerance of the solver
     with pytest.raises(UserError, match="visual tokens"):
         classifier.predict({**row, "visual": row["visual"][:2]})
 
