@@ -143,7 +143,7 @@ def test_held_out_never_looks_at_test_clips_before_the_end(tmp_path: Path, monke
     assert ("test", False) not in reads
     assert ("test", True) in reads
     assert first["epoch"] == second["epoch"]
-    assert first["WAR"] != second["WAR"]
+    assert first["recall"] != second["recall"]
     runs = [folder / "runs" / "grace" / "fold-1" for folder in (honest, trap)]
     for name in ("model.safetensors", "history.csv"):
         assert (runs[0] / name).read_bytes() == (runs[1] / name).read_bytes()
