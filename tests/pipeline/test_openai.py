@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import pickle
+import re
 import socket
 import time
 from dataclasses import replace
@@ -18,14 +19,15 @@ import pytest
 from pipeline.caption import CaptionStep, coarse_request
 from pipeline.cues import FineText
 from pipeline.engines import Request, make_engine
-from pipeline.engines.openai import OpenAIEngine
+from pipeline.engines.openai import OpenAIEngine, _data_url
 from pipeline.errors import GraceError, UserError
+from pipeline.jpeg import decode_crop
 from pipeline.prompt import read_prompt
 from pipeline.refine import RefineStep, refine_request
 from pipeline.run import run
 from pipeline.settings import Caption, Refine, Server
 from pipeline.store import Store
-from pipeline.store.schemas import CAPTIONS, CLIPS, DESCRIPTIONS
+from pipeline.store.schemas import CAPTIONS, CLIPS, DESCRIPTIONS, FACES
 from tests.pipeline.crops import PLANTED, write_clips_with_faces, write_texts
 from tests.pipeline.misbehaving import Misbehaving, Reply, completion, serving, text_of, trouble
 from tests.pipeline.test_refine import CAPTION, GOOD
@@ -105,6 +107,28 @@ def test_a_fault_is_tried_again_and_then_costs_its_request_only(fault: str) -> N
     assert lost.finish_reason == "error"
     assert cause in lost.error
     assert len(server.asked) == 1 + 2 + 3
+
+
+def test_every_fault_of_a_server_has_its_row_and_cause(tmp_path: Path) -> None:
+    """One clip a fault, told by its first picture; the last one is fine."""
+    faults = [*FAULTS.values(), (trouble(413, "the image is too large"), "413: .*too large")]
+    write_clips_with_faces(tmp_path, len(faults) + 1, instants=2)
+    pictures = {row["clip_id"]: row["frames"][0] for row in Store(tmp_path / "faces", FACES).rows()}
+    replies = [reply for reply, _ in faults] + [completion("The lips part.")]
+    by_picture = {_data_url(decode_crop(frame)): reply for frame, reply in zip(pictures.values(), replies, strict=True)}
+
+    def answer(body: dict[str, Any], _: int) -> Reply:
+        return by_picture[body["messages"][0]["content"][0]["image_url"]["url"]]
+
+    with serving(Misbehaving(answer)) as server:
+        where = Server(url=server.url, timeout=1.0)
+        run(CaptionStep(Caption(engine="openai", model="m", server=where)), tmp_path, size=32, max_failed=1)
+    *lost, good = Store(tmp_path / "captions", CAPTIONS).rows()
+    assert (good["caption"], good["status"], good["error"]) == ("The lips part.", "ok", "")
+    for row, (_, cause) in zip(lost, faults, strict=True):
+        assert row["status"] == "failed"
+        assert re.search(cause.replace("0.3 s", "1 s"), row["error"])
+        assert row["error"].startswith("caption: the server")
 
 
 def test_a_connection_cut_in_mid_answer_is_tried_again() -> None:
