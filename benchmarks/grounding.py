@@ -4,8 +4,8 @@ For every such word ("brows", "lips", …) of the test clips' descriptions: the 
 part (drawn where the renderer put it), on the instants at which the part truly moves, and on both at once; each over
 chance, which is the part's share of the crop's area, of the clip's instants, and their product. Four ways to send the
 mass: the plan of `grace`; of `grace` trained with the visual marginal held exactly (column_weight infinite); of `grace`
-trained with cross-attention in the place of transport; and plain cosine of the cached CLIP tokens, softmax(cos/epsilon),
-which nothing was trained for.
+trained with cross-attention in the place of transport; and plain cosine of the cached CLIP tokens,
+softmax(cos/epsilon), which nothing was trained for.
 
     python benchmarks/grounding.py [--quick] [--data data/demo] [--root raw/demo] [--folds 1,2]
 
