@@ -169,7 +169,7 @@ class Train(Section):
     epsilon: Annotated[float, Field(gt=0)] = 0.05  # entropic regularisation
     sinkhorn_iterations: Count = 30
     column_weight: Annotated[float, Field(gt=0)] = 0.05  # rho: how firmly plans keep the visual marginal; .inf: exactly
-    motion_exponent: Annotated[float, Field(ge=0)] = 1.0  # gamma
+    motion_exponent: Annotated[float, Field(ge=0)] = 2.0  # gamma
     transport_weight: Annotated[float, Field(ge=0)] = 0.1  # lambda 1
     contrastive_weight: Annotated[float, Field(ge=0)] = 0.1  # lambda 2; 0 switches the term off
     logit_adjustment: Annotated[float, Field(ge=0)] = 1.0  # tau, for the long tail; 0 switches it off

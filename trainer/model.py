@@ -36,7 +36,7 @@ class ModelConfig:
     epsilon: float = 0.05  # entropy of the plan
     sinkhorn_iterations: int = 30
     column_weight: float = 0.05  # rho: how firmly the plan is held to the visual marginal; infinite: exactly
-    motion_exponent: float = 1.0  # gamma
+    motion_exponent: float = 2.0  # gamma
     motion_attention: bool = True  # part: motion in the attention inside each frame
     motion_marginal: bool = True  # part: motion in the visual marginal
     motion_floor: float = 0.05  # epsilon beside m: patches at rest keep some weight

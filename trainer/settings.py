@@ -35,7 +35,7 @@ class TrainSettings:
     epsilon: float = 0.05
     sinkhorn_iterations: int = 30
     column_weight: float = 0.05
-    motion_exponent: float = 1.0
+    motion_exponent: float = 2.0
     transport_weight: float = 0.1
     contrastive_weight: float = 0.1
     logit_adjustment: float = 1.0
