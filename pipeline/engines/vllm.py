@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     import vllm
 
 Job = tuple[Request, "Future[Response]"]
+
+LAST_STEP = 60.0
+"""The most seconds that closing waits for the step which vLLM is at, and then for its processes to go."""
 
 
 @dataclass
@@ -54,6 +58,8 @@ class VllmEngine:
         source = require_model(self.model, self.revision)
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # nothing leaves this machine
+        # A forked process would load no plugins again (see pipeline.engines.belonging), and keep this one's locks.
+        os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
         try:
             import vllm
         except ImportError as error:
@@ -61,18 +67,28 @@ class VllmEngine:
                 f"Engine vllm needs vLLM ({error}): pip install 'grace-dfer[vllm]' on a machine with a GPU, or run "
                 "scripts/vllm_env.sh for one without."
             ) from None
+        from vllm.platforms import current_platform
+
+        if not current_platform.is_cpu():
+            require_gpus(self.vllm, current_platform.device_count())
+        arguments = self.arguments()
         for number in range(self.vllm.data_parallel):
             try:
                 before = set(active_children())
                 with _Devices(number, self.vllm.tensor_parallel, self.vllm.data_parallel):
-                    llm = vllm.LLM(source, **self.arguments())
+                    llm = vllm.LLM(source, **arguments)
                 self.copies.append(_Copy(llm, [each for each in active_children() if each not in before]))
             except Exception as error:  # a model, an option or a GPU that vLLM refuses, each in its own way
                 self.close()
-                raise UserError(f"vLLM cannot run the model {model_name(self.model)}: {_said(error, 300)}") from error
+                raise UserError(
+                    f"vLLM cannot run the model {model_name(self.model)}: {_said(error, 300)} (more of it stands "
+                    "above). If a GPU was full, wait until nvidia-smi shows it free, or lower vllm.memory."
+                ) from error
 
     def arguments(self) -> dict[str, Any]:
-        """What ``vllm.LLM`` is started with, beside the model."""
+        """What ``vllm.LLM`` is started with, beside the model. Raises :class:`UserError` for what it would hang on."""
+        if "data_parallel_size" in self.vllm.options:
+            raise UserError("vllm.options.data_parallel_size is for servers: set vllm.data_parallel instead.")
         chosen: dict[str, Any] = {
             "revision": model_identity(self.model, self.revision).get("revision"),
             "trust_remote_code": self.trust_remote_code,
@@ -123,10 +139,11 @@ class _Copy:
         self.under_way: dict[str, Future[Response]] = {}
         self.broken: GraceError | None = None
         self.lock = Lock()  # of what is waited for: answered by one thread, given up by another
+        self.sentinels = [process.sentinel for process in processes]
         self.driver = Thread(target=self._drive, name="vllm", daemon=True)
         self.driver.start()
         if processes:
-            Thread(target=self._watch, args=(processes,), name="vllm watch", daemon=True).start()
+            Thread(target=self._watch, name="vllm watch", daemon=True).start()
 
     @property
     def load(self) -> int:
@@ -145,14 +162,15 @@ class _Copy:
 
     def close(self) -> None:
         """Stop, and end the wait of whoever waits for an answer."""
-        hangs = self.broken is not None
         self._give_up("it was closed")
         self.inbox.put(None)
-        self.driver.join(timeout=0 if hangs else 60)
-        self.llm.llm_engine.engine_core.shutdown()
+        end = time.monotonic() + LAST_STEP
+        while self.driver.is_alive() and time.monotonic() < end and not (self.sentinels and wait(self.sentinels, 0)):
+            self.driver.join(0.05)
+        self.llm.llm_engine.engine_core.shutdown(timeout=LAST_STEP)
 
-    def _watch(self, processes: Sequence[BaseProcess]) -> None:
-        wait([process.sentinel for process in processes])
+    def _watch(self) -> None:
+        wait(self.sentinels)
         self._give_up("its process was killed; memory may have run out")
 
     def _give_up(self, cause: str) -> None:
@@ -240,6 +258,16 @@ class _Copy:
             max_tokens=request.max_tokens,
             repetition_penalty=self.usual.repetition_penalty,  # the checkpoint's own, as transformers applies it
             structured_outputs=StructuredOutputsParams(json=request.schema) if request.schema else None,
+        )
+
+
+def require_gpus(spread: Vllm, visible: int) -> None:
+    """Raise :class:`UserError` when there are fewer GPUs than the copies of the model are to be spread over."""
+    wanted = spread.tensor_parallel * spread.data_parallel
+    if visible < wanted:
+        raise UserError(
+            f"vllm.tensor_parallel {spread.tensor_parallel} × vllm.data_parallel {spread.data_parallel} want {wanted} "
+            f"GPUs and {visible} can be seen here: set both to fit, or give each Ray worker more with ray.gpus."
         )
 
 

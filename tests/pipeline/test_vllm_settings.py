@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.engines import make_engine
-from pipeline.engines.vllm import VllmEngine, _Devices
+from pipeline.engines.vllm import VllmEngine, _Devices, require_gpus
+from pipeline.errors import UserError
 from pipeline.settings import Caption, Refine, Vllm
 
 
@@ -50,6 +51,15 @@ def test_a_processor_that_would_cut_pictures_into_tiles_is_told_not_to(project: 
     file.write_text(json.dumps(whole))
     told = VllmEngine(str(folder), images=8).arguments()["mm_processor_kwargs"]
     assert told == {"do_image_splitting": False, "size": {"longest_edge": 128}}
+
+
+def test_more_copies_than_gpus_and_a_servers_own_option_are_refused(project: Path) -> None:
+    require_gpus(Vllm(tensor_parallel=2, data_parallel=4), visible=8)
+    with pytest.raises(UserError, match=r"2 × vllm\.data_parallel 4 want 8 GPUs and 4 can be seen"):
+        require_gpus(Vllm(tensor_parallel=2, data_parallel=4), visible=4)
+    engine = VllmEngine(str(project / "pocket/llm"), vllm=Vllm(options={"data_parallel_size": 2}))
+    with pytest.raises(UserError, match=r"set vllm\.data_parallel instead"):
+        engine.arguments()
 
 
 @pytest.mark.parametrize(
