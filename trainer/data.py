@@ -172,10 +172,12 @@ def like_lengths(
 ) -> list[Int[np.ndarray, " _"]]:
     """Places of all clips in batches of ``size`` (one may be smaller), random but for like lengths in a batch.
 
-    Clips are shuffled, every ``MIXED`` batches of them sorted by length and cut, and the batches shuffled.
+    Clips are shuffled, every ``MIXED`` batches of them sorted by length and cut, and the batches shuffled. Lengths are
+    blurred by a quarter, so that the clips of a small set meet others in every epoch.
     """
     pools = _cut(random.permutation(len(words)), MIXED * size)
-    batches = [batch for pool in pools for batch in _cut(pool[np.argsort(words[pool], kind="stable")], size)]
+    blurred = words * random.uniform(0.75, 1.25, len(words))
+    batches = [batch for pool in pools for batch in _cut(pool[np.argsort(blurred[pool])], size)]
     return [batches[place] for place in random.permutation(len(batches))]
 
 

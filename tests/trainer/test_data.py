@@ -69,18 +69,16 @@ def test_batches_read_ahead_give_every_clip_once_with_its_label(tmp_path: Path) 
     assert not list(Part(cache, ()).batches(4))
 
 
-def test_random_batches_hold_texts_of_like_length_and_differ_from_epoch_to_epoch() -> None:
-    words = np.random.default_rng(0).integers(20, 100, 1000)
-    first, second = (like_lengths(words, 32, np.random.default_rng(seed)) for seed in (1, 2))
-    for batches in (first, second):
-        assert sorted(np.concatenate(batches)) == list(range(1000))
+@pytest.mark.parametrize("clips", [100, 1000])
+def test_random_batches_hold_texts_of_like_length_and_differ_from_epoch_to_epoch(clips: int) -> None:
+    words = np.random.default_rng(0).integers(20, 100, clips)
+    epochs = [like_lengths(words, 32, np.random.default_rng(seed)) for seed in (1, 2)]
+    for batches in epochs:
+        assert sorted(np.concatenate(batches)) == list(range(clips))
         assert max(len(batch) for batch in batches) == 32
-        padded = sum(len(batch) * words[batch].max() for batch in batches)
-        assert padded < 1.1 * words.sum()
-    together = [
-        {frozenset((int(a), int(b))) for batch in batches for a in batch for b in batch} for batches in (first, second)
-    ]
-    assert len(together[0] & together[1]) < 0.3 * len(together[0])
+        assert sum(len(batch) * words[batch].max() for batch in batches) < 1.45 * words.sum()
+    first, second = ({(a, b) for batch in batches for a in batch for b in batch} for batches in epochs)
+    assert len(first & second) < 0.7 * len(first)
 
 
 def test_int8_is_read_within_half_a_step_of_float16(tmp_path: Path) -> None:
