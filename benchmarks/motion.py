@@ -5,7 +5,7 @@ The truth is counterfactual: each neighbour is rendered once more with the expre
 Patches that changed a little are neither. Instants in which a blink or speech moves the face are true face motion
 without emotion: they are left out of the headline and have rows of their own.
 
-Plain difference is plain frame differencing: the same pooling and scaling, no registration, no lighting normalisation,
+Plain difference is plain frame differencing: the same grid and scaling, no registration, no lighting normalisation,
 no window on the face. The time of each method is compared with that of decoding: what it takes to read the same clips'
 frames from their videos (rendered here, 224 pixels wide; and ../shared/faces where there is such a folder).
 

@@ -1,6 +1,7 @@
 """Other ways to find the head's motion between two crops, to be compared with the one that was chosen.
 
-Each becomes a method by :func:`pipeline.motion.registered_difference`: same light, same pooling, another registration.
+Each becomes a method by :func:`pipeline.motion.registered_difference`: same light, same pooling, another registration,
+one frame after the other only. ``at once`` is that with the chosen registration.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from jaxtyping import Float
 
 from pipeline.detect import YuNet
 from pipeline.motion import METHODS, SIDE, Method, registered_difference
-from pipeline.register import Greys, Similarities, Window, phase_shift
+from pipeline.register import Greys, HeadMotions, Window, head_motion, phase_shift
 
 GreyPairs = list[tuple[np.ndarray, np.ndarray]]
 
@@ -23,7 +24,8 @@ GreyPairs = list[tuple[np.ndarray, np.ndarray]]
 def methods(model: Path | None) -> dict[str, Callable[[GreyPairs], Method]]:
     """Every candidate by name, each made for the pairs of one clip; landmarks need the YuNet file ``model``."""
     made = {name: lambda _, method=method: method for name, method in METHODS.items()}
-    for name, register in (("phase", phase_shift), ("ecc", ecc), ("sparse", sparse_flow)):
+    candidates = {"at once": head_motion, "phase": phase_shift, "ecc": ecc, "sparse": sparse_flow}
+    for name, register in candidates.items():
         made[name] = lambda _, register=register: partial(registered_difference, register=register)
     if model is not None:
         detect = YuNet(model)
@@ -31,9 +33,9 @@ def methods(model: Path | None) -> dict[str, Callable[[GreyPairs], Method]]:
     return made
 
 
-def ecc(frames: Greys, neighbours: Greys, window: Window) -> Similarities:
+def ecc(frames: Greys, neighbours: Greys, window: Window) -> HeadMotions:
     """Enhanced correlation (Evangelidis & Psarakis 2008), as OpenCV has it: shift and rotation, 30 iterations."""
-    motions = np.zeros((len(frames), 4))
+    motions = np.zeros((len(frames), 6))
     mask = (window > 0.5).astype(np.uint8)
     criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-4)
     for at, (a, b) in enumerate(zip(frames, neighbours, strict=True)):
@@ -46,9 +48,9 @@ def ecc(frames: Greys, neighbours: Greys, window: Window) -> Similarities:
     return motions
 
 
-def sparse_flow(frames: Greys, neighbours: Greys, window: Window) -> Similarities:
+def sparse_flow(frames: Greys, neighbours: Greys, window: Window) -> HeadMotions:
     """Corners followed by pyramidal Lucas–Kanade, and the similarity that most follow by RANSAC."""
-    motions = np.zeros((len(frames), 4))
+    motions = np.zeros((len(frames), 6))
     mask = (window > 0.5).astype(np.uint8)
     for at, pair in enumerate(zip(frames, neighbours, strict=True)):
         a, b = (np.clip(picture * 50 + 128, 0, 255).astype(np.uint8) for picture in pair)
@@ -61,15 +63,15 @@ def sparse_flow(frames: Greys, neighbours: Greys, window: Window) -> Similaritie
     return motions
 
 
-def from_matrix(turn: Float[np.ndarray, "2 3"], side: int) -> Float[np.ndarray, "4"]:
-    """The similarity (``pipeline.register.Similarities``) of a 2×3 matrix on pictures ``side`` pixels wide."""
+def from_matrix(turn: Float[np.ndarray, "2 3"], side: int) -> Float[np.ndarray, "6"]:
+    """The motion (``pipeline.register.HeadMotions``) of a 2×3 matrix on pictures ``side`` pixels wide."""
     middle = (side - 1) / 2
     shift = turn[:, :2] @ (middle, middle) + turn[:, 2] - middle
     scale = np.sqrt(abs(np.linalg.det(turn[:, :2])))
-    return np.array([*(shift / side), np.arctan2(turn[1, 0], turn[0, 0]), np.log(max(scale, 1e-6))])
+    return np.array([*(shift / side), np.arctan2(turn[1, 0], turn[0, 0]), np.log(max(scale, 1e-6)), 0.0, 0.0])
 
 
-def _by_landmarks(detect: YuNet, pairs: GreyPairs) -> Callable[[Greys, Greys, Window], Similarities]:
+def _by_landmarks(detect: YuNet, pairs: GreyPairs) -> Callable[[Greys, Greys, Window], HeadMotions]:
     """Eyes, nose tip and mouth corners of both crops, by least squares."""
 
     def points(crop: np.ndarray) -> np.ndarray | None:
@@ -77,8 +79,8 @@ def _by_landmarks(detect: YuNet, pairs: GreyPairs) -> Callable[[Greys, Greys, Wi
         best = max(faces, key=lambda face: face.score, default=None)
         return None if best is None else best.landmarks
 
-    def register(frames: Greys, neighbours: Greys, window: Window) -> Similarities:
-        motions = np.zeros((len(frames), 4))
+    def register(frames: Greys, neighbours: Greys, window: Window) -> HeadMotions:
+        motions = np.zeros((len(frames), 6))
         for at, (frame, neighbour) in enumerate(pairs):
             a, b = points(frame), points(neighbour)
             if a is not None and b is not None:
@@ -89,8 +91,8 @@ def _by_landmarks(detect: YuNet, pairs: GreyPairs) -> Callable[[Greys, Greys, Wi
     return register
 
 
-def _fitted(a: np.ndarray, b: np.ndarray, side: int, how: int) -> Float[np.ndarray, "4"]:
+def _fitted(a: np.ndarray, b: np.ndarray, side: int, how: int) -> Float[np.ndarray, "6"]:
     if len(a) < 3:
-        return np.zeros(4)
+        return np.zeros(6)
     turn, _ = cv2.estimateAffinePartial2D(a, b, method=how, ransacReprojThreshold=0.5)
-    return np.zeros(4) if turn is None else from_matrix(turn, side)
+    return np.zeros(6) if turn is None else from_matrix(turn, side)
