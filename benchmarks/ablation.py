@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import shutil
 import sys
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -132,13 +133,17 @@ def main() -> None:
         make_caches(world, folders, chosen.data)
     rates = tuned(work, folders, size, variants, chosen.workers, train_them=not chosen.table)
     seeds = 1 if chosen.calibrate else size.seeds
-    jobs = [
-        job(work, folders, variant, fold, seed, rates[variant.method], size)
-        for seed in range(seeds)
-        for fold in range(1, size.folds + 1)
-        for variant in variants
-    ]
     if not chosen.table:
+        keep_tuned(work, variants, rates)
+        methods = [variant for variant in variants if variant.rival or variant.name == "grace"]
+        parts = [variant for variant in variants if variant not in methods]
+        jobs = [  # methods first: a table of them can be read while GRACE is still taken apart
+            job(work, folders, variant, fold, seed, rates[variant.method], size)
+            for seed in range(seeds)
+            for rows in (methods, parts)
+            for fold in range(1, size.folds + 1)
+            for variant in rows
+        ]
         run_all(jobs, chosen.workers, "runs")
     finish(work, size, variants, seeds, rates, chosen.quick or chosen.calibrate)
 
@@ -160,6 +165,15 @@ def tuned(
         reached = {rate: _validation_uar(jobs[variant.method, rate]) for rate in size.rates}
         best[variant.method] = max(reached, key=lambda rate: reached[rate])
     return best
+
+
+def keep_tuned(work: Path, variants: Iterable[Variant], rates: dict[str, float]) -> None:
+    """The tuning runs with the chosen rates are the runs of seed 0 on fold 1: they are not made twice."""
+    for variant in variants:
+        runs = runs_of(work, variant, 0) / variant.method / "fold-1"
+        tuning = runs_of(work / f"tuning/{rates[variant.method]:g}", variant, 0) / variant.method / "fold-1"
+        if tuning.exists() and not runs.exists():
+            shutil.copytree(tuning, runs)
 
 
 def _validation_uar(job: Job) -> float:
