@@ -92,8 +92,12 @@ def serving(server: Misbehaving, port: int = 0) -> Iterator[Misbehaving]:
             self.send(server.models)
 
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send(server.reply(body, dict(self.headers)))
+            length = int(self.headers["Content-Length"])
+            content = self.rfile.read(length)
+            if len(content) < length:  # its client was killed in mid-request
+                self.close_connection = True
+                return
+            self.send(server.reply(json.loads(content), dict(self.headers)))
 
         def send(self, reply: Reply) -> None:
             content = (reply.body if isinstance(reply.body, str) else json.dumps(reply.body)).encode()
