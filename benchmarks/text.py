@@ -13,7 +13,8 @@ costs: the share of valid answers, and retries and fallbacks by cause.
     python benchmarks/text.py [--quick] [--clips 256] [--rounds 3]
 
 Ends with one line of JSON: vllm_ratio (the lesser of caption_ratio and refine_ratio), batched_ratio, json_structured,
-json_free, retries, fallbacks by cause, equal_captions, equal_descriptions; vLLM's keys are absent without vLLM.
+json_free, retries, fallbacks by cause, equal_captions, equal_descriptions; vLLM's keys are absent without vLLM. The
+full run also writes benchmarks/results/text.json.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ from pipeline.refine import RefineStep
 from pipeline.run import run
 from pipeline.settings import Caption, Refine, Vllm
 from pipeline.step import Sources, Step
-from pipeline.store import Store
+from pipeline.store import Store, commit
 from pipeline.store.schemas import DESCRIPTIONS
 
 PROJECT = Path(__file__).parent.parent
@@ -95,7 +96,10 @@ def main() -> None:
             figures["vllm_ratio"] = min(figures["caption_ratio"], figures["refine_ratio"])
         figures |= against_one_at_a_time(folder, 16 if chosen.quick else 64)
         figures |= without_schemas(folder)
-    print(json.dumps({key: round(value, 4) if isinstance(value, float) else value for key, value in figures.items()}))
+    figures = {key: round(value, 4) if isinstance(value, float) else value for key, value in figures.items()}
+    if not chosen.quick:
+        commit(PROJECT / "benchmarks/results/text.json", (json.dumps(figures, indent=2) + "\n").encode())
+    print(json.dumps(figures))
 
 
 def prepare(scratch: Path, clips: int) -> Path:

@@ -30,6 +30,7 @@ from pipeline.index import index
 from pipeline.road import step
 from pipeline.run import run
 from pipeline.settings import Settings, load
+from pipeline.store import commit
 from pipeline.world.world import make_world
 
 PROJECT = Path(__file__).parent.parent
@@ -52,9 +53,7 @@ def main() -> None:
             texts, truth = fresh(24 if chosen.quick else chosen.clips, Path(scratch))
     figures = judged(texts, truth)
     if not chosen.quick and not chosen.dataset:
-        results = PROJECT / "benchmarks" / "results"
-        results.mkdir(exist_ok=True)
-        (results / "text_truth.json").write_text(json.dumps(figures, indent=2) + "\n")
+        commit(PROJECT / "benchmarks/results/text_truth.json", (json.dumps(figures, indent=2) + "\n").encode())
     print(json.dumps(figures))
 
 

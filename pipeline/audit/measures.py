@@ -82,10 +82,13 @@ def _share(found: Iterable[bool]) -> float:
 def _tokens(texts: Sequence[Text], tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
     """Lengths in tokens, and what is lost when a text is cut to CLIP's window, as most training code does."""
     counts: list[int] = []
+    of_sentences: list[int] = []
     lost: Counter[str] = Counter()
     room = WINDOW - tokenizer.num_special_tokens_to_add()
     for start in range(0, len(texts), 1000):  # 40,000 texts at once would take gigabytes
         batch = [text.text for text in texts[start : start + 1000]]
+        sentences = [sentence for text in batch for sentence in split_sentences(text)]
+        of_sentences += [len(ids) for ids in tokenizer(sentences, verbose=False)["input_ids"]] if sentences else []
         encoded = tokenizer(batch, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         for text, offsets in zip(batch, encoded["offset_mapping"], strict=True):
             counts.append(len(offsets) + WINDOW - room)
@@ -105,6 +108,7 @@ def _tokens(texts: Sequence[Text], tokenizer: PreTrainedTokenizerFast) -> dict[s
             "texts_losing_a_region": round(lost["regions"] / max(len(texts), 1), 4),
             "texts_losing_an_action": round(lost["actions"] / max(len(texts), 1), 4),
         },
+        "of_a_sentence": {**_spread(of_sentences), "longer_than_77": _share(count > WINDOW for count in of_sentences)},
         "histogram": [[start * BIN, n] for start, n in sorted(Counter(count // BIN for count in counts).items())],
     }
 

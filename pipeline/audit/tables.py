@@ -48,6 +48,7 @@ ROWS: tuple[tuple[str, Cell] | None, ...] = (
     ("  tokens a cut would lose", _at("tokens", "cut_at_77", "tokens")),
     ("  texts that would lose a region", _at("tokens", "cut_at_77", "texts_losing_a_region")),
     ("  texts that would lose an action", _at("tokens", "cut_at_77", "texts_losing_an_action")),
+    ("  sentences longer than 77 themselves", _at("tokens", "of_a_sentence", "longer_than_77")),
     None,
     ("cut short", _at("cut_short")),
     ("not English", _at("not_english")),

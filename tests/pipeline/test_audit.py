@@ -156,6 +156,8 @@ def test_what_a_cut_at_77_tokens_loses_is_what_stands_behind_it(tokenizer: Any) 
     beyond = found["max"] - 77
     assert found["cut_at_77"]["tokens"] == pytest.approx(beyond / (2 * found["mean"]), abs=1e-3)
     assert sum(count for _, count in found["histogram"]) == 2
+    assert found["of_a_sentence"]["longer_than_77"] == 0.5
+    assert found["of_a_sentence"]["max"] == found["max"]
 
 
 def test_emotions_are_set_against_the_label(tokenizer: Any) -> None:
