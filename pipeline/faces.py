@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -66,6 +67,7 @@ class FacesStep(ClipStep):
         else:
             track = follow(taken.frames, self._detector, chosen.detect_every)
             boxes, turns, found = square(track.boxes, chosen.margin), track.turns, track.found
+            searched, seen = int(track.searched.sum()), int(track.seen.sum())
         made: Row = {
             "clip_id": row["clip_id"],
             "status": "ok",
@@ -79,11 +81,18 @@ class FacesStep(ClipStep):
         }
         if chosen.detector in LANDMARKS:
             made["turns"] = turns.astype(np.float32)
-        if chosen.detector == "none" or 2 * track.seen >= track.searched:
+        if chosen.detector == "none" or 2 * seen >= searched:
             return made
-        if not track.seen:
-            return fallback(made, f"no face found in any of the {track.searched} instants searched: centre crop")
-        return fallback(made, f"the face was found in only {track.seen} of the {track.searched} instants searched")
+        if not seen:
+            return fallback(made, f"no face found in any of the {searched} instants searched: centre crop")
+        return fallback(made, f"the face was found in only {seen} of the {searched} instants searched")
+
+    def retrace(self, row: Row) -> tuple[Sample, Track]:
+        """The frames of a clip at its instants and the face followed through them, as :meth:`clip` sees them."""
+        if self._detector is None:
+            raise RuntimeError("open() comes before retrace()")
+        taken = sample(self.root / row["path"], row["source"], self.settings.instants, row["n_frames"])
+        return taken, follow(taken.frames, self._detector, self.settings.detect_every)
 
 
 @dataclass(frozen=True)
@@ -91,15 +100,16 @@ class Track:
     """One face through the T instants: its boxes (x0, y0, x1, y1, pixels), and where it was really there.
 
     ``turns`` are the slopes of its eye line, radians, clockwise as one sees it; 0 without landmarks. ``found`` holds
-    for searched instants with the face and for instants between two such; ``searched`` counts the instants a detector
-    looked at, ``seen`` those where it saw this face.
+    for searched instants with the face and for instants between two such; ``searched`` are the instants a detector
+    looked at, ``seen`` those where it saw this face, ``faces`` every face that it saw in each.
     """
 
     boxes: Float[np.ndarray, "T 4"]
     turns: Float[np.ndarray, " T"]
     found: Bool[np.ndarray, " T"]
-    searched: int
-    seen: int
+    searched: Bool[np.ndarray, " T"]
+    seen: Bool[np.ndarray, " T"]
+    faces: list[list[Detection]]
 
 
 def follow(frames: list[Frame], detect: Detector, every: int) -> Track:
@@ -111,17 +121,22 @@ def follow(frames: list[Frame], detect: Detector, every: int) -> Track:
     starts = shots(frames)
     searched = sorted({*range(0, len(frames), every), len(frames) - 1, *starts, *(s - 1 for s in starts if s)})
     seen: dict[int, Detection] = {}
-    looked: set[int] = set()
+    looked: dict[int, list[Detection]] = {}
     for start, end in zip(starts, [*starts[1:], len(frames)], strict=True):
         found = {at: detect(frames[at]) for at in searched if start <= at < end}
         beside = {at + step for at, faces in found.items() if not faces for step in (-1, 1)} - found.keys()
         found |= {at: detect(frames[at]) for at in beside if start <= at < end}
-        looked |= found.keys()
+        looked |= found
         seen |= main_track(dict(sorted(found.items())), frames[0].shape[1], frames[0].shape[0])
     searched = sorted(looked)
+    where = (
+        _marked(searched, len(frames)),
+        _marked(seen, len(frames)),
+        [looked.get(at, []) for at in range(len(frames))],
+    )
     if not seen:
         middle = np.tile(_centre(frames[0]), (len(frames), 1))
-        return Track(middle, np.zeros(len(frames)), np.zeros(len(frames), dtype=bool), len(searched), 0)
+        return Track(middle, np.zeros(len(frames)), _marked((), len(frames)), *where)
     boxes = np.empty((len(frames), 4), dtype=np.float64)
     turns = np.empty(len(frames), dtype=np.float64)
     present = np.zeros(len(frames), dtype=bool)
@@ -137,7 +152,7 @@ def follow(frames: list[Frame], detect: Detector, every: int) -> Track:
             :, 0
         ]
         present[start:end] = _present([at for at in searched if start <= at < end], set(seen), start, end)
-    return Track(boxes, turns, present, len(searched), len(seen))
+    return Track(boxes, turns, present, *where)
 
 
 def shots(frames: list[Frame]) -> list[int]:
@@ -270,6 +285,12 @@ def _present(searched: list[int], seen: set[int], start: int, end: int) -> Bool[
     """Whether the face is there at each instant of a shot: seen, or between two searches that both saw it."""
     hits = [float(at in seen) for at in searched]
     return np.interp(range(start, end), searched, hits) == 1.0
+
+
+def _marked(instants: Iterable[int], count: int) -> Bool[np.ndarray, " T"]:
+    marks = np.zeros(count, dtype=bool)
+    marks[list(instants)] = True
+    return marks
 
 
 def _thumbnail(frame: Frame) -> Float[np.ndarray, "16 16"]:

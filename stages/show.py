@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stages.console import Dataset, Params, Set, console, guarded, settings
+from stages.console import Dataset, Params, Root, Set, console, guarded, settings
+
+if TYPE_CHECKING:
+    from pipeline.faces import Track
+    from pipeline.settings import Settings
+    from pipeline.store import Row
+    from pipeline.video import Sample
 
 
 class What(StrEnum):
@@ -24,7 +30,9 @@ def command(
     clip: Annotated[str, typer.Argument(help="The clip's id.")],
     what: Annotated[
         What,
-        typer.Option("--what", help="faces: the crops; motion: the maps on them; alignment: where the words met them."),
+        typer.Option(
+            "--what", help="faces: frames, boxes, crops; motion: maps on crops; alignment: where words met them."
+        ),
     ] = What.motion,
     out: Annotated[
         Path | None, typer.Option("--out", help="The picture's file; <clip>-<what>.png if not given.")
@@ -34,13 +42,12 @@ def command(
         typer.Option("--run", help="alignment: the run folder; the first fold of train.method if not given."),
     ] = None,
     dataset: Dataset = "demo",
+    root: Root = None,
     params: Params = Path("params.yaml"),
     override: Set = [],  # noqa: B006
 ) -> None:
-    """Write a contact sheet of a clip: its face crops, or its motion maps with the removed head motion as arrows."""
-    from pipeline.pictures import contact_sheet, save
-    from pipeline.store import Store, UserError
-    from pipeline.store.schemas import FACES, MOTION
+    """Write a contact sheet: whole frames with the face's boxes, or motion maps with the removed head motion."""
+    from pipeline.pictures import contact_sheet, frames_sheet, save
 
     chosen = settings(params, override)
     file = out or Path(f"{Path(clip).name}-{what.value}.png")
@@ -50,12 +57,41 @@ def command(
         draw_cached(clip, run, chosen, dataset, file)
         console().print(f"Written to {file}.", markup=False)
         return
-    folder = chosen.folder(dataset)
-    faces = Store(folder / "faces", FACES).find(clip)
-    motion = Store(folder / "motion", MOTION).find(clip) if what is What.motion else None
-    for stage, row in (("faces", faces), ("motion", motion if what is What.motion else faces)):
-        if row is None or row["status"] == "failed":
-            cause = row["error"] if row else f"the {stage} stage has no such clip"
-            raise UserError(f"There is nothing to show of clip '{clip}' of {dataset}: {cause}.")
-    save(contact_sheet(faces, motion), str(file))  # type: ignore[arg-type]
+    faces = _row(chosen, dataset, "faces", clip)
+    if what is What.motion:
+        sheet = contact_sheet(faces, _row(chosen, dataset, "motion", clip))
+    else:
+        traced = _retraced(faces, chosen, dataset, root)
+        sheet = contact_sheet(faces) if traced is None else frames_sheet(faces, *traced)
+    save(sheet, str(file))
     console().print(f"Written to {file}.", markup=False)
+
+
+def _row(chosen: Settings, dataset: str, stage: str, clip: str) -> Row:
+    """What a stage made of a clip. Raises :class:`UserError` with the cause where that is nothing."""
+    from pipeline.store import Store, UserError
+    from pipeline.store.schemas import STORES
+
+    row = Store(chosen.folder(dataset) / stage, STORES[stage]).find(clip)
+    if row is None or row["status"] == "failed":
+        cause = row["error"] if row else f"the {stage} stage has no such clip"
+        raise UserError(f"There is nothing to show of clip '{clip}' of {dataset}: {cause}.")
+    return row
+
+
+def _retraced(faces: Row, chosen: Settings, dataset: str, root: str | None) -> tuple[Sample, Track] | None:
+    """The clip's frames and the face followed through them; None, and a line that says so, where the clip is gone."""
+    from pipeline.errors import ClipError, UserError
+    from pipeline.faces import FacesStep
+    from pipeline.road import root_of
+    from pipeline.store import Clips
+
+    try:
+        row = next(row for row in Clips(chosen.folder(dataset)).rows if row["clip_id"] == faces["clip_id"])
+        sampled = chosen.faces.model_copy(update={"instants": len(faces["frames"])})  # as they were when cropped
+        step = FacesStep(sampled, root_of(chosen, dataset, root))
+        step.open()
+        return step.retrace(row)
+    except (ClipError, UserError) as error:
+        console().print(f"Crops only, since the clip itself cannot be shown: {error}", markup=False)
+        return None

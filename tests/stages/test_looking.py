@@ -10,8 +10,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from pipeline.pictures import ABSENT, BETWEEN, CAPTION, DETECTED, GAP, WIDE
+from pipeline.settings import World
 from pipeline.store import Store, failure, write_clips
 from pipeline.store.schemas import DESCRIPTIONS, FACES, MOTION
+from pipeline.world.identity import sample_identity
+from pipeline.world.render import render_instants
+from pipeline.world.script import sample_script
 from stages import app
 
 CUE = {"region": "brows", "action": "brow lower", "intensity": "clearly", "phase": "apex"}
@@ -111,3 +116,35 @@ def test_show_writes_a_picture(folder: Path, what: str) -> None:
     picture = cv2.imread("sheet.png")
     assert picture is not None
     assert picture.shape[1] > 8 * 64
+
+
+def test_show_says_why_it_has_crops_only(folder: Path) -> None:
+    assert "Crops only" in grace("show", "a", "--what", "faces", "--out", "sheet.png")
+
+
+def test_show_draws_whole_frames_with_boxes_that_say_how_they_came_about(folder: Path) -> None:
+    rng = np.random.default_rng(5)
+    identity = sample_identity(rng, 0)
+    script = sample_script(rng, identity, "happiness", World())
+    faces, _ = render_instants(script, identity, World(), np.arange(6) / 25)
+    blank = np.full_like(faces[0], 90)
+    raw = folder / "raw" / "mine"
+    for number, frame in enumerate([*faces, *[blank] * 6]):
+        (raw / "x").mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(raw / "x" / f"{number}.png"), frame)
+    (raw / "clips.csv").write_text("path,label\nx,fear\n")
+    few = ("--dataset", "mine", "--set", "workers=0", "--set", "roots.mine=raw/mine", "--set", "faces.instants=12")
+    for stage in ("index", "faces"):
+        assert grace(stage, *few).startswith("0\n")
+    output = grace("show", "x", "--what", "faces", "--out", "sheet.png", *few)
+    assert output.startswith("0\n")
+    assert "Crops only" not in output
+    picture = cv2.imread("sheet.png").astype(int)
+    tiles = [tile for line in np.split(picture, 3) for tile in np.split(line, WIDE, axis=1)]
+
+    def coloured(tile: np.ndarray, colour: tuple[int, int, int]) -> int:
+        return int((np.abs(tile[CAPTION + GAP :] - colour).sum(axis=-1) < 12).sum())
+
+    assert all(coloured(tiles[at], DETECTED) > 50 for at in (0, 2, 4))
+    assert all(coloured(tiles[at], BETWEEN) > 50 for at in (1, 3))
+    assert all(coloured(tiles[at], ABSENT) > 50 for at in range(6, 12))
