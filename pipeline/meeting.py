@@ -15,6 +15,12 @@ from pipeline.video import Frame
 INSTANTS, CELL, LABEL = 8, 96, 104
 """Instants drawn of a clip; pixels of a crop's side and of a word's label in the picture."""
 
+GLUE = {
+    *("a", "an", "the", "and", "or", "then", "while", "as", "that", "this", "it", "its", "they", "is", "are", "be"),
+    *("at", "by", "for", "from", "in", "into", "of", "on", "to", "with"),
+}
+"""Words that name nothing to be seen."""
+
 Plan = Float[np.ndarray, "text instants patches"]
 
 
@@ -52,8 +58,9 @@ def words_of(
 def pick(words: Sequence[Word], count: int) -> list[Word]:
     """The ``count`` words whose mass differs most from where words go on average, in the order of the text.
 
-    The difference is the Kullback-Leibler divergence: "the" and "and" follow the average, "brows" should not.
+    The difference is the Kullback-Leibler divergence. Words like "and" are left out where there are others.
     """
+    words = [word for word in words if word.text not in GLUE] or list(words)
     average = np.mean([word.mass for word in words], axis=0)
     apart = [float((word.mass * np.log((word.mass + 1e-9) / (average + 1e-9))).sum()) for word in words]
     chosen = sorted(np.argsort(apart)[::-1][:count].tolist())
