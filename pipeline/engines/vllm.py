@@ -81,8 +81,8 @@ class VllmEngine:
             except Exception as error:  # a model, an option or a GPU that vLLM refuses, each in its own way
                 self.close()
                 raise UserError(
-                    f"vLLM cannot run the model {model_name(self.model)}: {_said(error, 300)} (more of it stands "
-                    "above). If a GPU was full, wait until nvidia-smi shows it free, or lower vllm.memory."
+                    f"vLLM cannot run the model {model_name(self.model)}: {_said(error, 300)}. If a GPU was "
+                    "full, wait until nvidia-smi shows it free, or lower vllm.memory."
                 ) from error
 
     def arguments(self) -> dict[str, Any]:
