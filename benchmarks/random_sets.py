@@ -22,7 +22,7 @@ def crops_set(folder: Path, clips: int, *, instants: int, side: int, size: int, 
         part = names[start : start + size]
         frames = [[pictures[(start + k + 7 * t) % 64] for t in range(instants)] for k in range(len(part))]
         faces = [
-            {"clip_id": name, **ok, "frames": crops, "neighbours": crops}
+            {"clip_id": name, **ok, "frames": crops, "neighbours": crops, "found": np.ones(instants, dtype=bool)}
             for name, crops in zip(part, frames, strict=True)
         ]
         texts = [{"clip_id": name, **ok, "description": TYPICAL, "caption": TYPICAL} for name in part]
