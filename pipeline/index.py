@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +17,11 @@ from tqdm import tqdm
 from pipeline.datasets import Listing, label_ids, read
 from pipeline.datasets.base import FOLDS
 from pipeline.datasets.tree import is_video
-from pipeline.errors import ClipError, GraceError
+from pipeline.errors import ClipError, GraceError, UserError
 from pipeline.reconciliation import (
     DIFFERS,
     ENDS_EARLY,
+    FINDINGS,
     LEAKED,
     MISSING,
     NO_FRAMES,
@@ -56,6 +57,7 @@ def index(
     workers: int = 2,
     clip_seconds: float = 120.0,
     strict: bool = False,
+    accept: Collection[str] = (),
     report: Callable[[Reconciliation], None] = lambda found: None,
 ) -> Reconciliation:
     """Write ``<folder>/clips.parquet`` and ``reconciliation.csv`` for a data set whose raw files lie under ``root``.
@@ -63,9 +65,12 @@ def index(
     Frames are counted in ``workers`` local processes (at least one), since a decoder may hang or die:
     ``clip_seconds`` bounds what it may spend on one clip. ``clips_folder`` and ``lists`` are those of
     :func:`pipeline.datasets.read`. ``report`` gets the reconciliation before the verdict.
-    Raises :class:`UserError` when the root is not that data set, :class:`GraceError` when no clip at all is usable or,
-    if ``strict``, when anything does not fit.
+    Raises :class:`UserError` when the root is not that data set or ``accept`` names no finding; :class:`GraceError`
+    when no clip at all is usable or, if ``strict``, when anything does not fit but for the findings that ``accept``
+    names.
     """
+    if strange := sorted(set(accept) - set(FINDINGS)):
+        raise UserError(f"index.accept.{dataset} names '{strange[0]}': the findings are {', '.join(FINDINGS)}.")
     listings, classes = read(dataset, root, clips_folder, lists)
     ids = label_ids(classes)
     found = Reconciliation(annotated=len(listings))
@@ -83,10 +88,12 @@ def index(
             f"None of the {found.annotated} clips that the lists of {dataset} name can be used "
             f"({rows[0]['error'].removeprefix('index: ')}): does roots.{dataset} = {root} hold the clips?"
         )
-    wrong = {finding: len(clips) for finding, clips in found.findings.items() if clips}
-    if strict and wrong:
-        causes = ", ".join(f"{finding}: {count}" for finding, count in wrong.items())
-        raise GraceError(f"The lists and files of {dataset} do not fit, and index.strict is set ({causes}).")
+    if strict and (faults := found.faults(accept)):
+        causes = ", ".join(f"{finding}: {count}" for finding, count in faults.items())
+        raise GraceError(
+            f"The lists and files of {dataset} do not fit, and index.strict is set ({causes}). "
+            f"What is known of the set and no fault can be named in index.accept.{dataset}."
+        )
     return found
 
 

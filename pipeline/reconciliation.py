@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,6 +68,10 @@ class Reconciliation:
     def count(self, finding: str) -> int:
         """How many clips, or files, show a finding."""
         return len(self.findings[finding])
+
+    def faults(self, accept: Collection[str] = ()) -> dict[str, int]:
+        """Findings that show in any clip, and in how many, but for those that ``accept`` names."""
+        return {finding: len(clips) for finding, clips in self.findings.items() if clips and finding not in accept}
 
     def distribution(self) -> list[tuple[str, int]]:
         """How far the frame counts are off, in frames, and how many clips are off so far."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,6 +31,7 @@ def command(
 
     chosen = settings(params, override)
     folder = chosen.folder(dataset)
+    accepted = chosen.index.accept.get(dataset, [])
     index(
         dataset,
         root_of(chosen, dataset, root),
@@ -39,11 +41,12 @@ def command(
         workers=chosen.workers,
         clip_seconds=chosen.clip_seconds,
         strict=strict or chosen.index.strict,
-        report=lambda found: show(found, dataset, folder),
+        accept=accepted,
+        report=lambda found: show(found, dataset, folder, accepted),
     )
 
 
-def show(found: Reconciliation, dataset: str, folder: Path) -> None:
+def show(found: Reconciliation, dataset: str, folder: Path, accepted: Collection[str] = ()) -> None:
     """Print the reconciliation: what the lists say, what is there, and every kind of finding with an example."""
     from rich.table import Table
     from rich.text import Text
@@ -68,7 +71,8 @@ def show(found: Reconciliation, dataset: str, folder: Path) -> None:
     row("usable", found.usable)
     for finding, clips in found.findings.items():
         clip, detail = clips[0] if clips else ("", "")
-        row(finding, len(clips), f"{clip}: {detail}" if detail else clip, "bold yellow" if clips else "dim")
+        style = "bold yellow" if clips and finding not in accepted else "dim"
+        row(finding, len(clips), f"{clip}: {detail}" if detail else clip, style)
         if finding == DIFFERS:
             for off, count in found.distribution():
                 row(f"  by {off}", count, "█" * max(1, round(24 * count / len(clips))))

@@ -10,7 +10,11 @@ The tree, as its owner ships it::
       Clip/clip_224x224/00001/*.jpg                   face crops, or Clip/jpg_256/00001/*.jpg, or
       Clip/original/1.mp4                             the videos
 
-A clip's id is its number with five digits, as its folder is named.
+A clip's id is its number with five digits, as its folder is named. The owner ships more clips than these lists name:
+those on which the annotators did not agree have no single label. The index tells them as files that no list names; for
+``--strict``, say in ``params.yaml`` that this is known::
+
+    index: {accept: {dfew: [files that no list names]}}
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.errors import GraceError
+from pipeline.errors import GraceError, UserError
 from pipeline.index import index
 from pipeline.reconciliation import FINDINGS, Reconciliation
 from pipeline.store import Clips, Row
@@ -132,6 +132,36 @@ def test_strict_makes_whatever_does_not_fit_an_error(tmp_path: Path) -> None:
     with pytest.raises(GraceError, match=r"index\.strict is set \(files that no list names: 1\)"):
         index("mine", tmp_path, tmp_path / "data", strict=True)
     assert index("mine", tmp_path, tmp_path / "data").usable == 1
+
+
+@pytest.mark.parametrize("finding", FINDINGS)
+def test_every_finding_is_a_fault_unless_it_is_accepted(indexed: tuple[Path, Reconciliation], finding: str) -> None:
+    found = indexed[1]
+    others = [name for name in FINDINGS if name != finding]
+    assert found.faults(others) == {finding: found.count(finding)}
+    assert found.count(finding) > 0
+    assert finding not in found.faults([finding])
+    assert len(found.faults()) == len(FINDINGS)
+
+
+def test_accepting_what_is_no_finding_is_an_error(tmp_path: Path) -> None:
+    write_images(tmp_path / "a", 3)
+    (tmp_path / "clips.csv").write_text("path,label\na,fear\n")
+    with pytest.raises(UserError, match=r"index\.accept\.mine names 'mising': the findings are missing, "):
+        index("mine", tmp_path, tmp_path / "data", accept=["mising"])
+
+
+def test_official_dfew_holds_clips_without_a_single_label(tmp_path: Path) -> None:
+    for split, clip in (("train", 1), ("test", 2)):
+        lists = tmp_path / f"EmoLabel_DataSplit/{split}(single-labeled)"
+        lists.mkdir(parents=True)
+        (lists / "set_1.csv").write_text(f"video_name,label\n{clip},1\n")
+    for clip in ("00001", "00002", "00003"):
+        write_images(tmp_path / "Clip/clip_224x224" / clip, 2, ".jpg")
+    with pytest.raises(GraceError, match=r"files that no list names: 1"):
+        index("dfew", tmp_path, tmp_path / "data", strict=True)
+    found = index("dfew", tmp_path, tmp_path / "data", strict=True, accept=["files that no list names"])
+    assert found.findings["files that no list names"] == [("Clip/clip_224x224/00003", "")]
 
 
 def test_distribution_gathers_large_differences() -> None:
