@@ -139,8 +139,8 @@ def main() -> None:
         parts = [variant for variant in variants if variant not in methods]
         jobs = [  # methods first: a table of them can be read while GRACE is still taken apart
             job(work, folders, variant, fold, seed, rates[variant.method], size)
-            for seed in range(seeds)
             for rows in (methods, parts)
+            for seed in range(seeds)
             for fold in range(1, size.folds + 1)
             for variant in rows
         ]
@@ -179,8 +179,13 @@ def keep_tuned(work: Path, variants: Iterable[Variant], rates: dict[str, float])
 def _validation_uar(job: Job) -> float:
     import pandas as pd
 
+    from trainer.settings import TrainSettings
+
     history = job.runs / job.settings["method"] / f"fold-{job.fold}" / "history.csv"
-    return float(pd.read_csv(history)["validation_uar"].max()) if history.exists() else 0.0
+    if not history.exists():
+        return 0.0
+    window = TrainSettings.of(job.settings).smoothing
+    return float(pd.read_csv(history)["validation_uar"].rolling(window, min_periods=1).mean().max())
 
 
 def job(work: Path, folders: dict[str, Path], variant: Variant, fold: int, seed: int, rate: float, size: Size) -> Job:

@@ -160,6 +160,7 @@ class Train(Section):
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
     warmup: Share = 0.1  # share of all steps
     patience: Count = 8  # epochs without a better validation UAR
+    smoothing: Count = 3  # epochs whose mean validation UAR is an epoch's score
     validation: Share = 0.15  # share of the training fold
     ema: Share = 0.9  # of the averaged weights, a step
     clip_norm: Annotated[float, Field(gt=0)] = 1.0  # of the gradient

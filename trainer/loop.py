@@ -56,6 +56,9 @@ def fit(
 ) -> Trained:
     """Train and return the averaged weights of the epoch with the best UAR on ``choice.selection``.
 
+    Under ``held-out`` an epoch's score is the mean UAR of the last ``settings.smoothing`` epochs: a rare class has a
+    handful of validation clips, and the best single epoch is the luckiest one. ``best-test`` takes just that one, as
+    the field does.
     After each epoch ``folder/checkpoint.pt`` is replaced and DVCLive's curves grow; a run that was killed goes on from
     there and, on a CPU, ends with the same weights. A checkpoint of another ``fingerprint`` is not used. The caller
     removes it at the end. Warns once when plans did not converge.
@@ -95,6 +98,7 @@ class _Run:
         self.column = "best_test_uar" if settings.protocol == "best-test" else "validation_uar"
         counts = np.bincount(choice.train.labels, minlength=len(choice.train.cache.labels))
         self.prior = torch.from_numpy(counts / counts.sum()).float().to(device)
+        self.window = 1 if settings.protocol == "best-test" else min(settings.smoothing, settings.epochs)
         self.steps_an_epoch = -(-len(choice.train) // settings.batch)
         self.half = lower_precision(settings.precision, device)
         self.matcher = Matcher(
@@ -128,8 +132,9 @@ class _Run:
         row[self.column.replace("uar", "war")] = accuracy
         self.progress.epoch = number
         self.progress.history.append(row)
-        if score > self.progress.best_score:
-            self.progress.best_score, self.progress.best_epoch = score, number
+        recent = [past[self.column] for past in self.progress.history[-self.window :]]
+        if len(recent) == self.window and np.mean(recent) > self.progress.best_score:
+            self.progress.best_score, self.progress.best_epoch = float(np.mean(recent)), number
             self.best = {name: value.clone() for name, value in self.average.items()}
         return row
 

@@ -25,6 +25,7 @@ class TrainSettings:
     weight_decay: float = 0.05
     warmup: float = 0.1
     patience: int = 8
+    smoothing: int = 3
     validation: float = 0.15
     ema: float = 0.9
     clip_norm: float = 1.0

@@ -23,7 +23,7 @@ from trainer.protocol import PREFIX, Fold, split
 from trainer.settings import TrainSettings
 from trainer.templates import class_prompts
 
-VERSION = 6
+VERSION = 7
 """Rises when the same inputs and settings give other weights."""
 
 FILES = ("model.safetensors", "config.yaml", "history.csv", "predictions.parquet", "metrics.json", "README.md")
