@@ -184,8 +184,8 @@ def _validation_uar(job: Job) -> float:
     history = job.runs / job.settings["method"] / f"fold-{job.fold}" / "history.csv"
     if not history.exists():
         return 0.0
-    window = TrainSettings.of(job.settings).smoothing
-    return float(pd.read_csv(history)["validation_uar"].rolling(window, min_periods=1).mean().max())
+    window = min(TrainSettings.of(job.settings).smoothing, job.settings["epochs"])
+    return float(pd.read_csv(history)["validation_uar"].rolling(window).mean().max())
 
 
 def job(work: Path, folders: dict[str, Path], variant: Variant, fold: int, seed: int, rate: float, size: Size) -> Job:
