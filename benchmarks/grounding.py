@@ -215,7 +215,7 @@ def table(landings: list[Landing]) -> Table:
     """A row a way, then a row a part of the face for ``grace``."""
     made = Table(title="mass of words that name a part of the face, over chance", title_justify="left")
     for column in ("", "words", "on the part", "at its moment", "both", "mass on the part"):
-        made.add_column(column, justify="left" if not column else "right")
+        made.add_column(column, justify="left" if not column else "right", no_wrap=True)
     for way in WAYS:
         chosen = [one for one in landings if one.way == way]
         share = np.mean([one.mass[0] for one in chosen])
