@@ -98,7 +98,8 @@ class _Run:
         self.column = "best_test_uar" if settings.protocol == "best-test" else "validation_uar"
         counts = np.bincount(choice.train.labels, minlength=len(choice.train.cache.labels))
         self.prior = torch.from_numpy(counts / counts.sum()).float().to(device)
-        self.window = 1 if settings.protocol == "best-test" else min(settings.smoothing, settings.epochs)
+        longest = min(settings.smoothing, settings.epochs, settings.patience)  # an impatient run has a best epoch too
+        self.window = 1 if settings.protocol == "best-test" else longest
         self.steps_an_epoch = -(-len(choice.train) // settings.batch)
         self.half = lower_precision(settings.precision, device)
         self.matcher = Matcher(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -76,6 +77,20 @@ def test_a_run_folder_is_whole_and_a_second_run_is_instant(trained: Path) -> Non
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert config["labels"] == LABELS
     assert config["cache"]["tokens"] == {"model": "toy"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "window"),
+    [({"smoothing": 3}, 3), ({"smoothing": 3, "patience": 1}, 1), ({"protocol": "best-test"}, 1)],
+)
+def test_the_epoch_chosen_has_the_best_mean_score_of_its_window(
+    tmp_path: Path, changed: dict[str, Any], window: int
+) -> None:
+    settings = replace(SETTINGS, **{"epochs": 6, "patience": 6, **changed})
+    chosen = train(toy_cache(tmp_path), settings, 1, quiet=True)["epoch"]
+    history = pd.read_csv(tmp_path / "runs" / "grace" / "fold-1" / "history.csv")
+    scores = history.filter(regex="^(validation|best_test)_uar$").squeeze("columns").rolling(window).mean()
+    assert chosen == history["epoch"][scores.idxmax()]
 
 
 def test_failed_clips_are_predicted_as_missing_and_count_as_wrong(trained: Path) -> None:
