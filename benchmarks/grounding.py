@@ -213,7 +213,7 @@ def lift_of(landings: list[Landing], way: str, part: str | None = None) -> tuple
 
 def table(landings: list[Landing]) -> Table:
     """A row a way, then a row a part of the face for ``grace``."""
-    made = Table(title="mass of words that name a part of the face: on it, at its moment, both, over chance", title_justify="left")
+    made = Table(title="mass of words that name a part of the face, over chance", title_justify="left")
     for column in ("", "words", "part", "moment", "both", "mass on part"):
         made.add_column(column, justify="left" if not column else "right", no_wrap=True)
     for way in WAYS:
