@@ -74,6 +74,10 @@ class FineText(BaseModel):
     cues: list[Cue]
 
 
+SCHEMA: dict[str, Any] = FineText.model_json_schema()
+"""Made once: making it takes longer than everything else that is done about a clip, its engine's work apart."""
+
+
 @dataclass(frozen=True)
 class Reading:
     """What could be read from an answer, and what had to be dropped of it."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from pipeline.cues import FineText, Reading, keep_to, read_answer
+from pipeline.cues import SCHEMA, Reading, keep_to, read_answer
 from pipeline.engines import Engine, Request, Response, clips_ahead, make_engine
 from pipeline.engines.asking import Answer, ask
 from pipeline.errors import UserError
@@ -103,8 +103,7 @@ class RefineStep(Step):
     def request(self, row: Row) -> Request:
         """What is asked about one clip."""
         request = refine_request(_all(row), self.prompt, row["label"] if self.label_visible else "")
-        schema = FineText.model_json_schema()
-        return replace(request, schema=schema, seed=self.settings.seed, max_tokens=self.settings.max_tokens)
+        return replace(request, schema=SCHEMA, seed=self.settings.seed, max_tokens=self.settings.max_tokens)
 
     def _row(self, row: Row, answer: Answer, reading: Reading | None) -> Row:
         made = {
