@@ -184,7 +184,7 @@ def _validation_uar(job: Job) -> float:
     history = job.runs / job.settings["method"] / f"fold-{job.fold}" / "history.csv"
     if not history.exists():
         return 0.0
-    window = min(TrainSettings.of(job.settings).smoothing, job.settings["epochs"])
+    window = TrainSettings.of(job.settings).window
     return float(pd.read_csv(history)["validation_uar"].rolling(window).mean().max())
 
 

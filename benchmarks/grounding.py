@@ -143,13 +143,16 @@ def rows(data: Path, clips: set[str]) -> Iterator[Row]:
                 yield {**together[0], **together[1], **together[2]}
 
 
-def truth(root: Path) -> dict[str, list[Row]]:
-    """The truth of each clip's frames. Raises :class:`UserError` when ``root`` is no rendered world."""
+def truth(root: Path, columns: tuple[str, ...] = ("time", "actions", "regions")) -> dict[str, list[Row]]:
+    """The truth of each clip's frames, as far as ``columns`` tell it.
+
+    Raises :class:`UserError` when ``root`` is no rendered world.
+    """
     path = root / "truth/frames.parquet"
     if not path.exists():
         raise UserError(f"{path} is missing: name the folder of a rendered world with --root.")
     found: dict[str, list[Row]] = {}
-    for row in pq.read_table(path, columns=["clip_id", "time", "actions", "regions"]).to_pylist():
+    for row in pq.read_table(path, columns=["clip_id", *columns]).to_pylist():
         found.setdefault(row["clip_id"], []).append(row)
     return found
 

@@ -98,8 +98,6 @@ class _Run:
         self.column = "best_test_uar" if settings.protocol == "best-test" else "validation_uar"
         counts = np.bincount(choice.train.labels, minlength=len(choice.train.cache.labels))
         self.prior = torch.from_numpy(counts / counts.sum()).float().to(device)
-        longest = min(settings.smoothing, settings.epochs, settings.patience)  # an impatient run has a best epoch too
-        self.window = 1 if settings.protocol == "best-test" else longest
         self.steps_an_epoch = -(-len(choice.train) // settings.batch)
         self.half = lower_precision(settings.precision, device)
         self.matcher = Matcher(
@@ -133,8 +131,8 @@ class _Run:
         row[self.column.replace("uar", "war")] = accuracy
         self.progress.epoch = number
         self.progress.history.append(row)
-        recent = [past[self.column] for past in self.progress.history[-self.window :]]
-        if len(recent) == self.window and np.mean(recent) > self.progress.best_score:
+        recent = [past[self.column] for past in self.progress.history[-self.settings.window :]]
+        if len(recent) == self.settings.window and np.mean(recent) > self.progress.best_score:
             self.progress.best_score, self.progress.best_epoch = float(np.mean(recent)), number
             self.best = {name: value.clone() for name, value in self.average.items()}
         return row

@@ -65,6 +65,11 @@ class TrainSettings:
             raise UserError(f"train has no key '{unknown[0]}' (known: {', '.join(sorted(known))}).")
         return cls(**content)
 
+    @property
+    def window(self) -> int:
+        """Epochs whose mean score is an epoch's: ``smoothing``, or fewer where a run may end before; 1 in best-test."""
+        return 1 if self.protocol == "best-test" else min(self.smoothing, self.epochs, self.patience)
+
     def identity(self) -> dict[str, Any]:
         """What changes the result: everything."""
         return asdict(self)
