@@ -36,8 +36,8 @@ from pipeline.meeting import words_of  # noqa: E402
 from pipeline.settings import load  # noqa: E402
 from pipeline.store import commit  # noqa: E402
 from trainer.alignment import attend, cosine_cost, solve, unit  # noqa: E402
+from trainer.batch import Batch  # noqa: E402
 from trainer.data import Cache, collate  # noqa: E402
-from trainer.model import Batch  # noqa: E402
 from trainer.protocol import split  # noqa: E402
 from trainer.settings import TrainSettings  # noqa: E402
 

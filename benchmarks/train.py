@@ -153,7 +153,8 @@ def shares(part: Part, settings: TrainSettings, device: torch.device) -> dict[st
     start = time.perf_counter()
     batches = [batch for batch, _ in part.batches(settings.batch)][:1]
     reading = (time.perf_counter() - start) / -(-len(part) // settings.batch)
-    batch, labels = batches[0].to(device), torch.arange(settings.batch, device=device) % len(LABELS)
+    batch = batches[0].to(device).thinned(settings.patch_dropout)
+    labels = torch.arange(settings.batch, device=device) % len(LABELS)
     prior = torch.full((len(LABELS),), 1 / len(LABELS), device=device)
     loss = LossConfig(matcher=model.matcher)
 

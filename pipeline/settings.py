@@ -168,10 +168,13 @@ class Train(Section):
     layers: Count = 2
     heads: Count = 4
     dropout: Share = 0.2
+    patch_dropout: Share = 0.5  # share of each frame's patches left out of a training step
+    segments: Count = 4  # of a clip's course: what comes first is not averaged with what comes last
     epsilon: Annotated[float, Field(gt=0)] = 0.05  # entropic regularisation
     sinkhorn_iterations: Count = 30
     column_weight: Annotated[float, Field(gt=0)] = 0.05  # rho: how firmly plans keep the visual marginal; .inf: exactly
-    motion_exponent: Annotated[float, Field(ge=0)] = 2.0  # gamma
+    motion_exponent: Annotated[float, Field(ge=0)] = 1.0  # gamma
+    motion_within: Literal["frame", "clip"] = "frame"  # motion weighs patches of a frame, or instants as well
     transport_weight: Annotated[float, Field(ge=0)] = 0.1  # lambda 1
     contrastive_weight: Annotated[float, Field(ge=0)] = 0.1  # lambda 2; 0 switches the term off
     logit_adjustment: Annotated[float, Field(ge=0)] = 1.0  # tau, for the long tail; 0 switches it off

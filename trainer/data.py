@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pipeline.store import Clips, Reader, Row, UserError, fingerprint, finite
 from pipeline.store.schemas import FOLDS, MOTION, TOKENS
-from trainer.model import Batch
+from trainer.batch import Batch
 
 TOKEN_COLUMNS = ("visual", "frame", "text", "text_mask", "sentence")
 OPTIONAL_COLUMNS = ("visual_scale", "frame_scale", "text_scale", "place", "grid")

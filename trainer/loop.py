@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 
 from pipeline.store import GraceError, UserError, commit
 from trainer.alignment import Matcher
+from trainer.batch import Batch
 from trainer.curves import Curves
 from trainer.data import Part
 from trainer.losses import LossConfig, total_loss
@@ -141,9 +141,9 @@ class _Run:
         """Whether patience has run out."""
         return self.progress.epoch - self.progress.best_epoch >= self.settings.patience
 
-    def _step(self, batch: Any, labels: Int[Tensor, " batch"], epoch: int) -> dict[str, float]:
+    def _step(self, batch: Batch, labels: Int[Tensor, " batch"], epoch: int) -> dict[str, float]:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            output = self.model(batch)
+            output = self.model(batch.thinned(self.settings.patch_dropout))
             terms = total_loss(output, labels, self.prior, self.loss)
         _check_alive("loss", terms["loss"], epoch)
         self.optimizer.zero_grad(set_to_none=True)

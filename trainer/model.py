@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from trainer.alignment import Alignment, Matcher, cosine_cost, unit
+from trainer.batch import Batch
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,13 @@ class ModelConfig:
     layers: int = 2  # of the temporal transformer
     heads: int = 4
     dropout: float = 0.2
+    segments: int = 4  # S, of a clip's course
     transport: bool = True  # part: optimal transport; without it each word attends for itself
     epsilon: float = 0.05  # entropy of the plan
     sinkhorn_iterations: int = 30
     column_weight: float = 0.05  # rho: how firmly the plan is held to the visual marginal; infinite: exactly
-    motion_exponent: float = 2.0  # gamma
+    motion_exponent: float = 1.0  # gamma
+    motion_within: str = "frame"  # what motion's weights are shares of: each frame, or the whole clip
     motion_attention: bool = True  # part: motion in the attention inside each frame
     motion_marginal: bool = True  # part: motion in the visual marginal
     motion_floor: float = 0.05  # epsilon beside m: patches at rest keep some weight
@@ -48,23 +51,6 @@ class ModelConfig:
     def matcher(self) -> Matcher:
         """What joins words and visual tokens."""
         return Matcher(self.epsilon, self.sinkhorn_iterations, self.transport, self.column_weight)
-
-
-@dataclass
-class Batch:
-    """Cached tensors of B clips. ``motion`` is on the patch grid, in [0, 1]; padding is false in ``text_mask``;
-    ``sentence_end`` marks each sentence's end token, CLIP's embedding of the sentence."""
-
-    visual: Float[Tensor, "batch instants patches width"]
-    frame: Float[Tensor, "batch instants width"]
-    text: Float[Tensor, "batch text width"]
-    text_mask: Bool[Tensor, "batch text"]
-    sentence_end: Bool[Tensor, "batch text"]
-    motion: Float[Tensor, "batch instants patches"]
-
-    def to(self, device: torch.device | str) -> Batch:
-        """The same batch on a device."""
-        return Batch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
 
 
 @dataclass
@@ -121,6 +107,32 @@ class TemporalTransformer(nn.Module):
         return mixed
 
 
+class Course(nn.Module):
+    """A clip's course as one vector: weighted means of S segments of its instants, side by side, through a layer.
+
+    A mean over all instants forgets what came first, and an expression has a beginning, a peak and an end (segments
+    after Wang et al., "Temporal segment networks", ECCV 2016).
+    """
+
+    segment: Bool[Tensor, "instants segments"]
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        count = min(config.segments, config.instants)
+        own = torch.arange(config.instants) * count // config.instants  # the segment of each instant
+        self.register_buffer("segment", own[:, None] == torch.arange(count), persistent=False)
+        self.join = nn.Linear(count * config.hidden, config.hidden)
+
+    def forward(
+        self, frames: Float[Tensor, "batch instants hidden"], weight: Float[Tensor, "batch instants"]
+    ) -> Float[Tensor, "batch hidden"]:
+        """One vector a clip; ``weight`` sums to 1 over its instants."""
+        count = self.segment.shape[1]
+        share = count * weight[:, None, :] * self.segment.T  # [B, S, T]
+        joined: Tensor = self.join((share.to(frames.dtype) @ frames).flatten(1))
+        return joined
+
+
 class Meeting(nn.Module):
     """A word and what it saw, [u; v], through a layer: without one, a weighted sum of them would forget the weights."""
 
@@ -144,17 +156,19 @@ class Classifier(nn.Sequential):
 
 
 class PooledVideo(nn.Module):
-    """A clip as one vector, without motion or text: [class token; mean patch] of each frame, then mean over time."""
+    """A clip as one vector, without motion or text: its frames as wholes, in each other's light, and their course."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.project = Projection(2 * config.width, config.hidden)
         self.temporal = TemporalTransformer(config)
+        self.course = Course(config)
 
     def forward(self, batch: Batch) -> Float[Tensor, "batch hidden"]:
         """One vector a clip."""
-        frames = torch.cat([batch.frame, batch.visual.mean(2)], dim=-1)  # [B, T, 2D]
-        pooled: Tensor = self.temporal(self.project(frames)).mean(1)  # [B, d]
+        frames = self.temporal(self.project(batch.whole_frames()))  # [B, T, d]
+        even = torch.full_like(frames[..., 0], 1 / frames.shape[1])
+        pooled: Tensor = self.course(frames, even)
         return pooled
 
 
@@ -271,10 +285,11 @@ class Grace(nn.Module):
         self.config = config
         self.matcher = config.matcher()
         self.visual = Projection(config.width, d)
-        self.frame = Projection(config.width, d)
+        self.frame = Projection(2 * config.width, d)
         self.text = Projection(config.width, d)
         self.inside = FrameAttention(config)
         self.temporal = TemporalTransformer(config)
+        self.course = Course(config)
         self.salience = nn.Linear(d, 1)  # of words
         self.saliency = nn.Linear(d, 1)  # of visual tokens
         self.match = nn.Linear(config.width, config.width, bias=False)  # W_u
@@ -294,22 +309,22 @@ class Grace(nn.Module):
             text=batch.text + self.match(batch.text),
             visual=batch.visual.flatten(1, 2),
             text_marginal=self.text_marginal(words, batch.text_mask),
-            visual_marginal=self.visual_marginal(visual, batch.motion.flatten(1)),
+            visual_marginal=self.visual_marginal(patches, batch.motion),
             instants=patches.shape[1],
         )
         alignment = self.matcher(*tokens.problem())
 
         aligned = self.align(words, visual, alignment.plan, tokens.text_marginal)  # [B, d]
         path = alignment.plan.sum(1).unflatten(1, patches.shape[1:3]).sum(2)  # mass that arrives at each instant [B, T]
-        moment = torch.einsum("bt,btd->bd", path.to(frames.dtype), frames)
-        return Output(self.classifier(torch.cat([aligned, moment], dim=-1)), alignment, tokens)
+        course = self.course(frames, path)
+        return Output(self.classifier(torch.cat([aligned, course], dim=-1)), alignment, tokens)
 
     def look(
         self, batch: Batch
     ) -> tuple[Float[Tensor, "batch instants patches hidden"], Float[Tensor, "batch instants hidden"]]:
         """Patches that have seen their frame and, through it, the clip; and the frames themselves."""
         patches = self.visual(batch.visual)  # [B, T, P, d]
-        frames = self.inside(self.frame(batch.frame), patches, batch.motion)  # [B, T, d]
+        frames = self.inside(self.frame(batch.whole_frames()), patches, batch.motion)  # [B, T, d]
         frames = self.temporal(frames)
         return patches + frames[:, :, None, :], frames
 
@@ -320,13 +335,18 @@ class Grace(nn.Module):
         return self.salience(words)[..., 0].float().masked_fill(~mask, -torch.inf).softmax(-1)
 
     def visual_marginal(
-        self, visual: Float[Tensor, "batch visual hidden"], motion: Float[Tensor, "batch visual"]
+        self, patches: Float[Tensor, "batch instants patches hidden"], motion: Float[Tensor, "batch instants patches"]
     ) -> Float[Tensor, "batch visual"]:
-        """b ∝ softmax(saliency(V)) · (m + ε)^γ."""
-        scores = self.saliency(visual)[..., 0].float()
+        """b ∝ softmax(saliency(V)) · μ, μ = (m + ε)^γ as shares of each frame.
+
+        Motion says where to look and hardly when (docs/ablation.md): which instants count is left to the saliency.
+        ``motion_within: clip`` does without the sums over frames, and moments that move weigh more.
+        """
+        scores = self.saliency(patches)[..., 0].float()  # [B, T, P]
         if self.config.motion_marginal:
-            scores = scores + self.config.motion_exponent * torch.log(motion.float() + self.config.motion_floor)
-        return scores.softmax(-1)
+            moved = self.config.motion_exponent * torch.log(motion.float() + self.config.motion_floor)
+            scores = scores + (moved.log_softmax(2) if self.config.motion_within == "frame" else moved)
+        return scores.flatten(1).softmax(-1)
 
     def align(
         self,

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from trainer.batch import Batch
 from trainer.loop import lower_precision, reproducible, resolve_device
 from trainer.losses import LossConfig, total_loss
-from trainer.model import Batch, ModelConfig, build
+from trainer.model import ModelConfig, build
 from trainer.settings import TrainSettings
 
 STEPS = 3
@@ -48,7 +49,7 @@ def seconds_a_clip(
         for _ in range(STEPS + 1):
             start = time.perf_counter()
             with torch.autocast(device.type, torch.bfloat16, enabled=lower_precision(settings.precision, device)):
-                terms = total_loss(model(batch), labels, prior, loss)
+                terms = total_loss(model(batch.thinned(settings.patch_dropout)), labels, prior, loss)
             terms["loss"].backward()
             float(terms["loss"].detach())  # waits for a GPU
             taken.append(time.perf_counter() - start)

@@ -9,6 +9,7 @@ from pipeline.store import UserError
 
 METHODS = ("vision", "template", "narrative", "grace")
 PROTOCOLS = ("held-out", "best-test")
+WITHIN = ("frame", "clip")
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
@@ -33,10 +34,13 @@ class TrainSettings:
     layers: int = 2
     heads: int = 4
     dropout: float = 0.2
+    patch_dropout: float = 0.5
+    segments: int = 4
     epsilon: float = 0.05
     sinkhorn_iterations: int = 30
     column_weight: float = 0.05
-    motion_exponent: float = 2.0
+    motion_exponent: float = 1.0
+    motion_within: str = "frame"
     transport_weight: float = 0.1
     contrastive_weight: float = 0.1
     logit_adjustment: float = 1.0
@@ -54,6 +58,8 @@ class TrainSettings:
             raise UserError(f"train.protocol is '{self.protocol}': choose one of {', '.join(PROTOCOLS)}.")
         if self.precision not in PRECISIONS:
             raise UserError(f"train.precision is '{self.precision}': choose one of {', '.join(PRECISIONS)}.")
+        if self.motion_within not in WITHIN:
+            raise UserError(f"train.motion_within is '{self.motion_within}': choose one of {', '.join(WITHIN)}.")
         if self.hidden % self.heads:
             raise UserError(f"train.hidden ({self.hidden}) must be a multiple of train.heads ({self.heads}).")
 

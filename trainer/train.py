@@ -23,7 +23,7 @@ from trainer.protocol import PREFIX, Fold, split
 from trainer.settings import TrainSettings
 from trainer.templates import class_prompts
 
-VERSION = 7
+VERSION = 8
 """Rises when the same inputs and settings give other weights."""
 
 FILES = ("model.safetensors", "config.yaml", "history.csv", "predictions.parquet", "metrics.json", "README.md")
@@ -77,11 +77,13 @@ def model_config(cache: Cache, settings: TrainSettings) -> ModelConfig:
         layers=settings.layers,
         heads=settings.heads,
         dropout=settings.dropout,
+        segments=settings.segments,
         epsilon=settings.epsilon,
         sinkhorn_iterations=settings.sinkhorn_iterations,
         transport=settings.transport,
         column_weight=settings.column_weight,
         motion_exponent=settings.motion_exponent,
+        motion_within=settings.motion_within,
         motion_attention=settings.motion_attention,
         motion_marginal=settings.motion_marginal,
     )

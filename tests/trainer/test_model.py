@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from trainer.batch import Batch
 from trainer.losses import LossConfig, logit_adjusted, total_loss
-from trainer.model import Batch, FrameAttention, ModelConfig, Narrative, Projection, Template, build
+from trainer.model import Course, FrameAttention, Grace, ModelConfig, Narrative, Projection, Template, build
 from trainer.settings import METHODS
 
 CONFIG = ModelConfig(classes=3, instants=4, patches=9, width=16, hidden=16, layers=1, heads=2, dropout=0.0)
@@ -57,6 +58,53 @@ def test_motion_enters_by_each_part_and_by_no_other_way() -> None:
     assert change(motion_attention=False, motion_marginal=False) == 0
     assert change(motion_attention=True, motion_marginal=False) > 1e-5
     assert change(motion_attention=False, motion_marginal=True) > 1e-5
+
+
+def test_a_clip_and_its_reverse_are_different_courses_and_with_one_segment_the_same() -> None:
+    frames, even = torch.randn(5, 4, 16), torch.full((5, 4), 1 / 4)
+
+    def change(segments: int) -> float:
+        layer = Course(replace(CONFIG, segments=segments))
+        return float((layer(frames, even) - layer(frames.flip(1), even)).abs().max().detach())
+
+    assert change(segments=1) < 1e-5
+    assert change(segments=2) > 1e-2
+
+
+def test_a_course_is_its_segments_weighted_means() -> None:
+    layer = Course(replace(CONFIG, instants=5, segments=2))  # instants 0, 1, 2 and 3, 4
+    frames, weight = torch.randn(3, 5, 16), torch.rand(3, 5).softmax(1)
+    first, second = (2 * (weight[:, s, None] * frames[:, s]).sum(1) for s in (slice(3), slice(3, 5)))
+    assert torch.allclose(layer(frames, weight), layer.join(torch.cat([first, second], dim=1)), atol=1e-5)
+    assert Course(replace(CONFIG, instants=2, segments=9)).join.in_features == 2 * 16
+
+
+def test_motion_within_frames_moves_no_mass_between_instants_and_within_the_clip_it_does() -> None:
+    patches, motion = torch.zeros(5, 4, 9, 16), torch.rand(5, 4, 9)
+    motion[:, 0] = 0  # nothing moves at first
+
+    def marginal(within: str) -> torch.Tensor:
+        model = build(replace(CONFIG, motion_within=within, motion_exponent=2.0))
+        assert isinstance(model, Grace)
+        return model.visual_marginal(patches, motion).detach().unflatten(1, (4, 9))
+
+    share = (motion + CONFIG.motion_floor) ** 2
+    assert torch.allclose(marginal("frame"), share / share.sum(2, keepdim=True) / 4, atol=1e-6)
+    assert torch.allclose(marginal("clip"), share / share.sum((1, 2), keepdim=True), atol=1e-6)
+
+
+def test_a_thinned_batch_holds_some_patches_of_each_frame_with_their_motion() -> None:
+    clips = batch()
+    thin = clips.thinned(0.6)
+    assert thin.visual.shape == (5, 4, 4, 16)
+    place = (thin.visual[:, :, :, None] == clips.visual[:, :, None]).all(-1)  # [B, T, kept, P]
+    assert (place.sum(3) == 1).all()
+    assert (place.sum(2) <= 1).all()
+    assert torch.equal((place * clips.motion[:, :, None]).sum(3), thin.motion)
+    assert place.any(2).flatten(0, 1).unique(dim=0).shape[0] > 1  # not the same places in every frame
+    assert torch.equal(thin.text, clips.text)
+    assert clips.thinned(0.0) is clips
+    assert clips.thinned(1.0).visual.shape[2] == 1
 
 
 def test_frame_attention_is_the_formula() -> None:
