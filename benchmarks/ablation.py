@@ -39,7 +39,7 @@ PROJECT = Path(__file__).parent.parent
 sys.path[:0] = [str(PROJECT), str(PROJECT / "benchmarks")]
 
 from ablation_caches import FOLDERS, make_caches, world_settings  # noqa: E402
-from ablation_table import Score, figures, score, table  # noqa: E402
+from ablation_table import Score, figures, score, table, validation_uar  # noqa: E402
 
 from pipeline.store import UserError, commit  # noqa: E402
 from pipeline.workers import die_with_parent  # noqa: E402
@@ -76,6 +76,8 @@ VARIANTS = (
     Variant("motion over the clip", changed={"motion_within": "clip"}),
     Variant("attention, not transport", changed={"transport": False}),
     Variant("columns held exactly", changed={"column_weight": math.inf}),
+    Variant("one segment", changed={"segments": 1}),
+    Variant("all patches", changed={"patch_dropout": 0.0}),
     Variant("coarse text", text="caption"),
     Variant("no contrastive term", changed={"contrastive_weight": 0.0}),
     Variant("no long-tail adjustment", changed={"logit_adjustment": 0.0}),
@@ -174,8 +176,13 @@ def tuned(
     }
     if train_them and len(size.rates) > 1:
         run_all([one for repeated in jobs.values() for one in repeated], workers, "tuning")
-    reached = {key: fmean(_validation_uar(one) for one in repeated) for key, repeated in jobs.items()}
+    reached = {key: fmean(_reached(one) for one in repeated) for key, repeated in jobs.items()}
     return {variant.method: max(size.rates, key=lambda rate: reached[variant.method, rate]) for variant in methods}
+
+
+def _reached(job: Job) -> float:
+    folder = job.runs / job.settings["method"] / f"fold-{job.fold}"
+    return validation_uar(folder) if (folder / "config.yaml").exists() else 0.0
 
 
 def keep_tuned(work: Path, variants: Iterable[Variant], rates: dict[str, float], seeds: int) -> None:
@@ -186,18 +193,6 @@ def keep_tuned(work: Path, variants: Iterable[Variant], rates: dict[str, float],
         tuning = runs_of(work / f"tuning/{rates[variant.method]:g}", variant, seed) / variant.method / "fold-1"
         if tuning.exists() and not runs.exists():
             shutil.copytree(tuning, runs)
-
-
-def _validation_uar(job: Job) -> float:
-    import pandas as pd
-
-    from trainer.settings import TrainSettings
-
-    history = job.runs / job.settings["method"] / f"fold-{job.fold}" / "history.csv"
-    if not history.exists():
-        return 0.0
-    window = TrainSettings.of(job.settings).window
-    return float(pd.read_csv(history)["validation_uar"].rolling(window).mean().max())
 
 
 def job(work: Path, folders: dict[str, Path], variant: Variant, fold: int, seed: int, rate: float, size: Size) -> Job:

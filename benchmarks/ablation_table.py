@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from rich.box import HORIZONTALS
 from rich.table import Table
 
@@ -15,6 +16,7 @@ from pipeline.store import read_table
 from pipeline.store.schemas import PREDICTIONS
 from trainer.intervals import Lead, counted, leads, mcnemar, resampled, statistics
 from trainer.metrics import tail_classes
+from trainer.settings import TrainSettings
 from trainer.train import FILES, read_config
 
 SAMPLES, CONFIDENCE = 2000, 0.95
@@ -26,12 +28,13 @@ Run = tuple[int, int]
 
 @dataclass(frozen=True)
 class Score:
-    """The predictions of one variant: of each finished run, whether each test clip was right."""
+    """The predictions of one variant: of each finished run, whether each test clip was right, and what chose it."""
 
     rival: bool
     names: list[str]
     labels: dict[str, int]
     runs: dict[Run, dict[str, bool]]
+    validation: dict[Run, float]
 
     def right(self, runs: Iterable[Run]) -> dict[tuple[int, str], float]:
         """For each test clip, the share of the seeds of ``runs`` that were right."""
@@ -45,6 +48,7 @@ class Score:
 def score(folders: Iterable[Path], rival: bool) -> Score | None:
     """The finished ones among ``…/seed-<s>/<method>/fold-<k>``; None when there is none."""
     runs: dict[Run, dict[str, bool]] = {}
+    validation: dict[Run, float] = {}
     labels: dict[str, int] = {}
     names: list[str] = []
     for folder in folders:
@@ -54,8 +58,16 @@ def score(folders: Iterable[Path], rival: bool) -> Score | None:
         rows = read_table(folder / "predictions.parquet", PREDICTIONS)
         seed, fold = int(folder.parents[1].name.removeprefix("seed-")), int(folder.name.removeprefix("fold-"))
         runs[seed, fold] = {row["clip_id"]: row["predicted"] == row["label"] for row in rows}
+        validation[seed, fold] = validation_uar(folder)
         labels |= {row["clip_id"]: names.index(row["label"]) for row in rows}
-    return Score(rival, names, labels, runs) if runs else None
+    return Score(rival, names, labels, runs, validation) if runs else None
+
+
+def validation_uar(folder: Path) -> float:
+    """The validation score of a run's chosen epoch; no test clip has a part in it."""
+    settings = TrainSettings.of(read_config(folder)["settings"])
+    scores = pd.read_csv(folder / "history.csv")["validation_uar"]
+    return float(scores.rolling(settings.window).mean().max())
 
 
 def paired(first: Score, second: Score) -> tuple[dict[str, Lead], float] | None:
@@ -74,20 +86,24 @@ def table(scored: dict[str, Score]) -> Table:
     """A row a variant: its scores in %, the interval of UAR, and the lead of GRACE over it with both tests."""
     title = "test clips of all folds, in %; lead of grace in points of UAR"
     made = Table(title=title, title_justify="left", box=HORIZONTALS, padding=(0, 1, 0, 0), pad_edge=False)
-    for column in ("variant", "runs", *COLUMNS, "UAR 95%", "lead of grace", "95%", "p", "McNemar"):
+    for column in ("variant", "runs", "val. UAR", *COLUMNS, "UAR 95%", "lead of grace", "95%", "p", "McNemar"):
         made.add_column(column, justify="left" if column == "variant" else "right", no_wrap=True)
     for name, one in scored.items():
         values, interval = _scores(one)
         cells = [f"{100 * values[column]:.1f}" if column in values else "–" for column in COLUMNS]
         tests = paired(scored["grace"], one) if "grace" in scored and name != "grace" else None
         lead = _lead(*tests) if tests else ("", "", "", "")
-        made.add_row(name, str(len(one.runs)), *cells, f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f}", *lead)
+        validation = f"{100 * np.mean(list(one.validation.values())):.1f}"
+        made.add_row(
+            name, str(len(one.runs)), validation, *cells, f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f}", *lead
+        )
     return made
 
 
 def figures(scored: dict[str, Score]) -> dict[str, Any]:
     """``grace_gain``, ``parts``, and what they rest on."""
     found: dict[str, Any] = {"uar": {name: round(_scores(one)[0]["UAR"], 4) for name, one in scored.items()}}
+    found["validation_uar"] = {n: round(float(np.mean(list(one.validation.values()))), 4) for n, one in scored.items()}
     if "grace" not in scored:
         return found
     leads_of = {name: paired(scored["grace"], one) for name, one in scored.items() if name != "grace"}
