@@ -1,9 +1,9 @@
 """How firmly a plan should keep the visual marginal: mass of words that name a part of the face, before any training.
 
-Plans of the cached tokens themselves (W_u = 0, words alike, b ∝ (m + floor)^gamma), for motion or none in b, and for
-column weights from 0 (cross-attention) to infinite (Cuturi's transport). The pocket CLIP was trained to know parts of
-the face, which real checkpoints know less well; so the same is asked of patches that are blurred: mixed with their
-frame's class token, as patches of real CLIPs are, or drowned in noise.
+Plans of the cached tokens themselves (W_u = 0, words alike, no saliency), for motion in b as shares of each frame, of
+the clip, or none, and for column weights from 0 (cross-attention) to infinite (Cuturi's transport). The pocket CLIP was
+trained to know parts of the face, which real checkpoints know less well; so the same is asked of patches that are
+blurred: mixed with their frame's class token, as patches of real CLIPs are, or drowned in noise.
 
     python benchmarks/marginals.py [--quick] [--data data/demo] [--root raw/demo] [--folds 1,2]
 
@@ -38,11 +38,14 @@ from pipeline.store import commit  # noqa: E402
 from trainer.alignment import attend, cosine_cost, solve, unit  # noqa: E402
 from trainer.batch import Batch  # noqa: E402
 from trainer.data import Cache, collate  # noqa: E402
+from trainer.model import motion_scores  # noqa: E402
 from trainer.protocol import split  # noqa: E402
 from trainer.settings import TrainSettings  # noqa: E402
 
 EPSILON, FLOOR, ITERATIONS = 0.05, 0.05, 200
-GAMMAS, WEIGHTS = (0.0, 1.0, 2.0), (0.0, 0.01, 0.05, 0.2, math.inf)
+MOTIONS = {"none": ("frame", 0.0), "frame, γ 1": ("frame", 1.0), "clip, γ 2": ("clip", 2.0)}
+"""What the weights of motion are shares of (``train.motion_within``), and their exponent."""
+WEIGHTS = (0.0, 0.01, 0.05, 0.2, math.inf)
 PATCHES = {
     "as they are": (0.0, 0.0),
     "half class token": (0.5, 0.0),
@@ -78,12 +81,12 @@ def main() -> None:
     for column in ("motion in b", "column weight", *PATCHES):
         made.add_column(column, justify="right")
     figures: dict[str, dict[str, float]] = {name: {} for name in PATCHES}
-    for gamma in GAMMAS:
+    for motion in MOTIONS:
         for weight in WEIGHTS:
-            found = {name: lift(clips, how, gamma, weight) for name, how in PATCHES.items()}
+            found = {name: lift(clips, how, motion, weight) for name, how in PATCHES.items()}
             for name, value in found.items():
-                figures[name][f"gamma {gamma:g}, rho {weight:g}"] = round(value, 3)
-            made.add_row(f"{gamma:g}", f"{weight:g}", *(f"{value:.2f}" for value in found.values()))
+                figures[name][f"{motion}, rho {weight:g}"] = round(value, 3)
+            made.add_row(motion, f"{weight:g}", *(f"{value:.2f}" for value in found.values()))
         made.add_section()
     Console(highlight=False).print(made)
     if not chosen.quick:
@@ -107,15 +110,16 @@ def test_clips(data: Path, root: Path, folds: list[int]) -> list[Clip]:
     return found
 
 
-def lift(clips: list[Clip], how: tuple[float, float], gamma: float, weight: float) -> float:
+def lift(clips: list[Clip], how: tuple[float, float], motion: str, weight: float) -> float:
     """Mass on the part over chance, all words of all clips alike."""
+    within, gamma = MOTIONS[motion]
     matcher: Callable[..., Any] = attend if weight == 0 else solve
     more = {} if weight == 0 else {"iterations": ITERATIONS, "column_weight": weight}
     landings = []
     for clip in clips:
         batch = clip.batch
         words = batch.text_mask.float()
-        b = (gamma * torch.log(batch.motion.flatten(1) + FLOOR)).softmax(-1)
+        b = motion_scores(batch.motion, gamma, FLOOR, within).flatten(1).softmax(-1)
         cost = cosine_cost(batch.text, blurred(batch, *how))
         plan = matcher(cost, words / words.sum(1, keepdim=True), b, EPSILON, **more).plan[0]
         mass = plan.unflatten(1, batch.motion.shape[1:]).numpy()

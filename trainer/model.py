@@ -276,6 +276,17 @@ class FrameAttention(nn.Module):
         return frames + self.dropout(self.out(seen))
 
 
+def motion_scores(
+    motion: Float[Tensor, "batch instants patches"], exponent: float, floor: float, within: str
+) -> Float[Tensor, "batch instants patches"]:
+    """log μ, μ = (m + ε)^γ as shares of each frame: motion says where to look, and saliency alone when.
+
+    Within the clip μ = (m + ε)^γ as it is, and instants that move weigh more; docs/ablation.md compares them.
+    """
+    scores = exponent * torch.log(motion + floor)
+    return scores.log_softmax(2) if within == "frame" else scores
+
+
 class Grace(nn.Module):
     """Words of the description meet patches and moments of the video along an optimal transport plan."""
 
@@ -337,15 +348,11 @@ class Grace(nn.Module):
     def visual_marginal(
         self, patches: Float[Tensor, "batch instants patches hidden"], motion: Float[Tensor, "batch instants patches"]
     ) -> Float[Tensor, "batch visual"]:
-        """b ∝ softmax(saliency(V)) · μ, μ = (m + ε)^γ as shares of each frame.
-
-        Motion says where to look and hardly when (docs/ablation.md): which instants count is left to the saliency.
-        ``motion_within: clip`` does without the sums over frames, and moments that move weigh more.
-        """
+        """b ∝ exp(saliency(V)) · μ, μ the weight of motion."""
         scores = self.saliency(patches)[..., 0].float()  # [B, T, P]
         if self.config.motion_marginal:
-            moved = self.config.motion_exponent * torch.log(motion.float() + self.config.motion_floor)
-            scores = scores + (moved.log_softmax(2) if self.config.motion_within == "frame" else moved)
+            exponent, floor, within = self.config.motion_exponent, self.config.motion_floor, self.config.motion_within
+            scores = scores + motion_scores(motion.float(), exponent, floor, within)
         return scores.flatten(1).softmax(-1)
 
     def align(
