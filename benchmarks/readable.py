@@ -2,9 +2,10 @@
 
 Methods that learn from the same cache can differ by no more than the cache holds. Each row is a logistic regression on
 pooled tokens of a clip (mean, largest and spread over its instants; in order: the means of its quarters, too), or on
-the movements that truly happened (each action's largest and mean intensity): what the same reading gives to eyes that
-miss nothing. The strength of its penalty is chosen on the validation clips, as an epoch is; the test clips are read
-once. The set is the ablation's world, which benchmarks/ablation.py makes; of another set no file is written.
+the movements that truly happened (each action's largest and mean intensity; in order: the means of its quarters, too):
+what the same reading gives to eyes that miss nothing. The strength of its penalty is chosen on the validation clips, as
+an epoch is; the test clips are read once. The set is the ablation's world, which benchmarks/ablation.py makes; of
+another set no file is written.
 
     python benchmarks/readable.py [--folds 1,2] [--data data/demo --root raw/demo]
 
@@ -49,11 +50,12 @@ READ = {
     "class tokens in order and words": ("class", "order", "words"),
     "motion maps": ("motion",),
     "true movements": ("truth",),
+    "true movements in order": ("truth", "truth in order"),
 }
 """Rows of the table, and the pooled features that each reads."""
 WORLD = PROJECT / "data/ablation/3000-clips-difficulty-2"
 SEGMENTS = 4
-PENALTIES = (0.003, 0.01, 0.03, 0.1)
+PENALTIES = (0.003, 0.01, 0.03, 0.1, 1.0)
 
 Features = dict[str, Float[np.ndarray, "clips features"]]
 
@@ -82,15 +84,21 @@ def main() -> None:
     print(json.dumps(figures))
 
 
-def true_movements(root: Path) -> dict[str, Float[np.ndarray, " features"]]:
-    """Each clip's actions as they happened: largest and mean intensity of each."""
-    clips = {clip_id: [frame["actions"] for frame in frames] for clip_id, frames in truth(root, ("actions",)).items()}
-    return {clip_id: np.r_[np.max(rows, axis=0), np.mean(rows, axis=0)] for clip_id, rows in clips.items()}
+def true_movements(root: Path) -> dict[str, Features]:
+    """Each clip's actions as they happened: largest and mean intensity of each, and the means of its segments."""
+    clips = {
+        clip_id: np.array([frame["actions"] for frame in frames])
+        for clip_id, frames in truth(root, ("actions",)).items()
+    }
+    return {
+        clip_id: {"truth": np.r_[rows.max(0), rows.mean(0)], "truth in order": segments(rows)}
+        for clip_id, rows in clips.items()
+    }
 
 
-def features(part: Part, cache: Cache, moved: dict[str, Float[np.ndarray, " features"]]) -> Features:
+def features(part: Part, cache: Cache, moved: dict[str, Features]) -> Features:
     """The pooled features of a part's clips."""
-    rows = [pooled(cache.row(clip_id)) | {"truth": moved[clip_id]} for clip_id in tqdm(part.clip_ids, unit="clip")]
+    rows = [pooled(cache.row(clip_id)) | moved[clip_id] for clip_id in tqdm(part.clip_ids, unit="clip")]
     return {kind: np.stack([row[kind] for row in rows]) for kind in rows[0]}
 
 
@@ -101,7 +109,7 @@ def pooled(row: Row) -> dict[str, Float[np.ndarray, " features"]]:
     brightest = visual.mean(1).max(0)  # the instant at which the face as a whole says most
     return {
         "class": _spread(frame, 0),
-        "order": np.concatenate([part.mean(0) for part in np.array_split(frame, SEGMENTS)]),
+        "order": segments(frame),
         "patches": np.r_[_spread(visual, (0, 1)), brightest],
         "words": np.r_[words.mean(0), words.max(0)],
         "motion": np.asarray(row["motion"], dtype=np.float32).mean(0).ravel(),
@@ -110,6 +118,10 @@ def pooled(row: Row) -> dict[str, Float[np.ndarray, " features"]]:
 
 def _spread(tokens: Float[np.ndarray, "..."], axis: int | tuple[int, ...]) -> Float[np.ndarray, " features"]:
     return np.r_[tokens.mean(axis), tokens.max(axis), tokens.std(axis)]
+
+
+def segments(tokens: Float[np.ndarray, "instants features"]) -> Float[np.ndarray, " segments*features"]:
+    return np.concatenate([part.mean(0) for part in np.array_split(tokens, SEGMENTS)])
 
 
 def score(sides: Sequence[Float[np.ndarray, "clips features"]], labels: Sequence[np.ndarray], classes: int) -> float:
