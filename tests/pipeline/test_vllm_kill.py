@@ -28,6 +28,11 @@ PATIENCE = 120.0
 """Seconds that vLLM's processes have to go; without anybody to end them they stay for ever."""
 
 
+def hears_interrupts() -> None:
+    """A shell's background job ignores SIGINT and its children inherit that: begin as a command at a terminal does."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Stage:
     """``grace caption`` with engine vllm in a session of its own, by which its processes are known, orphans too."""
 
@@ -52,7 +57,13 @@ class Stage:
         self.found = len(self.store.shards())
         with log.open("wb") as out:
             self.process = subprocess.Popen(
-                command, cwd=project, env=environment, stdout=out, stderr=out, start_new_session=True
+                command,
+                cwd=project,
+                env=environment,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+                preexec_fn=hears_interrupts,
             )
 
     def living(self) -> list[int]:
