@@ -147,7 +147,7 @@ def table(visible: dict[str, np.ndarray], uar: dict[str, float]) -> Table:
     for name in (*visible, "truth"):
         made.add_column(name, justify="right")
     for at in np.argsort(-visible["class tokens"]):
-        made.add_row(ACTIONS[at].name, ACTIONS[at].region, *(f"{max(r2[at], 0):.2f}" for r2 in visible.values()), "1")
+        made.add_row(ACTIONS[at].name, ACTIONS[at].region, *(f"{max(r2[at], 0):.2f}" for r2 in visible.values()), "")
     made.add_section()
     made.add_row("the label from them, UAR in %", "", *(f"{100 * uar[name]:.1f}" for name in (*visible, "truth")))
     return made
