@@ -90,12 +90,11 @@ class Reader:
         """
         layout = {name: self.layout[name] for name in names or self.layout}
         out = {name: np.empty((len(clip_ids), *extent.shape), extent.dtype) for name, extent in layout.items()}
-        targets = {name: array.reshape(-1).view(np.uint8).data for name, array in out.items()}
         for number, clip_id in enumerate(clip_ids):
             place = self.places[clip_id]
             if place.status == "failed":
                 raise ValueError(f"clip {clip_id} failed ({place.error}): there is nothing to read")
-            self._read_into(place, number, targets)
+            self._read_into(place, number, out)
         return out
 
     def fingerprints(self) -> list[str]:
@@ -110,15 +109,15 @@ class Reader:
         """The parameters and models all shards were made with."""
         return self._metas[self.shards[0]].get("identity")
 
-    def _read_into(self, place: Place, number: int, targets: Mapping[str, memoryview]) -> None:
-        """One clip into place ``number`` of the columns' memory."""
+    def _read_into(self, place: Place, number: int, out: Mapping[str, np.ndarray]) -> None:
+        """One clip into place ``number`` of the columns' arrays."""
+        extents = self._extents[place.shard]
         try:
             file = self._file(place.shard)
-            for name, memory in targets.items():
-                extent = self._extents[place.shard][name]
-                start, size = number * extent.size, extent.size
-                target = memory[start : start + size]
-                if os.preadv(file.number, [target], extent.offset + place.index * size) != size:
+            for name, array in out.items():
+                extent = extents[name]
+                wanted = array[number : number + 1]
+                if os.preadv(file.number, (wanted,), extent.offset + place.index * extent.size) != extent.size:
                     raise UserError(damaged(file.path, self.store.schema, "it is too short"))
         except OSError as error:
             path = self.store.path(place.shard)
