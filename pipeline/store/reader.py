@@ -116,8 +116,8 @@ class Reader:
             file = self._file(place.shard)
             for name, array in out.items():
                 extent = extents[name]
-                wanted = array[number : number + 1]
-                if os.preadv(file.number, (wanted,), extent.offset + place.index * extent.size) != extent.size:
+                wanted: Any = array[number : number + 1]  # numpy does not tell mypy that it is a buffer
+                if os.preadv(file.number, [wanted], extent.offset + place.index * extent.size) != extent.size:
                     raise UserError(damaged(file.path, self.store.schema, "it is too short"))
         except OSError as error:
             path = self.store.path(place.shard)
