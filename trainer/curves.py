@@ -18,21 +18,19 @@ class Curves:
     """DVCLive's files in ``<run>/dvclive``, one point a metric and epoch.
 
     They are drawn anew from the history when a run is resumed, so a kill between two files costs no point. In a git
-    repository without a commit DVCLive cannot start; there are no curves then, and a warning says so.
+    repository without a commit DVCLive cannot start, and in one without DVC it would set DVC up, unasked; there are no
+    curves then, and a warning says so.
     """
 
     def __init__(self, run: Path, history: Iterable[dict[str, float]]) -> None:
+        self.live: Live | None = None
+        if obstacle := _obstacle():
+            warnings.warn(f"No curves are drawn, history.csv has the same: {obstacle}.", stacklevel=2)
+            return
         from dvclive import Live
-        from scmrepo.exceptions import SCMError
 
         # The run's own stage tells DVC of them; no experiment, no report and no dvc.yaml beside them.
-        self.live: Live | None = None
-        try:
-            self.live = Live(str(run / FOLDER), save_dvc_exp=False, dvcyaml=False)
-        except SCMError as error:
-            warnings.warn(
-                f"No curves are drawn: DVCLive wants a commit in this git repository ({error}).", stacklevel=2
-            )
+        self.live = Live(str(run / FOLDER), save_dvc_exp=False, dvcyaml=False)
         for row in history:
             self.add(row)
 
@@ -54,3 +52,23 @@ class Curves:
     ) -> None:
         if self.live is not None:
             self.live.end()
+
+
+def _obstacle() -> str:
+    """Why DVCLive is not to start from this folder; empty when it may. Outside of git it just writes its files."""
+    from dvc.exceptions import NotDvcRepoError
+    from dvc.repo import Repo
+    from dvc.scm import Git
+    from scmrepo.exceptions import SCMError
+
+    try:
+        git = Git()
+    except SCMError:
+        return ""
+    if git.no_commits:
+        return "this git repository has no commit yet"
+    try:
+        Repo.find_root()
+    except NotDvcRepoError:
+        return "this git repository has no DVC (`dvc init` adds it)"
+    return ""
