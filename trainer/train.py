@@ -40,8 +40,8 @@ def train(
     """Train fold ``fold`` on the cache in ``dataset_folder`` and return the content of its ``metrics.json``.
 
     ``runs`` is ``<dataset_folder>/runs`` unless named. A run made from the same inputs with the same settings is left
-    as it is. The same inputs give the same bytes on a CPU. Raises :class:`UserError` for what is wrong with the
-    cache, the fold or the settings before the first epoch, :class:`GraceError` when training fails.
+    as it is. The same inputs give the same bytes on one kind of CPU. Raises :class:`UserError` for what is wrong with
+    the cache, the fold or the settings before the first epoch, :class:`GraceError` when training fails.
     """
     folder = run_folder(runs or Path(dataset_folder) / "runs", settings.method, fold)
     cache = Cache(dataset_folder)
