@@ -19,7 +19,7 @@ test: $(VENV)/installed-test
 lint: $(VENV)/installed-lint
 	ruff format --check .
 	ruff check .
-	mypy pipeline stages trainer pocket
+	mypy -p grace -p stages
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "GRACE needs Python 3.11 or newer; name one with PYTHON=...")'

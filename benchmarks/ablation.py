@@ -41,8 +41,8 @@ sys.path[:0] = [str(PROJECT), str(PROJECT / "benchmarks")]
 from ablation_caches import FOLDERS, make_caches, world_settings  # noqa: E402
 from ablation_table import Score, figures, score, table, validation_uar  # noqa: E402
 
-from pipeline.store import UserError, commit  # noqa: E402
-from pipeline.workers import die_with_parent  # noqa: E402
+from grace.pipeline.store import UserError, commit  # noqa: E402
+from grace.pipeline.execution.processes import die_with_parent  # noqa: E402
 
 DIFFICULTY = 2.0
 """Frozen before any other method was run: `vision` reached UAR 0.80, 0.77, 0.79 with three learning rates on fold 1 of
@@ -216,8 +216,8 @@ def run_all(jobs: list[Job], workers: int, name: str) -> None:
 
 def train_one(job: Job) -> None:
     """One run; one that is there, from the same cache and settings, is left as it is."""
-    from trainer.settings import TrainSettings
-    from trainer.train import train
+    from grace.trainer.settings import TrainSettings
+    from grace.trainer.train import train
 
     train(job.cache, TrainSettings.of(job.settings), job.fold, job.runs, quiet=True)
 

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pipeline.road import STAGES, root_of, step
-from pipeline.run import run
-from pipeline.settings import Settings, load
-from pipeline.tokens import TokensStep
+from grace.pipeline.steps import STAGES, root_of, step
+from grace.pipeline.execution.runner import run
+from grace.pipeline.settings import Settings, load
+from grace.pipeline.tokens.step import TokensStep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pipeline.store import Row
+    from grace.pipeline.store import Row
 
 PROJECT = Path(__file__).parent.parent
 FOLDERS = {"description": "fine", "caption": "coarse", "none": "textless"}
@@ -74,8 +74,8 @@ def _link(source: Path, folder: Path) -> None:
 
 def _road(settings: Settings, folder: Path, stages: list[str]) -> None:
     """The world, its index, and the stages."""
-    from pipeline.index import index
-    from pipeline.world.world import make_world
+    from grace.pipeline.index.index import index
+    from grace.pipeline.world.world import make_world
 
     root = Path(settings.roots[folder.name])
     make_world(settings.world, root, settings.workers)
@@ -86,7 +86,7 @@ def _road(settings: Settings, folder: Path, stages: list[str]) -> None:
 
 
 def _tokens(settings: Settings, folder: Path, text: str) -> None:
-    from pipeline.templates import write_templates
+    from grace.pipeline.tokens.class_prompts import write_templates
 
     if text == "none":
         made: TokensStep = TextlessTokens(settings.tokens)

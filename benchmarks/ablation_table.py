@@ -12,12 +12,12 @@ import pandas as pd
 from rich.box import HORIZONTALS
 from rich.table import Table
 
-from pipeline.store import read_table
-from pipeline.store.schemas import PREDICTIONS
-from trainer.intervals import Lead, counted, leads, mcnemar, resampled, statistics
-from trainer.metrics import tail_classes
-from trainer.settings import TrainSettings
-from trainer.train import FILES, read_config
+from grace.pipeline.store import read_table
+from grace.pipeline.store.schemas import PREDICTIONS
+from grace.trainer.significance import Lead, counted, leads, mcnemar, resampled, statistics
+from grace.trainer.metrics import tail_classes
+from grace.trainer.settings import TrainSettings
+from grace.trainer.train import FILES, read_config
 
 SAMPLES, CONFIDENCE = 2000, 0.95
 COLUMNS = ("UAR", "WAR", "surprise/fear", "anger/disgust", "tail")

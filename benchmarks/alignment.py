@@ -27,8 +27,8 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from pipeline.store import commit
-from trainer.alignment import cosine_cost, solve, unit
+from grace.pipeline.store import commit
+from grace.trainer.alignment import cosine_cost, solve, unit
 
 EPSILON, TOLERANCE, LIMIT = 0.05, 1e-3, 100
 WORDS, BRIEF, VISUAL, WIDTH = 40, 20, 16 * 49, 64

@@ -34,12 +34,12 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.train import GRID, INSTANTS, LENGTH, WIDTH, random_cache
-from pipeline.compact import quantised
-from pipeline.store import Row, Store, commit
-from pipeline.store.schemas import FOLDS, TOKENS
-from trainer.data import Cache
-from trainer.settings import TrainSettings
-from trainer.train import train
+from grace.pipeline.tokens.compression import quantised
+from grace.pipeline.store import Row, Store, commit
+from grace.pipeline.store.schemas import FOLDS, TOKENS
+from grace.trainer.data import Cache
+from grace.trainer.settings import TrainSettings
+from grace.trainer.train import train
 
 HIDDEN, TEXT_HIDDEN = 768, 512
 """Widths of ViT-B/32's towers."""

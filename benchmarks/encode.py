@@ -32,18 +32,18 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.random_sets import crops_set
-from pipeline.encoder import ClipEncoder
-from pipeline.jpeg import decode_crop
-from pipeline.models import choose_device, choose_dtype
-from pipeline.plan import TYPICAL
-from pipeline.run import run
-from pipeline.sentences import fit, split_sentences
-from pipeline.settings import Tokens
-from pipeline.store import Store, commit
-from pipeline.store.schemas import FACES
-from pipeline.tokens import TokensStep
-from tests.pipeline.checkpoints import tower_tokenizer
+from benchmarks.random_datasets import crops_set
+from grace.pipeline.tokens.encoder import ClipEncoder
+from grace.pipeline.media.images import decode_crop
+from grace.pipeline.checkpoints import choose_device, choose_dtype
+from grace.pipeline.estimate import TYPICAL
+from grace.pipeline.execution.runner import run
+from grace.pipeline.text.sentences import fit, split_sentences
+from grace.pipeline.settings import Tokens
+from grace.pipeline.store import Store, commit
+from grace.pipeline.store.schemas import FACES
+from grace.pipeline.tokens.step import TokensStep
+from tests.support.checkpoints import tower_tokenizer
 
 INSTANTS, SIDE, SHARD = 16, 224, 16
 

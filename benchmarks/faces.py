@@ -30,18 +30,18 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from pipeline.detect import detector
-from pipeline.faces import FacesStep, follow
-from pipeline.run import run
-from pipeline.settings import Faces, World
-from pipeline.store import Row, Store, commit, write_clips
-from pipeline.store.schemas import FACES
-from pipeline.video import instants, probe, sample
-from pipeline.world.emotions import LABELS
-from pipeline.world.footage import write_video
-from pipeline.world.identity import Identity, sample_identity
-from pipeline.world.render import Truth, frame_times, measure, render
-from pipeline.world.script import Script, sample_script
+from grace.pipeline.faces.detectors import detector
+from grace.pipeline.faces.step import FacesStep, follow
+from grace.pipeline.execution.runner import run
+from grace.pipeline.settings import Faces, World
+from grace.pipeline.store import Row, Store, commit, write_clips
+from grace.pipeline.store.schemas import FACES
+from grace.pipeline.media.video import instants, probe, sample
+from grace.pipeline.world.emotions import LABELS
+from grace.pipeline.world.footage import write_video
+from grace.pipeline.world.identity import Identity, sample_identity
+from grace.pipeline.world.render import Truth, frame_times, measure, render
+from grace.pipeline.world.scenario import Script, sample_script
 
 PROJECT = Path(__file__).parent.parent
 WORLD = World()

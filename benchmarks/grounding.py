@@ -32,16 +32,16 @@ from rich.table import Table
 PROJECT = Path(__file__).parent.parent
 sys.path.insert(0, str(PROJECT))
 
-from pipeline.meeting import words_of  # noqa: E402
-from pipeline.settings import load  # noqa: E402
-from pipeline.store import Row, Store, UserError, commit  # noqa: E402
-from pipeline.store.schemas import FACES, MOTION, TOKENS  # noqa: E402
-from pipeline.world.actions import ACTIONS, REGIONS  # noqa: E402
-from trainer.classifier import GraceClassifier  # noqa: E402
-from trainer.data import Cache, on_grid  # noqa: E402
-from trainer.protocol import split  # noqa: E402
-from trainer.settings import TrainSettings  # noqa: E402
-from trainer.train import run_folder, train  # noqa: E402
+from grace.pipeline.visualize.alignment import words_of  # noqa: E402
+from grace.pipeline.settings import load  # noqa: E402
+from grace.pipeline.store import Row, Store, UserError, commit  # noqa: E402
+from grace.pipeline.store.schemas import FACES, MOTION, TOKENS  # noqa: E402
+from grace.pipeline.world.actions import ACTIONS, REGIONS  # noqa: E402
+from grace.trainer.classifier import GraceClassifier  # noqa: E402
+from grace.trainer.data import Cache, on_grid  # noqa: E402
+from grace.trainer.protocol import split  # noqa: E402
+from grace.trainer.settings import TrainSettings  # noqa: E402
+from grace.trainer.train import run_folder, train  # noqa: E402
 
 NAMED = {
     **dict.fromkeys(("brow", "brows", "eyebrow", "eyebrows", "forehead"), "brows"),

@@ -88,7 +88,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
     clips = 4_000 if arguments.quick else 40_000
-    from pipeline.index import index
+    from grace.pipeline.index.index import index
 
     with tempfile.TemporaryDirectory(prefix="grace-index-") as scratch:
         root = Path(scratch) / "raw"

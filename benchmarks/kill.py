@@ -46,7 +46,7 @@ def copy_project(folder: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(PROJECT / name, target)
     sys.path.insert(0, str(PROJECT))
-    from pipeline.settings import load
+    from grace.pipeline.settings import load
 
     settings = load(folder / "params.yaml", list(OVERRIDES))
     (folder / "params.yaml").write_text(json.dumps(settings.model_dump()))  # JSON is YAML
@@ -128,7 +128,7 @@ def main() -> None:
             shutil.rmtree(folder, ignore_errors=True)
     figures = {"kills": kills, "roads": roads, "kills_ok": fine / kills}
     if not arguments.quick:
-        from pipeline.store import commit
+        from grace.pipeline.store import commit
 
         commit(PROJECT / "benchmarks/results/kill.json", (json.dumps(figures, indent=2) + "\n").encode())
     print(json.dumps(figures))

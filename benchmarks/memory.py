@@ -59,7 +59,7 @@ def main() -> None:
     ratios = {f"{name}_rss_ratio": round(more / few, 3) for name, (few, more) in peaks.items()}
     figures = {"rss_ratio": max(ratios.values()), **ratios}
     if not chosen.quick and not chosen.stage:
-        from pipeline.store import commit
+        from grace.pipeline.store import commit
 
         commit(Path(__file__).parent / "results/memory.json", (json.dumps(figures, indent=2) + "\n").encode())
     print(json.dumps(figures))
@@ -82,11 +82,11 @@ def videos(folder: Path, clips: int, quick: bool) -> None:
     """A folder set of drawn clips: as many names as asked for, of a few files."""
     import numpy as np
 
-    from pipeline.settings import World
-    from pipeline.world.footage import write_video
-    from pipeline.world.identity import sample_identity
-    from pipeline.world.render import frame_times, render_at
-    from pipeline.world.script import sample_script
+    from grace.pipeline.settings import World
+    from grace.pipeline.world.footage import write_video
+    from grace.pipeline.world.identity import sample_identity
+    from grace.pipeline.world.render import frame_times, render_at
+    from grace.pipeline.world.scenario import sample_script
 
     raw, world, files = folder / "raw", World(), []
     raw.mkdir()
@@ -110,43 +110,43 @@ def indexed(folder: Path, clips: int, quick: bool) -> None:
 
 def index(folder: Path) -> None:
     """The index stage, in two processes."""
-    from pipeline.index import index
+    from grace.pipeline.index.index import index
 
     index("many", folder / "raw", folder, workers=2)
 
 
 def faces(folder: Path) -> None:
     """The faces stage with Haar's cascade, in two processes."""
-    from pipeline.faces import FacesStep
-    from pipeline.run import run
-    from pipeline.settings import Faces
+    from grace.pipeline.faces.step import FacesStep
+    from grace.pipeline.execution.runner import run
+    from grace.pipeline.settings import Faces
 
     run(FacesStep(Faces(), folder / "raw"), folder, size=SHARD, workers=2)
 
 
 def motion(folder: Path) -> None:
     """The motion stage, in two processes."""
-    from pipeline.motion import MotionStep
-    from pipeline.run import run
-    from pipeline.settings import Motion
+    from grace.pipeline.motion.step import MotionStep
+    from grace.pipeline.execution.runner import run
+    from grace.pipeline.settings import Motion
 
     run(MotionStep(Motion()), folder, size=SHARD, workers=2)
 
 
 def crops(folder: Path, clips: int, quick: bool) -> None:
     """Crops and texts for the tokens stage."""
-    from benchmarks.random_sets import crops_set
+    from benchmarks.random_datasets import crops_set
 
     crops_set(folder, clips, instants=4 if quick else 16, side=128, size=SHARD)
 
 
 def tokens(folder: Path) -> None:
     """The tokens stage with the pocket CLIP, and its shards joined."""
-    from pipeline.run import run
-    from pipeline.settings import Tokens
-    from pipeline.store import Store
-    from pipeline.store.joined import join
-    from pipeline.tokens import tokens_step
+    from grace.pipeline.execution.runner import run
+    from grace.pipeline.settings import Tokens
+    from grace.pipeline.store import Store
+    from grace.pipeline.store.virtual import join
+    from grace.pipeline.tokens.step import tokens_step
 
     step = tokens_step(Tokens())
     run(step, folder, size=SHARD)
@@ -156,7 +156,7 @@ def tokens(folder: Path) -> None:
 def cached(folder: Path, clips: int, quick: bool) -> None:
     """A cache of ViT-B/32's shape in one fold, every fifth clip in its test part."""
     from benchmarks.train import random_cache
-    from pipeline.store import Clips, write_clips
+    from grace.pipeline.store import Clips, write_clips
 
     random_cache(folder, clips)
     table = Clips(folder)
@@ -169,8 +169,8 @@ def train(folder: Path) -> None:
 
     Small batches: with N clips the largest of them must have come already, and beside another one.
     """
-    from trainer.settings import TrainSettings
-    from trainer.train import train
+    from grace.trainer.settings import TrainSettings
+    from grace.trainer.train import train
 
     train(folder, replace(TrainSettings(), epochs=1, batch=8), 1, quiet=True)
 

@@ -36,21 +36,21 @@ from sklearn.metrics import roc_auc_score
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.registrations import methods
-from pipeline.faces import crop, square
-from pipeline.jpeg import decode_crop
-from pipeline.motion import LEAST, METHODS, Method, patch_motion, scaled
-from pipeline.pictures import overlay, save
-from pipeline.settings import Faces, Motion, World
-from pipeline.store import commit
-from pipeline.video import instants, neighbours, probe, sample
-from pipeline.world.actions import ACTIONS
-from pipeline.world.emotions import LABELS
-from pipeline.world.footage import write_video
-from pipeline.world.identity import Identity, sample_identity
-from pipeline.world.render import Truth, frame_times, render, render_instants
-from pipeline.world.script import CHANCES, Script, sample_script
-from pipeline.world.timeline import Event, Timeline
+from benchmarks.motion_registration_baselines import methods
+from grace.pipeline.faces.step import crop, square
+from grace.pipeline.media.images import decode_crop
+from grace.pipeline.motion.step import LEAST, METHODS, Method, patch_motion, scaled
+from grace.pipeline.visualize.contact_sheets import overlay, save
+from grace.pipeline.settings import Faces, Motion, World
+from grace.pipeline.store import commit
+from grace.pipeline.media.video import instants, neighbours, probe, sample
+from grace.pipeline.world.actions import ACTIONS
+from grace.pipeline.world.emotions import LABELS
+from grace.pipeline.world.footage import write_video
+from grace.pipeline.world.identity import Identity, sample_identity
+from grace.pipeline.world.render import Truth, frame_times, render, render_instants
+from grace.pipeline.world.scenario import CHANCES, Script, sample_script
+from grace.pipeline.world.timeline import Event, Timeline
 
 MOVED, STILL = 2.0, 0.4
 """Root mean square change of a patch, in grey levels, above which expression moved it and below which it did not."""

@@ -38,17 +38,17 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from pydantic import ValidationError
 
-from pipeline.caption import CaptionStep
-from pipeline.cues import FineText
-from pipeline.engines import Engine, Request, Response
-from pipeline.engines.transformers import TransformersEngine
-from pipeline.engines.vllm import VllmEngine
-from pipeline.refine import RefineStep
-from pipeline.run import run
-from pipeline.settings import Caption, Refine, Vllm
-from pipeline.step import Sources, Step
-from pipeline.store import Store, commit
-from pipeline.store.schemas import DESCRIPTIONS
+from grace.pipeline.text.caption import CaptionStep
+from grace.pipeline.text.cues import FineText
+from grace.pipeline.engines import Engine, Request, Response
+from grace.pipeline.engines.transformers import TransformersEngine
+from grace.pipeline.engines.vllm import VllmEngine
+from grace.pipeline.text.refine import RefineStep
+from grace.pipeline.execution.runner import run
+from grace.pipeline.settings import Caption, Refine, Vllm
+from grace.pipeline.execution.step import Sources, Step
+from grace.pipeline.store import Store, commit
+from grace.pipeline.store.schemas import DESCRIPTIONS
 
 PROJECT = Path(__file__).parent.parent
 SIZE = 32

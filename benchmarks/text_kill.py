@@ -28,9 +28,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from pipeline.store import Store, commit, write_clips
-from pipeline.store.schemas import CAPTIONS, DESCRIPTIONS, FOLDS
-from tests.pipeline.misbehaving import Misbehaving, Reply, completion, serving, text_of
+from grace.pipeline.store import Store, commit, write_clips
+from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS, FOLDS
+from tests.support.fake_openai_server import Misbehaving, Reply, completion, serving, text_of
 
 PROJECT = Path(__file__).parent.parent
 SIZE = 4

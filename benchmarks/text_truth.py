@@ -23,15 +23,15 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from pipeline.audit import refining
-from pipeline.audit.sources import Texts, of_dataset
-from pipeline.audit.truth import Truth, read_truth, truthfulness
-from pipeline.index import index
-from pipeline.road import step
-from pipeline.run import run
-from pipeline.settings import Settings, load
-from pipeline.store import commit
-from pipeline.world.world import make_world
+from grace.pipeline.audit import refining
+from grace.pipeline.audit.sources import Texts, of_dataset
+from grace.pipeline.audit.ground_truth import Truth, read_truth, truthfulness
+from grace.pipeline.index.index import index
+from grace.pipeline.steps import step
+from grace.pipeline.execution.runner import run
+from grace.pipeline.settings import Settings, load
+from grace.pipeline.store import commit
+from grace.pipeline.world.world import make_world
 
 PROJECT = Path(__file__).parent.parent
 SEED = 20_000

@@ -31,15 +31,15 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from pipeline.store import Store, commit, write_clips
-from pipeline.store.schemas import MOTION, TOKENS
-from trainer.data import Cache, Part
-from trainer.loop import fit, resolve_device
-from trainer.losses import LossConfig, contrastive_distance, total_loss
-from trainer.model import Grace, ModelConfig, TemporalTransformer, build
-from trainer.protocol import Choice
-from trainer.settings import TrainSettings
-from trainer.train import model_config
+from grace.pipeline.store import Store, commit, write_clips
+from grace.pipeline.store.schemas import MOTION, TOKENS
+from grace.trainer.data import Cache, Part
+from grace.trainer.training_loop import fit, resolve_device
+from grace.trainer.losses import LossConfig, contrastive_distance, total_loss
+from grace.trainer.model import Grace, ModelConfig, TemporalTransformer, build
+from grace.trainer.protocol import Choice
+from grace.trainer.settings import TrainSettings
+from grace.trainer.train import model_config
 
 INSTANTS, GRID, WIDTH, LENGTH, WORDS = 16, 7, 512, 77, 40
 LABELS = ["happiness", "sadness", "neutral", "anger", "surprise", "disgust", "fear"]

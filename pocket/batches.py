@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from pipeline.world.actions import ACTIONS, REGIONS
-from pocket.frames import SIZE, Drawn
+from grace.pipeline.world.actions import ACTIONS, REGIONS
+from grace.pocket.render_dataset import SIZE, Drawn
 
 CLIPS, FRAMES = 64, 2
 """Clips a batch, and frames of each."""

@@ -3,7 +3,7 @@
 Frames against action sentences, by class token (SigLIP, Zhai et al. 2023) and by patches and words (FILIP's late
 interaction, Yao et al. 2022: a word is as near as its nearest patch; and an action's words near the patches of its
 region), with the action's intensity as the target; frames against whole sentences (CLIP, Radford et al. 2021), where
-frames of like intensities share the target; and the lessons of ``pocket/eyes.py`` go on, with a regression of the
+frames of like intensities share the target; and the lessons of ``pocket/vision_pretraining.py`` go on, with a regression of the
 intensities from the class token. The vision tower starts from the one that those lessons trained.
 """
 
@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.world.actions import ACTIONS
-from pipeline.world.sentences import PHASES, WHEN_FINE, Clause, moment_sentence, tell_fine
-from pipeline.world.timeline import VISIBLE
-from pocket.batches import sample
-from pocket.frames import TRAIN, load
-from pocket.language import corpus
-from pocket.loop import BUILD, Schedule, fit
+from grace.pipeline.world.actions import ACTIONS
+from grace.pipeline.world.sentences import PHASES, WHEN_FINE, Clause, moment_sentence, tell_fine
+from grace.pipeline.world.timeline import VISIBLE
+from grace.pocket.batches import sample
+from grace.pocket.render_dataset import TRAIN, load
+from grace.pocket.synthetic_text import corpus
+from grace.pocket.loop import BUILD, Schedule, fit
 
 if TYPE_CHECKING:
     import torch
@@ -94,10 +94,10 @@ def build(folder: Path = FOLDER) -> None:
     import torch
     from transformers import CLIPModel
 
-    from pocket.eyes import lend_eyes, seeing
-    from pocket.folders import save_clip
-    from pocket.teacher import Teacher
-    from pocket.tokenizer import train_clip_tokenizer
+    from grace.pocket.vision_pretraining import lend_eyes, seeing
+    from grace.pocket.checkpoint_io import save_clip
+    from grace.pocket.clip_training import Teacher
+    from grace.pocket.tokenizer import train_clip_tokenizer
 
     tokenizer = train_clip_tokenizer(corpus([]), BUILD / "clip-tokenizer")
     torch.manual_seed(0)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.prompt import Prompt, read_prompt
-from pocket.language import corpus, refine_messages, refinement, shortened
-from pocket.loop import BUILD, Schedule, fit
-from pocket.tokenizer import train_chat_tokenizer
+from grace.pipeline.text.prompts import Prompt, read_prompt
+from grace.pocket.synthetic_text import corpus, refine_messages, refinement, shortened
+from grace.pocket.loop import BUILD, Schedule, fit
+from grace.pocket.tokenizer import train_chat_tokenizer
 
 if TYPE_CHECKING:
     import torch
@@ -100,7 +100,7 @@ def build(folder: Path = FOLDER) -> None:
     import torch
     from transformers import LlamaForCausalLM
 
-    from pocket.folders import save_language_model
+    from grace.pocket.checkpoint_io import save_language_model
 
     tokenizer = train_chat_tokenizer(corpus(prompts()))
     prompt = read_prompt("refine-v1")

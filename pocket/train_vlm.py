@@ -1,6 +1,6 @@
 """The pocket VLM: an Idefics3 (the architecture of SmolVLM) that tells in words what eight pictures of a face show.
 
-Its vision tower is the one of ``pocket/eyes.py``, its language model starts from the pocket LLM's. The features of all
+Its vision tower is the one of ``pocket/vision_pretraining.py``, its language model starts from the pocket LLM's. The features of all
 training clips are computed once, and the connector and the language model learn to write the true coarse captions
 from them.
 """
@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.caption import coarse_request
-from pipeline.prompt import Prompt, read_prompt
-from pipeline.world.sentences import coarse_caption
-from pocket.batches import DEVIATION, MEAN, aligned, normalised
-from pocket.eyes import CONFIG, PATCH, seeing
-from pocket.frames import INSTANTS, SIZE, TRAIN, Drawn, instants, load
-from pocket.language import corpus, shortened
-from pocket.loop import BUILD, Schedule, fit
-from pocket.tokenizer import train_chat_tokenizer
-from pocket.train_llm import FOLDER as LLM_FOLDER
-from pocket.train_llm import IGNORED, prompts, text_config
+from grace.pipeline.text.caption import coarse_request
+from grace.pipeline.text.prompts import Prompt, read_prompt
+from grace.pipeline.world.sentences import coarse_caption
+from grace.pocket.batches import DEVIATION, MEAN, aligned, normalised
+from grace.pocket.vision_pretraining import CONFIG, PATCH, seeing
+from grace.pocket.render_dataset import INSTANTS, SIZE, TRAIN, Drawn, instants, load
+from grace.pocket.synthetic_text import corpus, shortened
+from grace.pocket.loop import BUILD, Schedule, fit
+from grace.pocket.tokenizer import train_chat_tokenizer
+from grace.pocket.train_llm import FOLDER as LLM_FOLDER
+from grace.pocket.train_llm import IGNORED, prompts, text_config
 
 if TYPE_CHECKING:
     import torch
@@ -148,8 +148,8 @@ def build(folder: Path = FOLDER) -> None:
     """Train the VLM and save it as a Hugging Face folder."""
     import torch
 
-    from pocket.folders import save_language_model
-    from pocket.story import Story
+    from grace.pocket.checkpoint_io import save_language_model
+    from grace.pocket.caption_training import Story
 
     processor = make_processor()
     torch.manual_seed(0)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stages.console import Dataset, Params, Root, Set, console, guarded, settings
+from stages._output import Dataset, Params, Root, Set, console, guarded, settings
 
 
 @guarded
@@ -37,12 +37,12 @@ def command(
     override: Set = [],  # noqa: B006
 ) -> None:
     """Count what texts hold: lengths, repeats, emotions, regions, identity, how much of the label, how much truth."""
-    from pipeline.audit import audit, load_tokenizer, write_report
-    from pipeline.audit.sources import of_dataset, of_tables
-    from pipeline.audit.tables import tables
-    from pipeline.audit.truth import read_truth
-    from pipeline.errors import UserError
-    from pipeline.models import knows_only
+    from grace.pipeline.audit import audit, load_tokenizer, write_report
+    from grace.pipeline.audit.sources import of_dataset, of_tables
+    from grace.pipeline.audit.tables import tables
+    from grace.pipeline.audit.ground_truth import read_truth
+    from grace.pipeline.errors import UserError
+    from grace.pipeline.checkpoints import knows_only
 
     chosen = settings(params, override)
     counter = tokenizer or chosen.tokens.model

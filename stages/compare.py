@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stages.console import Dataset, Params, Set, console, guarded, settings
+from stages._output import Dataset, Params, Set, console, guarded, settings
 
 Run = Annotated[str, typer.Argument(help="A method of the data set (grace), or the folder of a run.")]
 
@@ -22,8 +22,8 @@ def command(
 ) -> None:
     """Say whether one run leads the other, by paired bootstrap and McNemar's test on the test clips of all folds."""
     chosen = settings(params, override)
-    from trainer.compare import compare
-    from trainer.tables import comparison_table
+    from grace.trainer.compare import compare
+    from grace.trainer.tables import comparison_table
 
     folder = chosen.folder(dataset)
     paths = [Path(run) if Path(run).is_dir() else folder / "runs" / run for run in (first, second)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages.console import Dataset, Params, Runs, Set, console, guarded, settings
+from stages._output import Dataset, Params, Runs, Set, console, guarded, settings
 
 
 @guarded
@@ -16,8 +16,8 @@ def command(
 ) -> None:
     """Join the folds: UAR, WAR, recall, ambiguous pairs, calibration, intervals, plots; printed as papers print it."""
     chosen = settings(params, override)
-    from trainer.evaluate import evaluate
-    from trainer.tables import detail_table, paper_table, published_rows, published_table
+    from grace.trainer.evaluate import evaluate
+    from grace.trainer.tables import detail_table, paper_table, published_rows, published_table
 
     result = evaluate(
         chosen.folder(dataset),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages.console import Dataset, Params, RetryFailed, Root, Set, guarded, run_step, settings
+from stages._output import Dataset, Params, RetryFailed, Root, Set, guarded, run_step, settings
 
 
 @guarded
@@ -16,7 +16,7 @@ def command(
     retry_failed: RetryFailed = False,
 ) -> None:
     """Sample T instants of every clip, find and track its face, and keep the crops."""
-    from pipeline.road import step
+    from grace.pipeline.steps import step
 
     chosen = settings(params, override)
     run_step(step("faces", chosen, dataset, root), dataset, chosen, retry_failed)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stages.console import Dataset, Params, Root, Set, console, guarded, printable, settings
+from stages._output import Dataset, Params, Root, Set, console, guarded, printable, settings
 
 if TYPE_CHECKING:
-    from pipeline.reconciliation import Reconciliation
+    from grace.pipeline.index.reconciliation import Reconciliation
 
 NAMES = 42
 """Columns of the terminal that the names of findings and their numbers take."""
@@ -26,8 +26,8 @@ def command(
     override: Set = [],  # noqa: B006
 ) -> None:
     """Read the official split files, count real frames, and reconcile the two in one table."""
-    from pipeline.index import index
-    from pipeline.road import root_of
+    from grace.pipeline.index.index import index
+    from grace.pipeline.steps import root_of
 
     chosen = settings(params, override)
     folder = chosen.folder(dataset)
@@ -51,7 +51,7 @@ def show(found: Reconciliation, dataset: str, folder: Path, accepted: Collection
     from rich.table import Table
     from rich.text import Text
 
-    from pipeline.reconciliation import DIFFERS, FILE
+    from grace.pipeline.index.reconciliation import DIFFERS, FILE
 
     table = Table(title=Text(f"index {printable(dataset)}", "bold"), title_justify="left", box=None, pad_edge=False)
     table.add_column("", no_wrap=True)

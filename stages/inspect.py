@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stages.console import Dataset, Params, Set, console, guarded, print_table, printable, settings
+from stages._output import Dataset, Params, Set, console, guarded, print_table, printable, settings
 
 if TYPE_CHECKING:
-    from pipeline.store import Row
+    from grace.pipeline.store import Row
 
 
 @guarded
@@ -34,8 +34,8 @@ def command(
 
 
 def _matching(folder: Path, label: str | None, status: str | None, match: str | None) -> list[Row]:
-    from pipeline.store import Clips, Store, UserError
-    from pipeline.store.schemas import DESCRIPTIONS
+    from grace.pipeline.store import Clips, Store, UserError
+    from grace.pipeline.store.schemas import DESCRIPTIONS
 
     clips = Clips(folder, ["label"])
     if label is not None and label not in clips.labels:
@@ -77,8 +77,8 @@ def _cues(cues: list[dict[str, str]]) -> str:
 
 
 def _show_clip(folder: Path, clip: str) -> None:
-    from pipeline.store import Clips, Store, UserError
-    from pipeline.store.schemas import STORES
+    from grace.pipeline.store import Clips, Store, UserError
+    from grace.pipeline.store.schemas import STORES
 
     clips = Clips(folder)
     row = next((row for row in clips.rows if row["clip_id"] == clip), None)
@@ -95,8 +95,8 @@ def _show_clip(folder: Path, clip: str) -> None:
 
 
 def _show_prediction(path: Path, clip: str, labels: list[str]) -> None:
-    from pipeline.store import read_table
-    from pipeline.store.schemas import PREDICTIONS
+    from grace.pipeline.store import read_table
+    from grace.pipeline.store.schemas import PREDICTIONS
 
     for row in read_table(path, PREDICTIONS):
         if row["clip_id"] == clip:

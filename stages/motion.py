@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages.console import Dataset, Params, RetryFailed, Set, guarded, run_step, settings
+from stages._output import Dataset, Params, RetryFailed, Set, guarded, run_step, settings
 
 
 @guarded
@@ -15,7 +15,7 @@ def command(
     retry_failed: RetryFailed = False,
 ) -> None:
     """Turn frame differences into motion maps that show expression, not head or camera motion."""
-    from pipeline.road import step
+    from grace.pipeline.steps import step
 
     chosen = settings(params, override)
     run_step(step("motion", chosen, dataset), dataset, chosen, retry_failed)

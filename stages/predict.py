@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stages.alignment import draw, run_folder
-from stages.console import Dataset, Params, Set, console, guarded, print_table, printable, settings
+from stages._alignment import draw, run_folder
+from stages._output import Dataset, Params, Set, console, guarded, print_table, printable, settings
 
 if TYPE_CHECKING:
-    from pipeline.settings import Settings
-    from pipeline.store import Row
+    from grace.pipeline.settings import Settings
+    from grace.pipeline.store import Row
 
 
 @guarded
@@ -30,10 +30,10 @@ def command(
     from tempfile import TemporaryDirectory
 
     chosen = settings(params, override)
-    from trainer.classifier import GraceClassifier
+    from grace.trainer.classifier import GraceClassifier
 
     classifier = GraceClassifier.from_pretrained(run_folder(run, chosen, dataset))
-    from pipeline.road import one_clip
+    from grace.pipeline.steps import one_clip
 
     with TemporaryDirectory(prefix="grace-") as scratch:
         row = one_clip(video, chosen, Path(scratch) / "predict")
@@ -54,7 +54,7 @@ def command(
 
 def _warn(chosen: Settings, row: Row) -> None:
     """Say where the result must not be trusted."""
-    from pipeline.models import knows_only
+    from grace.pipeline.checkpoints import knows_only
 
     if row["status"] == "fallback":
         console(stderr=True).print(printable(f"note: {row['error']}"), markup=False)

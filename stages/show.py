@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stages.console import Dataset, Params, Root, Set, console, guarded, settings
+from stages._output import Dataset, Params, Root, Set, console, guarded, settings
 
 if TYPE_CHECKING:
-    from pipeline.faces import Track
-    from pipeline.settings import Settings
-    from pipeline.store import Row
-    from pipeline.video import Sample
+    from grace.pipeline.faces.step import Track
+    from grace.pipeline.settings import Settings
+    from grace.pipeline.store import Row
+    from grace.pipeline.media.video import Sample
 
 
 class What(StrEnum):
@@ -47,12 +47,12 @@ def command(
     override: Set = [],  # noqa: B006
 ) -> None:
     """Write a contact sheet: whole frames with the face's boxes, or motion maps with the removed head motion."""
-    from pipeline.pictures import contact_sheet, frames_sheet, save
+    from grace.pipeline.visualize.contact_sheets import contact_sheet, frames_sheet, save
 
     chosen = settings(params, override)
     file = out or Path(f"{Path(clip).name}-{what.value}.png")
     if what is What.alignment:
-        from stages.alignment import draw_cached
+        from stages._alignment import draw_cached
 
         draw_cached(clip, run, chosen, dataset, file)
         console().print(f"Written to {file}.", markup=False)
@@ -69,8 +69,8 @@ def command(
 
 def _row(chosen: Settings, dataset: str, stage: str, clip: str) -> Row:
     """What a stage made of a clip. Raises :class:`UserError` with the cause where that is nothing."""
-    from pipeline.store import Store, UserError
-    from pipeline.store.schemas import STORES
+    from grace.pipeline.store import Store, UserError
+    from grace.pipeline.store.schemas import STORES
 
     row = Store(chosen.folder(dataset) / stage, STORES[stage]).find(clip)
     if row is None or row["status"] == "failed":
@@ -81,10 +81,10 @@ def _row(chosen: Settings, dataset: str, stage: str, clip: str) -> Row:
 
 def _retraced(faces: Row, chosen: Settings, dataset: str, root: str | None) -> tuple[Sample, Track] | None:
     """The clip's frames and the face followed through them; None, and a line that says so, where the clip is gone."""
-    from pipeline.errors import ClipError, UserError
-    from pipeline.faces import FacesStep
-    from pipeline.road import root_of
-    from pipeline.store import Clips
+    from grace.pipeline.errors import ClipError, UserError
+    from grace.pipeline.faces.step import FacesStep
+    from grace.pipeline.steps import root_of
+    from grace.pipeline.store import Clips
 
     try:
         row = next(row for row in Clips(chosen.folder(dataset)).rows if row["clip_id"] == faces["clip_id"])

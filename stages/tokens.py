@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages.console import Dataset, Params, RetryFailed, Set, guarded, run_step, settings
+from stages._output import Dataset, Params, RetryFailed, Set, guarded, run_step, settings
 
 
 @guarded
@@ -15,10 +15,10 @@ def command(
     retry_failed: RetryFailed = False,
 ) -> None:
     """Encode face crops and descriptions with CLIP and cache every token."""
-    from pipeline.store import Store
-    from pipeline.store.joined import join
-    from pipeline.templates import write_templates
-    from pipeline.tokens import tokens_step
+    from grace.pipeline.store import Store
+    from grace.pipeline.store.virtual import join
+    from grace.pipeline.tokens.class_prompts import write_templates
+    from grace.pipeline.tokens.step import tokens_step
 
     chosen = settings(params, override)
     step = tokens_step(chosen.tokens)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stages.console import Dataset, Params, Runs, Set, guarded, print_table, settings
+from stages._output import Dataset, Params, Runs, Set, guarded, print_table, settings
 
 
 @guarded
@@ -20,9 +20,9 @@ def command(
 ) -> None:
     """Train a fold, choose its epoch by the protocol, and score its test clips once."""
     chosen = settings(params, override)
-    from trainer.protocol import PREFIX
-    from trainer.settings import TrainSettings
-    from trainer.train import train
+    from grace.trainer.protocol import PREFIX
+    from grace.trainer.settings import TrainSettings
+    from grace.trainer.train import train
 
     metrics = train(chosen.folder(dataset), TrainSettings.of(chosen.train.model_dump()), fold, runs)
     prefix = PREFIX[metrics["protocol"]]

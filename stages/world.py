@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stages.console import Params, Set, guarded, settings
+from stages._output import Params, Set, guarded, settings
 
 
 @guarded
@@ -17,7 +17,7 @@ def command(
     override: Set = [],  # noqa: B006
 ) -> None:
     """Render drawn faces moved by action units, as MP4 files in a data set's official layout."""
-    from pipeline.world.world import make_world
+    from grace.pipeline.world.world import make_world
 
     chosen = settings(params, override)
     make_world(chosen.world, out, chosen.workers)

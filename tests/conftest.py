@@ -8,7 +8,7 @@ import pytest
 from jaxtyping import install_import_hook
 
 install_import_hook(
-    ["trainer", "pipeline.motion", "pipeline.tokens", "pipeline.encoder", "pipeline.world"], "beartype.beartype"
+    ["grace.trainer", "grace.pipeline.motion", "grace.pipeline.tokens", "grace.pipeline.world"], "beartype.beartype"
 )
 
 PROJECT = Path(__file__).parent.parent

@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import nn
 
-from pipeline.store import Row, UserError
-from trainer.data import collate, on_grid
-from trainer.loop import resolve_device
-from trainer.model import ModelConfig, build
-from trainer.train import read_config
+from grace.pipeline.store import Row, UserError
+from grace.trainer.data import collate, on_grid
+from grace.trainer.training_loop import resolve_device
+from grace.trainer.model import ModelConfig, build
+from grace.trainer.train import read_config
 
 
 class GraceClassifier:

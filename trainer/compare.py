@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.store import Row, UserError, read_table
-from pipeline.store.schemas import PREDICTIONS
-from trainer.evaluate import refuse_label_informed
-from trainer.intervals import Lead, leads, mcnemar
-from trainer.train import FILES, read_config
+from grace.pipeline.store import Row, UserError, read_table
+from grace.pipeline.store.schemas import PREDICTIONS
+from grace.trainer.evaluate import refuse_label_informed
+from grace.trainer.significance import Lead, leads, mcnemar
+from grace.trainer.train import FILES, read_config
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def compare(
     """Paired tests of two runs: each a fold's folder, or a folder of ``fold-<k>``, whose test clips are pooled.
 
     Raises :class:`UserError` when a run is unfinished, or the two were not judged on the same clips, classes and
-    protocol; :class:`~pipeline.store.GraceError` when the label was visible to a test clip's text.
+    protocol; :class:`~grace.pipeline.store.GraceError` when the label was visible to a test clip's text.
     """
     runs = [_Run(path) for path in (first, second)]
     for name in ("labels", "protocols"):

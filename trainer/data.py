@@ -16,9 +16,9 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-from pipeline.store import Clips, Reader, Row, UserError, fingerprint, finite
-from pipeline.store.schemas import FOLDS, MOTION, TOKENS
-from trainer.batch import Batch
+from grace.pipeline.store import Clips, Reader, Row, UserError, fingerprint, finite
+from grace.pipeline.store.schemas import FOLDS, MOTION, TOKENS
+from grace.trainer.batch import Batch
 
 TOKEN_COLUMNS = ("visual", "frame", "text", "text_mask", "sentence")
 OPTIONAL_COLUMNS = ("visual_scale", "frame_scale", "text_scale", "place", "grid")

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.store import Clips, GraceError, Row, Store, UserError, commit, read_table
-from pipeline.store.schemas import DESCRIPTIONS, PREDICTIONS
-from trainer.calibration import Bin, expected_calibration_error, reliability
-from trainer.intervals import intervals
-from trainer.metrics import MISSING, confusion, scores
-from trainer.plots import write_plots
-from trainer.protocol import PREFIX
-from trainer.train import FILES, read_config, run_folder
+from grace.pipeline.store import Clips, GraceError, Row, Store, UserError, commit, read_table
+from grace.pipeline.store.schemas import DESCRIPTIONS, PREDICTIONS
+from grace.trainer.calibration import Bin, expected_calibration_error, reliability
+from grace.trainer.significance import intervals
+from grace.trainer.metrics import MISSING, confusion, scores
+from grace.trainer.plots import write_plots
+from grace.trainer.protocol import PREFIX
+from grace.trainer.train import FILES, read_config, run_folder
 
 
 def evaluate(

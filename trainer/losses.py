@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from trainer.alignment import Matcher, cosine_cost
-from trainer.model import Output, Tokens
+from grace.trainer.alignment import Matcher, cosine_cost
+from grace.trainer.model import Output, Tokens
 
 NEGATIVES = 7
 """Other clips' texts that each clip is held against in a step."""

@@ -16,8 +16,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from trainer.alignment import Alignment, Matcher, cosine_cost, unit
-from trainer.batch import Batch
+from grace.trainer.alignment import Alignment, Matcher, cosine_cost, unit
+from grace.trainer.batch import Batch
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Tokens:
     instants: int  # T
 
     def problem(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Cost and marginals, as :class:`~trainer.alignment.Matcher` takes them."""
+        """Cost and marginals, as :class:`~grace.trainer.alignment.Matcher` takes them."""
         return cosine_cost(self.text, self.visual), self.text_marginal, self.visual_marginal
 
 

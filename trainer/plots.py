@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from pipeline.store import Row, commit
-from trainer.calibration import Bin
+from grace.pipeline.store import Row, commit
+from grace.trainer.calibration import Bin
 
 
 def write_plots(

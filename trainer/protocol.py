@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.store import UserError
-from pipeline.store.schemas import FOLDS
-from trainer.data import Cache, Part
-from trainer.settings import TrainSettings
+from grace.pipeline.store import UserError
+from grace.pipeline.store.schemas import FOLDS
+from grace.trainer.data import Cache, Part
+from grace.trainer.settings import TrainSettings
 
 PREFIX = {"held-out": "", "best-test": "best_test_"}
 """Put before every score of a protocol in tables and files."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from pipeline.store import UserError
+from grace.pipeline.store import UserError
 
 METHODS = ("vision", "template", "narrative", "grace")
 PROTOCOLS = ("held-out", "best-test")
@@ -15,7 +15,7 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """How one fold is trained. Names and defaults mirror ``pipeline.settings.Train``, where each is explained."""
+    """How one fold is trained. Names and defaults mirror ``grace.pipeline.settings.Train``, where each is explained."""
 
     method: str = "grace"
     protocol: str = "held-out"

@@ -6,9 +6,9 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.store import UserError
-from trainer.compare import Comparison
-from trainer.protocol import PREFIX
+from grace.pipeline.store import UserError
+from grace.trainer.compare import Comparison
+from grace.trainer.protocol import PREFIX
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -12,16 +12,16 @@ import numpy as np
 import torch
 import yaml
 
-from pipeline.store import Row, UserError, commit, failure, fingerprint, locked, write_table
-from pipeline.store.schemas import PREDICTIONS
-from trainer.card import card
-from trainer.data import Cache
-from trainer.loop import CHECKPOINT, Trained, fit, predict, reproducible, resolve_device
-from trainer.metrics import MISSING, scores
-from trainer.model import ModelConfig, build
-from trainer.protocol import PREFIX, Fold, split
-from trainer.settings import TrainSettings
-from trainer.templates import class_prompts
+from grace.pipeline.store import Row, UserError, commit, failure, fingerprint, locked, write_table
+from grace.pipeline.store.schemas import PREDICTIONS
+from grace.trainer.model_card import card
+from grace.trainer.data import Cache
+from grace.trainer.training_loop import CHECKPOINT, Trained, fit, predict, reproducible, resolve_device
+from grace.trainer.metrics import MISSING, scores
+from grace.trainer.model import ModelConfig, build
+from grace.trainer.protocol import PREFIX, Fold, split
+from grace.trainer.settings import TrainSettings
+from grace.trainer.class_prompts import class_prompts
 
 VERSION = 8
 """Rises when the same inputs and settings give other weights."""

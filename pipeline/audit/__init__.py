@@ -11,14 +11,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import UserError
-from pipeline.store import commit
+from grace.pipeline.errors import UserError
+from grace.pipeline.store import commit
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-    from pipeline.audit.sources import Texts
-    from pipeline.audit.truth import Truth
+    from grace.pipeline.audit.sources import Texts
+    from grace.pipeline.audit.ground_truth import Truth
 
 METRICS = "metrics.json"
 PLOTS = "plots"
@@ -29,9 +29,9 @@ def audit(texts: Texts, tokenizer: PreTrainedTokenizerFast, truth: Truth | None 
 
     With a truth, captions and descriptions, ``refining`` says what the second lost and gained over the first.
     """
-    from pipeline.audit.classifier import bag_of_words
-    from pipeline.audit.measures import measure
-    from pipeline.audit.truth import truthfulness
+    from grace.pipeline.audit.classifier import bag_of_words
+    from grace.pipeline.audit.measures import measure
+    from grace.pipeline.audit.ground_truth import truthfulness
 
     report: dict[str, Any] = {}
     for name, each in texts.items():
@@ -61,7 +61,7 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
     from transformers.utils import logging
 
-    from pipeline.models import model_name
+    from grace.pipeline.checkpoints import model_name
 
     logging.set_verbosity_error()  # texts beyond the model's length are what is being counted
     try:
@@ -77,7 +77,7 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
 
 def write_report(report: dict[str, Any], folder: Path) -> None:
     """``metrics.json`` (its numbers are what ``dvc metrics`` shows) and the plots, in ``folder``."""
-    from pipeline.audit.plots import draw
+    from grace.pipeline.audit.plots import draw
 
     commit(folder / METRICS, (json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode())
     for name, picture in draw(report).items():

@@ -42,7 +42,7 @@ def _png(figure: Figure) -> bytes:
 
 
 def _lengths(texts: dict[str, Any]) -> bytes:
-    from pipeline.audit.measures import BIN, WINDOW
+    from grace.pipeline.audit.measures import BIN, WINDOW
 
     figure, (axes,) = _figure(7, 3.2)
     for (name, found), colour in zip(texts.items(), COLOURS, strict=False):

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.datasets.labels import canonical
-from pipeline.errors import UserError
-from pipeline.store import Clips, Row, Store
-from pipeline.store.schemas import CAPTIONS, DESCRIPTIONS
+from grace.pipeline.datasets.labels import canonical
+from grace.pipeline.errors import UserError
+from grace.pipeline.store import Clips, Row, Store
+from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS
 
 if TYPE_CHECKING:
     import pandas as pd

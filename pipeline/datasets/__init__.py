@@ -9,11 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from types import ModuleType
 
-from pipeline.datasets import dfew, ferv39k, folder, listed, mafw, mafw_compound
-from pipeline.datasets.base import Listing
-from pipeline.datasets.labels import LABEL_ID, LABELS, canonical, label_ids, ordered
-from pipeline.errors import UserError
-from pipeline.settings import Lists
+from grace.pipeline.datasets import dfew, ferv39k, folder, listed, mafw, mafw_compound
+from grace.pipeline.datasets.base import Listing
+from grace.pipeline.datasets.labels import LABEL_ID, LABELS, canonical, label_ids, ordered
+from grace.pipeline.errors import UserError
+from grace.pipeline.settings import Lists
 
 DATASETS: dict[str, ModuleType] = {
     "mafw": mafw,

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pipeline.datasets.labels import LABELS, canonical
-from pipeline.datasets.tree import AMBIGUOUS, Place, Problem, Source
+from grace.pipeline.datasets.labels import LABELS, canonical
+from grace.pipeline.datasets.file_tree import AMBIGUOUS, Place, Problem, Source
 
 Split = Literal["train", "test"]
 

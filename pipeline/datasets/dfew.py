@@ -22,11 +22,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.datasets.base import FOLDS, SPLITS, Entry, Listing, Split, merge
-from pipeline.datasets.labels import SEVEN
-from pipeline.datasets.text import table
-from pipeline.datasets.tree import Tree, without_suffix
-from pipeline.errors import UserError
+from grace.pipeline.datasets.base import FOLDS, SPLITS, Entry, Listing, Split, merge
+from grace.pipeline.datasets.labels import SEVEN
+from grace.pipeline.datasets.list_files import table
+from grace.pipeline.datasets.file_tree import Tree, without_suffix
+from grace.pipeline.errors import UserError
 
 MARK = "EmoLabel_DataSplit"
 CLASSES = SEVEN  # the annotation's 1 … 7 in this very order

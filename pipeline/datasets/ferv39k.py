@@ -15,11 +15,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.datasets.base import SPLITS, Entry, Listing, Split, merge
-from pipeline.datasets.labels import SEVEN
-from pipeline.datasets.text import lines
-from pipeline.datasets.tree import Tree, without_suffix
-from pipeline.errors import UserError
+from grace.pipeline.datasets.base import SPLITS, Entry, Listing, Split, merge
+from grace.pipeline.datasets.labels import SEVEN
+from grace.pipeline.datasets.list_files import lines
+from grace.pipeline.datasets.file_tree import Tree, without_suffix
+from grace.pipeline.errors import UserError
 
 MARK = "4_setups"
 CLASSES = SEVEN

@@ -18,10 +18,10 @@ import posixpath
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.datasets.base import FOLDS, SPLITS, Entry, Listing, Split, merge
-from pipeline.datasets.text import table, whole
-from pipeline.datasets.tree import Tree, without_suffix
-from pipeline.errors import UserError
+from grace.pipeline.datasets.base import FOLDS, SPLITS, Entry, Listing, Split, merge
+from grace.pipeline.datasets.list_files import table, whole
+from grace.pipeline.datasets.file_tree import Tree, without_suffix
+from grace.pipeline.errors import UserError
 
 MARK = "clips.csv"
 CLASSES: tuple[str, ...] = ()  # those that occur

@@ -26,12 +26,12 @@ import posixpath
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.datasets.base import SPLITS, Entry, Listing, Split, merge
-from pipeline.datasets.labels import canonical
-from pipeline.datasets.text import lines, whole
-from pipeline.datasets.tree import Tree, without_suffix
-from pipeline.errors import UserError
-from pipeline.settings import Lists
+from grace.pipeline.datasets.base import SPLITS, Entry, Listing, Split, merge
+from grace.pipeline.datasets.labels import canonical
+from grace.pipeline.datasets.list_files import lines, whole
+from grace.pipeline.datasets.file_tree import Tree, without_suffix
+from grace.pipeline.errors import UserError
+from grace.pipeline.settings import Lists
 
 
 def read(root: Path, lists: Lists) -> list[Listing]:

@@ -18,11 +18,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.datasets.base import FOLDS, SPLITS, Entry, Listing, Split, merge
-from pipeline.datasets.labels import LABELS
-from pipeline.datasets.text import UTF8, lines
-from pipeline.datasets.tree import Tree, without_suffix
-from pipeline.errors import UserError
+from grace.pipeline.datasets.base import FOLDS, SPLITS, Entry, Listing, Split, merge
+from grace.pipeline.datasets.labels import LABELS
+from grace.pipeline.datasets.list_files import UTF8, lines
+from grace.pipeline.datasets.file_tree import Tree, without_suffix
+from grace.pipeline.errors import UserError
 
 MARK = "Train & Test Set"
 CLASSES: tuple[str, ...] = LABELS

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.datasets import mafw
-from pipeline.datasets.base import Listing, merge
+from grace.pipeline.datasets import mafw
+from grace.pipeline.datasets.base import Listing, merge
 
 CLASSES: tuple[str, ...] = ()  # those that occur: the owner publishes no list of the 32
 

@@ -1,21 +1,21 @@
-"""Who writes text. One protocol (:mod:`pipeline.engines.base`), one file an engine, chosen in ``params.yaml``.
+"""Who writes text. One protocol (:mod:`grace.pipeline.engines.base`), one file an engine, chosen in ``params.yaml``.
 
-``annotation`` needs no engine: see :class:`pipeline.caption.AnnotationStep`.
+``annotation`` needs no engine: see :class:`grace.pipeline.text.caption.AnnotationStep`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from pipeline.engines.base import Engine, Request, Response
-from pipeline.errors import UserError
-from pipeline.settings import Text
+from grace.pipeline.engines.base import Engine, Request, Response
+from grace.pipeline.errors import UserError
+from grace.pipeline.settings import Text
 
 __all__ = ["Engine", "Request", "Response", "clips_ahead", "make_engine"]
 
 
 def _transformers(settings: Text) -> Engine:
-    from pipeline.engines.transformers import TransformersEngine
+    from grace.pipeline.engines.transformers import TransformersEngine
 
     trusted = settings.model in settings.trust_remote_code
     return TransformersEngine(
@@ -24,7 +24,7 @@ def _transformers(settings: Text) -> Engine:
 
 
 def _vllm(settings: Text) -> Engine:
-    from pipeline.engines.vllm import VllmEngine
+    from grace.pipeline.engines.vllm import VllmEngine
 
     trusted = settings.model in settings.trust_remote_code
     images = getattr(settings, "images", 0)
@@ -32,7 +32,7 @@ def _vllm(settings: Text) -> Engine:
 
 
 def _openai(settings: Text) -> Engine:
-    from pipeline.engines.openai import OpenAIEngine
+    from grace.pipeline.engines.openai import OpenAIEngine
 
     return OpenAIEngine(settings.model, settings.server)
 

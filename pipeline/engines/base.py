@@ -60,11 +60,11 @@ class Engine(Protocol):
         ...
 
     def open(self) -> None:
-        """Load the model or reach the server. Raises :class:`~pipeline.errors.UserError` when that cannot be."""
+        """Load the model or reach the server. Raises :class:`~grace.pipeline.errors.UserError` when that cannot be."""
         ...
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
-        """Answer every request, in their order. Raises :class:`~pipeline.errors.GraceError` when all must stop."""
+        """Answer every request, in their order. Raises :class:`~grace.pipeline.errors.GraceError` when all must stop."""
         ...
 
     def close(self) -> None:

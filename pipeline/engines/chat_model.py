@@ -23,10 +23,10 @@ from transformers import (
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 from transformers.utils import logging
 
-from pipeline.engines.base import Message, Request, Response
-from pipeline.engines.control import harmless, texts_in
-from pipeline.errors import UserError
-from pipeline.models import choose_device, choose_dtype
+from grace.pipeline.engines.base import Message, Request, Response
+from grace.pipeline.engines.special_tokens import harmless, texts_in
+from grace.pipeline.errors import UserError
+from grace.pipeline.checkpoints import choose_device, choose_dtype
 
 
 @dataclass

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from pipeline.engines.base import Image, Message, Request, Response
-from pipeline.engines.control import harmless_anywhere
-from pipeline.errors import GraceError, UserError
-from pipeline.settings import Server
+from grace.pipeline.engines.base import Image, Message, Request, Response
+from grace.pipeline.engines.special_tokens import harmless_anywhere
+from grace.pipeline.errors import GraceError, UserError
+from grace.pipeline.settings import Server
 
 if TYPE_CHECKING:
     from openai import OpenAI

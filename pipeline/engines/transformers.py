@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pipeline.engines.base import Request, Response
-from pipeline.errors import GraceError, UserError
-from pipeline.models import model_identity, model_name, require_model
+from grace.pipeline.engines.base import Request, Response
+from grace.pipeline.errors import GraceError, UserError
+from grace.pipeline.checkpoints import model_identity, model_name, require_model
 
 if TYPE_CHECKING:
-    from pipeline.engines.chat_model import ChatModel
+    from grace.pipeline.engines.chat_model import ChatModel
 
 WINDOW = 8
 """Batches among which requests are sorted by length: enough to waste little on padding, few enough to hold."""
@@ -40,7 +40,7 @@ class TransformersEngine:
     def open(self) -> None:
         """Load the checkpoint. Raises :class:`UserError` when there is none or it cannot be opened."""
         if self.chat is None:
-            from pipeline.engines.chat_model import ChatModel
+            from grace.pipeline.engines.chat_model import ChatModel
 
             source = require_model(self.model, self.revision)
             revision = model_identity(self.model, self.revision).get("revision")

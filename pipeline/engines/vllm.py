@@ -15,11 +15,11 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
-from pipeline.engines.base import Message, Request, Response
-from pipeline.engines.control import harmless, texts_in
-from pipeline.errors import GraceError, UserError
-from pipeline.models import model_identity, model_name, require_model
-from pipeline.settings import Vllm
+from grace.pipeline.engines.base import Message, Request, Response
+from grace.pipeline.engines.special_tokens import harmless, texts_in
+from grace.pipeline.errors import GraceError, UserError
+from grace.pipeline.checkpoints import model_identity, model_name, require_model
+from grace.pipeline.settings import Vllm
 
 if TYPE_CHECKING:
     import vllm
@@ -58,7 +58,7 @@ class VllmEngine:
         source = require_model(self.model, self.revision)
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # nothing leaves this machine
-        # A forked process would load no plugins again (see pipeline.engines.belonging), and keep this one's locks.
+        # A forked process would load no plugins again (see grace.pipeline.engines.vllm_plugin), and keep this one's locks.
         os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
         try:
             import vllm
@@ -306,7 +306,7 @@ def _response(output: vllm.RequestOutput) -> Response:
 
 
 def _whole_pictures(source: str, revision: str | None) -> dict[str, Any]:
-    """What makes a processor show a face crop as one view, as :mod:`pipeline.engines.chat_model` does."""
+    """What makes a processor show a face crop as one view, as :mod:`grace.pipeline.engines.chat_model` does."""
     from transformers import AutoImageProcessor
 
     try:

@@ -4,13 +4,13 @@
 reads single clips, ``commit`` makes a file exist whole, ``fingerprint`` says what a shard was made from.
 """
 
-from pipeline.errors import ClipError, GraceError, UserError
-from pipeline.store.clips import Clips, write_clips
-from pipeline.store.commit import commit, locked
-from pipeline.store.fingerprint import fingerprint
-from pipeline.store.reader import Reader, finite
-from pipeline.store.schema import Column, Row, Schema, failure, fallback
-from pipeline.store.store import Store, read_table, write_table
+from grace.pipeline.errors import ClipError, GraceError, UserError
+from grace.pipeline.store.clips import Clips, write_clips
+from grace.pipeline.store.atomic import commit, locked
+from grace.pipeline.store.fingerprint import fingerprint
+from grace.pipeline.store.reader import Reader, finite
+from grace.pipeline.store.schema import Column, Row, Schema, failure, fallback
+from grace.pipeline.store.store import Store, read_table, write_table
 
 __all__ = [
     "ClipError",

@@ -7,11 +7,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from pipeline.store.fingerprint import fingerprint
-from pipeline.store.formats import decode_meta
-from pipeline.store.schema import KEY, Row
-from pipeline.store.schemas import CLIPS
-from pipeline.store.store import read_table, write_table
+from grace.pipeline.store.fingerprint import fingerprint
+from grace.pipeline.store.formats import decode_meta
+from grace.pipeline.store.schema import KEY, Row
+from grace.pipeline.store.schemas import CLIPS
+from grace.pipeline.store.store import read_table, write_table
 
 FILE = "clips.parquet"
 

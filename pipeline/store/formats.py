@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.errors import UserError
-from pipeline.store.schema import Column, Row, Schema
+from grace.pipeline.errors import UserError
+from grace.pipeline.store.schema import Column, Row, Schema
 
 META = "grace"
 """Key of the metadata, in Parquet's schema metadata and in HDF5's root attributes."""
@@ -172,7 +172,7 @@ def _decode_column(dataset: Any, column: Column) -> list[Any]:
 
 
 def _meta_text(schema: Schema, meta: dict[str, Any]) -> str:
-    from pipeline.store.fingerprint import canonical
+    from grace.pipeline.store.fingerprint import canonical
 
     return canonical({"stage": schema.stage, "schema": schema.version, **meta})
 

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.errors import UserError
-from pipeline.store.fingerprint import fingerprint
-from pipeline.store.formats import damaged
-from pipeline.store.schema import Schema
-from pipeline.store.store import Store
+from grace.pipeline.errors import UserError
+from grace.pipeline.store.fingerprint import fingerprint
+from grace.pipeline.store.formats import damaged
+from grace.pipeline.store.schema import Schema
+from grace.pipeline.store.store import Store
 
 OPEN_FILES = 128
 """Files that stay open: opening one costs a tenth of reading a clip from it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.store.schema import Column, Schema
+from grace.pipeline.store.schema import Column, Schema
 
 FOLDS = tuple(f"fold_{k}" for k in range(1, 6))
 

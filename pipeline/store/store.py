@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import UserError
-from pipeline.store.commit import commit
-from pipeline.store.formats import check_version, decode, decode_meta, encode
-from pipeline.store.schema import Row, Schema
+from grace.pipeline.errors import UserError
+from grace.pipeline.store.atomic import commit
+from grace.pipeline.store.formats import check_version, decode, decode_meta, encode
+from grace.pipeline.store.schema import Row, Schema
 
 
 class Store:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.world.curves import smooth
-from pipeline.world.geometry import SIDES, Units
-from pipeline.world.identity import Identity
-from pipeline.world.look import Sketch
+from grace.pipeline.world.curves import smooth
+from grace.pipeline.world.geometry import SIDES, Units
+from grace.pipeline.world.identity import Identity
+from grace.pipeline.world.pose import Sketch
 
 Creases = list[tuple[str, float, float]]
 """Name of the curve, darkness in [0, 1], thickness in face units."""

@@ -6,15 +6,15 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.world.actions import REGIONS
-from pipeline.world.creases import add_creases
-from pipeline.world.features import paint_brows, paint_eyes, paint_mouth, paint_nose
-from pipeline.world.geometry import SIDES, face
-from pipeline.world.hair import add_hair, paint_beard, paint_behind, paint_front
-from pipeline.world.identity import Identity
-from pipeline.world.look import Look, Points
-from pipeline.world.paint import Image, Window, fill, lowered, shade, strokes
-from pipeline.world.shading import NEUTRAL, lines, relief
+from grace.pipeline.world.actions import REGIONS
+from grace.pipeline.world.creases import add_creases
+from grace.pipeline.world.features import paint_brows, paint_eyes, paint_mouth, paint_nose
+from grace.pipeline.world.geometry import SIDES, face
+from grace.pipeline.world.hair import add_hair, paint_beard, paint_behind, paint_front
+from grace.pipeline.world.identity import Identity
+from grace.pipeline.world.pose import Look, Points
+from grace.pipeline.world.paint import Image, Window, fill, lowered, shade, strokes
+from grace.pipeline.world.shading import NEUTRAL, lines, relief
 
 Boxes = Float[np.ndarray, "regions 4"]
 """x0, y0, x1, y1 in pixels: one row for each of ``actions.REGIONS``, then the face's."""

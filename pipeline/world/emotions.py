@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.datasets.labels import SEVEN
-from pipeline.world.actions import BY_UNIT
-from pipeline.world.timeline import Event, Timeline
+from grace.pipeline.datasets.labels import SEVEN
+from grace.pipeline.world.actions import BY_UNIT
+from grace.pipeline.world.timeline import Event, Timeline
 
 LABELS = SEVEN
 SHARES = (0.209, 0.162, 0.229, 0.186, 0.126, 0.012, 0.077)

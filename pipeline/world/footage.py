@@ -9,8 +9,8 @@ from pathlib import Path
 
 import cv2
 
-from pipeline.errors import GraceError
-from pipeline.world.paint import Image
+from grace.pipeline.errors import GraceError
+from grace.pipeline.world.paint import Image
 
 _QUALITY = 95  # JPEG
 

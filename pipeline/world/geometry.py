@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.world.actions import ACTIONS
-from pipeline.world.curves import smooth
-from pipeline.world.identity import Identity
-from pipeline.world.look import Look, Sketch
+from grace.pipeline.world.actions import ACTIONS
+from grace.pipeline.world.curves import smooth
+from grace.pipeline.world.identity import Identity
+from grace.pipeline.world.pose import Look, Sketch
 
 UNITS = tuple(action.unit for action in ACTIONS)
 SIDES = ((-1, "left"), (1, "right"))  # as they appear in the picture

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from pipeline.store import commit
-from pipeline.world.emotions import LABELS
+from grace.pipeline.store import commit
+from grace.pipeline.world.emotions import LABELS
 
 if TYPE_CHECKING:
-    from pipeline.world.plan import Part
+    from grace.pipeline.world.sampling import Part
 
 _SHORT = dict(zip(LABELS, ("Happy", "Sad", "Neutral", "Angry", "Surprise", "Disgust", "Fear"), strict=True))
 """Labels as FERV39k writes them; their order is DFEW's numbering from 1."""

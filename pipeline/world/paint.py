@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from pipeline.world.identity import Colour
-from pipeline.world.look import Points
+from grace.pipeline.world.identity import Colour
+from grace.pipeline.world.pose import Points
 
 Image = UInt8[np.ndarray, "height width 3"]
 

@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from pipeline.settings import World
-from pipeline.world.backdrop import paint_background, paint_hand, paint_lock, paint_subtitle
-from pipeline.world.draw import Boxes, draw_face, measure_face
-from pipeline.world.identity import Identity
-from pipeline.world.script import Script
-from pipeline.world.staging import Instant, stage
+from grace.pipeline.settings import World
+from grace.pipeline.world.background import paint_background, paint_hand, paint_lock, paint_subtitle
+from grace.pipeline.world.draw import Boxes, draw_face, measure_face
+from grace.pipeline.world.identity import Identity
+from grace.pipeline.world.scenario import Script
+from grace.pipeline.world.motion_curves import Instant, stage
 
 _NOISE = 1.6  # times the picture's side: the tile that per-frame noise is cut from
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.world.actions import ACTIONS, BY_NAME, REGIONS, Action
-from pipeline.world.timeline import LEVELS, Event, Timeline
+from grace.pipeline.world.actions import ACTIONS, BY_NAME, REGIONS, Action
+from grace.pipeline.world.timeline import LEVELS, Event, Timeline
 
 MOST = 6
 """A caption tells at most so many movements, the strongest ones: a sentence has to end."""

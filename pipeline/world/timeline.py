@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.world.actions import ACTIONS, BY_NAME
+from grace.pipeline.world.actions import ACTIONS, BY_NAME
 
 VISIBLE = 0.25
 """An action whose intensity never reaches this share of its full range is not part of the truth."""

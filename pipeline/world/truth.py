@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.world.actions import ACTIONS, BY_NAME, REGIONS
-from pipeline.world.render import Truth
-from pipeline.world.script import Script
+from grace.pipeline.world.actions import ACTIONS, BY_NAME, REGIONS
+from grace.pipeline.world.render import Truth
+from grace.pipeline.world.scenario import Script
 
 FRAMES = "truth/frames.parquet"
 CLIPS = "truth/clips.parquet"
@@ -61,7 +61,7 @@ _GROUP = 64  # clips in one row group
 
 def clip_row(script: Script, fold: int) -> dict[str, Any]:
     """A clip's row of ``truth/clips.parquet``."""
-    from pipeline.world.sentences import coarse_caption, fine_description
+    from grace.pipeline.world.sentences import coarse_caption, fine_description
 
     timeline = script.timeline
     return {

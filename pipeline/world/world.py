@@ -15,14 +15,14 @@ from typing import Any
 
 from tqdm import tqdm
 
-from pipeline.errors import UserError
-from pipeline.settings import World
-from pipeline.store import commit, locked
-from pipeline.world.footage import write_frames, write_video
-from pipeline.world.layouts import LAYOUTS
-from pipeline.world.plan import Part, plan, script_of
-from pipeline.world.render import frame_times, measure, render, truth_of
-from pipeline.world.truth import clip_row, frame_rows, write_truth
+from grace.pipeline.errors import UserError
+from grace.pipeline.settings import World
+from grace.pipeline.store import commit, locked
+from grace.pipeline.world.footage import write_frames, write_video
+from grace.pipeline.world.layouts import LAYOUTS
+from grace.pipeline.world.sampling import Part, plan, script_of
+from grace.pipeline.world.render import frame_times, measure, render, truth_of
+from grace.pipeline.world.truth import clip_row, frame_rows, write_truth
 
 MARK = "world.json"
 UNFINISHED = "unfinished"
@@ -104,7 +104,7 @@ def _make_all(settings: World, root: Path, parts: list[Part], workers: int) -> I
 def _one_thread() -> None:
     import cv2
 
-    from pipeline.run import die_with_parent
+    from grace.pipeline.execution.runner import die_with_parent
 
     cv2.setNumThreads(1)
     die_with_parent()

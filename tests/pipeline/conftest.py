@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.checkpoints import SAVERS
+from tests.support.checkpoints import SAVERS
 
 
 @pytest.fixture(scope="session")

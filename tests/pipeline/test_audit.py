@@ -11,23 +11,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.audit import audit, load_tokenizer, write_report
-from pipeline.audit.classifier import bag_of_words
-from pipeline.audit.measures import measure
-from pipeline.audit.sources import Text, of_dataset, of_tables
-from pipeline.audit.truth import Truth, read_truth, truthfulness
-from pipeline.audit.words import ACTION_WORDS, actions_in, emotion_words, identity_words, without_emotion_words
-from pipeline.cues import regions_in
-from pipeline.errors import UserError
-from pipeline.settings import World
-from pipeline.store import Store, failure, write_clips
-from pipeline.store.schemas import CAPTIONS, DESCRIPTIONS
-from pipeline.world.actions import ACTIONS
-from pipeline.world.emotions import LABELS
-from pipeline.world.identity import sample_identity
-from pipeline.world.script import Script, sample_script
-from pipeline.world.sentences import coarse_caption, cues, fine_description, told
-from pipeline.world.truth import clip_row, write_truth
+from grace.pipeline.audit import audit, load_tokenizer, write_report
+from grace.pipeline.audit.classifier import bag_of_words
+from grace.pipeline.audit.measures import measure
+from grace.pipeline.audit.sources import Text, of_dataset, of_tables
+from grace.pipeline.audit.ground_truth import Truth, read_truth, truthfulness
+from grace.pipeline.audit.lexicon import ACTION_WORDS, actions_in, emotion_words, identity_words, without_emotion_words
+from grace.pipeline.text.cues import regions_in
+from grace.pipeline.errors import UserError
+from grace.pipeline.settings import World
+from grace.pipeline.store import Store, failure, write_clips
+from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS
+from grace.pipeline.world.actions import ACTIONS
+from grace.pipeline.world.emotions import LABELS
+from grace.pipeline.world.identity import sample_identity
+from grace.pipeline.world.scenario import Script, sample_script
+from grace.pipeline.world.sentences import coarse_caption, cues, fine_description, told
+from grace.pipeline.world.truth import clip_row, write_truth
 
 ALIKE = {"inner brow raise": "brow raise", "outer brow raise": "brow raise", "lip corner pull": "smile"}
 """Action units that everyday words call otherwise."""

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.caption import AnnotationStep, CaptionStep, caption_step, coarse_request, pick_instants
-from pipeline.engines import Response
-from pipeline.errors import GraceError, UserError
-from pipeline.prompt import Prompt, read_prompt
-from pipeline.run import run
-from pipeline.settings import Caption
-from pipeline.store import Row, Store, read_table, write_clips
-from pipeline.store.schemas import CAPTIONS, CLIPS
-from tests.pipeline.crops import PLANTED, write_clips_with_faces
-from tests.pipeline.listening import Recorder, Script
+from grace.pipeline.text.caption import AnnotationStep, CaptionStep, caption_step, coarse_request, pick_instants
+from grace.pipeline.engines import Response
+from grace.pipeline.errors import GraceError, UserError
+from grace.pipeline.text.prompts import Prompt, read_prompt
+from grace.pipeline.execution.runner import run
+from grace.pipeline.settings import Caption
+from grace.pipeline.store import Row, Store, read_table, write_clips
+from grace.pipeline.store.schemas import CAPTIONS, CLIPS
+from tests.support.face_stores import PLANTED, write_clips_with_faces
+from tests.support.fake_engines import Recorder, Script
 
 Checkpoint = Callable[[str], Path]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.datasets import DATASETS, LABELS, Listing, adapter, canonical, folder, label_ids, read
-from pipeline.errors import UserError
-from pipeline.settings import Lists, load
+from grace.pipeline.datasets import DATASETS, LABELS, Listing, adapter, canonical, folder, label_ids, read
+from grace.pipeline.errors import UserError
+from grace.pipeline.settings import Lists, load
 
 SINGLE = "Train & Test Set/single"
 COMPOUND = "Train & Test Set/compound"

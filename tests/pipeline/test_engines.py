@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.caption import coarse_request
-from pipeline.engines import Request, make_engine
-from pipeline.engines.transformers import TransformersEngine
-from pipeline.errors import UserError
-from pipeline.prompt import read_prompt
-from pipeline.refine import refine_request
-from pipeline.settings import Caption, Refine
+from grace.pipeline.text.caption import coarse_request
+from grace.pipeline.engines import Request, make_engine
+from grace.pipeline.engines.transformers import TransformersEngine
+from grace.pipeline.errors import UserError
+from grace.pipeline.text.prompts import read_prompt
+from grace.pipeline.text.refine import refine_request
+from grace.pipeline.settings import Caption, Refine
 
 Checkpoint = Callable[[str], Path]
 
@@ -113,7 +113,7 @@ def test_a_draw_depends_on_its_seed_and_not_on_its_neighbours(checkpoint: Checkp
 def test_draws_follow_the_models_distribution() -> None:
     import torch
 
-    from pipeline.engines.chat_model import _Draw
+    from grace.pipeline.engines.chat_model import _Draw
 
     logits = torch.tensor([0.0, 1.0, 2.0])
     request = text_requests("x")[0]
@@ -293,5 +293,5 @@ def test_an_engine_that_generates_nothing_cannot_refine() -> None:
 
 
 def test_the_command_line_imports_no_model_library() -> None:
-    code = "import pipeline.caption, pipeline.refine, pipeline.tokens, sys; print('torch' in sys.modules)"
+    code = "import grace.pipeline.text.caption, grace.pipeline.text.refine, grace.pipeline.tokens.step, sys; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"

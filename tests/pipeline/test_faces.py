@@ -9,19 +9,19 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.detect import Detection, Haar, YuNet
-from pipeline.errors import UserError
-from pipeline.faces import FacesStep, crop, eye_line, follow, main_track, shots, smooth, square, upright
-from pipeline.jpeg import decode
-from pipeline.run import run
-from pipeline.settings import Faces, World
-from pipeline.store import Row, Store, write_clips
-from pipeline.store.schemas import FACES
-from pipeline.video import Frame, probe, sample
-from pipeline.world.identity import sample_identity
-from pipeline.world.render import frame_times, render_instants
-from pipeline.world.script import sample_script
-from tests.pipeline.footage import write_frames_as_video, write_images, write_video
+from grace.pipeline.faces.detectors import Detection, Haar, YuNet
+from grace.pipeline.errors import UserError
+from grace.pipeline.faces.step import FacesStep, crop, eye_line, follow, main_track, shots, smooth, square, upright
+from grace.pipeline.media.images import decode
+from grace.pipeline.execution.runner import run
+from grace.pipeline.settings import Faces, World
+from grace.pipeline.store import Row, Store, write_clips
+from grace.pipeline.store.schemas import FACES
+from grace.pipeline.media.video import Frame, probe, sample
+from grace.pipeline.world.identity import sample_identity
+from grace.pipeline.world.render import frame_times, render_instants
+from grace.pipeline.world.scenario import sample_script
+from tests.support.videos import write_frames_as_video, write_images, write_video
 
 YUNET = Path("models/yunet_n_320_320.onnx")
 

@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.errors import GraceError, UserError
-from pipeline.index import index
-from pipeline.reconciliation import FINDINGS, Reconciliation
-from pipeline.store import Clips, Row
-from tests.pipeline.footage import write_hanging, write_images, write_video
+from grace.pipeline.errors import GraceError, UserError
+from grace.pipeline.index.index import index
+from grace.pipeline.index.reconciliation import FINDINGS, Reconciliation
+from grace.pipeline.store import Clips, Row
+from tests.support.videos import write_hanging, write_images, write_video
 
 
 def write_set(root: Path) -> Path:

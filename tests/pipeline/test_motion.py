@@ -9,19 +9,19 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.detect import YuNet
-from pipeline.faces import FacesStep
-from pipeline.jpeg import decode
-from pipeline.motion import LEAST, METHODS, MotionStep, face_window, normalised, patch_motion, scaled
-from pipeline.pictures import contact_sheet, save
-from pipeline.register import head_flow, head_motion, warp_back
-from pipeline.settings import Faces, Motion, World
-from pipeline.store import Row
-from pipeline.video import probe
-from pipeline.world.identity import sample_identity
-from pipeline.world.render import render_instants
-from pipeline.world.script import Scene, Script
-from pipeline.world.timeline import Event, Timeline
+from grace.pipeline.faces.detectors import YuNet
+from grace.pipeline.faces.step import FacesStep
+from grace.pipeline.media.images import decode
+from grace.pipeline.motion.step import LEAST, METHODS, MotionStep, face_window, normalised, patch_motion, scaled
+from grace.pipeline.visualize.contact_sheets import contact_sheet, save
+from grace.pipeline.motion.registration import head_flow, head_motion, warp_back
+from grace.pipeline.settings import Faces, Motion, World
+from grace.pipeline.store import Row
+from grace.pipeline.media.video import probe
+from grace.pipeline.world.identity import sample_identity
+from grace.pipeline.world.render import render_instants
+from grace.pipeline.world.scenario import Scene, Script
+from grace.pipeline.world.timeline import Event, Timeline
 
 TIMES = np.arange(8) / 25 + 0.3
 

@@ -16,20 +16,20 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.caption import CaptionStep, coarse_request
-from pipeline.cues import FineText
-from pipeline.engines import Request, make_engine
-from pipeline.engines.openai import OpenAIEngine, _data_url
-from pipeline.errors import GraceError, UserError
-from pipeline.jpeg import decode_crop
-from pipeline.prompt import read_prompt
-from pipeline.refine import RefineStep, refine_request
-from pipeline.run import run
-from pipeline.settings import Caption, Refine, Server
-from pipeline.store import Store
-from pipeline.store.schemas import CAPTIONS, CLIPS, DESCRIPTIONS, FACES
-from tests.pipeline.crops import PLANTED, write_clips_with_faces, write_texts
-from tests.pipeline.misbehaving import Misbehaving, Reply, completion, serving, text_of, trouble
+from grace.pipeline.text.caption import CaptionStep, coarse_request
+from grace.pipeline.text.cues import FineText
+from grace.pipeline.engines import Request, make_engine
+from grace.pipeline.engines.openai import OpenAIEngine, _data_url
+from grace.pipeline.errors import GraceError, UserError
+from grace.pipeline.media.images import decode_crop
+from grace.pipeline.text.prompts import read_prompt
+from grace.pipeline.text.refine import RefineStep, refine_request
+from grace.pipeline.execution.runner import run
+from grace.pipeline.settings import Caption, Refine, Server
+from grace.pipeline.store import Store
+from grace.pipeline.store.schemas import CAPTIONS, CLIPS, DESCRIPTIONS, FACES
+from tests.support.face_stores import PLANTED, write_clips_with_faces, write_texts
+from tests.support.fake_openai_server import Misbehaving, Reply, completion, serving, text_of, trouble
 from tests.pipeline.test_refine import CAPTION, GOOD
 
 

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import UserError
-from pipeline.overrides import read_overrides
-from pipeline.refine import RefineStep, refine_step
-from pipeline.road import step
-from pipeline.run import Summary, run
-from pipeline.settings import Refine, Settings
-from pipeline.store import Row, Store, failure
-from pipeline.store.schemas import CAPTIONS, DESCRIPTIONS
-from tests.pipeline.crops import PLANTED, write_clips_with_faces, write_texts
-from tests.pipeline.listening import Script
+from grace.pipeline.errors import UserError
+from grace.pipeline.text.overrides import read_overrides
+from grace.pipeline.text.refine import RefineStep, refine_step
+from grace.pipeline.steps import step
+from grace.pipeline.execution.runner import Summary, run
+from grace.pipeline.settings import Refine, Settings
+from grace.pipeline.store import Row, Store, failure
+from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS
+from tests.support.face_stores import PLANTED, write_clips_with_faces, write_texts
+from tests.support.fake_engines import Script
 from tests.pipeline.test_refine import CAPTION, CUE, GOOD
 
 FIRST, SECOND, THIRD, FOURTH = (f"{PLANTED}_{number:03d}" for number in range(4))

@@ -9,19 +9,19 @@ from typing import Any
 
 import pytest
 
-from pipeline.caption import CaptionStep
-from pipeline.cues import FineText, keep_to, read_answer, regions_in
-from pipeline.engines import Response
-from pipeline.errors import UserError
-from pipeline.prompt import read_prompt
-from pipeline.refine import RefineStep, refine_request, refine_step
-from pipeline.run import run
-from pipeline.settings import Refine
-from pipeline.store import Row, Store
-from pipeline.store.schemas import CAPTIONS, CLIPS, DESCRIPTIONS
-from pipeline.world.actions import ACTIONS, REGIONS
-from tests.pipeline.crops import PLANTED, write_clips_with_faces, write_texts
-from tests.pipeline.listening import Recorder, Script
+from grace.pipeline.text.caption import CaptionStep
+from grace.pipeline.text.cues import FineText, keep_to, read_answer, regions_in
+from grace.pipeline.engines import Response
+from grace.pipeline.errors import UserError
+from grace.pipeline.text.prompts import read_prompt
+from grace.pipeline.text.refine import RefineStep, refine_request, refine_step
+from grace.pipeline.execution.runner import run
+from grace.pipeline.settings import Refine
+from grace.pipeline.store import Row, Store
+from grace.pipeline.store.schemas import CAPTIONS, CLIPS, DESCRIPTIONS
+from grace.pipeline.world.actions import ACTIONS, REGIONS
+from tests.support.face_stores import PLANTED, write_clips_with_faces, write_texts
+from tests.support.fake_engines import Recorder, Script
 
 Checkpoint = Callable[[str], Path]
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.errors import GraceError, UserError
-from pipeline.store import Clips, Store, commit, failure, fallback, locked, read_table, write_clips, write_table
-from pipeline.store.joined import join
-from pipeline.store.schemas import DESCRIPTIONS, FACES, PREDICTIONS, TOKENS
+from grace.pipeline.errors import GraceError, UserError
+from grace.pipeline.store import Clips, Store, commit, failure, fallback, locked, read_table, write_clips, write_table
+from grace.pipeline.store.virtual import join
+from grace.pipeline.store.schemas import DESCRIPTIONS, FACES, PREDICTIONS, TOKENS
 
 CUE = {"region": "brows", "action": "brow lower", "intensity": "clearly", "phase": "apex"}
 
@@ -75,8 +75,8 @@ def test_same_rows_give_same_bytes_in_another_process(tmp_path: Path, schema: ob
         """
         import sys
         from pathlib import Path
-        from pipeline.store import Store
-        from pipeline.store.schemas import STORES
+        from grace.pipeline.store import Store
+        from grace.pipeline.store.schemas import STORES
         from tests.pipeline.test_store import tokens_row, CUE
         rows = [tokens_row("a"), tokens_row("b", 1)] if sys.argv[1] == "tokens" else [
             {"clip_id": "a", "status": "ok", "error": "", "description": "x", "cues": [CUE]}]
@@ -213,7 +213,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
 def test_a_folder_has_one_writer_and_leftovers_are_cleared(tmp_path: Path) -> None:
     (tmp_path / ".tmp-123-00000.h5").write_bytes(b"half")
     waiting = (
-        "from pathlib import Path; from pipeline.store import locked\nwith locked(Path('.')): print('in', flush=True)"
+        "from pathlib import Path; from grace.pipeline.store import locked\nwith locked(Path('.')): print('in', flush=True)"
     )
     with locked(tmp_path):
         other = subprocess.Popen(

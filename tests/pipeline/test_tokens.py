@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.compact import strongest
-from pipeline.encoder import ClipEncoder
-from pipeline.errors import GraceError, UserError
-from pipeline.jpeg import decode_crop
-from pipeline.run import run
-from pipeline.sentences import fit, split_sentences
-from pipeline.settings import Tokens
-from pipeline.store import Clips, Row, Store
-from pipeline.store.schemas import DESCRIPTIONS, MOTION, TOKENS
-from pipeline.tokens import encode_clips, encode_texts, lay_out, tokens_step
-from tests.pipeline.crops import jpeg, write_clips_with_faces, write_texts
+from grace.pipeline.tokens.compression import strongest
+from grace.pipeline.tokens.encoder import ClipEncoder
+from grace.pipeline.errors import GraceError, UserError
+from grace.pipeline.media.images import decode_crop
+from grace.pipeline.execution.runner import run
+from grace.pipeline.text.sentences import fit, split_sentences
+from grace.pipeline.settings import Tokens
+from grace.pipeline.store import Clips, Row, Store
+from grace.pipeline.store.schemas import DESCRIPTIONS, MOTION, TOKENS
+from grace.pipeline.tokens.step import encode_clips, encode_texts, lay_out, tokens_step
+from tests.support.face_stores import jpeg, write_clips_with_faces, write_texts
 
 Checkpoint = Callable[[str], Path]
 

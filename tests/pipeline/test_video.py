@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.errors import ClipError
-from pipeline.video import LONGEST_SIDE, images, instants, neighbours, probe, sample
-from tests.pipeline.footage import (
+from grace.pipeline.errors import ClipError
+from grace.pipeline.media.video import LONGEST_SIDE, images, instants, neighbours, probe, sample
+from tests.support.videos import (
     encode,
     number_of,
     numbered,

@@ -13,20 +13,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.caption import CaptionStep, coarse_request
-from pipeline.cues import FineText
-from pipeline.engines import Request
-from pipeline.engines.transformers import TransformersEngine
-from pipeline.engines.vllm import VllmEngine
-from pipeline.errors import GraceError
-from pipeline.prompt import read_prompt
-from pipeline.refine import refine_request
-from pipeline.run import run
-from pipeline.settings import Caption, Vllm
-from pipeline.store import Store
-from pipeline.store.schemas import CAPTIONS
-from pipeline.world.actions import ACTIONS
-from tests.pipeline.crops import jpeg, write_clips_with_faces
+from grace.pipeline.text.caption import CaptionStep, coarse_request
+from grace.pipeline.text.cues import FineText
+from grace.pipeline.engines import Request
+from grace.pipeline.engines.transformers import TransformersEngine
+from grace.pipeline.engines.vllm import VllmEngine
+from grace.pipeline.errors import GraceError
+from grace.pipeline.text.prompts import read_prompt
+from grace.pipeline.text.refine import refine_request
+from grace.pipeline.execution.runner import run
+from grace.pipeline.settings import Caption, Vllm
+from grace.pipeline.store import Store
+from grace.pipeline.store.schemas import CAPTIONS
+from grace.pipeline.world.actions import ACTIONS
+from tests.support.face_stores import jpeg, write_clips_with_faces
 
 pytestmark = [
     pytest.mark.slow,
@@ -64,7 +64,7 @@ def writer(small_cache: None, project: Path) -> Iterator[VllmEngine]:
 
 
 def pictures(count: int, images: int = 8) -> list[Request]:
-    from pipeline.jpeg import decode_crop
+    from grace.pipeline.media.images import decode_crop
 
     rng, prompt = np.random.default_rng(1), read_prompt("coarse-v1")
     times = [0.25 * k for k in range(images)]

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.store import Store
-from pipeline.store.schemas import CAPTIONS
-from tests.pipeline.crops import write_clips_with_faces
+from grace.pipeline.store import Store
+from grace.pipeline.store.schemas import CAPTIONS
+from tests.support.face_stores import write_clips_with_faces
 
 pytestmark = [
     pytest.mark.slow,

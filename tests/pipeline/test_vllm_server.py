@@ -18,16 +18,16 @@ from typing import get_args
 
 import pytest
 
-from pipeline.caption import CaptionStep
-from pipeline.cues import Phase, Region
-from pipeline.engines.openai import OpenAIEngine
-from pipeline.prompt import read_prompt
-from pipeline.refine import refine_request
-from pipeline.run import run
-from pipeline.settings import Caption, Server
-from pipeline.store import Store
-from pipeline.store.schemas import CAPTIONS
-from tests.pipeline.crops import write_clips_with_faces
+from grace.pipeline.text.caption import CaptionStep
+from grace.pipeline.text.cues import Phase, Region
+from grace.pipeline.engines.openai import OpenAIEngine
+from grace.pipeline.text.prompts import read_prompt
+from grace.pipeline.text.refine import refine_request
+from grace.pipeline.execution.runner import run
+from grace.pipeline.settings import Caption, Server
+from grace.pipeline.store import Store
+from grace.pipeline.store.schemas import CAPTIONS
+from tests.support.face_stores import write_clips_with_faces
 
 pytestmark = [
     pytest.mark.slow,

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.engines import make_engine
-from pipeline.engines.vllm import VllmEngine, _Devices, require_gpus
-from pipeline.errors import UserError
-from pipeline.settings import Caption, Refine, Vllm
+from grace.pipeline.engines import make_engine
+from grace.pipeline.engines.vllm import VllmEngine, _Devices, require_gpus
+from grace.pipeline.errors import UserError
+from grace.pipeline.settings import Caption, Refine, Vllm
 
 
 def engine_of(settings: Caption | Refine) -> VllmEngine:

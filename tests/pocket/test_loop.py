@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from pocket.loop import Schedule, fit
+from grace.pocket.loop import Schedule, fit
 
 
 class Small(nn.Module):

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.models import knows_only
-from pipeline.world.actions import ACTIONS
-from pipeline.world.sentences import coarse_caption, moment_sentence, named, truth
-from pipeline.world.timeline import VISIBLE, Timeline
-from pocket.batches import aligned
-from pocket.frames import draw_clip, script_of
-from pocket.measure import score_captions, score_refinement, write_captions
+from grace.pipeline.checkpoints import knows_only
+from grace.pipeline.world.actions import ACTIONS
+from grace.pipeline.world.sentences import coarse_caption, moment_sentence, named, truth
+from grace.pipeline.world.timeline import VISIBLE, Timeline
+from grace.pocket.batches import aligned
+from grace.pocket.render_dataset import draw_clip, script_of
+from grace.pocket.evaluate import score_captions, score_refinement, write_captions
 
 SEED = 3000
 """Of clips that neither trained the models nor measured them."""

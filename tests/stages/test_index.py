@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from stages import app
-from tests.pipeline.footage import write_images
+from tests.support.videos import write_images
 
 
 def test_the_table_fits_the_terminal_and_strict_is_an_error(

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from pipeline.pictures import ABSENT, BETWEEN, CAPTION, DETECTED, GAP, WIDE
-from pipeline.settings import World
-from pipeline.store import Store, failure, write_clips
-from pipeline.store.schemas import DESCRIPTIONS, FACES, MOTION
-from pipeline.world.identity import sample_identity
-from pipeline.world.render import render_instants
-from pipeline.world.script import sample_script
+from grace.pipeline.visualize.contact_sheets import ABSENT, BETWEEN, CAPTION, DETECTED, GAP, WIDE
+from grace.pipeline.settings import World
+from grace.pipeline.store import Store, failure, write_clips
+from grace.pipeline.store.schemas import DESCRIPTIONS, FACES, MOTION
+from grace.pipeline.world.identity import sample_identity
+from grace.pipeline.world.render import render_instants
+from grace.pipeline.world.scenario import sample_script
 from stages import app
 
 CUE = {"region": "brows", "action": "brow lower", "intensity": "clearly", "phase": "apex"}

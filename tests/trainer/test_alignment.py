@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainer.alignment import Matcher, NotConvergedWarning, attend, cosine_cost, solve, unit
+from grace.trainer.alignment import Matcher, NotConvergedWarning, attend, cosine_cost, solve, unit
 
 
 def problem(batch: int = 3, text: int = 7, visual: int = 20, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:

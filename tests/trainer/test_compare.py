@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.console import Console
-from toy import TRAIN, describe, toy_cache
+from tests.support.toy_cache import TRAIN, describe, toy_cache
 
-from pipeline.store import GraceError, UserError, read_table
-from pipeline.store.schemas import PREDICTIONS
-from trainer.compare import compare
-from trainer.evaluate import evaluate
-from trainer.settings import TrainSettings
-from trainer.tables import comparison_table, detail_table, paper_table, published_rows, published_table
-from trainer.train import train
+from grace.pipeline.store import GraceError, UserError, read_table
+from grace.pipeline.store.schemas import PREDICTIONS
+from grace.trainer.compare import compare
+from grace.trainer.evaluate import evaluate
+from grace.trainer.settings import TrainSettings
+from grace.trainer.tables import comparison_table, detail_table, paper_table, published_rows, published_table
+from grace.trainer.train import train
 
 SHORT = replace(TrainSettings.of(TRAIN), epochs=2)
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from toy import GRID, INSTANTS, PATCHES, WIDTH, toy_cache
+from tests.support.toy_cache import GRID, INSTANTS, PATCHES, WIDTH, toy_cache
 
-from pipeline.store import Reader, Store, UserError
-from pipeline.store.schemas import MOTION, TOKENS
-from trainer.data import Cache, Part, as_batch, collate, like_lengths, on_grid, on_patches
+from grace.pipeline.store import Reader, Store, UserError
+from grace.pipeline.store.schemas import MOTION, TOKENS
+from grace.trainer.data import Cache, Part, as_batch, collate, like_lengths, on_grid, on_patches
 
 
 def rewrite(folder: Path, schema: Any, change: Any, **meta: Any) -> None:
@@ -136,7 +136,7 @@ def test_few_files_stay_open_and_go_with_the_cache(tmp_path: Path, monkeypatch: 
     def files() -> int:
         return sum(link.resolve().suffix == ".h5" for link in Path("/proc/self/fd").iterdir())
 
-    monkeypatch.setattr("pipeline.store.reader.OPEN_FILES", 2)
+    monkeypatch.setattr("grace.pipeline.store.reader.OPEN_FILES", 2)
     gc.collect()
     before = files()
     cache = Cache(toy_cache(tmp_path))

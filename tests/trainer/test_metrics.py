@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
-from trainer.calibration import expected_calibration_error, reliability
-from trainer.intervals import counted, intervals, leads, mcnemar, statistics
-from trainer.metrics import confusion, pair_scores, recall, scores, tail_classes, uar, war
+from grace.trainer.calibration import expected_calibration_error, reliability
+from grace.trainer.significance import counted, intervals, leads, mcnemar, statistics
+from grace.trainer.metrics import confusion, pair_scores, recall, scores, tail_classes, uar, war
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 2, 2])
 PREDICTED = np.array([0, 0, 1, -1, 1, 2, 2, 2])

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from trainer.batch import Batch
-from trainer.losses import LossConfig, logit_adjusted, total_loss
-from trainer.model import Course, FrameAttention, Grace, ModelConfig, Narrative, Projection, Template, build
-from trainer.settings import METHODS
+from grace.trainer.batch import Batch
+from grace.trainer.losses import LossConfig, logit_adjusted, total_loss
+from grace.trainer.model import Course, FrameAttention, Grace, ModelConfig, Narrative, Projection, Template, build
+from grace.trainer.settings import METHODS
 
 CONFIG = ModelConfig(classes=3, instants=4, patches=9, width=16, hidden=16, layers=1, heads=2, dropout=0.0)
 

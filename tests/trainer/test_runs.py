@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from toy import LABELS, TRAIN, WIDTH, toy_cache
+from tests.support.toy_cache import LABELS, TRAIN, WIDTH, toy_cache
 
-from pipeline.store import Clips, UserError, read_table, write_clips, write_table
-from pipeline.store.schemas import TEMPLATES, TEMPLATES_FILE
-from trainer.alignment import NotConvergedWarning
-from trainer.classifier import GraceClassifier
-from trainer.curves import Curves
-from trainer.data import Cache
-from trainer.protocol import split
-from trainer.settings import TrainSettings
-from trainer.templates import class_prompts
-from trainer.train import train
+from grace.pipeline.store import Clips, UserError, read_table, write_clips, write_table
+from grace.pipeline.store.schemas import TEMPLATES, TEMPLATES_FILE
+from grace.trainer.alignment import NotConvergedWarning
+from grace.trainer.classifier import GraceClassifier
+from grace.trainer.live_logging import Curves
+from grace.trainer.data import Cache
+from grace.trainer.protocol import split
+from grace.trainer.settings import TrainSettings
+from grace.trainer.class_prompts import class_prompts
+from grace.trainer.train import train
 
 SHORT = replace(TrainSettings.of(TRAIN), epochs=2)
 

@@ -16,19 +16,19 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from toy import LABELS, SHARD, TRAIN, describe, toy_cache
+from tests.support.toy_cache import LABELS, SHARD, TRAIN, describe, toy_cache
 
-from pipeline.settings import Train
-from pipeline.store import Clips, GraceError, Store, UserError, read_table
-from pipeline.store.schemas import MOTION, PREDICTIONS, TOKENS
-from trainer.classifier import GraceClassifier
-from trainer.curves import FOLDER as CURVES
-from trainer.data import Cache, Part, collate
-from trainer.evaluate import evaluate
-from trainer.protocol import split
-from trainer.settings import METHODS, TrainSettings
-from trainer.tables import paper_table
-from trainer.train import FILES, train
+from grace.pipeline.settings import Train
+from grace.pipeline.store import Clips, GraceError, Store, UserError, read_table
+from grace.pipeline.store.schemas import MOTION, PREDICTIONS, TOKENS
+from grace.trainer.classifier import GraceClassifier
+from grace.trainer.live_logging import FOLDER as CURVES
+from grace.trainer.data import Cache, Part, collate
+from grace.trainer.evaluate import evaluate
+from grace.trainer.protocol import split
+from grace.trainer.settings import METHODS, TrainSettings
+from grace.trainer.tables import paper_table
+from grace.trainer.train import FILES, train
 
 SETTINGS = TrainSettings.of(TRAIN)
 SHORT = replace(SETTINGS, epochs=3)
@@ -111,8 +111,8 @@ def test_killed_run_resumes_to_the_same_bytes(tmp_path: Path) -> None:
     calm, killed = toy_cache(tmp_path / "calm"), toy_cache(tmp_path / "killed")
     train(calm, TrainSettings.of(settings), 1, quiet=True)
     code = (
-        "import sys, json; from pathlib import Path; from trainer.train import train;"
-        "from trainer.settings import TrainSettings;"
+        "import sys, json; from pathlib import Path; from grace.trainer.train import train;"
+        "from grace.trainer.settings import TrainSettings;"
         "train(Path(sys.argv[1]), TrainSettings.of(json.loads(sys.argv[2])), 1, quiet=True)"
     )
     checkpoint = killed / "runs" / "grace" / "fold-1" / "checkpoint.pt"

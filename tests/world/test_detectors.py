@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.settings import World
-from pipeline.world.emotions import LABELS
-from pipeline.world.identity import sample_identity
-from pipeline.world.render import render_instants
-from pipeline.world.script import sample_script
+from grace.pipeline.settings import World
+from grace.pipeline.world.emotions import LABELS
+from grace.pipeline.world.identity import sample_identity
+from grace.pipeline.world.render import render_instants
+from grace.pipeline.world.scenario import sample_script
 
 Boxes = list[np.ndarray]
 

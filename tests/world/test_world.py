@@ -12,14 +12,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import UserError
-from pipeline.settings import World
-from pipeline.world.actions import ACTIONS, REGIONS
-from pipeline.world.emotions import LABELS
-from pipeline.world.layouts import LAYOUTS
-from pipeline.world.plan import plan, script_of
-from pipeline.world.render import frame_times, render_instants
-from pipeline.world.world import make_world
+from grace.pipeline.errors import UserError
+from grace.pipeline.settings import World
+from grace.pipeline.world.actions import ACTIONS, REGIONS
+from grace.pipeline.world.emotions import LABELS
+from grace.pipeline.world.layouts import LAYOUTS
+from grace.pipeline.world.sampling import plan, script_of
+from grace.pipeline.world.render import frame_times, render_instants
+from grace.pipeline.world.world import make_world
 
 SMALL = World(clips=5, identities=5, size=96, fps=12.5)
 
@@ -101,7 +101,7 @@ def test_video_coding_keeps_the_picture(world: Path) -> None:
 def test_a_layout_is_read_back_by_its_adapter(name: str, tmp_path: Path) -> None:
     settings = SMALL.model_copy(update={"layout": name})
     make_world(settings, tmp_path, 0)
-    listed = {clip.clip_id: clip for clip in import_module(f"pipeline.datasets.{name}").read(tmp_path)}
+    listed = {clip.clip_id: clip for clip in import_module(f"grace.pipeline.datasets.{name}").read(tmp_path)}
     parts = plan(settings)
     assert listed.keys() == {part.clip_id for part in parts}
     for part in parts:

@@ -1,0 +1,1 @@
+"""GRACE: from raw face clips to an honestly evaluated emotion classifier, offline."""

@@ -1,0 +1,164 @@
+"""Where the clips of a data set lie: its folders, each listed once, and what a list's line may name among them."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+from unicodedata import normalize
+
+from grace.pipeline.errors import UserError
+
+Source = Literal["video", "frames"]
+
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv"}
+    | {".ts", ".mts", ".m2ts", ".3gp", ".ogv", ".vob"}
+)
+
+UNFOLLOWED = "path cannot be followed"
+AMBIGUOUS = "two clips with one id"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a clip cannot be used, before its file is even looked at: the kind of trouble, and the cause."""
+
+    finding: str
+    cause: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a clip lies (relative to the data set's root, with /), or should, and what it is there."""
+
+    path: str
+    source: Source
+    problem: Problem | None = None
+
+
+def is_video(name: str) -> bool:
+    """Whether a file's name is that of a video."""
+    return posixpath.splitext(name)[1].lower() in VIDEO_SUFFIXES
+
+
+def without_suffix(path: str) -> str:
+    """A path without the suffix of a video."""
+    return posixpath.splitext(path)[0] if is_video(path) else path
+
+
+def unfollowed(path: str) -> Problem | None:
+    """Why a listed path must not be followed: it has to lie inside the data set's root."""
+    if not path.strip():
+        return Problem(UNFOLLOWED, "the list gives no path for it")
+    if PurePosixPath(path).is_absolute() or re.match(r"[A-Za-z]:", path):
+        return Problem(UNFOLLOWED, f"its path {path} is absolute: write it relative to the data set's root")
+    if posixpath.normpath(path).split("/")[0] == "..":
+        return Problem(UNFOLLOWED, f"its path {path} leads out of the data set's root")
+    if "\0" in path:
+        return Problem(UNFOLLOWED, "its path holds a NUL character")
+    return None
+
+
+class Tree:
+    """The folders under a root.
+
+    Each is listed once, not asked about for every clip: 40,000 questions to a network disk take minutes. Names are
+    compared as Unicode has it: a list may write é as one character where the disk has e and an accent.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._folders: dict[str, dict[str, tuple[str, bool]]] = {}
+        self._clips: dict[str, dict[str, list[str]]] = {}
+
+    def at(self, path: str) -> Place:
+        """What a listed path leads to, a video or a folder of frames."""
+        if problem := unfollowed(path):
+            return Place("", "video", problem)
+        folder, name = posixpath.split(posixpath.normpath(path))
+        folder = self._spelt(folder)
+        found = self._names(folder).get(normalize("NFC", name))
+        if found is None:
+            return Place(posixpath.join(folder, name), "video" if posixpath.splitext(name)[1] else "frames")
+        return Place(posixpath.join(folder, found[0]), "frames" if found[1] else "video")
+
+    def named(self, folder: str, *names: str) -> Place:
+        """The clip of ``folder`` that goes by one of ``names`` (which may hold /): a video of any suffix, or frames.
+
+        A clip that is not there gets the path where it should be.
+        """
+        found = []
+        for name in names:
+            if problem := unfollowed(name):
+                return Place("", "video", problem)
+            parent, stem = posixpath.split(posixpath.normpath(posixpath.join(folder, name)))
+            found += [posixpath.join(parent, clip) for clip in self._by_stem(parent).get(normalize("NFC", stem), [])]
+        if len(found) > 1:
+            cause = f"two files could be this clip: {found[0]} and {found[1]}"
+            return Place(found[0], self._source(found[0]), Problem(AMBIGUOUS, cause))
+        if found:
+            return Place(found[0], self._source(found[0]))
+        path = posixpath.normpath(posixpath.join(folder, names[0]))
+        videos = any(not is_folder and is_video(name) for name, is_folder in self._names(folder).values())
+        return Place(f"{path}.mp4", "video") if videos else Place(path, "frames")
+
+    def choose(self, folders: Sequence[str], chosen: str | None) -> str:
+        """The folder that holds the clips: the ``chosen`` one, else the first of ``folders`` that holds anything.
+
+        Raises :class:`UserError` when there is none.
+        """
+        if chosen is not None:
+            if unfollowed(chosen) or not (self.root / chosen).is_dir():
+                raise UserError(f"There is no folder {self.root / chosen}, which index.folders names.")
+            return posixpath.normpath(chosen)
+        there = [folder for folder in folders if (self.root / folder).is_dir()]
+        if not there:
+            raise UserError(f"{self.root} holds neither clips nor frames: looked for the folders {', '.join(folders)}.")
+        return next((folder for folder in there if self._names(folder)), there[0])
+
+    def _source(self, path: str) -> Source:
+        folder, name = posixpath.split(path)
+        return "frames" if self._names(folder)[normalize("NFC", name)][1] else "video"
+
+    def _spelt(self, folder: str) -> str:
+        """A folder's path as the disk spells it."""
+        if not folder or folder in self._folders:
+            return folder
+        parent, name = posixpath.split(folder)
+        parent = self._spelt(parent)
+        return posixpath.join(parent, self._names(parent).get(normalize("NFC", name), (name, True))[0])
+
+    def _by_stem(self, folder: str) -> dict[str, list[str]]:
+        """Names of the clips in a folder by what they are called without the suffix."""
+        if folder not in self._clips:
+            stems: dict[str, list[str]] = {}
+            for key, (name, is_folder) in self._names(folder).items():
+                if is_folder or is_video(name):
+                    stems.setdefault(key if is_folder else without_suffix(key), []).append(name)
+            self._clips[folder] = stems
+        return self._clips[folder]
+
+    def _names(self, folder: str) -> dict[str, tuple[str, bool]]:
+        """What a folder holds: name in Unicode's composed form to the disk's name and whether that is a folder."""
+        if folder not in self._folders:
+            names: dict[str, tuple[str, bool]] = {}
+            try:
+                with os.scandir(self.root / folder) as scan:
+                    for item in sorted(scan, key=lambda found: found.name):
+                        names[normalize("NFC", item.name)] = (item.name, _is_folder(item))
+            except OSError:
+                names = {}  # its clips are missing or cannot be read, and each will say so
+            self._folders[folder] = names
+        return self._folders[folder]
+
+
+def _is_folder(item: os.DirEntry[str]) -> bool:
+    try:
+        return item.is_dir()
+    except OSError:  # a link that leads to itself
+        return False

@@ -1,0 +1,1 @@
+"""Face crops: detection, tracking, cropping."""

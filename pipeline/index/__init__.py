@@ -1,0 +1,1 @@
+"""Listing, counting and reconciliation of clips."""

@@ -1,0 +1,106 @@
+"""The data set's lists against its files: every finding, kept apart by kind."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from grace.pipeline.datasets.base import CONTRADICTORY, UNKNOWN_LABEL
+from grace.pipeline.datasets.file_tree import AMBIGUOUS, UNFOLLOWED
+from grace.pipeline.store import commit
+
+MISSING = "missing"
+UNREADABLE = "unreadable"
+NO_FRAMES = "zero frames"
+ENDS_EARLY = "ends early"
+DIFFERS = "frame count differs"
+REPEATED = "listed twice"
+LEAKED = "in train and test of one fold"
+UNLISTED = "files that no list names"
+
+FINDINGS = (
+    MISSING,
+    UNREADABLE,
+    NO_FRAMES,
+    ENDS_EARLY,
+    DIFFERS,
+    REPEATED,
+    LEAKED,
+    UNKNOWN_LABEL,
+    AMBIGUOUS,
+    CONTRADICTORY,
+    UNFOLLOWED,
+    UNLISTED,
+)
+"""Every kind of finding, in the order of the table."""
+
+FILE = "reconciliation.csv"
+
+BINS = ((None, -10), (-9, -4), (-3, -3), (-2, -2), (-1, -1), (1, 1), (2, 2), (3, 3), (4, 9), (10, None))
+"""Ranges of frames counted less frames annotated; the published counts are mostly off by one or two."""
+
+
+@dataclass
+class Reconciliation:
+    """What the index found, in numbers of clips. A clip may show several findings; ``usable`` ones have frames."""
+
+    annotated: int = 0
+    usable: int = 0
+    videos: int = 0  # of those found
+    folders: int = 0  # of frames, of those found
+    folds: dict[int, Counter[str]] = field(default_factory=dict)  # fold to clips in train and in test
+    findings: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: {name: [] for name in FINDINGS})
+    differences: Counter[int] = field(default_factory=Counter)  # frames counted less frames annotated, to clips
+
+    @property
+    def found(self) -> int:
+        """Clips whose file or folder is there."""
+        return self.videos + self.folders
+
+    def note(self, finding: str, clip: str, detail: str = "") -> None:
+        """Keep a finding about a clip (its id, or the path of a file that no list names)."""
+        self.findings[finding].append((clip, detail))
+
+    def count(self, finding: str) -> int:
+        """How many clips, or files, show a finding."""
+        return len(self.findings[finding])
+
+    def faults(self, accept: Collection[str] = ()) -> dict[str, int]:
+        """Findings that show in any clip, and in how many, but for those that ``accept`` names."""
+        return {finding: len(clips) for finding, clips in self.findings.items() if clips and finding not in accept}
+
+    def distribution(self) -> list[tuple[str, int]]:
+        """How far the frame counts are off, in frames, and how many clips are off so far."""
+        rows = []
+        for low, high in BINS:
+            clips = sum(
+                count
+                for off, count in self.differences.items()
+                if (low is None or off >= low) and (high is None or off <= high)
+            )
+            if clips:
+                rows.append((_range(low, high), clips))
+        return rows
+
+    def write(self, folder: Path) -> Path:
+        """Commit every finding, one a line, as ``reconciliation.csv``."""
+        text = io.StringIO()
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(["finding", "clip", "detail"])
+        for finding, clips in self.findings.items():
+            table.writerows((finding, clip, detail) for clip, detail in clips)
+        # Names that are no text in any encoding, as disks may hold them, are written with their bytes escaped.
+        commit(folder / FILE, text.getvalue().encode("utf-8", errors="backslashreplace"))
+        return folder / FILE
+
+
+def _range(low: int | None, high: int | None) -> str:
+    if low is None:
+        return f"{high:+d} or less"
+    if high is None:
+        return f"{low:+d} or more"
+    return f"{low:+d}" if low == high else f"{low:+d} … {high:+d}"

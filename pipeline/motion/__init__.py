@@ -1,0 +1,1 @@
+"""Motion maps: where the face moves, without head, camera and cuts."""

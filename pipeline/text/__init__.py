@@ -1,0 +1,1 @@
+"""Captions, descriptions and cues: prompts, requests, answer parsing and checks, corrections by hand."""

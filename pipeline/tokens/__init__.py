@@ -1,0 +1,1 @@
+"""Visual and text tokens: encoders, batching, layout, compression, class prompts."""

@@ -1,0 +1,83 @@
+"""What each class looks like in words, encoded by the text tower of the tokens: what the method ``template`` compares
+a clip with. One small file beside the shards of tokens, since the trainer reads only what is cached."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from grace.pipeline.checkpoints import model_identity
+from grace.pipeline.text.prompts import FOLDER
+from grace.pipeline.settings import Tokens
+from grace.pipeline.store import Clips, Row, UserError, fingerprint, locked, write_table
+from grace.pipeline.store.formats import decode_meta
+from grace.pipeline.store.schemas import TEMPLATES, TEMPLATES_FILE
+
+if TYPE_CHECKING:
+    from grace.pipeline.tokens.step import TokensStep
+
+PROMPTS = FOLDER / "classes-v1.yaml"
+UNKNOWN = "A person with an expression of {label}."
+"""The prompt of a class that ``PROMPTS`` does not list."""
+
+
+def write_templates(folder: Path, step: TokensStep) -> bool:
+    """Encode the prompts of every class of ``folder/clips.parquet`` into ``folder/tokens/templates.parquet``.
+
+    ``step`` is the tokens stage, whose model encodes them as it does the clips' own texts. A file made from the same
+    prompts by the same model is left as it is; returns whether one was written. Raises :class:`UserError` when the
+    prompts cannot be read.
+    """
+    labels = Clips(folder, []).labels
+    prompts = class_prompts(labels)
+    identity = templates_identity(step.settings)
+    made_from = fingerprint({"identity": identity, "prompts": prompts})
+    path = Path(folder) / "tokens" / TEMPLATES_FILE
+    if _fingerprint(path) == made_from:
+        return False
+    with locked(path.parent):
+        write_table(path, TEMPLATES, _encoded(step, prompts), {"identity": identity, "fingerprint": made_from})
+    return True
+
+
+def templates_identity(settings: Tokens) -> dict[str, Any]:
+    """The model that encodes the prompts; it must be that of the tokens."""
+    return {"model": model_identity(settings.model, settings.revision)}
+
+
+def class_prompts(labels: Sequence[str]) -> dict[str, list[str]]:
+    """Sentences for each class: those of ``PROMPTS``, or a plain one for a class it does not list."""
+    import yaml
+
+    content: Any = yaml.safe_load(PROMPTS.read_text(encoding="utf-8"))
+    lists = isinstance(content, dict) and all(
+        isinstance(said, list) and said and all(isinstance(line, str) for line in said) for said in content.values()
+    )
+    if not lists:
+        raise UserError(f"{PROMPTS.name} must list sentences under each emotion.")
+    return {label: content.get(label, [UNKNOWN.format(label=label)]) for label in labels}
+
+
+def _encoded(step: TokensStep, prompts: dict[str, list[str]]) -> list[Row]:
+    from grace.pipeline.tokens.step import encode_texts
+
+    step.open()
+    assert step.encoder is not None
+    pairs = [(label, line) for label, lines in prompts.items() for line in lines]
+    encoded = encode_texts(step.encoder, [line for _, line in pairs], step.settings.batch)
+    return [
+        {"label": label, "prompt": line, "embedding": np.mean([words[-1] for words, _ in sentences], axis=0)}
+        for (label, line), sentences in zip(pairs, encoded, strict=True)
+    ]
+
+
+def _fingerprint(path: Path) -> str | None:
+    if not path.exists():
+        return None
+    try:
+        return str(decode_meta(TEMPLATES, path).get("fingerprint"))
+    except UserError:
+        return None

@@ -1,0 +1,214 @@
+"""A checkpoint of the CLIP family as the tokens stage sees it: pictures and sentences to tokens in the shared space.
+
+- Radford et al., "Learning transferable visual models from natural language supervision", ICML 2021 (CLIP).
+- Zhai et al., "Sigmoid loss for language image pre-training", ICCV 2023 (SigLIP).
+- Tschannen et al., "SigLIP 2", arXiv 2502.14786, 2025; its fixed-size checkpoints are opened as SigLIP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from PIL import Image
+from torch import Tensor
+from transformers import AutoModel, AutoProcessor
+from transformers.utils import logging
+
+from grace.pipeline.errors import UserError
+from grace.pipeline.checkpoints import choose_device, choose_dtype
+
+Pixels = UInt8[Tensor, "frames *pixels"]
+"""Prepared pictures: [frames, 3, side, side], or [frames, patches, values] for models that take patches."""
+
+Images = tuple[Float[Tensor, "frames patches dim"], Float[Tensor, "frames dim"]]
+"""Patch tokens and class token of each frame."""
+
+Texts = tuple[Float[Tensor, "sentences length dim"], Int[Tensor, "sentences length"], Bool[Tensor, "sentences length"]]
+"""Tokens of each sentence, their vocabulary ids, and which of them count: words, then the sentence's embedding."""
+
+
+@dataclass
+class ClipEncoder:
+    """A ``CLIPModel`` with its processor. Its methods are all that the stage asks of a model family."""
+
+    model: Any
+    processor: Any
+    room: int
+    """Text tokens a sentence may have, besides the special ones that the tokenizer adds."""
+    turn: Lock = field(default_factory=Lock, init=False, repr=False)
+    """Held while one shard is encoded; another one's frames are decoded, or its tokens written, meanwhile."""
+    _as_it_is: dict[tuple[int, ...], bool] = field(default_factory=dict, init=False, repr=False)
+
+    @staticmethod
+    def load(name: str, source: str, revision: str | None, dtype: str, device: str) -> ClipEncoder:
+        """Open a checkpoint. Raises :class:`UserError` when it cannot be opened or is not of the family."""
+        where = choose_device(device)
+        logging.disable_progress_bar()  # the stage has one of its own
+        options: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
+        try:
+            model = AutoModel.from_pretrained(source, dtype=choose_dtype(dtype, where), **options)
+            processor = AutoProcessor.from_pretrained(source, **options)
+        except Exception as error:  # each kind of broken folder is complained of in its own way
+            said = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            raise UserError(f"The model {name} cannot be opened: {said}") from error
+        family = FAMILIES.get(type(model).__name__)
+        if family is None:
+            known = ", ".join(FAMILIES)
+            raise UserError(f"The model {name} is a {type(model).__name__}: tokens.model must be one of {known}.")
+        tokenizer = processor.tokenizer
+        longest = min(tokenizer.model_max_length, model.config.text_config.max_position_embeddings)
+        return family(model.to(where).eval(), processor, longest - tokenizer.num_special_tokens_to_add())
+
+    def __post_init__(self) -> None:
+        self.processor.tokenizer.padding_side = "right"
+
+    def prepare(self, picture: UInt8[np.ndarray, "height width 3"]) -> UInt8[Tensor, "*pixels"]:
+        """A picture in the size that the model takes, by the processor's own rule. Safe to call from threads.
+
+        Scaling and normalising wait for :meth:`images`: on the device, and on a quarter of the bytes to get there.
+        A picture that has the size already is not resized again.
+        """
+        if picture.shape not in self._as_it_is:
+            self._as_it_is[picture.shape] = self._leaves_alone(picture.shape)
+        if self._as_it_is[picture.shape]:
+            return torch.from_numpy(picture).permute(2, 0, 1)
+        return self._resized(picture)
+
+    def _leaves_alone(self, shape: tuple[int, ...]) -> bool:
+        """Whether the processor's rule changes nothing in pictures of this shape: noise would show it."""
+        noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+        return torch.equal(self._resized(noise), torch.from_numpy(noise).permute(2, 0, 1))
+
+    def _resized(self, picture: UInt8[np.ndarray, "height width 3"]) -> UInt8[Tensor, "*pixels"]:
+        prepared = self.processor.image_processor(Image.fromarray(picture), do_rescale=False, do_normalize=False)
+        return torch.from_numpy(np.ascontiguousarray(prepared["pixel_values"][0], dtype=np.uint8))
+
+    @torch.inference_mode()
+    def images(self, pixels: Pixels) -> Images:
+        """Patch tokens and class token of each frame: projection(post_layernorm(last hidden state)).
+
+        The class tokens equal ``CLIPModel.get_image_features``.
+        """
+        hidden = self.model.vision_model(pixel_values=self.normalise(pixels)).last_hidden_state
+        tokens = self.model.visual_projection(self.model.vision_model.post_layernorm(hidden))
+        return tokens[:, 1:], tokens[:, 0]
+
+    def normalise(self, pixels: Pixels) -> Float[Tensor, "frames *pixels"]:
+        """Pixels as the vision tower takes them, by the processor's own rule."""
+        rule = self.processor.image_processor
+        values = pixels.to(self.model.device).to(torch.float32)
+        if rule.do_rescale:
+            values.mul_(rule.rescale_factor)
+        if rule.do_normalize:
+            mean, std = (self._by_channel(values.new_tensor(each)) for each in (rule.image_mean, rule.image_std))
+            values.sub_(mean).div_(std)
+        return values.to(self.model.dtype)
+
+    def _by_channel(self, values: Float[Tensor, " channels"]) -> Float[Tensor, "*shape"]:
+        """One value a channel in the shape in which it meets the pixels."""
+        return values.view(-1, 1, 1)
+
+    def count(self, text: str) -> int:
+        """How many tokens a text has, without special ones."""
+        return len(self.processor.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+    @torch.inference_mode()
+    def texts(self, sentences: Sequence[str]) -> Texts:
+        """Tokens of each sentence, their vocabulary ids, and which of them count: words and the end token.
+
+        Tokens are text_projection(final_layer_norm(last hidden state)). The end token is the sentence's embedding
+        (``CLIPModel.get_text_features``); the begin token is the same for all texts, tells nothing, and is left out.
+        """
+        batch = self.processor.tokenizer(list(sentences), padding=True, return_tensors="pt").to(self.model.device)
+        ids, real = batch["input_ids"], batch["attention_mask"]
+        hidden = self.model.text_model(input_ids=ids, attention_mask=real).last_hidden_state
+        kept = real.bool()
+        begin = self.processor.tokenizer.bos_token_id
+        if begin is not None and begin != self.processor.tokenizer.eos_token_id:
+            kept &= ids != begin
+        return self.model.text_projection(hidden), ids, kept
+
+
+@dataclass
+class SiglipEncoder(ClipEncoder):
+    """A ``SiglipModel``: no class token, no projection of patches; a pooling head makes one vector of all patches."""
+
+    @torch.inference_mode()
+    def images(self, pixels: Pixels) -> Images:
+        """Each patch as the pooling head sees it alone, and the head's vector of the whole frame.
+
+        The head is what leads into the shared space: of one patch alone it takes that patch's value. The frame tokens
+        equal ``SiglipModel.get_image_features``.
+        """
+        seen = self.model.vision_model(**self.vision_inputs(pixels))
+        hidden = seen.last_hidden_state
+        alone = self.model.vision_model.head(hidden.flatten(0, 1)[:, None])
+        return alone.unflatten(0, hidden.shape[:2]), seen.pooler_output
+
+    def vision_inputs(self, pixels: Pixels) -> dict[str, Tensor]:
+        """What the vision tower is called with."""
+        return {"pixel_values": self.normalise(pixels)}
+
+    @torch.inference_mode()
+    def texts(self, sentences: Sequence[str]) -> Texts:
+        """Tokens of each sentence, their vocabulary ids, and which of them count: words and the last position.
+
+        Tokens are head(final_layer_norm(last hidden state)). SigLIP was trained on texts padded to its full length
+        without a mask, and its embedding of a text (``SiglipModel.get_text_features``) is the token at the last
+        position, whatever stands there; it is given the id of the end token. Other special tokens are left out.
+        """
+        tokenizer = self.processor.tokenizer
+        longest = self.model.config.text_config.max_position_embeddings
+        batch = tokenizer(
+            list(sentences),
+            padding="max_length",
+            max_length=longest,
+            return_special_tokens_mask=True,
+            return_tensors="pt",
+        ).to(self.model.device)
+        ids, kept = batch["input_ids"], ~batch["special_tokens_mask"].bool()
+        hidden = self.model.text_model(input_ids=ids).last_hidden_state
+        ids[:, -1], kept[:, -1] = tokenizer.eos_token_id, True
+        return self.model.text_model.head(hidden), ids, kept
+
+
+@dataclass
+class NaflexEncoder(SiglipEncoder):
+    """A ``Siglip2Model``: the processor cuts a picture of any shape into patches. Crops are square: all are alike."""
+
+    def _leaves_alone(self, shape: tuple[int, ...]) -> bool:
+        return False  # it always cuts
+
+    def _resized(self, picture: UInt8[np.ndarray, "height width 3"]) -> UInt8[Tensor, "*pixels"]:
+        prepared = self.processor.image_processor(Image.fromarray(picture), do_rescale=False, do_normalize=False)
+        rows, columns = prepared["spatial_shapes"][0]
+        patches = np.asarray(prepared["pixel_values"][0])[: rows * columns]  # without padding
+        return torch.from_numpy(np.ascontiguousarray(patches, dtype=np.uint8))
+
+    def _by_channel(self, values: Float[Tensor, " channels"]) -> Float[Tensor, "*shape"]:
+        return values.repeat(self.processor.image_processor.patch_size**2)  # a patch's values: pixel by pixel, RGB
+
+    def vision_inputs(self, pixels: Pixels) -> dict[str, Tensor]:
+        """What the vision tower is called with: square grids without padding."""
+        side = round(pixels.shape[1] ** 0.5)
+        values = self.normalise(pixels)
+        return {
+            "pixel_values": values,
+            "pixel_attention_mask": torch.ones(values.shape[:2], dtype=torch.long, device=values.device),
+            "spatial_shapes": torch.full((len(values), 2), side, dtype=torch.long),
+        }
+
+
+FAMILIES: Mapping[str, type[ClipEncoder]] = {
+    "CLIPModel": ClipEncoder,
+    "MetaClip2Model": ClipEncoder,
+    "SiglipModel": SiglipEncoder,
+    "Siglip2Model": NaflexEncoder,
+}
+"""Class of a checkpoint, as transformers opens it, to what encodes with it."""

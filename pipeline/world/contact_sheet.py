@@ -1,0 +1,49 @@
+"""A picture of the world for people: identities by expressions."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from grace.pipeline.world.actions import ACTIONS
+from grace.pipeline.world.background import paint_background
+from grace.pipeline.world.draw import draw_face
+from grace.pipeline.world.identity import Identity
+from grace.pipeline.world.pose import Look
+from grace.pipeline.world.paint import Image
+
+EXPRESSIONS: tuple[tuple[str, dict[int, float]], ...] = (
+    ("neutral", {}),
+    ("happiness", {6: 0.8, 12: 0.85, 25: 0.7}),
+    ("sadness", {1: 0.9, 4: 0.5, 15: 0.9, 17: 0.5}),
+    ("anger", {4: 0.95, 5: 0.4, 7: 0.6, 23: 0.8}),
+    ("surprise", {1: 0.85, 2: 0.9, 5: 0.8, 25: 0.8, 26: 0.8}),
+    ("disgust", {9: 0.9, 10: 0.85, 4: 0.3}),
+    ("fear", {1: 0.9, 2: 0.5, 4: 0.6, 5: 0.85, 20: 0.8, 25: 0.6}),
+)
+"""A full-blown example of every emotion, by FACS number; clips are noisier."""
+
+
+def contact_sheet(identities: list[Identity], size: int = 160) -> Image:
+    """Each identity (a row) showing each of ``EXPRESSIONS`` (a column), uint8 BGR."""
+    header = np.full((22, size * len(EXPRESSIONS), 3), 250, np.uint8)
+    for column, (name, _) in enumerate(EXPRESSIONS):
+        (width, _), _ = cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)
+        at = (column * size + (size - width) // 2, 15)
+        cv2.putText(header, name, at, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (40, 40, 40), 1, cv2.LINE_AA)
+    rows = [
+        np.hstack([portrait(identity, units, size, turn=0.10 * (-1) ** row) for _, units in EXPRESSIONS])
+        for row, identity in enumerate(identities)
+    ]
+    return np.vstack([header, *rows])
+
+
+def portrait(identity: Identity, units: dict[int, float], size: int, turn: float = 0.0) -> Image:
+    """One person, nearly frontal, with the given action units (by FACS number) at the given intensities."""
+    large = 2 * size
+    image = np.empty((large, large, 3), np.uint8)
+    paint_background(image, identity.index, (0.0, 0.0), 0.0, 0.0)
+    actions = np.array([units.get(action.unit, 0.0) for action in ACTIONS])
+    look = Look(actions=actions, yaw=turn, centre=(large / 2, large * 0.53), scale=large * 0.37)
+    draw_face(image, identity, look, light=-0.4)
+    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)

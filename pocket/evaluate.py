@@ -1,0 +1,159 @@
+"""What the pocket models score on people and clips that they never saw: ``python -m pocket measure``.
+
+Texts are asked for as the pipeline asks for them, with its engine and prompts; crops are drawn like the training's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from grace.pipeline.world.actions import ACTIONS, REGIONS
+from grace.pipeline.world.sentences import coarse_caption, cues, fine_description, moment_sentence, named, truth
+from grace.pipeline.world.timeline import VISIBLE, Timeline
+from grace.pocket.batches import aligned
+from grace.pocket.render_dataset import BLOCK, UNSEEN, draw, instants, load
+
+HERE = Path(__file__).parent
+RESULT = HERE / "measured.json"
+
+
+def measure(quick: bool = False) -> dict[str, Any]:
+    """All figures, on 64 unseen clips when ``quick``, else on 500."""
+    count = 64 if quick else 500
+    draw(UNSEEN, range(1 if quick else 2))
+    clips, known, regions, timelines = unseen(count)
+    captions = write_captions(list(clips), [timeline.duration for timeline in timelines])
+    figures = {"clips": count, **score_captions(captions, timelines)}
+    figures |= score_refinement([coarse_caption(timeline) for timeline in timelines], timelines)
+    return figures | score_clip(clips, known, regions)
+
+
+def unseen(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[Timeline]]:
+    """Crops [count, INSTANTS, side, side, 3], placed as detectors place them, truth, region boxes, and timelines."""
+    crops, known, regions, timelines = [], [], [], []
+    for block in load(UNSEEN):
+        for index in range(BLOCK):
+            rng = np.random.default_rng((UNSEEN, 4, block.first + index))
+            frames, boxes = aligned(block.frames[index], block.regions[index], rng)
+            crops.append(frames)
+            regions.append(boxes)
+            known.append(block.truth[index])
+            timelines.append(block.script(index).timeline)
+    return np.stack(crops[:count]), np.stack(known[:count]), np.stack(regions[:count]), timelines[:count]
+
+
+def write_captions(clips: Sequence[np.ndarray], durations: list[float]) -> list[str]:
+    """Coarse captions of clips [INSTANTS, side, side, 3] by the pocket VLM, through the caption stage's own request."""
+    from grace.pipeline.text.caption import coarse_request
+    from grace.pipeline.engines import make_engine
+    from grace.pipeline.text.prompts import read_prompt
+    from grace.pipeline.settings import Caption
+
+    engine = make_engine(Caption(model=str(HERE / "vlm")))
+    prompt = read_prompt("coarse-v1")
+    requests = []
+    for frames, duration in zip(clips, durations, strict=True):
+        requests.append(coarse_request(list(frames), instants(duration).tolist(), prompt))
+    return [response.text for response in engine.generate(requests)]
+
+
+def score_captions(captions: list[str], timelines: list[Timeline]) -> dict[str, float]:
+    """Precision and recall of the movements and of the regions that captions name, over all clips together."""
+    told = [named(caption) for caption in captions]
+    happened = [truth(timeline) for timeline in timelines]
+    actions = _precision_recall(told, happened)
+    regions = _precision_recall([{r for r, _ in one} for one in told], [{r for r, _ in one} for one in happened])
+    names = ("precision", "recall")
+    return {f"caption_action_{name}": value for name, value in zip(names, actions, strict=True)} | {
+        f"caption_region_{name}": value for name, value in zip(names, regions, strict=True)
+    }
+
+
+def score_refinement(captions: list[str], timelines: list[Timeline]) -> dict[str, float]:
+    """The pocket LLM on true captions: share of valid JSON, and of answers that name just what the caption names."""
+    from grace.pipeline.engines import make_engine
+    from grace.pipeline.text.prompts import read_prompt
+    from grace.pipeline.text.refine import refine_request
+    from grace.pipeline.settings import Refine
+
+    engine = make_engine(Refine(model=str(HERE / "llm")))
+    prompt = read_prompt("refine-v1")
+    answers = [response.text for response in engine.generate([refine_request([text], prompt) for text in captions])]
+    valid, faithful, exact = 0, 0, 0
+    for caption, answer, timeline in zip(captions, answers, timelines, strict=True):
+        try:
+            content = json.loads(answer)
+        except ValueError:
+            continue
+        valid += isinstance(content, dict) and {"description", "cues"} <= content.keys()
+        said = {(cue["region"], cue["action"]) for cue in content["cues"]}
+        faithful += said == named(caption) == named(content["description"])
+        exact += content == {"description": fine_description(timeline), "cues": cues(timeline)}
+    count = len(captions)
+    return {"refine_valid": valid / count, "refine_faithful": faithful / count, "refine_exact": exact / count}
+
+
+def score_clip(clips: np.ndarray, known: np.ndarray, regions: np.ndarray) -> dict[str, float]:
+    """Zero-shot retrieval of actions by the pocket CLIP, and how far words meet their regions.
+
+    ``clip_action_auc``: area under the ROC curve of the frame-sentence cosine, mean over actions; ``clip_top1``: the
+    nearest of the 18 action sentences is of an action that shows (frames with one at least), beside
+    ``clip_top1_chance``. ``clip_grounding``: softmax (temperature 0.05) of an action sentence's words over the 64
+    patches, the share that falls into the action's region ÷ the share of patches there.
+    """
+    import torch
+    from sklearn.metrics import roc_auc_score
+
+    from grace.pipeline.tokens.encoder import ClipEncoder
+
+    folder = str(HERE / "clip")
+    encoder = ClipEncoder.load(folder, folder, None, "float32", "cpu")
+    frames = clips.reshape(-1, *clips.shape[2:])
+    intensities, boxes = known.reshape(-1, known.shape[-1])[:, : len(ACTIONS)], regions.reshape(-1, len(REGIONS), 4)
+    tokens, _, real = encoder.texts([moment_sentence([(action, 0.58)]) for action in ACTIONS])
+    tokens = torch.nn.functional.normalize(tokens.float(), dim=-1)
+    spoken = [one[mask] for one, mask in zip(tokens, real, strict=True)]
+    words, ends = [one[:-1].numpy() for one in spoken], torch.stack([one[-1] for one in spoken])
+    cosine, ratios = [], []
+    for start in range(0, len(frames), 64):
+        pixels = torch.stack([encoder.prepare(frame) for frame in frames[start : start + 64]])
+        patches, classes = (torch.nn.functional.normalize(part.float(), dim=-1) for part in encoder.images(pixels))
+        cosine.append((classes @ ends.T).numpy())
+        for offset, patch in enumerate(patches):
+            ratios += _grounding(patch.numpy(), words, intensities[start + offset], boxes[start + offset])
+    near = np.concatenate(cosine)
+    shown = intensities >= VISIBLE
+    aucs = [roc_auc_score(shown[:, a], near[:, a]) for a in range(len(ACTIONS)) if 0 < shown[:, a].sum() < len(shown)]
+    some = shown.any(axis=1)
+    top = shown[np.arange(len(shown)), near.argmax(axis=1)]
+    return {
+        "clip_action_auc": float(np.mean(aucs)),
+        "clip_top1": float(top[some].mean()),
+        "clip_top1_chance": float(shown[some].mean()),
+        "clip_grounding": float(np.mean(ratios)),
+    }
+
+
+def _grounding(patch: np.ndarray, words: list[np.ndarray], intensities: np.ndarray, boxes: np.ndarray) -> list[float]:
+    side = round(len(patch) ** 0.5)
+    middle = (np.arange(side) + 0.5) * 128 / side
+    found = []
+    for index in np.flatnonzero(intensities >= VISIBLE):
+        x0, y0, x1, y1 = boxes[REGIONS.index(ACTIONS[index].region)]
+        inside = np.outer((middle >= y0) & (middle <= y1), (middle >= x0) & (middle <= x1)).ravel()
+        if not inside.any():
+            continue
+        scores = np.exp((words[index] @ patch.T) / 0.05)
+        mass = (scores / scores.sum(axis=1, keepdims=True)).mean(axis=0)
+        found.append(float(mass[inside].sum() / inside.mean()))
+    return found
+
+
+def _precision_recall(told: list[set[Any]], happened: list[set[Any]]) -> tuple[float, float]:
+    right = sum(len(a & b) for a, b in zip(told, happened, strict=True))
+    return right / max(sum(map(len, told)), 1), right / max(sum(map(len, happened)), 1)

@@ -1,0 +1,57 @@
+"""Draws where words met the face, for ``grace show --what alignment`` and ``grace predict``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from grace.pipeline.settings import Settings
+    from grace.pipeline.store import Row
+
+WORDS = 12
+"""Rows of the picture: the words whose mass went its own way most."""
+
+
+def run_folder(run: Path | None, chosen: Settings, dataset: str) -> Path:
+    """The run that was named, or the first fold of ``train.method``."""
+    return run or chosen.folder(dataset) / "runs" / chosen.train.method / f"fold-{chosen.folds[0]}"
+
+
+def draw(row: Row, plan: Any, chosen: Settings, file: Path) -> None:
+    """Write the picture of one clip: ``row`` holds its crops and text tokens, ``plan`` is [L, T, P]."""
+    from transformers import AutoTokenizer
+
+    from grace.pipeline.visualize.alignment import alignment_sheet, pick, words_of
+    from grace.pipeline.visualize.contact_sheets import crops, save
+
+    tokenizer = AutoTokenizer.from_pretrained(chosen.tokens.model, revision=chosen.tokens.revision)
+    pieces = tokenizer.convert_ids_to_tokens(row["text_id"].tolist())
+    words = pick(words_of(pieces, row["sentence"], row["text_mask"], plan), WORDS)
+    save(alignment_sheet(crops(row), words), str(file))
+
+
+def draw_cached(clip: str, run: Path | None, chosen: Settings, dataset: str, file: Path) -> None:
+    """Write the picture of a clip of the cache, aligned by a run.
+
+    Raises :class:`UserError` when the clip or the run is missing, or the run's method aligns nothing.
+    """
+    from grace.pipeline.store import Store, UserError
+    from grace.pipeline.store.schemas import STORES
+    from grace.trainer.classifier import GraceClassifier
+
+    classifier = GraceClassifier.from_pretrained(run_folder(run, chosen, dataset))
+    folder = chosen.folder(dataset)
+    whole: Row = {}
+    for name in ("faces", "motion", "tokens"):
+        row = Store(folder / name, STORES[name]).find(clip)
+        if row is None or row["status"] == "failed":
+            cause = row["error"] if row else f"the {name} stage has no such clip"
+            raise UserError(f"There is nothing to show of clip '{clip}' of {dataset}: {cause}.")
+        whole |= row
+    _, plan = classifier.predict(whole)
+    if plan is None:
+        raise UserError(
+            f"Method {classifier.config.method} aligns no words with patches: name a run of grace with --run."
+        )
+    draw(whole, plan, chosen, file)

@@ -1,0 +1,162 @@
+"""``grace plan``: what a data set will cost, before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stages._output import Dataset, Params, Set, console, guarded, printable, settings
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from grace.pipeline.estimate import Cost, Plan, Shape
+    from grace.pipeline.settings import Settings
+
+
+@guarded
+def command(
+    dataset: Dataset = "demo",
+    clips: Annotated[int, typer.Option("--clips", min=1, help="Clips to try.")] = 4,
+    params: Params = Path("params.yaml"),
+    override: Set = [],  # noqa: B006
+) -> None:
+    """Take a few clips through every stage and print hours, disk and GPU memory for the whole data set."""
+    from grace.pipeline.estimate import plan
+
+    chosen = settings(params, override)
+    made = plan(chosen, dataset, clips)
+    console().print(stage_table(made, chosen, dataset))
+    if made.shape is not None:
+        console().print(storage_table(made.shape, made.clips, chosen))
+    for cost in made.costs:
+        if cost.note:
+            console(stderr=True).print(printable(f"note: {cost.stage}: {cost.note}"), markup=False)
+    _warn_of_disk(made, chosen, dataset)
+
+
+def stage_table(made: Plan, chosen: Settings, dataset: str) -> Table:
+    """A row a stage, then the sum."""
+    from rich.table import Table
+
+    table = Table(
+        title=f"{dataset}: {made.clips} clips, from {made.tried} that were tried on this machine", title_justify="left"
+    )
+    table.add_column("stage")
+    for name in ("a clip", "at once", "all clips", "a clip", "on disk", "GPU memory"):
+        table.add_column(name, justify="right")
+    hours, disk = 0.0, 0.0
+    for cost in made.costs:
+        taken, kept = cost.hours(made.clips), stored(cost, made.shape, chosen)
+        whole = None if kept is None else kept * made.clips
+        table.add_row(
+            cost.stage,
+            _time(cost.seconds),
+            str(cost.processes),
+            _time(taken and 3600 * taken),
+            _size(kept),
+            _size(whole),
+            _gpu(cost),
+        )
+        hours, disk = hours + (taken or 0.0), disk + (whole or 0.0)
+    if made.shape is not None:
+        pace = _training(made.shape, chosen)
+        training = training_hours(pace, made.clips, chosen)
+        table.add_row("train", _time(pace), "1", _time(3600 * training))
+        hours += training
+    table.add_section()
+    more = "> " if any(cost.seconds is None for cost in made.costs) else ""
+    table.add_row("together", "", "", more + _time(3600 * hours), "", more + _size(disk))
+    table.caption = ("– could not be tried, see below. " if more else "") + "Training: at most, if no fold stops early."
+    table.caption_justify = "left"
+    return table
+
+
+def storage_table(shape: Shape, clips: int, chosen: Settings) -> Table:
+    """What tokens would take in other settings of tokens.storage and tokens.keep."""
+    from rich.table import Table
+
+    table = Table(title="tokens on disk", title_justify="left")
+    table.add_column("tokens.storage")
+    table.add_column("tokens.keep")
+    for name in ("a clip", "on disk", "of float16"):
+        table.add_column(name, justify="right")
+    whole = shape.bytes("float16")
+    quarter = max(1, shape.patches // 4)
+    kept = sorted({quarter, chosen.tokens.keep or quarter}, reverse=True)
+    for keep in (None, *kept):
+        for storage in ("float16", "int8"):
+            size = shape.bytes(storage, keep)
+            mark = " ←" if (storage, keep) == (chosen.tokens.storage, chosen.tokens.keep) else ""
+            share = f"{size / whole:.0%}"
+            patches = f"{keep or f'all {shape.patches}'}{mark}"
+            table.add_row(storage, patches, _size(size), _size(size * clips), share)
+    return table
+
+
+def stored(cost: Cost, shape: Shape | None, chosen: Settings) -> float | None:
+    """Bytes a clip that a stage keeps, in the settings chosen."""
+    if cost.stage == "tokens" and shape is not None:
+        return shape.bytes(chosen.tokens.storage, chosen.tokens.keep)
+    return cost.bytes
+
+
+def training_hours(seconds: float, clips: int, chosen: Settings) -> float:
+    """All epochs of all folds, each on the clips outside its test part, if no fold stops early."""
+    share = 1 - 1 / max(2, len(chosen.folds))
+    return seconds * clips * share * chosen.train.epochs * len(chosen.folds) / 3600
+
+
+def _training(shape: Shape, chosen: Settings) -> float:
+    from grace.trainer.throughput import seconds_a_clip
+    from grace.trainer.settings import TrainSettings
+
+    return seconds_a_clip(
+        TrainSettings.of(chosen.train.model_dump()),
+        classes=7,
+        instants=shape.instants,
+        patches=chosen.tokens.keep or shape.patches,
+        length=shape.length,
+        width=shape.width,
+    )
+
+
+def _time(seconds: float | None) -> str:
+    """In the unit in which it is a number that one can say."""
+    if seconds is None:
+        return "–"
+    for unit, name in ((3600.0, "h"), (60.0, "min"), (1.0, "s")):
+        if seconds >= unit:
+            return f"{seconds / unit:.1f} {name}"
+    return f"{1000 * seconds:.0f} ms"
+
+
+def _size(size: float | None) -> str:
+    if size is None:
+        return "–"
+    for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")):
+        if size >= unit:
+            return f"{size / unit:.1f} {name}"
+    return f"{size / 1e3:.0f} kB"
+
+
+def _gpu(cost: Cost) -> str:
+    if cost.gpu:
+        return _size(cost.gpu)
+    return f"> {_size(cost.weights)}" if cost.weights else ""
+
+
+def _warn_of_disk(made: Plan, chosen: Settings, dataset: str) -> None:
+    import shutil
+
+    where = next(path for path in (chosen.folder(dataset), *chosen.folder(dataset).parents) if path.exists())
+    needed = sum((stored(cost, made.shape, chosen) or 0.0) * made.clips for cost in made.costs)
+    free = shutil.disk_usage(where).free
+    if needed > free:
+        console(stderr=True).print(
+            f"note: {_size(needed)} will not fit into the {_size(free)} that are free at {where}.",
+            markup=False,
+            style="yellow",
+        )

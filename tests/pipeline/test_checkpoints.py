@@ -1,0 +1,95 @@
+"""Which model is meant: named plainly when it is not there, told apart by content, never by where it lies."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from grace.pipeline.errors import UserError
+from grace.pipeline.checkpoints import choose_device, choose_dtype, model_identity, model_name, require_model
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def make_folder(folder: Path, weights: bytes = b"weights") -> Path:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(weights)
+    (folder / "README.md").write_text("a model card")
+    return folder
+
+
+def test_a_folder_is_told_by_its_content_and_not_by_its_place(tmp_path: Path) -> None:
+    here, there = make_folder(tmp_path / "here" / "vlm"), make_folder(tmp_path / "there" / "vlm")
+    assert model_identity(str(here)) == model_identity(str(there))
+    assert str(tmp_path) not in json.dumps(model_identity(str(here)))
+    (there / "README.md").write_text("another model card")
+    assert model_identity(str(here)) == model_identity(str(there))
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json", "chat_template.jinja", "tokenizer.json"])
+def test_any_file_that_changes_answers_changes_the_identity(tmp_path: Path, file: str) -> None:
+    folder = make_folder(tmp_path / "vlm")
+    before = model_identity(str(folder))
+    (folder / file).write_bytes(b"other content")
+    assert model_identity(str(folder)) != before
+
+
+def test_names_lose_what_belongs_to_one_machine() -> None:
+    assert model_name("pocket/vlm") == "pocket/vlm"
+    assert model_name("./pocket/vlm") == "pocket/vlm"
+    assert model_name("/home/somebody/models/vlm") == "vlm"
+    assert model_name("../models/vlm") == "vlm"
+
+
+@pytest.mark.parametrize("name", ["", "nothing/here/at-all", "./nothing", "/nowhere/vlm", "models/vlm", "empty"])
+def test_a_model_that_is_not_there_is_said_in_one_sentence(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError) as caught:
+        require_model(name)
+    said = str(caught.value)
+    assert name in said
+    assert said.endswith(".")
+    assert "\n" not in said
+
+
+def test_hub_models_are_told_by_their_commit_from_the_cache_without_a_network(tmp_path: Path) -> None:
+    model = tmp_path / "hub" / "models--someone--model"
+    snapshot = make_folder(model / "snapshots" / COMMIT)
+    (model / "refs").mkdir()
+    (model / "refs" / "main").write_text(COMMIT)
+    code = (
+        "from grace.pipeline.checkpoints import model_identity, require_model\n"
+        "print(model_identity('someone/model'), require_model('someone/model'))\n"
+        "try: require_model('someone/other')\n"
+        "except Exception as error: print(type(error).__name__, error)\n"
+    )
+    environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    said = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert said.stdout.splitlines()[0] == f"{{'name': 'someone/model', 'revision': '{COMMIT}'}} someone/model"
+    assert said.stdout.splitlines()[1].startswith("UserError There is no model 'someone/other'")
+    shutil.rmtree(snapshot)
+
+
+def test_an_unknown_device_is_the_users_mistake() -> None:
+    assert choose_device("cpu").type == "cpu"
+    with pytest.raises(UserError, match="no device 'tpu9'"):
+        choose_device("tpu9")
+
+
+def test_auto_computes_in_bfloat16_exactly_where_the_processor_has_units_for_it() -> None:
+    import torch
+
+    fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    assert choose_dtype("auto", torch.device("cpu")) == (torch.bfloat16 if fast else torch.float32)
+    assert choose_dtype("float32", torch.device("cpu")) == torch.float32

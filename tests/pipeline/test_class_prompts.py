@@ -1,0 +1,58 @@
+"""Class prompts: sentences for every class, encoded as clips' own texts are, once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from grace.pipeline.datasets.labels import LABELS
+from grace.pipeline.settings import Tokens
+from grace.pipeline.store import read_table, write_clips
+from grace.pipeline.store.schemas import TEMPLATES, TEMPLATES_FILE
+from grace.pipeline.tokens.class_prompts import PROMPTS, class_prompts, write_templates
+from grace.pipeline.tokens.step import TokensStep, encode_texts
+
+Checkpoint = Callable[[str], Path]
+
+
+@pytest.fixture
+def step(checkpoint: Checkpoint) -> TokensStep:
+    """The tokens stage with a tiny CLIP."""
+    made = {"model": str(checkpoint("clip")), "dtype": "float32", "device": "cpu", "text_length": 96}
+    return TokensStep(Tokens.model_validate(made))
+
+
+def test_every_canonical_emotion_has_sentences_and_any_other_class_a_plain_one() -> None:
+    prompts = class_prompts([*LABELS, "boredom"])
+    assert all(len(lines) >= 2 for label, lines in prompts.items() if label != "boredom")
+    assert prompts["boredom"] == ["A person with an expression of boredom."]
+    assert len({line for lines in prompts.values() for line in lines}) == sum(map(len, prompts.values()))
+
+
+def test_prompts_are_encoded_as_texts_are_and_only_once(tmp_path: Path, step: TokensStep) -> None:
+    write_clips(tmp_path, [], ["anger", "fear"])
+    assert write_templates(tmp_path, step)
+    path = tmp_path / "tokens" / TEMPLATES_FILE
+    rows = read_table(path, TEMPLATES)
+    assert {row["label"] for row in rows} == {"anger", "fear"}
+    assert step.encoder is not None
+    for row in rows:
+        (words,) = encode_texts(step.encoder, [row["prompt"]], 4)
+        assert np.allclose(row["embedding"], np.mean([tokens[-1] for tokens, _ in words], axis=0), atol=1e-3)
+    before = path.read_bytes()
+    assert not write_templates(tmp_path, step)
+    path.write_bytes(b"damaged")
+    assert write_templates(tmp_path, step)
+    assert path.read_bytes() == before
+
+
+def test_an_edited_prompt_is_encoded_anew(tmp_path: Path, step: TokensStep, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_clips(tmp_path, [], ["anger"])
+    assert write_templates(tmp_path, step)
+    edited = tmp_path / "classes.yaml"
+    edited.write_text(PROMPTS.read_text().replace("An angry", "A cross").replace("angry", "furious"))
+    monkeypatch.setattr("grace.pipeline.tokens.class_prompts.PROMPTS", edited)
+    assert write_templates(tmp_path, step)

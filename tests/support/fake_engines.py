@@ -1,0 +1,49 @@
+"""Engines for tests: one that keeps what it was asked, one that says what it is told to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from grace.pipeline.engines import Request, Response
+
+
+class Recorder:
+    """An engine that keeps what it was asked, in front of a real one."""
+
+    def __init__(self, engine: Any) -> None:
+        self.engine = engine
+        self.asked: list[Request] = []
+
+    def identity(self) -> dict[str, Any]:
+        return dict(self.engine.identity())
+
+    def open(self) -> None:
+        self.engine.open()
+
+    def close(self) -> None:
+        self.engine.close()
+
+    def generate(self, requests: Sequence[Request]) -> Any:
+        self.asked.extend(requests)
+        yield from self.engine.generate(requests)
+
+
+class Script:
+    """An engine that says what it is told to: the bad answers that no model gives on command."""
+
+    def __init__(self, *answers: str | Response) -> None:
+        self.answers = [Response(each) if isinstance(each, str) else each for each in answers]
+        self.asked: list[Request] = []
+
+    def identity(self) -> dict[str, Any]:
+        return {"engine": "script"}
+
+    def open(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def generate(self, requests: Sequence[Request]) -> Any:
+        for request in requests:
+            self.asked.append(request)
+            yield self.answers.pop(0)

@@ -1,0 +1,116 @@
+"""A small cache of real store files whose emotions can be learned: each class has its own looks and its own words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from grace.pipeline.store import Row, Store, failure, fingerprint, write_clips, write_table
+from grace.pipeline.store.schemas import DESCRIPTIONS, MOTION, TEMPLATES, TEMPLATES_FILE, TOKENS
+
+LABELS = ["happiness", "sadness", "neutral"]
+INSTANTS, PATCHES, WIDTH, LENGTH, GRID = 4, 9, 16, 10, 3
+SHARD = 16
+
+TRAIN: dict[str, Any] = {"epochs": 12, "batch": 16, "hidden": 16, "layers": 1, "heads": 2, "learning_rate": 5e-3}
+
+
+def toy_cache(
+    folder: Path,
+    clips: int = 60,
+    *,
+    failed: tuple[int, ...] = (),
+    test_labels: str | None = None,
+    grid: int = GRID,
+    seed: int = 0,
+) -> Path:
+    """A data set of ``clips`` clips, every third in the test part of fold 1, with six subjects.
+
+    ``failed`` are places of clips without tokens; ``test_labels`` replaces the labels of all test clips.
+    """
+    generator = np.random.default_rng(seed)
+    looks = generator.normal(size=(len(LABELS), WIDTH))
+    words = generator.normal(size=(len(LABELS), WIDTH))
+    table, tokens, motion = [], [], []
+    for index in range(clips):
+        emotion, clip_id = index % len(LABELS), f"clip-{index:03d}"
+        test = index % 7 < 2
+        label = test_labels if test and test_labels else LABELS[emotion]
+        table.append(
+            {
+                "clip_id": clip_id,
+                "status": "ok",
+                "error": "",
+                "path": f"{clip_id}.mp4",
+                "source": "video",
+                "label": label,
+                "label_id": LABELS.index(label),
+                "fold_1": "test" if test else "train",
+                "fold_2": "train" if test else "test",
+                "subject": f"person-{index // 3 % 6}",
+            }
+        )
+        if index in failed:
+            tokens.append(failure(clip_id, "faces: the video has no frames"))
+            motion.append(failure(clip_id, "faces: the video has no frames"))
+            continue
+        tokens.append(_tokens(clip_id, generator, looks[emotion], words[emotion]))
+        motion.append(_motion(clip_id, generator, grid))
+    write_clips(folder, table, LABELS)
+    write_shards(Store(folder / "tokens", TOKENS), tokens)
+    write_shards(Store(folder / "motion", MOTION), motion)
+    prompts = [{"label": label, "prompt": label, "embedding": looks[k]} for k, label in enumerate(LABELS)]
+    write_table(folder / "tokens" / TEMPLATES_FILE, TEMPLATES, prompts, {"identity": {"model": "toy"}})
+    return folder
+
+
+def write_shards(store: Store, rows: list[Row], identity: dict[str, Any] | None = None) -> None:
+    """Rows as shards of ``SHARD`` clips, with the metadata that a stage writes."""
+    for shard in range(-(-len(rows) // SHARD)):
+        part = rows[shard * SHARD : (shard + 1) * SHARD]
+        made = {"identity": identity or {"model": "toy"}, "rows": fingerprint(part)}
+        store.write(shard, part, {"identity": made["identity"], "fingerprint": fingerprint(made)})
+
+
+def describe(folder: Path, label_visible: bool) -> None:
+    """A description for every clip of a toy cache."""
+    rows = [
+        {"clip_id": f"clip-{index:03d}", "status": "ok", "error": "", "label_visible": label_visible}
+        for index in range(60)
+    ]
+    write_shards(Store(folder / "descriptions", DESCRIPTIONS), rows)
+
+
+def _tokens(clip_id: str, generator: np.random.Generator, look: np.ndarray, word: np.ndarray) -> Row:
+    visual = generator.normal(size=(INSTANTS, PATCHES, WIDTH))
+    visual[1:3, :4] += look
+    length = int(generator.integers(4, LENGTH))
+    text = np.zeros((LENGTH, WIDTH))
+    text[:length] = generator.normal(size=(length, WIDTH))
+    text[length - 1] += word  # the end token, which holds the sentence
+    return {
+        "clip_id": clip_id,
+        "status": "ok",
+        "error": "",
+        "visual": visual.astype(np.float16),
+        "frame": visual.mean(1).astype(np.float16),
+        "text": text.astype(np.float16),
+        "text_mask": np.arange(LENGTH) < length,
+        "text_id": np.arange(LENGTH, dtype=np.int32),
+        "sentence": np.where(np.arange(LENGTH) < length, 0, -1).astype(np.int16),
+    }
+
+
+def _motion(clip_id: str, generator: np.random.Generator, grid: int) -> Row:
+    motion = generator.uniform(0, 0.2, size=(INSTANTS, grid, grid))
+    motion[1:3, 0] = 0.9
+    return {
+        "clip_id": clip_id,
+        "status": "ok",
+        "error": "",
+        "motion": motion.astype(np.float16),
+        "rigid": np.zeros((INSTANTS, 4), dtype=np.float32),
+        "cut": np.zeros(INSTANTS, dtype=bool),
+    }

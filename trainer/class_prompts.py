@@ -1,0 +1,42 @@
+"""Reads what each class looks like in words, as the tokens stage cached it, for the method ``template``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from grace.pipeline.store import UserError, read_table
+from grace.pipeline.store.formats import decode_meta
+from grace.pipeline.store.schemas import TEMPLATES, TEMPLATES_FILE
+from grace.trainer.data import Cache
+
+
+def class_prompts(cache: Cache) -> Float[Tensor, "classes width"]:
+    """One embedding a class: the mean over its prompts, each of length 1.
+
+    Raises :class:`UserError` when the file is missing, of another model than the tokens, or lacks a class.
+    """
+    path = cache.folder / "tokens" / TEMPLATES_FILE
+    rows = read_table(path, TEMPLATES)
+    _check_model(cache, decode_meta(TEMPLATES, path).get("identity") or {})
+    means = []
+    for label in cache.labels:
+        embeddings = np.array([row["embedding"] for row in rows if row["label"] == label], dtype=np.float32)
+        if embeddings.shape[1:] != (cache.width,) or not np.isfinite(embeddings).all():
+            raise UserError(f"{path} has no sound prompt for '{label}': remove it and run `grace tokens` again.")
+        means.append((embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)).mean(0))
+    return torch.from_numpy(np.stack(means))
+
+
+def _check_model(cache: Cache, identity: dict[str, Any]) -> None:
+    """The prompts mean nothing beside tokens of another model."""
+    tokens = cache.identity()["tokens"] or {}
+    if identity.get("model") != tokens.get("model"):
+        raise UserError(
+            f"{cache.folder / 'tokens' / TEMPLATES_FILE} was made by another model than the tokens beside it: "
+            f"run `grace tokens` again."
+        )

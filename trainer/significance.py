@@ -1,0 +1,152 @@
+"""How sure a score is, and whether two runs differ: the bootstrap over clips (Efron 1979) and McNemar's test (1947).
+
+All scores but the confusion matrix follow from two counts a class: its clips, and how many of them are right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from grace.trainer.metrics import AMBIGUOUS, tail_classes
+
+Counts = Float[np.ndarray, "*shape classes"]
+
+
+def resampled(
+    labels: Int[np.ndarray, " clips"],
+    right: Float[np.ndarray, "runs clips"],
+    classes: int,
+    samples: int,
+    seed: int = 0,
+) -> tuple[Float[np.ndarray, "samples classes"], Float[np.ndarray, "runs samples classes"]]:
+    """Clips and right clips of each class in ``samples`` draws of as many clips with replacement.
+
+    ``right`` is 1 where a run is right, 0 where it is wrong, or the share of its seeds that are right. All runs are
+    judged on the same draws: that is what makes a comparison paired.
+    """
+    generator = np.random.default_rng(seed)
+    total = np.empty((samples, classes))
+    hits = np.empty((len(right), samples, classes))
+    for sample in range(samples):
+        chosen = generator.integers(0, len(labels), len(labels))
+        drawn = labels[chosen]
+        total[sample] = np.bincount(drawn, minlength=classes)
+        for run, values in enumerate(right):
+            hits[run, sample] = np.bincount(drawn, values[chosen], minlength=classes)
+    return total, hits
+
+
+def counted(
+    labels: Int[np.ndarray, " clips"], right: Float[np.ndarray, " clips"], classes: int
+) -> tuple[Float[np.ndarray, " {classes}"], Float[np.ndarray, " {classes}"]]:
+    """Clips and right clips of each class."""
+    total = np.bincount(labels, minlength=classes).astype(np.float64)
+    return total, np.bincount(labels, right, minlength=classes)
+
+
+def statistics(total: Counts, right: Counts, names: Sequence[str], tail: Sequence[int]) -> dict[str, np.ndarray]:
+    """Every score by name: ``UAR``, ``WAR``, ``tail``, a pair (``surprise/fear``) or a class. Leading axes stay.
+
+    A class without clips has no recall (NaN) and is left out of the means.
+    """
+    each = np.divide(right, total, out=np.full(np.broadcast_shapes(right.shape, total.shape), np.nan), where=total > 0)
+    scores = {"UAR": _mean(each), "WAR": right.sum(-1) / total.sum(-1), "tail": _mean(each[..., list(tail)])}
+    for first, second in AMBIGUOUS:
+        if first in names and second in names:
+            scores[f"{first}/{second}"] = _mean(each[..., [names.index(first), names.index(second)]])
+    return scores | {name: each[..., place] for place, name in enumerate(names)}
+
+
+def intervals(
+    labels: Int[np.ndarray, " clips"],
+    predicted: Int[np.ndarray, " clips"],
+    names: Sequence[str],
+    samples: int,
+    confidence: float,
+) -> dict[str, list[float | None]]:
+    """Lower and upper percentile bound of every score of :func:`statistics`; None where a class has no clips."""
+    tail = tail_classes(np.bincount(labels, minlength=len(names)))
+    right = (labels == predicted).astype(np.float64)
+    total, hits = resampled(labels, right[None], len(names), samples)
+    drawn = statistics(total, hits[0], names, tail)
+    return {name: _bounds(values, confidence) for name, values in drawn.items()}
+
+
+@dataclass(frozen=True)
+class Lead:
+    """A score of two runs on the same clips: their values, first minus second, its interval, and how odd it would be
+    if there were no difference (two-sided p of the paired bootstrap)."""
+
+    first: float
+    second: float
+    difference: float
+    low: float
+    high: float
+    p: float
+
+
+def leads(
+    labels: Int[np.ndarray, " clips"],
+    first: Float[np.ndarray, " clips"],
+    second: Float[np.ndarray, " clips"],
+    names: Sequence[str],
+    samples: int,
+    confidence: float,
+) -> dict[str, Lead]:
+    """Every score of two runs beside each other. ``first`` and ``second`` are as ``right`` in :func:`resampled`."""
+    tail = tail_classes(np.bincount(labels, minlength=len(names)))
+    total, hits = resampled(labels, np.stack([first, second]), len(names), samples)
+    drawn = [statistics(total, run, names, tail) for run in hits]
+    whole = [statistics(*counted(labels, right, len(names)), names, tail) for right in (first, second)]
+    return {
+        name: _lead(float(whole[0][name]), float(whole[1][name]), drawn[0][name] - drawn[1][name], confidence)
+        for name in whole[0]
+        if np.isfinite(whole[0][name])
+    }
+
+
+def mcnemar(first: Float[np.ndarray, " clips"], second: Float[np.ndarray, " clips"]) -> dict[str, Any]:
+    """Clips that only one of two runs got right, and the exact two-sided p of so uneven a split (McNemar 1947).
+
+    A clip whose seeds disagree counts as right when most of them are.
+    """
+    from scipy.stats import binomtest
+
+    a, b = first > 0.5, second > 0.5
+    only_first, only_second = int((a & ~b).sum()), int((~a & b).sum())
+    disputed = only_first + only_second
+    p = float(binomtest(only_first, disputed).pvalue) if disputed else 1.0
+    return {"only_first": only_first, "only_second": only_second, "p": p}
+
+
+def _lead(first: float, second: float, drawn: np.ndarray, confidence: float) -> Lead:
+    low, high = (float(bound) for bound in _percentiles(drawn, confidence))
+    known = drawn[np.isfinite(drawn)]
+    beyond = min((known <= 0).mean(), (known >= 0).mean())
+    p = min(1.0, max(2 * float(beyond), 1 / len(known)))  # so few draws cannot show less
+    return Lead(first, second, first - second, low, high, p)
+
+
+def _bounds(values: np.ndarray, confidence: float) -> list[float | None]:
+    if not np.isfinite(values).any():
+        return [None, None]
+    return [round(float(bound), 6) for bound in _percentiles(values, confidence)]
+
+
+def _percentiles(values: np.ndarray, confidence: float) -> np.ndarray:
+    outside = (1 - confidence) / 2 * 100
+    bounds: np.ndarray = np.nanpercentile(values, (outside, 100 - outside))
+    return bounds
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Over the last axis, NaN left out; NaN where nothing is left."""
+    known = np.isfinite(values)
+    count = known.sum(-1)
+    total = np.where(known, values, 0).sum(-1)
+    return np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)
