@@ -41,8 +41,8 @@ sys.path[:0] = [str(PROJECT), str(PROJECT / "benchmarks")]
 from ablation_caches import FOLDERS, make_caches, world_settings  # noqa: E402
 from ablation_table import Score, figures, score, table, validation_uar  # noqa: E402
 
-from grace.pipeline.store import UserError, commit  # noqa: E402
-from grace.pipeline.execution.processes import die_with_parent  # noqa: E402
+from grace.pipeline.execution.processes import exit_with_parent  # noqa: E402
+from grace.pipeline.store import UserError, write_atomic  # noqa: E402
 
 DIFFICULTY = 2.0
 """Frozen before any other method was run: `vision` reached UAR 0.80, 0.77, 0.79 with three learning rates on fold 1 of
@@ -208,7 +208,7 @@ def runs_of(work: Path, variant: Variant, seed: int) -> Path:
 
 def run_all(jobs: list[Job], workers: int, name: str) -> None:
     """Train every run that is not there, several side by side."""
-    with ProcessPoolExecutor(workers, get_context("spawn"), die_with_parent) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), exit_with_parent) as pool:
         waiting = [pool.submit(train_one, one) for one in jobs]
         for future in tqdm(as_completed(waiting), name, len(waiting), unit="run"):
             future.result()
@@ -219,7 +219,7 @@ def train_one(job: Job) -> None:
     from grace.trainer.settings import TrainSettings
     from grace.trainer.train import train
 
-    train(job.cache, TrainSettings.of(job.settings), job.fold, job.runs, quiet=True)
+    train(job.cache, TrainSettings.model_validate(job.settings), job.fold, job.runs, quiet=True)
 
 
 def finish(
@@ -242,7 +242,7 @@ def finish(
     found |= {"learning_rates": rates}
     Console(highlight=False, width=150).print(made)
     if not trial:
-        commit(PROJECT / "benchmarks/results/ablation.json", (json.dumps(found, indent=2) + "\n").encode())
+        write_atomic(PROJECT / "benchmarks/results/ablation.json", (json.dumps(found, indent=2) + "\n").encode())
     print(json.dumps(found))
 
 

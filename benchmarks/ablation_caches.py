@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from grace.pipeline.steps import STAGES, root_of, step
 from grace.pipeline.execution.runner import run
-from grace.pipeline.settings import Settings, load
+from grace.pipeline.steps import STAGES, root_of, step
 from grace.pipeline.tokens.step import TokensStep
+from grace.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,7 +45,7 @@ def world_settings(work: Path, clips: int, identities: int, difficulty: float) -
         "world.difficulty": difficulty,
         "roots.fine": work / "raw",
     }
-    return load(PROJECT / "params.yaml", [f"{key}={value}" for key, value in overrides.items()])
+    return load_settings(PROJECT / "params.yaml", [f"{key}={value}" for key, value in overrides.items()])
 
 
 def make_caches(settings: Settings, folders: dict[str, Path], data: Path | None) -> None:

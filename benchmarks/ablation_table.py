@@ -14,9 +14,9 @@ from rich.table import Table
 
 from grace.pipeline.store import read_table
 from grace.pipeline.store.schemas import PREDICTIONS
-from grace.trainer.significance import Lead, counted, leads, mcnemar, resampled, statistics
 from grace.trainer.metrics import tail_classes
 from grace.trainer.settings import TrainSettings
+from grace.trainer.significance import Lead, counted, leads, mcnemar, resampled, statistics
 from grace.trainer.train import FILES, read_config
 
 SAMPLES, CONFIDENCE = 2000, 0.95
@@ -65,7 +65,7 @@ def score(folders: Iterable[Path], rival: bool) -> Score | None:
 
 def validation_uar(folder: Path) -> float:
     """The validation score of a run's chosen epoch; no test clip has a part in it."""
-    settings = TrainSettings.of(read_config(folder)["settings"])
+    settings = TrainSettings.model_validate(read_config(folder)["settings"])
     scores = pd.read_csv(folder / "history.csv")["validation_uar"]
     return float(scores.rolling(settings.window).mean().max())
 

@@ -27,8 +27,8 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from grace.pipeline.store import commit
-from grace.trainer.alignment import cosine_cost, solve, unit
+from grace.pipeline.store import write_atomic
+from grace.trainer.alignment import cosine_cost, sinkhorn, unit
 
 EPSILON, TOLERANCE, LIMIT = 0.05, 1e-3, 100
 WORDS, BRIEF, VISUAL, WIDTH = 40, 20, 16 * 49, 64
@@ -59,12 +59,12 @@ def main() -> None:
         "pot_backward_ratio": round(float(seconds[mine] / seconds["POT, forward and backward"]), 4),
         "text_ratio": round(float(seconds[f"ours, {10 * BRIEF} words"] / seconds[f"ours, {BRIEF} words"]), 2),
         "plan_difference": difference(*usual),
-        "iterations": solve(*usual, EPSILON, LIMIT, TOLERANCE).iterations,
+        "iterations": sinkhorn(*usual, EPSILON, LIMIT, TOLERANCE).iterations,
         "clips": clips,
     }
     Console(highlight=False).print(table({name: value / clips for name, value in seconds.items()}))
     if not chosen.quick:
-        commit(Path(__file__).parent / "results/alignment.json", (json.dumps(figures, indent=2) + "\n").encode())
+        write_atomic(Path(__file__).parent / "results/alignment.json", (json.dumps(figures, indent=2) + "\n").encode())
     print(json.dumps(figures))
 
 
@@ -78,7 +78,7 @@ def problem(clips: int, words: int) -> tuple[Tensor, Tensor, Tensor]:
 def ours(cost: Tensor, a: Tensor, b: Tensor) -> None:
     """One solution and its gradient in cost and both marginals."""
     leaves = [tensor.clone().requires_grad_() for tensor in (cost, a, b)]
-    solved = solve(*leaves, EPSILON, LIMIT, TOLERANCE)
+    solved = sinkhorn(*leaves, EPSILON, LIMIT, TOLERANCE)
     (solved.cost.sum() + (solved.plan * cost).sum()).backward()
 
 
@@ -98,7 +98,7 @@ def pots(cost: Tensor, a: Tensor, b: Tensor, backward: bool) -> None:
 def difference(cost: Tensor, a: Tensor, b: Tensor) -> float:
     """Largest mass (of 1) by which the two plans of a clip differ: they solve the same problem."""
     there = solve_batch(cost, EPSILON, a, b, max_iter=LIMIT, tol=TOLERANCE, method="log_sinkhorn", grad="detach").plan
-    apart = (solve(cost, a, b, EPSILON, LIMIT, TOLERANCE).plan - there).abs().sum((1, 2))
+    apart = (sinkhorn(cost, a, b, EPSILON, LIMIT, TOLERANCE).plan - there).abs().sum((1, 2))
     return round(float(apart.max()), 6)
 
 

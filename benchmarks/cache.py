@@ -21,7 +21,6 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from statistics import mean, median, stdev
 from tempfile import TemporaryDirectory
@@ -34,9 +33,9 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.train import GRID, INSTANTS, LENGTH, WIDTH, random_cache
-from grace.pipeline.tokens.compression import quantised
-from grace.pipeline.store import Row, Store, commit
+from grace.pipeline.store import Row, Store, write_atomic
 from grace.pipeline.store.schemas import FOLDS, TOKENS
+from grace.pipeline.tokens.compression import quantize_row
 from grace.trainer.data import Cache
 from grace.trainer.settings import TrainSettings
 from grace.trainer.train import train
@@ -58,11 +57,11 @@ def main() -> None:
         made = random_cache(Path(scratch) / "random", clips)
         figures: dict[str, Any] = reading(made, rounds) | sizes(made)
         if (chosen.data / "tokens").is_dir():
-            settings = replace(TrainSettings(), epochs=6 if chosen.quick else 30)
+            settings = TrainSettings().model_copy(update={"epochs": 6 if chosen.quick else 30})
             figures |= uar_change(chosen.data, Path(scratch), settings, seeds, 1 if chosen.quick else len(FOLDS))
     Console(highlight=False).print(table(figures))
     if not chosen.quick:
-        commit(Path(__file__).parent / "results/cache.json", (json.dumps(figures, indent=2) + "\n").encode())
+        write_atomic(Path(__file__).parent / "results/cache.json", (json.dumps(figures, indent=2) + "\n").encode())
     print(json.dumps(figures))
 
 
@@ -136,7 +135,7 @@ def sizes(folder: Path) -> dict[str, float]:
     store = Store(folder / "tokens", TOKENS)
     rows = store.read(0)
     small = Store(folder / "small", TOKENS)
-    small.write(0, [quantised(row) for row in rows], {"identity": {}})
+    small.write(0, [quantize_row(row) for row in rows], {"identity": {}})
     fine, coarse = (each.path(0).stat().st_size / len(rows) for each in (store, small))
     shutil.rmtree(small.folder)
     text = LENGTH * (rows[0]["text"].itemsize * WIDTH)
@@ -163,7 +162,7 @@ def uar_change(data: Path, scratch: Path, settings: TrainSettings, seeds: int, m
     for method in METHODS:
         for fold in folds:
             for seed in range(seeds):
-                asked = replace(settings, method=method, seed=seed)
+                asked = settings.model_copy(update={"method": method, "seed": seed})
                 uar = {kind: train(folder, asked, fold, quiet=True)["UAR"] for kind, folder in kinds.items()}
                 changes.append(100 * (uar["int8"] - uar["float16"]))
                 print(f"{method}, fold {fold}, seed {seed}: {changes[-1]:+.2f} points", file=sys.stderr)
@@ -185,7 +184,7 @@ def copied(data: Path, folder: Path) -> Path:
 
 
 def _small(row: Row) -> Row:
-    return row if row["status"] == "failed" else quantised(row)
+    return row if row["status"] == "failed" else quantize_row(row)
 
 
 def table(figures: dict[str, Any]) -> Table:

@@ -33,15 +33,15 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.random_datasets import crops_set
-from grace.pipeline.tokens.encoder import ClipEncoder
-from grace.pipeline.media.images import decode_crop
 from grace.pipeline.checkpoints import choose_device, choose_dtype
 from grace.pipeline.estimate import TYPICAL
 from grace.pipeline.execution.runner import run
-from grace.pipeline.text.sentences import fit, split_sentences
-from grace.pipeline.settings import Tokens
-from grace.pipeline.store import Store, commit
+from grace.pipeline.media.images import decode_crop
+from grace.pipeline.store import Store, write_atomic
 from grace.pipeline.store.schemas import FACES
+from grace.pipeline.text.sentences import split_sentences, split_to_length
+from grace.pipeline.tokens.encoder import ClipEncoder
+from grace.pipeline.tokens.settings import TokensSettings
 from grace.pipeline.tokens.step import TokensStep
 from tests.support.checkpoints import tower_tokenizer
 
@@ -71,7 +71,7 @@ def main() -> None:
     figures |= {"frames": clips * INSTANTS, "rounds": rounds, "threads": torch.get_num_threads()}
     Console(highlight=False).print(table(figures))
     if not chosen.quick:
-        commit(Path(__file__).parent / "results/encode.json", (json.dumps(figures, indent=2) + "\n").encode())
+        write_atomic(Path(__file__).parent / "results/encode.json", (json.dumps(figures, indent=2) + "\n").encode())
     print(json.dumps(figures))
 
 
@@ -117,12 +117,16 @@ def precision(encoder: ClipEncoder, frames: Tensor, batch: int, rounds: int) -> 
 
 def stage_beside_bare(folder: Path, encoder: ClipEncoder, clips: int, batch: int, rounds: int) -> dict[str, float]:
     """The whole stage and the bare forward passes of all its frames and sentences, in turn."""
-    settings = Tokens(model=str(folder.parent / "clip"), batch=batch)
+    settings = TokensSettings(model=str(folder.parent / "clip"), batch=batch)
     step = TokensStep(settings)
     step.encoder = encoder
     frames = prepared(folder, encoder, min(clips, 32))
     pixels = [encoder.normalise(part) for part in frames.split(batch)]
-    sentences = [part for text in split_sentences(TYPICAL) for part in fit(text, encoder.room, encoder.count)]
+    sentences = [
+        part
+        for text in split_sentences(TYPICAL)
+        for part in split_to_length(text, encoder.max_text_tokens, encoder.count)
+    ]
     many = (sentences * min(clips, 32))[: min(clips, 32) * len(sentences)]
     tokenizer = encoder.processor.tokenizer
     texts = [

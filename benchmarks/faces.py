@@ -30,21 +30,22 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from grace.pipeline.faces.detectors import detector
-from grace.pipeline.faces.step import FacesStep, follow
 from grace.pipeline.execution.runner import run
-from grace.pipeline.settings import Faces, World
-from grace.pipeline.store import Row, Store, commit, write_clips
-from grace.pipeline.store.schemas import FACES
+from grace.pipeline.faces.detectors import detector
+from grace.pipeline.faces.settings import FacesSettings
+from grace.pipeline.faces.step import FacesStep, track_face
 from grace.pipeline.media.video import instants, probe, sample
+from grace.pipeline.store import Row, Store, write_atomic, write_clips
+from grace.pipeline.store.schemas import FACES
 from grace.pipeline.world.emotions import LABELS
 from grace.pipeline.world.footage import write_video
 from grace.pipeline.world.identity import Identity, sample_identity
 from grace.pipeline.world.render import Truth, frame_times, measure, render
 from grace.pipeline.world.scenario import Script, sample_script
+from grace.pipeline.world.settings import WorldSettings
 
 PROJECT = Path(__file__).parent.parent
-WORLD = World()
+WORLD = WorldSettings()
 DETECTED = 0.5
 """Overlap with YuNet's box, found on every instant, from which a real face counts as found."""
 
@@ -59,9 +60,9 @@ def main() -> None:
     chosen = parser.parse_args()
     shared = PROJECT.parent / "shared"
     model = chosen.yunet or shared / "models/yunet_n_320_320.onnx"
-    settings = {"haar": Faces(margin=0.0)}
+    settings = {"haar": FacesSettings(margin=0.0)}
     if model.is_file():
-        settings["yunet"] = Faces(detector="yunet", detector_model=str(model))
+        settings["yunet"] = FacesSettings(detector="yunet", detector_model=str(model))
     figures: dict[str, float] = {}
     with TemporaryDirectory(prefix="grace-bench-") as scratch:
         raw = Path(scratch) / "raw"
@@ -80,11 +81,11 @@ def main() -> None:
             figures |= {f"{name}_{key}": value for key, value in real(videos, faces, settings["yunet"]).items()}
     figures = {key: round(value, 4) for key, value in figures.items()}
     if not chosen.quick:
-        commit(Path(__file__).parent / "results/faces.json", (json.dumps(figures, indent=2) + "\n").encode())
+        write_atomic(Path(__file__).parent / "results/faces.json", (json.dumps(figures, indent=2) + "\n").encode())
     print(json.dumps(figures))
 
 
-def faces_ratio(scratch: Path, rows: list[Row], faces: Faces, workers: int) -> float:
+def faces_ratio(scratch: Path, rows: list[Row], faces: FacesSettings, workers: int) -> float:
     """Clips a second of the stage over those of the bare loop; the better of two of each, taken in turn."""
     step, bare, stage = FacesStep(faces, scratch / "raw"), [], []
     for turn in range(2):
@@ -101,7 +102,7 @@ def faces_ratio(scratch: Path, rows: list[Row], faces: Faces, workers: int) -> f
     return min(bare) / min(stage)
 
 
-def quality(raw: Path, folder: Path, clips: list[tuple[Script, Identity]], faces: Faces) -> dict[str, float]:
+def quality(raw: Path, folder: Path, clips: list[tuple[Script, Identity]], faces: FacesSettings) -> dict[str, float]:
     """Overlap with the true boxes, jitter of still heads, and the share of instants that are the right ones."""
     overlaps, jitters, right = [], [], []
     detect = detector(faces)
@@ -112,7 +113,7 @@ def quality(raw: Path, folder: Path, clips: list[tuple[Script, Identity]], faces
         truth = measure(script, identity, WORLD, wanted)
         taken = sample(raw / f"{script.clip_id}.mp4", "video", faces.instants, len(times))
         # The store keeps square crops; the face's own box is what the track has.
-        overlaps += overlap(follow(taken.frames, detect, faces.detect_every).boxes, truth.face).tolist()
+        overlaps += overlap(track_face(taken.frames, detect, faces.detect_every).boxes, truth.face).tolist()
         if not script.distractors:
             jitters += jitter(row["boxes"], truth).tolist()
     return {
@@ -138,13 +139,13 @@ def overlap(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return both / (np.prod(found[:, 2:] - found[:, :2], axis=1) + np.prod(truth[:, 2:] - truth[:, :2], axis=1) - both)
 
 
-def real(videos: list[Path], faces: Faces, judge: Faces) -> dict[str, float]:
+def real(videos: list[Path], faces: FacesSettings, judge: FacesSettings) -> dict[str, float]:
     """Of the instants of real videos with a face, those in which it is found; of those without, those so reported."""
     reference, detect = detector(judge), detector(faces)
     found, absent = [], []
     for video in videos:
         taken = sample(video, "video", 48, probe(video, "video").n_frames)
-        track = follow(taken.frames, detect, faces.detect_every)
+        track = track_face(taken.frames, detect, faces.detect_every)
         for at, frame in enumerate(taken.frames):
             there = reference(frame)
             if there:
@@ -155,7 +156,7 @@ def real(videos: list[Path], faces: Faces, judge: Faces) -> dict[str, float]:
     return {"real_found": float(np.mean(found)), "real_absent": float(np.mean(absent)) if absent else float("nan")}
 
 
-def _bare(root: Path, faces: Faces, rows: list[Row]) -> int:
+def _bare(root: Path, faces: FacesSettings, rows: list[Row]) -> int:
     cv2.setNumThreads(1)
     detect, found = detector(faces), 0
     for row in rows:

@@ -32,13 +32,13 @@ from rich.table import Table
 PROJECT = Path(__file__).parent.parent
 sys.path.insert(0, str(PROJECT))
 
-from grace.pipeline.visualize.alignment import words_of  # noqa: E402
-from grace.pipeline.settings import load  # noqa: E402
-from grace.pipeline.store import Row, Store, UserError, commit  # noqa: E402
+from grace.pipeline.store import Row, Store, UserError, write_atomic  # noqa: E402
 from grace.pipeline.store.schemas import FACES, MOTION, TOKENS  # noqa: E402
+from grace.pipeline.visualize.alignment import merge_subwords  # noqa: E402
 from grace.pipeline.world.actions import ACTIONS, REGIONS  # noqa: E402
+from grace.settings import load_settings  # noqa: E402
 from grace.trainer.classifier import GraceClassifier  # noqa: E402
-from grace.trainer.data import Cache, on_grid  # noqa: E402
+from grace.trainer.data import Cache, scatter_to_grid  # noqa: E402
 from grace.trainer.protocol import split  # noqa: E402
 from grace.trainer.settings import TrainSettings  # noqa: E402
 from grace.trainer.train import run_folder, train  # noqa: E402
@@ -84,7 +84,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=PROJECT / "data/grounding", help="where the runs are kept")
     chosen = parser.parse_args()
     folds = [1] if chosen.quick else [int(fold) for fold in chosen.folds.split(",")]
-    settings = replace(TrainSettings(), epochs=5 if chosen.quick else 30)
+    settings = TrainSettings().model_copy(update={"epochs": 5 if chosen.quick else 30})
     landings = [
         landing for fold in folds for landing in measured(chosen.data, chosen.root, chosen.work, settings, fold)
     ]
@@ -101,7 +101,7 @@ def main() -> None:
         "words": sum(landing.way == "grace" for landing in landings),
     }
     if not chosen.quick:
-        commit(PROJECT / "benchmarks/results/grounding.json", (json.dumps(figures, indent=2) + "\n").encode())
+        write_atomic(PROJECT / "benchmarks/results/grounding.json", (json.dumps(figures, indent=2) + "\n").encode())
     print(json.dumps(figures))
 
 
@@ -115,7 +115,7 @@ def measured(data: Path, root: Path, work: Path, settings: TrainSettings, fold: 
         runs = work / name / way.replace(" ", "-")
         train(data, replace(settings, **changed), fold, runs)
         classifiers[way] = GraceClassifier.from_pretrained(run_folder(runs, "grace", fold))
-    tokens = load(PROJECT / "params.yaml").tokens
+    tokens = load_settings(PROJECT / "params.yaml").tokens
     tokenizer = AutoTokenizer.from_pretrained(tokens.model, revision=tokens.revision)
     clips = set(split(Cache(data), fold, settings).test.clip_ids)
     frames = truth(root)
@@ -123,10 +123,10 @@ def measured(data: Path, root: Path, work: Path, settings: TrainSettings, fold: 
         region, moving = where_and_when(row, frames[row["clip_id"]], side=_side(row))
         pieces = tokenizer.convert_ids_to_tokens(row["text_id"].tolist())
         plans = {way: classifier.predict(row)[1] for way, classifier in classifiers.items()}
-        plans["cosine"] = on_grid(cosine(row, settings.epsilon), row)
+        plans["cosine"] = scatter_to_grid(cosine(row, settings.epsilon), row)
         for way, plan in plans.items():
             assert plan is not None
-            for word in words_of(pieces, row["sentence"], row["text_mask"], plan):
+            for word in merge_subwords(pieces, row["sentence"], row["text_mask"], plan):
                 part = NAMED.get(word.text)
                 if part is not None and moving[part].any():
                     yield landed(way, part, word.mass, region[part], moving[part])

@@ -46,9 +46,9 @@ def copy_project(folder: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(PROJECT / name, target)
     sys.path.insert(0, str(PROJECT))
-    from grace.pipeline.settings import load
+    from grace.settings import load_settings
 
-    settings = load(folder / "params.yaml", list(OVERRIDES))
+    settings = load_settings(folder / "params.yaml", list(OVERRIDES))
     (folder / "params.yaml").write_text(json.dumps(settings.model_dump()))  # JSON is YAML
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     author = ("-c", "user.name=kill", "-c", "user.email=kill@localhost")
@@ -128,9 +128,9 @@ def main() -> None:
             shutil.rmtree(folder, ignore_errors=True)
     figures = {"kills": kills, "roads": roads, "kills_ok": fine / kills}
     if not arguments.quick:
-        from grace.pipeline.store import commit
+        from grace.pipeline.store import write_atomic
 
-        commit(PROJECT / "benchmarks/results/kill.json", (json.dumps(figures, indent=2) + "\n").encode())
+        write_atomic(PROJECT / "benchmarks/results/kill.json", (json.dumps(figures, indent=2) + "\n").encode())
     print(json.dumps(figures))
 
 

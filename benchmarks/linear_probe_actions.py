@@ -33,10 +33,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
-from grace.pipeline.store import Row, Store, commit
+from grace.pipeline.store import Row, Store, write_atomic
 from grace.pipeline.store.schemas import FACES
 from grace.pipeline.world.actions import ACTIONS
-from grace.trainer.data import Cache, Part
+from grace.trainer.data import Cache, Subset
 from grace.trainer.protocol import split
 from grace.trainer.settings import TrainSettings
 
@@ -84,11 +84,11 @@ def main() -> None:
         for name, values in visible.items()
     }
     if chosen.data == parser.get_default("data"):
-        commit(PROJECT / "benchmarks/results/visible.json", (json.dumps(figures, indent=2) + "\n").encode())
+        write_atomic(PROJECT / "benchmarks/results/visible.json", (json.dumps(figures, indent=2) + "\n").encode())
     print(json.dumps(figures))
 
 
-def side(part: Part, cache: Cache, frames: dict[str, list[Row]], times: dict[str, list[float]]) -> Side:
+def side(part: Subset, cache: Cache, frames: dict[str, list[Row]], times: dict[str, list[float]]) -> Side:
     """The tokens of a part's clips, and the true intensities at the instants that were cached."""
     rows = [cache.row(clip_id) for clip_id in part.clip_ids]
     actions = [at_instants(frames[clip_id], times[clip_id]) for clip_id in part.clip_ids]

@@ -34,8 +34,8 @@ sys.path[:0] = [str(PROJECT), str(PROJECT / "benchmarks")]
 
 from grounding import truth  # noqa: E402
 
-from grace.pipeline.store import Row, commit  # noqa: E402
-from grace.trainer.data import Cache, Part  # noqa: E402
+from grace.pipeline.store import Row, write_atomic  # noqa: E402
+from grace.trainer.data import Cache, Subset  # noqa: E402
 from grace.trainer.metrics import uar  # noqa: E402
 from grace.trainer.protocol import split  # noqa: E402
 from grace.trainer.settings import TrainSettings  # noqa: E402
@@ -80,7 +80,7 @@ def main() -> None:
     Console(highlight=False).print(table(reached, folds))
     figures = {name: round(float(np.mean(values)), 4) for name, values in reached.items()}
     if chosen.data == parser.get_default("data"):
-        commit(PROJECT / "benchmarks/results/readable.json", (json.dumps(figures, indent=2) + "\n").encode())
+        write_atomic(PROJECT / "benchmarks/results/readable.json", (json.dumps(figures, indent=2) + "\n").encode())
     print(json.dumps(figures))
 
 
@@ -96,7 +96,7 @@ def true_movements(root: Path) -> dict[str, Features]:
     }
 
 
-def features(part: Part, cache: Cache, moved: dict[str, Features]) -> Features:
+def features(part: Subset, cache: Cache, moved: dict[str, Features]) -> Features:
     """The pooled features of a part's clips."""
     rows = [pooled(cache.row(clip_id)) | moved[clip_id] for clip_id in tqdm(part.clip_ids, unit="clip")]
     return {kind: np.stack([row[kind] for row in rows]) for kind in rows[0]}

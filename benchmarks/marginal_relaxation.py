@@ -32,10 +32,10 @@ sys.path[:0] = [str(PROJECT), str(PROJECT / "benchmarks")]
 
 from grounding import NAMED, landed, lift_of, rows, truth, where_and_when  # noqa: E402
 
-from grace.pipeline.visualize.alignment import words_of  # noqa: E402
-from grace.pipeline.settings import load  # noqa: E402
-from grace.pipeline.store import commit  # noqa: E402
-from grace.trainer.alignment import attend, cosine_cost, solve, unit  # noqa: E402
+from grace.pipeline.store import write_atomic  # noqa: E402
+from grace.pipeline.visualize.alignment import merge_subwords  # noqa: E402
+from grace.settings import load_settings  # noqa: E402
+from grace.trainer.alignment import cosine_cost, cross_attention, sinkhorn, unit  # noqa: E402
 from grace.trainer.batch import Batch  # noqa: E402
 from grace.trainer.data import Cache, collate  # noqa: E402
 from grace.trainer.model import motion_scores  # noqa: E402
@@ -90,7 +90,7 @@ def main() -> None:
         made.add_section()
     Console(highlight=False).print(made)
     if not chosen.quick:
-        commit(PROJECT / "benchmarks/results/marginals.json", (json.dumps(figures, indent=2) + "\n").encode())
+        write_atomic(PROJECT / "benchmarks/results/marginals.json", (json.dumps(figures, indent=2) + "\n").encode())
     print(json.dumps(figures))
 
 
@@ -98,7 +98,7 @@ def test_clips(data: Path, root: Path, folds: list[int]) -> list[Clip]:
     """The test clips of the folds."""
     from transformers import AutoTokenizer
 
-    tokens = load(PROJECT / "params.yaml").tokens
+    tokens = load_settings(PROJECT / "params.yaml").tokens
     tokenizer = AutoTokenizer.from_pretrained(tokens.model, revision=tokens.revision)
     cache, frames = Cache(data), truth(root)
     wanted = {clip_id for fold in folds for clip_id in split(cache, fold, TrainSettings()).test.clip_ids}
@@ -113,7 +113,7 @@ def test_clips(data: Path, root: Path, folds: list[int]) -> list[Clip]:
 def lift(clips: list[Clip], how: tuple[float, float], motion: str, weight: float) -> float:
     """Mass on the part over chance, all words of all clips alike."""
     within, gamma = MOTIONS[motion]
-    matcher: Callable[..., Any] = attend if weight == 0 else solve
+    matcher: Callable[..., Any] = cross_attention if weight == 0 else sinkhorn
     more = {} if weight == 0 else {"iterations": ITERATIONS, "column_weight": weight}
     landings = []
     for clip in clips:
@@ -124,7 +124,9 @@ def lift(clips: list[Clip], how: tuple[float, float], motion: str, weight: float
         plan = matcher(cost, words / words.sum(1, keepdim=True), b, EPSILON, **more).plan[0]
         mass = plan.unflatten(1, batch.motion.shape[1:]).numpy()
         length = len(mass)
-        for word in words_of(clip.pieces[:length], clip.row["sentence"][:length], clip.row["text_mask"][:length], mass):
+        for word in merge_subwords(
+            clip.pieces[:length], clip.row["sentence"][:length], clip.row["text_mask"][:length], mass
+        ):
             part = NAMED.get(word.text)
             if part is not None and clip.moving[part].any():
                 landings.append(landed("plan", part, word.mass, clip.region[part], clip.moving[part]))

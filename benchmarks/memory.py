@@ -17,7 +17,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -59,9 +59,9 @@ def main() -> None:
     ratios = {f"{name}_rss_ratio": round(more / few, 3) for name, (few, more) in peaks.items()}
     figures = {"rss_ratio": max(ratios.values()), **ratios}
     if not chosen.quick and not chosen.stage:
-        from grace.pipeline.store import commit
+        from grace.pipeline.store import write_atomic
 
-        commit(Path(__file__).parent / "results/memory.json", (json.dumps(figures, indent=2) + "\n").encode())
+        write_atomic(Path(__file__).parent / "results/memory.json", (json.dumps(figures, indent=2) + "\n").encode())
     print(json.dumps(figures))
 
 
@@ -81,25 +81,27 @@ def peak(name: str, quick: bool) -> tuple[float, float]:
 def videos(folder: Path, clips: int, quick: bool) -> None:
     """A folder set of drawn clips: as many names as asked for, of a few files."""
     import numpy as np
+    from grace.pipeline.world.cache_key import sample_identity
 
-    from grace.pipeline.settings import World
     from grace.pipeline.world.footage import write_video
-    from grace.pipeline.world.identity import sample_identity
     from grace.pipeline.world.render import frame_times, render_at
     from grace.pipeline.world.scenario import sample_script
+    from grace.pipeline.world.settings import WorldSettings
 
-    raw, world, files = folder / "raw", World(), []
+    raw, world, files = folder / "raw", WorldSettings(), []
     raw.mkdir()
     for number in range(4):
         rng = np.random.default_rng(number)
-        identity = sample_identity(rng, number)
-        script = sample_script(rng, identity, "happiness", world)
+        cache_key = sample_identity(rng, number)
+        script = sample_script(rng, cache_key, "happiness", world)
         times = frame_times(script, world)[:32]
         files.append(folder / f"{number}.mp4")
-        write_video(files[-1], (frame.image for frame in render_at(script, identity, world, times)), world.fps, folder)
+        write_video(files[-1], (frame.image for frame in render_at(script, cache_key, world, times)), world.fps, folder)
     for number in range(clips):
         (raw / f"{number:05d}.mp4").hardlink_to(files[number % len(files)])
-    (raw / "clips.csv").write_text("path,label\n" + "".join(f"{number:05d}.mp4,fear\n" for number in range(clips)))
+    (raw / "clips.csv").write_text(
+        "path,label\n" + "".write_virtual_dataset(f"{number:05d}.mp4,fear\n" for number in range(clips))
+    )
 
 
 def indexed(folder: Path, clips: int, quick: bool) -> None:
@@ -117,20 +119,20 @@ def index(folder: Path) -> None:
 
 def faces(folder: Path) -> None:
     """The faces stage with Haar's cascade, in two processes."""
-    from grace.pipeline.faces.step import FacesStep
     from grace.pipeline.execution.runner import run
-    from grace.pipeline.settings import Faces
+    from grace.pipeline.faces.settings import FacesSettings
+    from grace.pipeline.faces.step import FacesStep
 
-    run(FacesStep(Faces(), folder / "raw"), folder, size=SHARD, workers=2)
+    run(FacesStep(FacesSettings(), folder / "raw"), folder, size=SHARD, workers=2)
 
 
 def motion(folder: Path) -> None:
     """The motion stage, in two processes."""
-    from grace.pipeline.motion.step import MotionStep
     from grace.pipeline.execution.runner import run
-    from grace.pipeline.settings import Motion
+    from grace.pipeline.motion.settings import MotionSettings
+    from grace.pipeline.motion.step import MotionStep
 
-    run(MotionStep(Motion()), folder, size=SHARD, workers=2)
+    run(MotionStep(MotionSettings()), folder, size=SHARD, workers=2)
 
 
 def crops(folder: Path, clips: int, quick: bool) -> None:
@@ -143,14 +145,14 @@ def crops(folder: Path, clips: int, quick: bool) -> None:
 def tokens(folder: Path) -> None:
     """The tokens stage with the pocket CLIP, and its shards joined."""
     from grace.pipeline.execution.runner import run
-    from grace.pipeline.settings import Tokens
     from grace.pipeline.store import Store
-    from grace.pipeline.store.virtual import join
+    from grace.pipeline.store.virtual import write_virtual_dataset
+    from grace.pipeline.tokens.settings import TokensSettings
     from grace.pipeline.tokens.step import tokens_step
 
-    step = tokens_step(Tokens())
+    step = tokens_step(TokensSettings())
     run(step, folder, size=SHARD)
-    join(Store(folder / "tokens", step.schema))
+    write_virtual_dataset(Store(folder / "tokens", step.schema))
 
 
 def cached(folder: Path, clips: int, quick: bool) -> None:
@@ -172,7 +174,7 @@ def train(folder: Path) -> None:
     from grace.trainer.settings import TrainSettings
     from grace.trainer.train import train
 
-    train(folder, replace(TrainSettings(), epochs=1, batch=8), 1, quiet=True)
+    train(folder, TrainSettings().model_copy(update={"epochs": 1, "batch": 8}), 1, quiet=True)
 
 
 STAGES = {

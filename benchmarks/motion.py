@@ -37,26 +37,28 @@ from sklearn.metrics import roc_auc_score
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.motion_registration_baselines import methods
+from grace.pipeline.faces.settings import FacesSettings
 from grace.pipeline.faces.step import crop, square
 from grace.pipeline.media.images import decode_crop
-from grace.pipeline.motion.step import LEAST, METHODS, Method, patch_motion, scaled
-from grace.pipeline.visualize.contact_sheets import overlay, save
-from grace.pipeline.settings import Faces, Motion, World
-from grace.pipeline.store import commit
 from grace.pipeline.media.video import instants, neighbours, probe, sample
+from grace.pipeline.motion.settings import MotionSettings
+from grace.pipeline.motion.step import METHODS, MIN_RANGE, Method, patch_motion, scaled
+from grace.pipeline.store import write_atomic
+from grace.pipeline.visualize.contact_sheets import overlay, save
 from grace.pipeline.world.actions import ACTIONS
 from grace.pipeline.world.emotions import LABELS
 from grace.pipeline.world.footage import write_video
 from grace.pipeline.world.identity import Identity, sample_identity
 from grace.pipeline.world.render import Truth, frame_times, render, render_instants
 from grace.pipeline.world.scenario import CHANCES, Script, sample_script
+from grace.pipeline.world.settings import WorldSettings
 from grace.pipeline.world.timeline import Event, Timeline
 
 MOVED, STILL = 2.0, 0.4
 """Root mean square change of a patch, in grey levels, above which expression moved it and below which it did not."""
 FACE_MOTION = 0.02
 """Change of a blink or of speech, from 0 to 1, above which an instant shows face motion without emotion."""
-GRID = Motion().grid
+GRID = MotionSettings().grid
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def main() -> None:
         save(sheet(clips[0]), chosen.sheet)
     scores = {name: judge(clips, name, make) for name, make in methods(chosen.yunet).items()}
     Console(highlight=False).print(table(scores))
-    method = Motion().method
+    method = MotionSettings().method
     best = scores[method]
     apart = {"all", "none", "speech", "blink"}
     figures = {
@@ -103,13 +105,13 @@ def main() -> None:
     line = {key: round(value, 4) for key, value in figures.items()} | {"clips": count}
     if not chosen.quick:
         content = json.dumps({**line, "table": scores}, indent=2) + "\n"
-        commit(Path(__file__).parent / "results/motion.json", content.encode())
+        write_atomic(Path(__file__).parent / "results/motion.json", content.encode())
     print(json.dumps(line))
 
 
 def decode_ratio(videos: Iterable[Path]) -> float:
     """Processor time of the motion stage on clips, over that of decoding their frames; T as the settings have it."""
-    faces, method = Faces(), Motion().method
+    faces, method = FacesSettings(), MotionSettings().method
     decoding = moving = 0.0
     for video in videos:
         n_frames = probe(video, "video").n_frames
@@ -121,14 +123,14 @@ def decode_ratio(videos: Iterable[Path]) -> float:
         stored = [[_jpeg(frame, box, faces) for frame in side] for side in (taken.frames, taken.neighbours)]
         start = time.process_time()
         pairs = [(decode_crop(a, "grey"), decode_crop(b, "grey")) for a, b in zip(*stored, strict=True)]
-        scaled(patch_motion(pairs, GRID, method)[0], LEAST[method])
+        scaled(patch_motion(pairs, GRID, method)[0], MIN_RANGE[method])
         moving += time.process_time() - start
     return moving / decoding
 
 
 def rendered(count: int, seed: int) -> Iterator[Clip]:
     """Clips of the rendered world, every label in turn, each of another person."""
-    settings, faces = World(), Faces()
+    settings, faces = WorldSettings(), FacesSettings()
     rng = np.random.default_rng(seed)
     for number in range(count):
         identity = sample_identity(rng, number)
@@ -143,7 +145,7 @@ def judge(clips: list[Clip], name: str, make: Callable[[list], Method]) -> dict[
     start = time.process_time()  # of this process: other work on the machine does not count
     maps = [patch_motion(clip.pairs, GRID, make(clip.pairs)) for clip in clips]
     seconds = (time.process_time() - start) / len(clips)
-    least = LEAST.get(name, LEAST["registered"])
+    least = MIN_RANGE.get(name, MIN_RANGE["registered"])
     for clip, (values, _, cut) in zip(clips, maps, strict=True):
         motion = scaled(values, least)
         kinds = {item.kind for item in clip.script.distractors} - {"blink", "speech"}
@@ -175,7 +177,7 @@ def table(scores: dict[str, dict[str, float]]) -> Table:
 
 def sheet(clip: Clip) -> np.ndarray:
     """Eight instants of a clip: the crop under its truth, then under the map of each method."""
-    maps = {name: scaled(patch_motion(clip.pairs, GRID, name)[0], LEAST[name]) for name in METHODS}
+    maps = {name: scaled(patch_motion(clip.pairs, GRID, name)[0], MIN_RANGE[name]) for name in METHODS}
     lines = []
     for values in ((clip.changed > MOVED).astype(np.float64), *maps.values()):
         tiles = [
@@ -186,7 +188,7 @@ def sheet(clip: Clip) -> np.ndarray:
     return np.concatenate(lines)
 
 
-def _clip(script: Script, identity: Identity, settings: World, faces: Faces) -> Clip:
+def _clip(script: Script, identity: Identity, settings: WorldSettings, faces: FacesSettings) -> Clip:
     times = frame_times(script, settings)
     at = instants(len(times), faces.instants)
     beside = neighbours(at, len(times))
@@ -225,19 +227,19 @@ def _apart(truth: Truth, after: Truth) -> tuple[Bool[np.ndarray, " T"], Bool[np.
     return blink, speech
 
 
-def _seen(frame: np.ndarray, box: np.ndarray, faces: Faces) -> np.ndarray:
+def _seen(frame: np.ndarray, box: np.ndarray, faces: FacesSettings) -> np.ndarray:
     """The crop as the faces stage stores it and the motion stage reads it."""
     return decode_crop(_jpeg(frame, box, faces), "grey").astype(np.float32)
 
 
-def _jpeg(frame: np.ndarray, box: np.ndarray, faces: Faces) -> bytes:
+def _jpeg(frame: np.ndarray, box: np.ndarray, faces: FacesSettings) -> bytes:
     quality = [cv2.IMWRITE_JPEG_QUALITY, faces.quality]
     return cv2.imencode(".jpg", crop(frame, box, faces.size), quality)[1].tobytes()
 
 
 def _videos(clips: list[Clip]) -> Iterator[Path]:
     """The clips as the video files of a rendered world, which go when the next is asked for."""
-    settings = World()
+    settings = WorldSettings()
     with TemporaryDirectory(prefix="grace-bench-") as scratch:
         for number, clip in enumerate(clips):
             path = Path(scratch) / f"{number}.mp4"

@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Float
 
 from grace.pipeline.faces.detectors import YuNet
-from grace.pipeline.motion.step import METHODS, SIDE, Method, registered_difference
 from grace.pipeline.motion.registration import Greys, HeadMotions, Window, head_motion, phase_shift
+from grace.pipeline.motion.step import METHODS, SIDE, Method, registered_difference
 
 GreyPairs = list[tuple[np.ndarray, np.ndarray]]
 
@@ -39,12 +39,12 @@ def ecc(frames: Greys, neighbours: Greys, window: Window) -> HeadMotions:
     mask = (window > 0.5).astype(np.uint8)
     criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-4)
     for at, (a, b) in enumerate(zip(frames, neighbours, strict=True)):
-        turn = np.eye(2, 3, dtype=np.float32)
+        yaw = np.eye(2, 3, dtype=np.float32)
         try:
-            _, turn = cv2.findTransformECC(a, b, turn, cv2.MOTION_EUCLIDEAN, criteria, mask, 5)
+            _, yaw = cv2.findTransformECC(a, b, yaw, cv2.MOTION_EUCLIDEAN, criteria, mask, 5)
         except cv2.error:  # it did not converge: it has nothing to say of this pair
             continue
-        motions[at] = from_matrix(turn, a.shape[0])
+        motions[at] = from_matrix(yaw, a.shape[0])
     return motions
 
 
@@ -63,12 +63,12 @@ def sparse_flow(frames: Greys, neighbours: Greys, window: Window) -> HeadMotions
     return motions
 
 
-def from_matrix(turn: Float[np.ndarray, "2 3"], side: int) -> Float[np.ndarray, "6"]:
+def from_matrix(yaw: Float[np.ndarray, "2 3"], side: int) -> Float[np.ndarray, "6"]:
     """The motion (``grace.pipeline.motion.registration.HeadMotions``) of a 2×3 matrix on pictures ``side`` pixels wide."""
     middle = (side - 1) / 2
-    shift = turn[:, :2] @ (middle, middle) + turn[:, 2] - middle
-    scale = np.sqrt(abs(np.linalg.det(turn[:, :2])))
-    return np.array([*(shift / side), np.arctan2(turn[1, 0], turn[0, 0]), np.log(max(scale, 1e-6)), 0.0, 0.0])
+    shift = yaw[:, :2] @ (middle, middle) + yaw[:, 2] - middle
+    scale = np.sqrt(abs(np.linalg.det(yaw[:, :2])))
+    return np.array([*(shift / side), np.arctan2(yaw[1, 0], yaw[0, 0]), np.log(max(scale, 1e-6)), 0.0, 0.0])
 
 
 def _by_landmarks(detect: YuNet, pairs: GreyPairs) -> Callable[[Greys, Greys, Window], HeadMotions]:
@@ -94,5 +94,5 @@ def _by_landmarks(detect: YuNet, pairs: GreyPairs) -> Callable[[Greys, Greys, Wi
 def _fitted(a: np.ndarray, b: np.ndarray, side: int, how: int) -> Float[np.ndarray, "6"]:
     if len(a) < 3:
         return np.zeros(6)
-    turn, _ = cv2.estimateAffinePartial2D(a, b, method=how, ransacReprojThreshold=0.5)
-    return np.zeros(6) if turn is None else from_matrix(turn, side)
+    yaw, _ = cv2.estimateAffinePartial2D(a, b, method=how, ransacReprojThreshold=0.5)
+    return np.zeros(6) if yaw is None else from_matrix(yaw, side)

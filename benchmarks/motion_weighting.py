@@ -25,8 +25,8 @@ from rich.console import Console
 from torch import Tensor
 from tqdm import tqdm
 
-from grace.pipeline.store import commit
-from grace.trainer.data import Cache, Part
+from grace.pipeline.store import write_atomic
+from grace.trainer.data import Cache, Subset
 from grace.trainer.model import ModelConfig
 from grace.trainer.protocol import split
 from grace.trainer.settings import TrainSettings
@@ -46,7 +46,7 @@ def main() -> None:
     usable = [clip_id for clip_id in cache.rows if not cache.failure(clip_id)]
     place = {clip_id: index for index, clip_id in enumerate(usable)}
     reached: dict[str, list[float]] = {}
-    for name, pooled in means(Part(cache, tuple(usable))).items():
+    for name, pooled in means(Subset(cache, tuple(usable))).items():
         for number in folds:
             fold = split(cache, number, TrainSettings())
             parts = (fold.choice.train, fold.choice.selection, fold.test)
@@ -56,11 +56,11 @@ def main() -> None:
     Console(highlight=False).print(table(reached, folds))
     figures = {name: round(float(np.mean(values)), 4) for name, values in reached.items()}
     if chosen.data == parser.get_default("data"):
-        commit(PROJECT / "benchmarks/results/weighting.json", (json.dumps(figures, indent=2) + "\n").encode())
+        write_atomic(PROJECT / "benchmarks/results/weighting.json", (json.dumps(figures, indent=2) + "\n").encode())
     print(json.dumps(figures))
 
 
-def means(part: Part) -> dict[str, Float[np.ndarray, "clips width"]]:
+def means(part: Subset) -> dict[str, Float[np.ndarray, "clips width"]]:
     """The mean of each clip's patches under every weight, by the weight's name."""
     found: dict[str, list[np.ndarray]] = {}
     for batch, _ in tqdm(part.batches(BATCH), unit="batch", total=-(-len(part) // BATCH)):

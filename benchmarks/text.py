@@ -38,24 +38,25 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from pydantic import ValidationError
 
-from grace.pipeline.text.caption import CaptionStep
-from grace.pipeline.text.cues import FineText
 from grace.pipeline.engines import Engine, Request, Response
+from grace.pipeline.engines.settings import VllmSettings
 from grace.pipeline.engines.transformers import TransformersEngine
 from grace.pipeline.engines.vllm import VllmEngine
-from grace.pipeline.text.refine import RefineStep
 from grace.pipeline.execution.runner import run
-from grace.pipeline.settings import Caption, Refine, Vllm
-from grace.pipeline.execution.step import Sources, Step
-from grace.pipeline.store import Store, commit
+from grace.pipeline.execution.step import Step, StepInputs
+from grace.pipeline.store import Store, write_atomic
 from grace.pipeline.store.schemas import DESCRIPTIONS
+from grace.pipeline.text.caption import CaptionStep
+from grace.pipeline.text.cues import FineText
+from grace.pipeline.text.refine import RefineStep
+from grace.pipeline.text.settings import CaptionSettings, RefineSettings
 
 PROJECT = Path(__file__).parent.parent
 SIZE = 32
 """Clips a shard, as params.yaml has it."""
 DTYPE = "float32"  # both libraries then compute the same sums, but for their order
-CAPTION = Caption(engine="vllm", model=str(PROJECT / "pocket/vlm"), dtype=DTYPE)
-REFINE = Refine(engine="vllm", model=str(PROJECT / "pocket/llm"), dtype=DTYPE)
+CAPTION = CaptionSettings(engine="vllm", model=str(PROJECT / "pocket/vlm"), dtype=DTYPE)
+REFINE = RefineSettings(engine="vllm", model=str(PROJECT / "pocket/llm"), dtype=DTYPE)
 
 
 class Kept:
@@ -64,8 +65,8 @@ class Kept:
     def __init__(self, engine: Any, schemas: bool = True) -> None:
         self.engine, self.schemas = engine, schemas
 
-    def identity(self) -> dict[str, Any]:
-        return {**self.engine.identity(), "schemas": self.schemas}
+    def cache_key(self) -> dict[str, Any]:
+        return {**self.engine.cache_key(), "schemas": self.schemas}
 
     def open(self) -> None:
         self.engine.open()
@@ -98,7 +99,7 @@ def main() -> None:
         figures |= without_schemas(folder)
     figures = {key: round(value, 4) if isinstance(value, float) else value for key, value in figures.items()}
     if not chosen.quick:
-        commit(PROJECT / "benchmarks/results/text.json", (json.dumps(figures, indent=2) + "\n").encode())
+        write_atomic(PROJECT / "benchmarks/results/text.json", (json.dumps(figures, indent=2) + "\n").encode())
     print(json.dumps(figures))
 
 
@@ -123,7 +124,9 @@ def against_bare_vllm(folder: Path, rounds: int) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     for name, step in (("caption", CaptionStep(CAPTION)), ("refine", RefineStep(REFINE))):
         say(f"{name}: vLLM starts")
-        engine = VllmEngine(step.settings.model, dtype=DTYPE, images=getattr(step.settings, "images", 0), vllm=Vllm())
+        engine = VllmEngine(
+            step.settings.model, dtype=DTYPE, images=getattr(step.settings, "images", 0), vllm=VllmSettings()
+        )
         step.engine = Kept(engine)
         requests = requests_of(step, folder)
         engine.open()
@@ -149,7 +152,7 @@ def against_bare_vllm(folder: Path, rounds: int) -> dict[str, Any]:
 
 def requests_of(step: Any, folder: Path) -> list[Request]:
     """What the stage would ask, clip by clip."""
-    sources = Sources(step, folder, SIZE)
+    sources = StepInputs(step, folder, SIZE)
     return [step.request(row) for k in range(len(sources)) for row in sources.rows(k) if row["status"] != "failed"]
 
 

@@ -28,14 +28,14 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from grace.pipeline.store import Store, commit, write_clips
+from grace.pipeline.store import Store, write_atomic, write_clips
 from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS, FOLDS
 from tests.support.fake_openai_server import Misbehaving, Reply, completion, serving, text_of
 
 PROJECT = Path(__file__).parent.parent
 SIZE = 4
 """Clips a shard."""
-CLIPS_A_KILL = 30
+CLIPS_PER_KILL = 30
 """More than any kill waits for, so that the stage has something left to do at each."""
 
 
@@ -51,7 +51,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="grace-text-kill-") as scratch:
         whole, killed = Path(scratch) / "whole", Path(scratch) / "killed"
         for data in (whole, killed):
-            write_dataset(data / "set", clips=CLIPS_A_KILL * kills)
+            write_dataset(data / "set", clips=CLIPS_PER_KILL * kills)
         with serving(Misbehaving(answer)) as server:
             finish(whole, server)
         watch, fine = Watch(killed), 0
@@ -72,10 +72,10 @@ def main() -> None:
         "resume_ok": fine / kills if same else 0.0,
         "sent_for_committed": len(watch.late),
         "requests": requests,
-        "sent_twice": requests - CLIPS_A_KILL * kills,
+        "sent_twice": requests - CLIPS_PER_KILL * kills,
     }
     if not chosen.quick:
-        commit(PROJECT / "benchmarks/results/text_kill.json", (json.dumps(figures, indent=2) + "\n").encode())
+        write_atomic(PROJECT / "benchmarks/results/text_kill.json", (json.dumps(figures, indent=2) + "\n").encode())
     print(json.dumps(figures))
 
 

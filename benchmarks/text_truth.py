@@ -24,14 +24,14 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from grace.pipeline.audit import refining
-from grace.pipeline.audit.sources import Texts, of_dataset
 from grace.pipeline.audit.ground_truth import Truth, read_truth, truthfulness
+from grace.pipeline.audit.sources import Texts, of_dataset
+from grace.pipeline.execution.runner import run
 from grace.pipeline.index.index import index
 from grace.pipeline.steps import step
-from grace.pipeline.execution.runner import run
-from grace.pipeline.settings import Settings, load
-from grace.pipeline.store import commit
+from grace.pipeline.store import write_atomic
 from grace.pipeline.world.world import make_world
+from grace.settings import Settings, load_settings
 
 PROJECT = Path(__file__).parent.parent
 SEED = 20_000
@@ -48,12 +48,12 @@ def main() -> None:
     os.chdir(PROJECT)
     with tempfile.TemporaryDirectory(prefix="grace-text-truth-") as scratch:
         if chosen.dataset:
-            texts, truth = made(load(), chosen.dataset)
+            texts, truth = made(load_settings(), chosen.dataset)
         else:
             texts, truth = fresh(24 if chosen.quick else chosen.clips, Path(scratch))
     figures = judged(texts, truth)
     if not chosen.quick and not chosen.dataset:
-        commit(PROJECT / "benchmarks/results/text_truth.json", (json.dumps(figures, indent=2) + "\n").encode())
+        write_atomic(PROJECT / "benchmarks/results/text_truth.json", (json.dumps(figures, indent=2) + "\n").encode())
     print(json.dumps(figures))
 
 
@@ -69,7 +69,7 @@ def fresh(clips: int, scratch: Path) -> tuple[Texts, Truth]:
     """The texts of a world that is rendered for the purpose."""
     world = {"clips": clips, "identities": max(5, clips // 6), "seed": SEED}
     given = [f"world.{name}={value}" for name, value in world.items()]
-    settings = load(overrides=[*given, f"data={scratch}", f"roots.truth={scratch / 'raw'}"])
+    settings = load_settings(overrides=[*given, f"data={scratch}", f"roots.truth={scratch / 'raw'}"])
     make_world(settings.world, scratch / "raw", settings.workers)
     index("truth", scratch / "raw", settings.folder("truth"))
     for stage in ("faces", "caption", "refine"):

@@ -31,15 +31,15 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from grace.pipeline.store import Store, commit, write_clips
+from grace.pipeline.store import Store, write_atomic, write_clips
 from grace.pipeline.store.schemas import MOTION, TOKENS
-from grace.trainer.data import Cache, Part
-from grace.trainer.training_loop import fit, resolve_device
+from grace.trainer.data import Cache, Subset
 from grace.trainer.losses import LossConfig, contrastive_distance, total_loss
 from grace.trainer.model import Grace, ModelConfig, TemporalTransformer, build
-from grace.trainer.protocol import Choice
+from grace.trainer.protocol import TrainSelection
 from grace.trainer.settings import TrainSettings
 from grace.trainer.train import model_config
+from grace.trainer.training_loop import fit, resolve_device
 
 INSTANTS, GRID, WIDTH, LENGTH, WORDS = 16, 7, 512, 77, 40
 LABELS = ["happiness", "sadness", "neutral", "anger", "surprise", "disgust", "fear"]
@@ -55,11 +55,11 @@ def main() -> None:
     torch.set_num_threads(chosen.threads)
     clips, steps = (64, 1) if chosen.quick else (1024, 5)
     device = resolve_device("auto")
-    settings = replace(TrainSettings(), epochs=2, patience=2, threads=chosen.threads)
+    settings = TrainSettings().model_copy(update={"epochs": 2, "patience": 2, "threads": chosen.threads})
     with TemporaryDirectory(prefix="grace-bench-") as folder:
         cache = Cache(random_cache(Path(folder), clips))
         ids = tuple(cache.rows)
-        choice = Choice(Part(cache, ids), Part(cache, ids[: clips // 8]))
+        choice = TrainSelection(Subset(cache, ids), Subset(cache, ids[: clips // 8]))
         cached = cached_rate(choice, settings, Path(folder))
         share = shares(choice.train, settings, device)
     end_to_end = end_to_end_rate(steps, device, batch=1 if chosen.quick else 2)
@@ -75,7 +75,7 @@ def main() -> None:
     }
     Console(highlight=False).print(table(figures))
     if not chosen.quick:
-        commit(Path(__file__).parent / "results/train.json", (json.dumps(figures, indent=2) + "\n").encode())
+        write_atomic(Path(__file__).parent / "results/train.json", (json.dumps(figures, indent=2) + "\n").encode())
     print(json.dumps(figures))
 
 
@@ -100,7 +100,7 @@ def random_cache(folder: Path, clips: int) -> Path:
     return folder
 
 
-def cached_rate(choice: Choice, settings: TrainSettings, folder: Path) -> tuple[float, float]:
+def cached_rate(choice: TrainSelection, settings: TrainSettings, folder: Path) -> tuple[float, float]:
     """Training clips a second of the trainer's own loop, everything included: by the clock, and of processor time."""
     torch.manual_seed(0)
     model = build(model_config(choice.train.cache, settings))
@@ -145,7 +145,7 @@ def end_to_end_rate(steps: int, device: torch.device, batch: int) -> tuple[float
     return batch / by_clock, batch * (steps + 1) / (time.process_time() - used)
 
 
-def shares(part: Part, settings: TrainSettings, device: torch.device) -> dict[str, float]:
+def shares(part: Subset, settings: TrainSettings, device: torch.device) -> dict[str, float]:
     """Where a step of ``grace`` goes: each part alone, forward and backward, over step and reading together."""
     torch.manual_seed(0)
     model = build(model_config(part.cache, settings)).to(device)
@@ -153,7 +153,7 @@ def shares(part: Part, settings: TrainSettings, device: torch.device) -> dict[st
     start = time.perf_counter()
     batches = [batch for batch, _ in part.batches(settings.batch)][:1]
     reading = (time.perf_counter() - start) / -(-len(part) // settings.batch)
-    batch = batches[0].to(device).thinned(settings.patch_dropout)
+    batch = batches[0].to(device).drop_patches(settings.patch_dropout)
     labels = torch.arange(settings.batch, device=device) % len(LABELS)
     prior = torch.full((len(LABELS),), 1 / len(LABELS), device=device)
     loss = LossConfig(matcher=model.matcher)

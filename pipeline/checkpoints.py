@@ -38,7 +38,7 @@ def require_model(name: str, revision: str | None = None) -> str:
     return name
 
 
-def model_identity(name: str, revision: str | None = None) -> dict[str, Any]:
+def model_cache_key(name: str, revision: str | None = None) -> dict[str, Any]:
     """Name and content of a model, the same on every machine: no absolute path, no time stamp.
 
     A folder is told by the SHA-256 over its weights, configuration, tokenizer and template; a hub model by its commit.

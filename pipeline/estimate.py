@@ -12,10 +12,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from grace.pipeline.errors import GraceError, UserError
-from grace.pipeline.steps import STAGES, step
 from grace.pipeline.execution.runner import run
-from grace.pipeline.settings import Settings
 from grace.pipeline.execution.step import Step
+from grace.pipeline.settings import PipelineSettings
+from grace.pipeline.steps import STAGES, step
 from grace.pipeline.store import Clips, Row, Store, write_clips
 from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS
 
@@ -78,7 +78,7 @@ class Plan:
     """Of the tokens; None when the stage could not be tried."""
 
 
-def plan(settings: Settings, dataset: str, samples: int = 4) -> Plan:
+def plan(settings: PipelineSettings, dataset: str, samples: int = 4) -> Plan:
     """Take ``samples`` clips, spread over the data set, through every stage in a folder that is thrown away.
 
     Times are of this machine as it is just now. A stage that cannot be tried (its model is not here, its server does
@@ -99,13 +99,13 @@ def plan(settings: Settings, dataset: str, samples: int = 4) -> Plan:
         return Plan(len(usable), len(chosen), costs, _shape(folder) if costs[-1].seconds is not None else None)
 
 
-def replace_data(settings: Settings, data: str) -> Settings:
+def replace_data(settings: PipelineSettings, data: str) -> PipelineSettings:
     """The same settings with ``tokens.keep`` left out, so that the whole is measured, and another data folder."""
     tokens = settings.tokens.model_copy(update={"keep": None, "storage": "float16"})
     return settings.model_copy(update={"data": data, "tokens": tokens})
 
 
-def _try(stage: str, settings: Settings, dataset: str, folder: Path, clips: Sequence[Row]) -> Cost:
+def _try(stage: str, settings: PipelineSettings, dataset: str, folder: Path, clips: Sequence[Row]) -> Cost:
     cost = Cost(stage, weights=_weights(settings, stage))
     try:
         made = step(stage, settings, dataset)
@@ -132,11 +132,11 @@ def _try(stage: str, settings: Settings, dataset: str, folder: Path, clips: Sequ
     )
 
 
-def _processes(made: Step, settings: Settings) -> int:
+def _processes(made: Step, settings: PipelineSettings) -> int:
     return max(1, min(settings.workers, os.cpu_count() or 1)) if made.parallel else 1
 
 
-def _weights(settings: Settings, stage: str) -> int | None:
+def _weights(settings: PipelineSettings, stage: str) -> int | None:
     """Counted in the headers of the checkpoint's files; nothing is loaded."""
     from huggingface_hub import snapshot_download
     from safetensors import safe_open

@@ -6,15 +6,15 @@ from pathlib import Path
 
 from grace.pipeline.errors import ClipError, UserError
 from grace.pipeline.execution.runner import run
-from grace.pipeline.settings import Settings
 from grace.pipeline.execution.step import Step
+from grace.pipeline.settings import PipelineSettings
 from grace.pipeline.store import Row, Store, write_clips
 
 STAGES = ("faces", "caption", "refine", "motion", "tokens")
 """The stages that are steps over shards, in an order in which each finds its inputs."""
 
 
-def root_of(settings: Settings, dataset: str, root: str | None = None) -> Path:
+def root_of(settings: PipelineSettings, dataset: str, root: str | None = None) -> Path:
     """The folder of a data set's raw files: ``root`` if given, else ``roots.<dataset>``.
 
     Raises :class:`UserError` when neither names a folder that exists.
@@ -35,7 +35,7 @@ def root_of(settings: Settings, dataset: str, root: str | None = None) -> Path:
     return path
 
 
-def step(stage: str, settings: Settings, dataset: str, root: str | None = None) -> Step:
+def step(stage: str, settings: PipelineSettings, dataset: str, root: str | None = None) -> Step:
     """The step of a stage for a data set. Models are named here and loaded when the step opens."""
     if stage == "faces":
         from grace.pipeline.faces.step import FacesStep
@@ -62,7 +62,7 @@ def step(stage: str, settings: Settings, dataset: str, root: str | None = None) 
     raise ValueError(f"'{stage}' is not a step; the steps are {', '.join(STAGES)}")
 
 
-def one_clip(video: Path, settings: Settings, folder: Path) -> Row:
+def one_clip(video: Path, settings: PipelineSettings, folder: Path) -> Row:
     """Take one video file through every step and return all its columns in one row, with what any step remarked.
 
     ``folder`` receives the stores, as ``data/<dataset>`` does for a data set.

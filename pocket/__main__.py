@@ -17,10 +17,10 @@ def build(
 ) -> None:
     """Draw the training clips and train CLIP, LLM and VLM, each resumed where it stopped (pocket/build)."""
     from grace.pocket import train_clip, train_llm, train_vlm
-    from grace.pocket.model_cards import write_cards
-    from grace.pocket.render_dataset import TRAIN, draw
     from grace.pocket.evaluate import RESULT
     from grace.pocket.evaluate import measure as figures
+    from grace.pocket.model_cards import write_cards
+    from grace.pocket.render_dataset import TRAIN, draw
 
     draw(TRAIN, range(blocks), workers)
     train_clip.build()
@@ -33,9 +33,9 @@ def build(
 @app.command()
 def measure(quick: Annotated[bool, typer.Option(help="64 clips instead of 500.")] = False) -> None:
     """Print what the models score on people they never saw; a full run updates measured.json and the model cards."""
-    from grace.pocket.model_cards import write_cards
     from grace.pocket.evaluate import RESULT
     from grace.pocket.evaluate import measure as figures
+    from grace.pocket.model_cards import write_cards
 
     found = figures(quick)
     if not quick:

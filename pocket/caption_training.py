@@ -14,7 +14,7 @@ from transformers import Idefics3ForConditionalGeneration
 
 from grace.pocket.loop import BUILD
 
-ENDING = 0.6
+END_TOKEN_WEIGHT = 0.6
 """Weight of the tokens that end a sentence or a caption: below 1, a weak movement is told rather than left out.
 
 With 1, captions named actions of 100 unseen clips with precision 0.89 and recall 0.79."""
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from grace.pocket.train_vlm import Captions
 
 
-class Story(nn.Module):
+class CaptionTraining(nn.Module):
     """The whole VLM, trained on captions."""
 
     weight: Tensor
@@ -35,10 +35,10 @@ class Story(nn.Module):
         self.memory: np.ndarray = np.empty(0)
         tokenizer = captions.processor.tokenizer
         weight = torch.ones(model.config.text_config.vocab_size)
-        weight[[tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(".")]] = ENDING
+        weight[[tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(".")]] = END_TOKEN_WEIGHT
         self.register_buffer("weight", weight, persistent=False)
 
-    def remember(self) -> None:
+    def cache_vision_features(self) -> None:
         """See every training clip once: patches [clips, instants, patches, width] in float16 on the disk."""
         file = BUILD / "vlm-memory.npy"
         count = len(self.captions.clips)

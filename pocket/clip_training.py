@@ -11,11 +11,11 @@ from transformers import CLIPModel, CLIPTokenizer
 
 from grace.pipeline.world.actions import ACTIONS
 from grace.pocket.batches import OF_ACTION, cover
-from grace.pocket.vision_pretraining import KNOWN, Lessons
 from grace.pocket.train_clip import action_sentences, moment_sentences, nearness
+from grace.pocket.vision_pretraining import KNOWN, AuxiliaryHeads
 
 
-class Teacher(nn.Module):
+class ClipTraining(nn.Module):
     """CLIP with the heads and temperatures that exist during training only."""
 
     def __init__(self, model: CLIPModel) -> None:
@@ -23,7 +23,7 @@ class Teacher(nn.Module):
         self.model = model
         width = model.config.vision_config.hidden_size
         self.from_class = nn.Linear(width, KNOWN)
-        self.lessons = Lessons(width)
+        self.lessons = AuxiliaryHeads(width)
         self.scale = nn.Parameter(torch.tensor([2.3, 2.3, 2.3]))
         self.bias = nn.Parameter(torch.tensor([-4.0, -4.0, -5.0]))
 

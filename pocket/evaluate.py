@@ -49,12 +49,12 @@ def unseen(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[Timelin
 
 def write_captions(clips: Sequence[np.ndarray], durations: list[float]) -> list[str]:
     """Coarse captions of clips [INSTANTS, side, side, 3] by the pocket VLM, through the caption stage's own request."""
-    from grace.pipeline.text.caption import coarse_request
     from grace.pipeline.engines import make_engine
+    from grace.pipeline.text.caption import coarse_request
     from grace.pipeline.text.prompts import read_prompt
-    from grace.pipeline.settings import Caption
+    from grace.pipeline.text.settings import CaptionSettings
 
-    engine = make_engine(Caption(model=str(HERE / "vlm")))
+    engine = make_engine(CaptionSettings(model=str(HERE / "vlm")))
     prompt = read_prompt("coarse-v1")
     requests = []
     for frames, duration in zip(clips, durations, strict=True):
@@ -79,9 +79,9 @@ def score_refinement(captions: list[str], timelines: list[Timeline]) -> dict[str
     from grace.pipeline.engines import make_engine
     from grace.pipeline.text.prompts import read_prompt
     from grace.pipeline.text.refine import refine_request
-    from grace.pipeline.settings import Refine
+    from grace.pipeline.text.settings import RefineSettings
 
-    engine = make_engine(Refine(model=str(HERE / "llm")))
+    engine = make_engine(RefineSettings(model=str(HERE / "llm")))
     prompt = read_prompt("refine-v1")
     answers = [response.text for response in engine.generate([refine_request([text], prompt) for text in captions])]
     valid, faithful, exact = 0, 0, 0

@@ -16,12 +16,12 @@ import numpy as np
 from tqdm import tqdm
 
 from grace.pipeline.text.caption import pick_instants
-from grace.pipeline.settings import World
 from grace.pipeline.world.actions import ACTIONS
 from grace.pipeline.world.emotions import LABELS
 from grace.pipeline.world.identity import Identity, sample_identity
 from grace.pipeline.world.render import render_instants
 from grace.pipeline.world.scenario import Script, sample_script
+from grace.pipeline.world.settings import WorldSettings
 from grace.pocket.loop import BUILD
 
 FOLDER = BUILD / "frames"
@@ -31,8 +31,8 @@ BLOCK = 250
 """Clips a file."""
 INSTANTS = 8
 SIZE = 128
-CLIPS_A_PERSON = 3
-WORLD = World(seed=TRAIN, identities=1, clips=1)
+CLIPS_PER_PERSON = 3
+WORLD = WorldSettings(seed=TRAIN, identities=1, clips=1)
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Drawn:
 
 def script_of(seed: int, number: int) -> tuple[Script, Identity]:
     """Clip ``number`` of a seed: every emotion equally often, three clips a person."""
-    person = number // CLIPS_A_PERSON
+    person = number // CLIPS_PER_PERSON
     identity = sample_identity(np.random.default_rng((seed, 1, person)), person)
     rng = np.random.default_rng((seed, 2, number))
     return sample_script(rng, identity, LABELS[int(rng.integers(len(LABELS)))], WORLD), identity

@@ -18,9 +18,9 @@ from grace.pipeline.world.actions import ACTIONS
 from grace.pipeline.world.sentences import PHASES, WHEN_FINE, Clause, moment_sentence, tell_fine
 from grace.pipeline.world.timeline import VISIBLE
 from grace.pocket.batches import sample
+from grace.pocket.loop import BUILD, Schedule, fit
 from grace.pocket.render_dataset import TRAIN, load
 from grace.pocket.synthetic_text import corpus
-from grace.pocket.loop import BUILD, Schedule, fit
 
 if TYPE_CHECKING:
     import torch
@@ -94,17 +94,17 @@ def build(folder: Path = FOLDER) -> None:
     import torch
     from transformers import CLIPModel
 
-    from grace.pocket.vision_pretraining import lend_eyes, seeing
     from grace.pocket.checkpoint_io import save_clip
-    from grace.pocket.clip_training import Teacher
+    from grace.pocket.clip_training import ClipTraining
     from grace.pocket.tokenizer import train_clip_tokenizer
+    from grace.pocket.vision_pretraining import init_clip_vision, pretrained_vision_tower
 
     tokenizer = train_clip_tokenizer(corpus([]), BUILD / "clip-tokenizer")
     torch.manual_seed(0)
     model = CLIPModel(config(tokenizer))
     model.set_attn_implementation("eager")  # on a CPU its backward pass is the faster one
-    lend_eyes(seeing(), model)
-    teacher = Teacher(model)
+    init_clip_vision(pretrained_vision_tower(), model)
+    teacher = ClipTraining(model)
     blocks = load(TRAIN)
 
     def loss(step: int) -> torch.Tensor:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grace.pipeline.text.prompts import Prompt, read_prompt
-from grace.pocket.synthetic_text import corpus, refine_messages, refinement, shortened
 from grace.pocket.loop import BUILD, Schedule, fit
+from grace.pocket.synthetic_text import corpus, refine_messages, refinement, shortened
 from grace.pocket.tokenizer import train_chat_tokenizer
 
 if TYPE_CHECKING:

@@ -16,13 +16,13 @@ from grace.pipeline.text.caption import coarse_request
 from grace.pipeline.text.prompts import Prompt, read_prompt
 from grace.pipeline.world.sentences import coarse_caption
 from grace.pocket.batches import DEVIATION, MEAN, aligned, normalised
-from grace.pocket.vision_pretraining import CONFIG, PATCH, seeing
+from grace.pocket.loop import BUILD, Schedule, fit
 from grace.pocket.render_dataset import INSTANTS, SIZE, TRAIN, Drawn, instants, load
 from grace.pocket.synthetic_text import corpus, shortened
-from grace.pocket.loop import BUILD, Schedule, fit
 from grace.pocket.tokenizer import train_chat_tokenizer
 from grace.pocket.train_llm import FOLDER as LLM_FOLDER
 from grace.pocket.train_llm import IGNORED, prompts, text_config
+from grace.pocket.vision_pretraining import CONFIG, PATCH, pretrained_vision_tower
 
 if TYPE_CHECKING:
     import torch
@@ -72,7 +72,7 @@ def make_processor() -> Idefics3Processor:
     return Idefics3Processor(pictures, tokenizer, image_seq_len=IMAGE_TOKENS, chat_template=template)
 
 
-def borrow_words(model: Idefics3ForConditionalGeneration, processor: Idefics3Processor, llm: Path) -> None:
+def init_from_llm(model: Idefics3ForConditionalGeneration, processor: Idefics3Processor, llm: Path) -> None:
     """Start the language model from the pocket LLM's: its layers, and the embeddings of the tokens that both know."""
     import torch
     from transformers import AutoTokenizer, LlamaForCausalLM
@@ -148,18 +148,18 @@ def build(folder: Path = FOLDER) -> None:
     """Train the VLM and save it as a Hugging Face folder."""
     import torch
 
+    from grace.pocket.caption_training import CaptionTraining
     from grace.pocket.checkpoint_io import save_language_model
-    from grace.pocket.caption_training import Story
 
     processor = make_processor()
     torch.manual_seed(0)
     model = make_model(-(-len(processor.tokenizer) // 64) * 64, processor)
     model.set_attn_implementation("eager")  # on a CPU its backward pass is the faster one
-    model.model.vision_model.load_state_dict(seeing().state_dict())
-    borrow_words(model, processor, LLM_FOLDER)
+    model.model.vision_model.load_state_dict(pretrained_vision_tower().state_dict())
+    init_from_llm(model, processor, LLM_FOLDER)
     captions = Captions(processor, load(TRAIN))
-    story = Story(model, captions)
-    story.remember()
+    story = CaptionTraining(model, captions)
+    story.cache_vision_features()
     fit("vlm-words", story, story.loss, SCHEDULE, build=BUILD)
     save_language_model(model, processor.tokenizer, folder)
     processor.save_pretrained(folder)

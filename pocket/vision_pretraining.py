@@ -20,8 +20,8 @@ from transformers.models.idefics3.modeling_idefics3 import Idefics3VisionTransfo
 
 from grace.pipeline.world.actions import ACTIONS, REGIONS
 from grace.pocket.batches import dense_target, sample
-from grace.pocket.render_dataset import SIZE, TRAIN, load
 from grace.pocket.loop import Schedule, fit
+from grace.pocket.render_dataset import SIZE, TRAIN, load
 
 KNOWN = len(ACTIONS) + 2
 """Intensities of the actions, blink and speech."""
@@ -39,7 +39,7 @@ CONFIG = {
 """Heads of 64, as vLLM's attention wants them on a CPU."""
 
 
-class Lessons(nn.Module):
+class AuxiliaryHeads(nn.Module):
     """The heads that teach patches [n, patches, width] to see, and their loss."""
 
     def __init__(self, width: int) -> None:
@@ -64,13 +64,13 @@ class Lessons(nn.Module):
         return 100 * dense + 20 * whole
 
 
-class Pupil(nn.Module):
+class VisionPretraining(nn.Module):
     """The tower with its lessons."""
 
     def __init__(self) -> None:
         super().__init__()
         self.tower = Idefics3VisionTransformer(Idefics3VisionConfig(**CONFIG, attn_implementation="eager"))
-        self.lessons = Lessons(self.tower.config.hidden_size)
+        self.lessons = AuxiliaryHeads(self.tower.config.hidden_size)
 
     def loss(self, images: np.ndarray, truth: np.ndarray, regions: np.ndarray) -> Float[Tensor, ""]:
         """The loss of frames [n, 3, SIZE, SIZE] with their truth and region boxes."""
@@ -79,17 +79,17 @@ class Pupil(nn.Module):
 
 
 @lru_cache(maxsize=1)
-def seeing() -> Idefics3VisionTransformer:
+def pretrained_vision_tower() -> Idefics3VisionTransformer:
     """The trained tower; trains it, or goes on training it, when ``pocket/build`` does not hold it."""
     torch.manual_seed(0)
-    pupil = Pupil()
+    pupil = VisionPretraining()
     blocks = load(TRAIN)
     fit("eyes", pupil, lambda step: pupil.loss(*sample(blocks, step)), SCHEDULE)
     return pupil.tower
 
 
 @torch.no_grad()
-def lend_eyes(eyes: Idefics3VisionTransformer, clip: CLIPModel) -> None:
+def init_clip_vision(eyes: Idefics3VisionTransformer, clip: CLIPModel) -> None:
     """Start CLIP's vision tower from ``eyes``: layers, patch embedding, the places of the patches, the last norm.
 
     CLIP norms its embeddings before the first layer and Idefics3 does not; the norm's gain and shift are set to give

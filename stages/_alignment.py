@@ -6,32 +6,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from grace.pipeline.settings import Settings
     from grace.pipeline.store import Row
+    from grace.settings import Settings
 
 WORDS = 12
 """Rows of the picture: the words whose mass went its own way most."""
 
 
-def run_folder(run: Path | None, chosen: Settings, dataset: str) -> Path:
+def run_folder(run: Path | None, settings: Settings, dataset: str) -> Path:
     """The run that was named, or the first fold of ``train.method``."""
-    return run or chosen.folder(dataset) / "runs" / chosen.train.method / f"fold-{chosen.folds[0]}"
+    return run or settings.folder(dataset) / "runs" / settings.train.method / f"fold-{settings.folds[0]}"
 
 
-def draw(row: Row, plan: Any, chosen: Settings, file: Path) -> None:
+def draw(row: Row, plan: Any, settings: Settings, file: Path) -> None:
     """Write the picture of one clip: ``row`` holds its crops and text tokens, ``plan`` is [L, T, P]."""
     from transformers import AutoTokenizer
 
-    from grace.pipeline.visualize.alignment import alignment_sheet, pick, words_of
+    from grace.pipeline.visualize.alignment import alignment_sheet, merge_subwords, most_distinctive
     from grace.pipeline.visualize.contact_sheets import crops, save
 
-    tokenizer = AutoTokenizer.from_pretrained(chosen.tokens.model, revision=chosen.tokens.revision)
+    tokenizer = AutoTokenizer.from_pretrained(settings.tokens.model, revision=settings.tokens.revision)
     pieces = tokenizer.convert_ids_to_tokens(row["text_id"].tolist())
-    words = pick(words_of(pieces, row["sentence"], row["text_mask"], plan), WORDS)
+    words = most_distinctive(merge_subwords(pieces, row["sentence"], row["text_mask"], plan), WORDS)
     save(alignment_sheet(crops(row), words), str(file))
 
 
-def draw_cached(clip: str, run: Path | None, chosen: Settings, dataset: str, file: Path) -> None:
+def draw_cached(clip: str, run: Path | None, settings: Settings, dataset: str, file: Path) -> None:
     """Write the picture of a clip of the cache, aligned by a run.
 
     Raises :class:`UserError` when the clip or the run is missing, or the run's method aligns nothing.
@@ -40,8 +40,8 @@ def draw_cached(clip: str, run: Path | None, chosen: Settings, dataset: str, fil
     from grace.pipeline.store.schemas import STORES
     from grace.trainer.classifier import GraceClassifier
 
-    classifier = GraceClassifier.from_pretrained(run_folder(run, chosen, dataset))
-    folder = chosen.folder(dataset)
+    classifier = GraceClassifier.from_pretrained(run_folder(run, settings, dataset))
+    folder = settings.folder(dataset)
     whole: Row = {}
     for name in ("faces", "motion", "tokens"):
         row = Store(folder / name, STORES[name]).find(clip)
@@ -54,4 +54,4 @@ def draw_cached(clip: str, run: Path | None, chosen: Settings, dataset: str, fil
         raise UserError(
             f"Method {classifier.config.method} aligns no words with patches: name a run of grace with --run."
         )
-    draw(whole, plan, chosen, file)
+    draw(whole, plan, settings, file)

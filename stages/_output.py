@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from grace.pipeline.execution.runner import Summary
-    from grace.pipeline.settings import Settings
     from grace.pipeline.execution.step import Step
+    from grace.settings import Settings
 
 Dataset = Annotated[str, typer.Option("--dataset", "-d", help="Name of the data set: its folder under data/.")]
 Params = Annotated[Path, typer.Option("--params", help="Settings file.")]
@@ -37,7 +37,7 @@ def console(stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False)
 
 
-def guarded(function: Callable[P, None]) -> Callable[P, None]:
+def user_errors(function: Callable[P, None]) -> Callable[P, None]:
     """Show errors meant for people as one sentence, with their exit code; a traceback is for our own bugs."""
 
     @functools.wraps(function)
@@ -47,43 +47,43 @@ def guarded(function: Callable[P, None]) -> Callable[P, None]:
         try:
             function(*args, **kwargs)
         except GraceError as error:
-            _complain(str(error))
+            _print_error(str(error))
             raise typer.Exit(error.exit_code) from None
         except BrokenPipeError:
             sys.stderr.close()  # the reader of our output is gone, as in `grace inspect | head`
             raise typer.Exit(0) from None
         except KeyboardInterrupt:
-            _complain("Interrupted. What is done is kept: the same command goes on from there.")
+            _print_error("Interrupted. What is done is kept: the same command goes on from there.")
             raise typer.Exit(130) from None
 
     return run_guarded
 
 
-def _complain(sentence: str) -> None:
+def _print_error(sentence: str) -> None:
     from rich.text import Text
 
-    console(stderr=True).print(Text.assemble(("error: ", "bold red"), printable(sentence)), soft_wrap=True)
+    console(stderr=True).print(Text.assemble(("error: ", "bold red"), strip_control(sentence)), soft_wrap=True)
 
 
-def settings(params: Path, overrides: list[str]) -> Settings:
+def load_settings(params: Path, overrides: list[str]) -> Settings:
     """The settings of this run."""
-    from grace.pipeline.settings import load
+    from grace.settings import load_settings
 
-    return load(params, overrides)
+    return load_settings(params, overrides)
 
 
-def run_step(step: Step, dataset: str, chosen: Settings, retry_failed: bool) -> None:
+def run_step(step: Step, dataset: str, settings: Settings, retry_failed: bool) -> None:
     """Run a step over a data set with the runner, and print what became of the clips."""
     from grace.pipeline.execution.runner import run
 
     run(
         step,
-        chosen.folder(dataset),
-        size=chosen.shards.clips,
-        workers=chosen.workers,
-        clip_seconds=chosen.clip_seconds,
-        cluster=chosen.ray if chosen.runner == "ray" else None,
-        max_failed=chosen.max_failed,
+        settings.folder(dataset),
+        size=settings.shards.clips,
+        workers=settings.workers,
+        clip_seconds=settings.clip_seconds,
+        cluster=settings.ray if settings.runner == "ray" else None,
+        max_failed=settings.max_failed,
         retry_failed=retry_failed,
         report=print_summary,
     )
@@ -106,7 +106,7 @@ def print_summary(summary: Summary) -> None:
     print_table(summary.stage, [(name, str(value)) for name, value in rows if value or name not in quiet])
 
 
-def printable(text: str) -> str:
+def strip_control(text: str) -> str:
     """Text from models and files, fit for a terminal: control characters, which could steer it, are dropped."""
     return "".join(character for character in text if character.isprintable() or character in "\n\t")
 
@@ -120,5 +120,5 @@ def print_table(title: str, rows: list[tuple[str, str]]) -> None:
     table.add_column(overflow="fold")
     table.add_column(justify="right")
     for name, value in rows:
-        table.add_row(Text(printable(name)), Text(printable(value)))
+        table.add_row(Text(strip_control(name)), Text(strip_control(value)))
     console().print(table)

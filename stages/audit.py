@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from stages._output import Dataset, Params, Root, Set, console, guarded, settings
+from stages._output import Dataset, Params, Root, Set, console, load_settings, user_errors
 
 
-@guarded
+@user_errors
 def command(
     dataset: Dataset = "demo",
     table: Annotated[
@@ -38,24 +38,24 @@ def command(
 ) -> None:
     """Count what texts hold: lengths, repeats, emotions, regions, identity, how much of the label, how much truth."""
     from grace.pipeline.audit import audit, load_tokenizer, write_report
+    from grace.pipeline.audit.ground_truth import read_truth
     from grace.pipeline.audit.sources import of_dataset, of_tables
     from grace.pipeline.audit.tables import tables
-    from grace.pipeline.audit.ground_truth import read_truth
-    from grace.pipeline.errors import UserError
     from grace.pipeline.checkpoints import knows_only
+    from grace.pipeline.errors import UserError
 
-    chosen = settings(params, override)
-    counter = tokenizer or chosen.tokens.model
-    tokens = load_tokenizer(counter, None if tokenizer else chosen.tokens.revision)
+    settings = load_settings(params, override)
+    counter = tokenizer or settings.tokens.model
+    tokens = load_tokenizer(counter, None if tokenizer else settings.tokens.revision)
     if table:
         if text is None:
             raise UserError("--table wants --text: the name of the column that holds the texts.")
         texts, truth, folder = of_tables(table, text, label, clip, group), None, Path(f"{table[0].stem}-audit")
         title = ", ".join(file.name for file in table)
     else:
-        folder = chosen.folder(dataset) / "audit"
-        raw = root or chosen.roots.get(dataset)
-        texts, truth, title = of_dataset(chosen.folder(dataset)), read_truth(Path(raw)) if raw else None, dataset
+        folder = settings.folder(dataset) / "audit"
+        raw = root or settings.roots.get(dataset)
+        texts, truth, title = of_dataset(settings.folder(dataset)), read_truth(Path(raw)) if raw else None, dataset
     report = audit(texts, tokens, truth)
     write_report(report, out or folder)
     for each in tables(report, f"audit of {title}"):

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from stages._output import Dataset, Params, Set, console, guarded, settings
+from stages._output import Dataset, Params, Set, console, load_settings, user_errors
 
 Run = Annotated[str, typer.Argument(help="A method of the data set (grace), or the folder of a run.")]
 
 
-@guarded
+@user_errors
 def command(
     first: Run,
     second: Run,
@@ -21,11 +21,11 @@ def command(
     override: Set = [],  # noqa: B006
 ) -> None:
     """Say whether one run leads the other, by paired bootstrap and McNemar's test on the test clips of all folds."""
-    chosen = settings(params, override)
+    settings = load_settings(params, override)
     from grace.trainer.compare import compare
     from grace.trainer.tables import comparison_table
 
-    folder = chosen.folder(dataset)
+    folder = settings.folder(dataset)
     paths = [Path(run) if Path(run).is_dir() else folder / "runs" / run for run in (first, second)]
-    result = compare(paths[0], paths[1], folder, chosen.evaluate.bootstrap, chosen.evaluate.confidence)
+    result = compare(paths[0], paths[1], folder, settings.evaluate.bootstrap, settings.evaluate.confidence)
     console().print(comparison_table(result))

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stages._output import Dataset, Params, Set, console, guarded, printable, settings
+from stages._output import Dataset, Params, Set, console, load_settings, strip_control, user_errors
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from grace.pipeline.estimate import Cost, Plan, Shape
-    from grace.pipeline.settings import Settings
+    from grace.settings import Settings
 
 
-@guarded
+@user_errors
 def command(
     dataset: Dataset = "demo",
     clips: Annotated[int, typer.Option("--clips", min=1, help="Clips to try.")] = 4,
@@ -26,18 +26,18 @@ def command(
     """Take a few clips through every stage and print hours, disk and GPU memory for the whole data set."""
     from grace.pipeline.estimate import plan
 
-    chosen = settings(params, override)
-    made = plan(chosen, dataset, clips)
-    console().print(stage_table(made, chosen, dataset))
+    settings = load_settings(params, override)
+    made = plan(settings, dataset, clips)
+    console().print(stage_table(made, settings, dataset))
     if made.shape is not None:
-        console().print(storage_table(made.shape, made.clips, chosen))
+        console().print(storage_table(made.shape, made.clips, settings))
     for cost in made.costs:
         if cost.note:
-            console(stderr=True).print(printable(f"note: {cost.stage}: {cost.note}"), markup=False)
-    _warn_of_disk(made, chosen, dataset)
+            console(stderr=True).print(strip_control(f"note: {cost.stage}: {cost.note}"), markup=False)
+    _warn_of_disk(made, settings, dataset)
 
 
-def stage_table(made: Plan, chosen: Settings, dataset: str) -> Table:
+def stage_table(made: Plan, settings: Settings, dataset: str) -> Table:
     """A row a stage, then the sum."""
     from rich.table import Table
 
@@ -49,7 +49,7 @@ def stage_table(made: Plan, chosen: Settings, dataset: str) -> Table:
         table.add_column(name, justify="right")
     hours, disk = 0.0, 0.0
     for cost in made.costs:
-        taken, kept = cost.hours(made.clips), stored(cost, made.shape, chosen)
+        taken, kept = cost.hours(made.clips), stored(cost, made.shape, settings)
         whole = None if kept is None else kept * made.clips
         table.add_row(
             cost.stage,
@@ -62,8 +62,8 @@ def stage_table(made: Plan, chosen: Settings, dataset: str) -> Table:
         )
         hours, disk = hours + (taken or 0.0), disk + (whole or 0.0)
     if made.shape is not None:
-        pace = _training(made.shape, chosen)
-        training = training_hours(pace, made.clips, chosen)
+        pace = _training(made.shape, settings)
+        training = training_hours(pace, made.clips, settings)
         table.add_row("train", _time(pace), "1", _time(3600 * training))
         hours += training
     table.add_section()
@@ -74,7 +74,7 @@ def stage_table(made: Plan, chosen: Settings, dataset: str) -> Table:
     return table
 
 
-def storage_table(shape: Shape, clips: int, chosen: Settings) -> Table:
+def storage_table(shape: Shape, clips: int, settings: Settings) -> Table:
     """What tokens would take in other settings of tokens.storage and tokens.keep."""
     from rich.table import Table
 
@@ -85,39 +85,38 @@ def storage_table(shape: Shape, clips: int, chosen: Settings) -> Table:
         table.add_column(name, justify="right")
     whole = shape.bytes("float16")
     quarter = max(1, shape.patches // 4)
-    kept = sorted({quarter, chosen.tokens.keep or quarter}, reverse=True)
+    kept = sorted({quarter, settings.tokens.keep or quarter}, reverse=True)
     for keep in (None, *kept):
         for storage in ("float16", "int8"):
             size = shape.bytes(storage, keep)
-            mark = " ←" if (storage, keep) == (chosen.tokens.storage, chosen.tokens.keep) else ""
+            mark = " ←" if (storage, keep) == (settings.tokens.storage, settings.tokens.keep) else ""
             share = f"{size / whole:.0%}"
             patches = f"{keep or f'all {shape.patches}'}{mark}"
             table.add_row(storage, patches, _size(size), _size(size * clips), share)
     return table
 
 
-def stored(cost: Cost, shape: Shape | None, chosen: Settings) -> float | None:
+def stored(cost: Cost, shape: Shape | None, settings: Settings) -> float | None:
     """Bytes a clip that a stage keeps, in the settings chosen."""
     if cost.stage == "tokens" and shape is not None:
-        return shape.bytes(chosen.tokens.storage, chosen.tokens.keep)
+        return shape.bytes(settings.tokens.storage, settings.tokens.keep)
     return cost.bytes
 
 
-def training_hours(seconds: float, clips: int, chosen: Settings) -> float:
+def training_hours(seconds: float, clips: int, settings: Settings) -> float:
     """All epochs of all folds, each on the clips outside its test part, if no fold stops early."""
-    share = 1 - 1 / max(2, len(chosen.folds))
-    return seconds * clips * share * chosen.train.epochs * len(chosen.folds) / 3600
+    share = 1 - 1 / max(2, len(settings.folds))
+    return seconds * clips * share * settings.train.epochs * len(settings.folds) / 3600
 
 
-def _training(shape: Shape, chosen: Settings) -> float:
-    from grace.trainer.throughput import seconds_a_clip
-    from grace.trainer.settings import TrainSettings
+def _training(shape: Shape, settings: Settings) -> float:
+    from grace.trainer.throughput import seconds_per_clip
 
-    return seconds_a_clip(
-        TrainSettings.of(chosen.train.model_dump()),
+    return seconds_per_clip(
+        settings.train,
         classes=7,
         instants=shape.instants,
-        patches=chosen.tokens.keep or shape.patches,
+        patches=settings.tokens.keep or shape.patches,
         length=shape.length,
         width=shape.width,
     )
@@ -148,11 +147,11 @@ def _gpu(cost: Cost) -> str:
     return f"> {_size(cost.weights)}" if cost.weights else ""
 
 
-def _warn_of_disk(made: Plan, chosen: Settings, dataset: str) -> None:
+def _warn_of_disk(made: Plan, settings: Settings, dataset: str) -> None:
     import shutil
 
-    where = next(path for path in (chosen.folder(dataset), *chosen.folder(dataset).parents) if path.exists())
-    needed = sum((stored(cost, made.shape, chosen) or 0.0) * made.clips for cost in made.costs)
+    where = next(path for path in (settings.folder(dataset), *settings.folder(dataset).parents) if path.exists())
+    needed = sum((stored(cost, made.shape, settings) or 0.0) * made.clips for cost in made.costs)
     free = shutil.disk_usage(where).free
     if needed > free:
         console(stderr=True).print(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages._output import Dataset, Params, Runs, Set, console, guarded, settings
+from stages._output import Dataset, Params, Runs, Set, console, load_settings, user_errors
 
 
-@guarded
+@user_errors
 def command(
     dataset: Dataset = "demo",
     runs: Runs = None,
@@ -15,20 +15,20 @@ def command(
     override: Set = [],  # noqa: B006
 ) -> None:
     """Join the folds: UAR, WAR, recall, ambiguous pairs, calibration, intervals, plots; printed as papers print it."""
-    chosen = settings(params, override)
+    settings = load_settings(params, override)
     from grace.trainer.evaluate import evaluate
     from grace.trainer.tables import detail_table, paper_table, published_rows, published_table
 
     result = evaluate(
-        chosen.folder(dataset),
-        chosen.train.method,
-        chosen.folds,
-        samples=chosen.evaluate.bootstrap,
-        confidence=chosen.evaluate.confidence,
+        settings.folder(dataset),
+        settings.train.method,
+        settings.folds,
+        samples=settings.evaluate.bootstrap,
+        confidence=settings.evaluate.confidence,
         runs=runs,
     )
     console().print(paper_table(result))
     console().print(detail_table(result))
-    if chosen.evaluate.published:
-        rows = published_rows(Path(chosen.evaluate.published), dataset, result)
+    if settings.evaluate.published:
+        rows = published_rows(Path(settings.evaluate.published), dataset, result)
         console().print(published_table(rows))

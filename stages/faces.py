@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages._output import Dataset, Params, RetryFailed, Root, Set, guarded, run_step, settings
+from stages._output import Dataset, Params, RetryFailed, Root, Set, load_settings, run_step, user_errors
 
 
-@guarded
+@user_errors
 def command(
     dataset: Dataset = "demo",
     root: Root = None,
@@ -18,5 +18,5 @@ def command(
     """Sample T instants of every clip, find and track its face, and keep the crops."""
     from grace.pipeline.steps import step
 
-    chosen = settings(params, override)
-    run_step(step("faces", chosen, dataset, root), dataset, chosen, retry_failed)
+    settings = load_settings(params, override)
+    run_step(step("faces", settings, dataset, root), dataset, settings, retry_failed)

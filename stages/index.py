@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stages._output import Dataset, Params, Root, Set, console, guarded, printable, settings
+from stages._output import Dataset, Params, Root, Set, console, load_settings, strip_control, user_errors
 
 if TYPE_CHECKING:
     from grace.pipeline.index.reconciliation import Reconciliation
@@ -17,7 +17,7 @@ NAMES = 42
 """Columns of the terminal that the names of findings and their numbers take."""
 
 
-@guarded
+@user_errors
 def command(
     dataset: Dataset = "demo",
     root: Root = None,
@@ -29,18 +29,18 @@ def command(
     from grace.pipeline.index.index import index
     from grace.pipeline.steps import root_of
 
-    chosen = settings(params, override)
-    folder = chosen.folder(dataset)
-    accepted = chosen.index.accept.get(dataset, [])
+    settings = load_settings(params, override)
+    folder = settings.folder(dataset)
+    accepted = settings.index.accept.get(dataset, [])
     index(
         dataset,
-        root_of(chosen, dataset, root),
+        root_of(settings, dataset, root),
         folder,
-        clips_folder=chosen.index.folders.get(dataset),
-        lists=chosen.lists.get(dataset),
-        workers=chosen.workers,
-        clip_seconds=chosen.clip_seconds,
-        strict=strict or chosen.index.strict,
+        clips_folder=settings.index.folders.get(dataset),
+        lists=settings.lists.get(dataset),
+        workers=settings.workers,
+        clip_seconds=settings.clip_seconds,
+        strict=strict or settings.index.strict,
         accept=accepted,
         report=lambda found: show(found, dataset, folder, accepted),
     )
@@ -53,7 +53,7 @@ def show(found: Reconciliation, dataset: str, folder: Path, accepted: Collection
 
     from grace.pipeline.index.reconciliation import DIFFERS, FILE
 
-    table = Table(title=Text(f"index {printable(dataset)}", "bold"), title_justify="left", box=None, pad_edge=False)
+    table = Table(title=Text(f"index {strip_control(dataset)}", "bold"), title_justify="left", box=None, pad_edge=False)
     table.add_column("", no_wrap=True)
     table.add_column("clips", justify="right", no_wrap=True)
     table.add_column("such as", style="dim")
@@ -61,7 +61,7 @@ def show(found: Reconciliation, dataset: str, folder: Path, accepted: Collection
     room = max(screen.width - NAMES, 16)  # rich itself would take it from the other columns
 
     def row(name: str, count: int, example: str = "", style: str = "") -> None:
-        shown = Text(printable(example))
+        shown = Text(strip_control(example))
         shown.truncate(room, overflow="ellipsis")
         table.add_row(Text(name, style), Text(f"{count:,}", style), shown)
 
@@ -80,4 +80,4 @@ def show(found: Reconciliation, dataset: str, folder: Path, accepted: Collection
         row(f"fold {fold}", sides.total(), f"{sides['train']:,} train, {sides['test']:,} test")
     screen.print(table)
     if any(found.findings.values()):
-        screen.print(Text(printable(f"Every finding, clip by clip: {folder / FILE}")), soft_wrap=True)
+        screen.print(Text(strip_control(f"Every finding, clip by clip: {folder / FILE}")), soft_wrap=True)

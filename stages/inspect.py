@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stages._output import Dataset, Params, Set, console, guarded, print_table, printable, settings
+from stages._output import Dataset, Params, Set, console, load_settings, print_table, strip_control, user_errors
 
 if TYPE_CHECKING:
     from grace.pipeline.store import Row
 
 
-@guarded
+@user_errors
 def command(
     dataset: Dataset = "demo",
     clip: Annotated[str | None, typer.Option("--clip", help="Show everything known about this clip.")] = None,
@@ -26,7 +26,7 @@ def command(
     override: Set = [],  # noqa: B006
 ) -> None:
     """Print descriptions, filtered and sampled, wrapped for reading."""
-    folder = settings(params, override).folder(dataset)
+    folder = load_settings(params, override).folder(dataset)
     if clip is not None:
         _show_clip(folder, clip)
         return
@@ -60,15 +60,15 @@ def _show_rows(rows: list[Row], sample: int, seed: int) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    chosen = rows if sample == 0 or sample >= len(rows) else random.Random(seed).sample(rows, sample)
-    table = Table(show_lines=True, title=f"{len(chosen)} of {len(rows)} rows", title_justify="left")
+    settings = rows if sample == 0 or sample >= len(rows) else random.Random(seed).sample(rows, sample)
+    table = Table(show_lines=True, title=f"{len(settings)} of {len(rows)} rows", title_justify="left")
     table.add_column("clip", no_wrap=True)
     for name, ratio in (("coarse caption", 4), ("description", 5), ("cues", 5)):
         table.add_column(name, ratio=ratio)
-    for row in sorted(chosen, key=lambda row: row["clip_id"]):
+    for row in sorted(settings, key=lambda row: row["clip_id"]):
         head = f"{row['clip_id']}\n{row['label']}" + ("" if row["status"] == "ok" else f"\n{row['status']}")
         description = row["description"] or row["error"]
-        table.add_row(*(Text(printable(text)) for text in (head, row["caption"], description, _cues(row["cues"]))))
+        table.add_row(*(Text(strip_control(text)) for text in (head, row["caption"], description, _cues(row["cues"]))))
     console().print(table)
 
 

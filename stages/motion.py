@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages._output import Dataset, Params, RetryFailed, Set, guarded, run_step, settings
+from stages._output import Dataset, Params, RetryFailed, Set, load_settings, run_step, user_errors
 
 
-@guarded
+@user_errors
 def command(
     dataset: Dataset = "demo",
     params: Params = Path("params.yaml"),
@@ -17,5 +17,5 @@ def command(
     """Turn frame differences into motion maps that show expression, not head or camera motion."""
     from grace.pipeline.steps import step
 
-    chosen = settings(params, override)
-    run_step(step("motion", chosen, dataset), dataset, chosen, retry_failed)
+    settings = load_settings(params, override)
+    run_step(step("motion", settings, dataset), dataset, settings, retry_failed)

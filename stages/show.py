@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stages._output import Dataset, Params, Root, Set, console, guarded, settings
+from stages._output import Dataset, Params, Root, Set, console, load_settings, user_errors
 
 if TYPE_CHECKING:
     from grace.pipeline.faces.step import Track
-    from grace.pipeline.settings import Settings
-    from grace.pipeline.store import Row
     from grace.pipeline.media.video import Sample
+    from grace.pipeline.store import Row
+    from grace.settings import Settings
 
 
 class What(StrEnum):
@@ -25,7 +25,7 @@ class What(StrEnum):
     alignment = "alignment"
 
 
-@guarded
+@user_errors
 def command(
     clip: Annotated[str, typer.Argument(help="The clip's id.")],
     what: Annotated[
@@ -49,37 +49,37 @@ def command(
     """Write a contact sheet: whole frames with the face's boxes, or motion maps with the removed head motion."""
     from grace.pipeline.visualize.contact_sheets import contact_sheet, frames_sheet, save
 
-    chosen = settings(params, override)
+    settings = load_settings(params, override)
     file = out or Path(f"{Path(clip).name}-{what.value}.png")
     if what is What.alignment:
         from stages._alignment import draw_cached
 
-        draw_cached(clip, run, chosen, dataset, file)
+        draw_cached(clip, run, settings, dataset, file)
         console().print(f"Written to {file}.", markup=False)
         return
-    faces = _row(chosen, dataset, "faces", clip)
+    faces = _row(settings, dataset, "faces", clip)
     if what is What.motion:
-        sheet = contact_sheet(faces, _row(chosen, dataset, "motion", clip))
+        sheet = contact_sheet(faces, _row(settings, dataset, "motion", clip))
     else:
-        traced = _retraced(faces, chosen, dataset, root)
+        traced = _retraced(faces, settings, dataset, root)
         sheet = contact_sheet(faces) if traced is None else frames_sheet(faces, *traced)
     save(sheet, str(file))
     console().print(f"Written to {file}.", markup=False)
 
 
-def _row(chosen: Settings, dataset: str, stage: str, clip: str) -> Row:
+def _row(settings: Settings, dataset: str, stage: str, clip: str) -> Row:
     """What a stage made of a clip. Raises :class:`UserError` with the cause where that is nothing."""
     from grace.pipeline.store import Store, UserError
     from grace.pipeline.store.schemas import STORES
 
-    row = Store(chosen.folder(dataset) / stage, STORES[stage]).find(clip)
+    row = Store(settings.folder(dataset) / stage, STORES[stage]).find(clip)
     if row is None or row["status"] == "failed":
         cause = row["error"] if row else f"the {stage} stage has no such clip"
         raise UserError(f"There is nothing to show of clip '{clip}' of {dataset}: {cause}.")
     return row
 
 
-def _retraced(faces: Row, chosen: Settings, dataset: str, root: str | None) -> tuple[Sample, Track] | None:
+def _retraced(faces: Row, settings: Settings, dataset: str, root: str | None) -> tuple[Sample, Track] | None:
     """The clip's frames and the face followed through them; None, and a line that says so, where the clip is gone."""
     from grace.pipeline.errors import ClipError, UserError
     from grace.pipeline.faces.step import FacesStep
@@ -87,9 +87,9 @@ def _retraced(faces: Row, chosen: Settings, dataset: str, root: str | None) -> t
     from grace.pipeline.store import Clips
 
     try:
-        row = next(row for row in Clips(chosen.folder(dataset)).rows if row["clip_id"] == faces["clip_id"])
-        sampled = chosen.faces.model_copy(update={"instants": len(faces["frames"])})  # as they were when cropped
-        step = FacesStep(sampled, root_of(chosen, dataset, root))
+        row = next(row for row in Clips(settings.folder(dataset)).rows if row["clip_id"] == faces["clip_id"])
+        sampled = settings.faces.model_copy(update={"instants": len(faces["frames"])})  # as they were when cropped
+        step = FacesStep(sampled, root_of(settings, dataset, root))
         step.open()
         return step.retrace(row)
     except (ClipError, UserError) as error:

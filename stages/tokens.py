@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages._output import Dataset, Params, RetryFailed, Set, guarded, run_step, settings
+from stages._output import Dataset, Params, RetryFailed, Set, load_settings, run_step, user_errors
 
 
-@guarded
+@user_errors
 def command(
     dataset: Dataset = "demo",
     params: Params = Path("params.yaml"),
@@ -16,12 +16,12 @@ def command(
 ) -> None:
     """Encode face crops and descriptions with CLIP and cache every token."""
     from grace.pipeline.store import Store
-    from grace.pipeline.store.virtual import join
+    from grace.pipeline.store.virtual import write_virtual_dataset
     from grace.pipeline.tokens.class_prompts import write_templates
     from grace.pipeline.tokens.step import tokens_step
 
-    chosen = settings(params, override)
-    step = tokens_step(chosen.tokens)
-    run_step(step, dataset, chosen, retry_failed)
-    write_templates(chosen.folder(dataset), step)
-    join(Store(chosen.folder(dataset) / step.folder, step.schema))
+    settings = load_settings(params, override)
+    step = tokens_step(settings.tokens)
+    run_step(step, dataset, settings, retry_failed)
+    write_templates(settings.folder(dataset), step)
+    write_virtual_dataset(Store(settings.folder(dataset) / step.folder, step.schema))

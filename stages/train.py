@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from stages._output import Dataset, Params, Runs, Set, guarded, print_table, settings
+from stages._output import Dataset, Params, Runs, Set, load_settings, print_table, user_errors
 
 
-@guarded
+@user_errors
 def command(
     dataset: Dataset = "demo",
     fold: Annotated[int, typer.Option("--fold", help="The fold whose test part is kept for the end.")] = 1,
@@ -19,12 +19,11 @@ def command(
     override: Set = [],  # noqa: B006
 ) -> None:
     """Train a fold, choose its epoch by the protocol, and score its test clips once."""
-    chosen = settings(params, override)
+    settings = load_settings(params, override)
     from grace.trainer.protocol import PREFIX
-    from grace.trainer.settings import TrainSettings
     from grace.trainer.train import train
 
-    metrics = train(chosen.folder(dataset), TrainSettings.of(chosen.train.model_dump()), fold, runs)
+    metrics = train(settings.folder(dataset), settings.train, fold, runs)
     prefix = PREFIX[metrics["protocol"]]
     print_table(
         f"train {metrics['method']}, fold {fold}, protocol {metrics['protocol']}",

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from stages._output import Params, Set, guarded, settings
+from stages._output import Params, Set, load_settings, user_errors
 
 
-@guarded
+@user_errors
 def command(
     out: Annotated[Path, typer.Option("--out", help="Folder for clips, splits and truth.")] = Path("raw/demo"),
     params: Params = Path("params.yaml"),
@@ -19,5 +19,5 @@ def command(
     """Render drawn faces moved by action units, as MP4 files in a data set's official layout."""
     from grace.pipeline.world.world import make_world
 
-    chosen = settings(params, override)
-    make_world(chosen.world, out, chosen.workers)
+    settings = load_settings(params, override)
+    make_world(settings.world, out, settings.workers)

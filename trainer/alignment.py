@@ -1,6 +1,6 @@
 """Entropy-regularised optimal transport between the words of a text and the visual tokens of a clip.
 
-Problem, solver and result are three things: tensors that state the problem go into :func:`solve`, and an
+Problem, solver and result are three things: tensors that state the problem go into :func:`sinkhorn`, and an
 :class:`Alignment` comes out that also says how far from converged it is, so that nobody trusts an unconverged plan.
 
 - Cuturi, "Sinkhorn distances: lightspeed computation of optimal transport", NIPS 2013.
@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-LOOSE = 0.05
+MAX_MARGINAL_ERROR = 0.05
 """Marginal error, of a total mass of 1, above which a plan is not to be trusted."""
 
 CHECK_EVERY = 5
@@ -48,14 +48,14 @@ class Alignment:
 
 
 class NotConvergedWarning(UserWarning):
-    """A plan whose marginals are off by more than ``LOOSE``."""
+    """A plan whose marginals are off by more than ``MAX_MARGINAL_ERROR``."""
 
 
 @dataclass(frozen=True)
 class Matcher:
     """How words meet visual tokens: by transport, or (``transport`` false) by plain cross-attention.
 
-    ``column_weight`` is ρ of :func:`solve`: how firmly the plan is held to the visual marginal.
+    ``column_weight`` is ρ of :func:`sinkhorn`: how firmly the plan is held to the visual marginal.
     """
 
     epsilon: float = 0.05
@@ -69,15 +69,15 @@ class Matcher:
         text_marginal: Float[Tensor, "batch text"],
         visual_marginal: Float[Tensor, "batch visual"],
     ) -> Alignment:
-        """The plan of a batch, by :func:`solve` or :func:`attend`."""
+        """The plan of a batch, by :func:`sinkhorn` or :func:`cross_attention`."""
         if self.transport:
             rho = self.column_weight
-            return solve(cost, text_marginal, visual_marginal, self.epsilon, self.iterations, column_weight=rho)
-        return attend(cost, text_marginal, visual_marginal, self.epsilon)
+            return sinkhorn(cost, text_marginal, visual_marginal, self.epsilon, self.iterations, column_weight=rho)
+        return cross_attention(cost, text_marginal, visual_marginal, self.epsilon)
 
-    def warn_if_loose(self, marginal_error: float) -> bool:
+    def warn_if_not_converged(self, marginal_error: float) -> bool:
         """Warn, and return true, when plans of this (mean) error did not converge."""
-        if marginal_error <= LOOSE:
+        if marginal_error <= MAX_MARGINAL_ERROR:
             return False
         warnings.warn(
             f"Sinkhorn did not converge in {self.iterations} iterations: {marginal_error:.0%} of the mass is not where "
@@ -104,7 +104,7 @@ def cosine_cost(
     return 1 - (text @ visual.mT) / lengths.clamp_min(1e-12)
 
 
-def solve(
+def sinkhorn(
     cost: Float[Tensor, "batch text visual"],
     text_marginal: Float[Tensor, "batch text"],
     visual_marginal: Float[Tensor, "batch visual"],
@@ -117,7 +117,7 @@ def solve(
 
     For ρ = ∞ this is Cuturi's problem (2013, eq. 2), Πᵀ1 = b. A finite ρ relaxes the visual marginal (Chizat et al.
     2018): every word still has its mass to give, but not every patch and moment has to take its share. As ρ falls to 0
-    it becomes cross-attention (:func:`attend`). POT's `ot.batch` and `ot.unbalanced` solve the same problems and are
+    it becomes cross-attention (:func:`cross_attention`). POT's `ot.batch` and `ot.unbalanced` solve the same problems and are
     what the tests hold it to. Runs in float32 inside autocast (float64 stays float64).
 
     Args:
@@ -145,7 +145,7 @@ def solve(
         )
 
 
-def attend(
+def cross_attention(
     cost: Float[Tensor, "batch text visual"],
     text_marginal: Float[Tensor, "batch text"],
     visual_marginal: Float[Tensor, "batch visual"],
@@ -178,7 +178,7 @@ class _Plan(torch.autograd.Function):
         ctx: Any, cost: Tensor, a: Tensor, b: Tensor, epsilon: float, rho: float, iterations: int, tolerance: float
     ) -> Any:
         log_kernel = torch.add(b.log()[:, None, :], cost, alpha=-1 / epsilon)
-        f, g, steps = _scale(log_kernel, a, b, 1 / (1 + epsilon / rho), iterations, tolerance)
+        f, g, steps = _sinkhorn_scaling(log_kernel, a, b, 1 / (1 + epsilon / rho), iterations, tolerance)
         plan = log_kernel.add_(f[:, :, None]).add_(g[:, None, :]).exp_()
         ctx.epsilon, ctx.slack = epsilon, epsilon / rho
         ctx.save_for_backward(plan, cost, b)
@@ -211,9 +211,9 @@ def _adjoint(plan: Tensor, a: Tensor, b: Tensor, row: Tensor, column: Tensor, ba
     root_a, inverse_b = a.sqrt(), _inverse(b)
     inverse_root_a = _inverse(root_a)
     kernel = torch.bmm(plan * inverse_b[:, None, :], plan.mT) * inverse_root_a[:, :, None] * inverse_root_a[:, None, :]
-    identity = torch.eye(a.shape[1], dtype=torch.float64, device=plan.device)
+    eye = torch.eye(a.shape[1], dtype=torch.float64, device=plan.device)
     ridge = 10 * torch.finfo(plan.dtype).eps  # a plan that falls apart into islands has further null vectors
-    system = identity * (1 + ridge) - kernel.double()
+    system = eye * (1 + ridge) - kernel.double()
     if balanced:
         system = system + (root_a[:, :, None] * root_a[:, None, :]).double()
     right = (row - torch.bmm(plan, (inverse_b * column)[..., None])[..., 0]) * inverse_root_a
@@ -227,7 +227,7 @@ def _inverse(x: Tensor) -> Tensor:
     return torch.where(x > torch.finfo(x.dtype).tiny, 1 / x, 0)
 
 
-def _scale(
+def _sinkhorn_scaling(
     log_kernel: Tensor, a: Tensor, b: Tensor, power: float, iterations: int, tolerance: float
 ) -> tuple[Tensor, Tensor, int]:
     """Log potentials f [B, L], g [B, N] by matrix scaling with absorption (Schmitzer 2019, alg. 2), and steps done.

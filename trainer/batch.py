@@ -25,7 +25,7 @@ class Batch:
         """The same batch on a device."""
         return Batch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
 
-    def thinned(self, dropout: float) -> Batch:
+    def drop_patches(self, dropout: float) -> Batch:
         """The batch without that share of each frame's patches, drawn anew for every frame, in torch's random state.
 
         What is trained on half of the patches learns from them in half the time, and cannot lean on a single one
@@ -38,6 +38,6 @@ class Batch:
         wide = places[..., None].expand(-1, -1, -1, self.visual.shape[3])
         return replace(self, visual=self.visual.gather(2, wide), motion=self.motion.gather(2, places))
 
-    def whole_frames(self) -> Float[Tensor, "batch instants twice_width"]:
+    def frame_features(self) -> Float[Tensor, "batch instants twice_width"]:
         """Each frame as a whole: [class token; mean patch]."""
         return torch.cat([self.frame, self.visual.mean(2)], dim=-1)

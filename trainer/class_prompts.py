@@ -32,10 +32,10 @@ def class_prompts(cache: Cache) -> Float[Tensor, "classes width"]:
     return torch.from_numpy(np.stack(means))
 
 
-def _check_model(cache: Cache, identity: dict[str, Any]) -> None:
+def _check_model(cache: Cache, cache_key: dict[str, Any]) -> None:
     """The prompts mean nothing beside tokens of another model."""
-    tokens = cache.identity()["tokens"] or {}
-    if identity.get("model") != tokens.get("model"):
+    tokens = cache.cache_key()["tokens"] or {}
+    if cache_key.get("model") != tokens.get("model"):
         raise UserError(
             f"{cache.folder / 'tokens' / TEMPLATES_FILE} was made by another model than the tokens beside it: "
             f"run `grace tokens` again."

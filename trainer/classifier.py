@@ -11,10 +11,10 @@ from jaxtyping import Float
 from torch import nn
 
 from grace.pipeline.store import Row, UserError
-from grace.trainer.data import collate, on_grid
-from grace.trainer.training_loop import resolve_device
+from grace.trainer.data import collate, scatter_to_grid
 from grace.trainer.model import ModelConfig, build
 from grace.trainer.train import read_config
+from grace.trainer.training_loop import resolve_device
 
 
 class GraceClassifier:
@@ -67,11 +67,11 @@ class GraceClassifier:
         probabilities = output.logits[0].float().softmax(-1).cpu().numpy()
         if output.alignment is None or self.config.method != "grace":
             return probabilities, None
-        self.config.matcher().warn_if_loose(float(output.alignment.marginal_error.max()))
+        self.config.matcher().warn_if_not_converged(float(output.alignment.marginal_error.max()))
         plan = np.zeros((len(row["text_mask"]), *row["visual"].shape[:2]), dtype=np.float32)
         solved = output.alignment.plan[0].cpu().numpy()
         plan[: len(solved)] = solved.reshape(len(solved), *row["visual"].shape[:2])
-        return probabilities, on_grid(plan, row)
+        return probabilities, scatter_to_grid(plan, row)
 
     def _check(self, row: Row) -> None:
         wanted = (self.config.instants, self.config.patches, self.config.width)

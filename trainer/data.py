@@ -1,6 +1,6 @@
 """Reads the cache: tokens and motion of a data set, clip by clip from the disk, never loaded whole.
 
-A :class:`Cache` is all clips of a data set; a :class:`Part` is some of them, and all that the loop gets.
+A :class:`Cache` is all clips of a data set; a :class:`Subset` is some of them, and all that the loop gets.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ class Cache:
                 return place.error or f"failed in {reader.store.schema.stage}"
         return ""
 
-    def identity(self) -> dict[str, Any]:
+    def cache_key(self) -> dict[str, Any]:
         """What tokens and motion were made with, for ``config.yaml``."""
-        return {"tokens": self.tokens.identity(), "motion": self.motion.identity()}
+        return {"tokens": self.tokens.cache_key(), "motion": self.motion.cache_key()}
 
     def inputs(self) -> dict[str, Any]:
         """Everything that a result depends on: the table's content and the shards' fingerprints."""
@@ -107,7 +107,7 @@ class Cache:
 
 
 @dataclass(frozen=True)
-class Part:
+class Subset:
     """Some clips of a cache; whoever holds it can read these and no others."""
 
     cache: Cache
@@ -140,7 +140,7 @@ class Part:
         if order_seed is None:
             chunks = _cut(np.arange(len(self)), size)
         else:
-            chunks = like_lengths(self.words, size, np.random.default_rng(order_seed))
+            chunks = length_bucketed_batches(self.words, size, np.random.default_rng(order_seed))
 
         def batch(chosen: Int[np.ndarray, " batch"]) -> tuple[Batch, Int[Tensor, " batch"]]:
             read = self.cache.read([self.clip_ids[index] for index in chosen])
@@ -167,7 +167,7 @@ class Part:
                     )
 
 
-def like_lengths(
+def length_bucketed_batches(
     words: Int[np.ndarray, " clips"], size: int, random: np.random.Generator
 ) -> list[Int[np.ndarray, " _"]]:
     """Places of all clips in batches of ``size`` (one may be smaller), random but for like lengths in a batch.
@@ -215,7 +215,7 @@ def as_batch(stored: Mapping[str, Shaped[np.ndarray, "batch *rest"]], device: to
     )
 
 
-def on_patches(
+def resample_motion(
     motion: Float[Tensor, "batch instants rows columns"], grid: tuple[int, int]
 ) -> Float[Tensor, "batch instants patches"]:
     """Motion on its G×G grid resampled to the patch grid where they differ, flattened row by row."""
@@ -224,7 +224,9 @@ def on_patches(
     return motion.flatten(2).clamp(0, 1)
 
 
-def on_grid(plan: Float[np.ndarray, "text instants kept"], row: Row) -> Float[np.ndarray, "text instants patches"]:
+def scatter_to_grid(
+    plan: Float[np.ndarray, "text instants kept"], row: Row
+) -> Float[np.ndarray, "text instants patches"]:
     """A plan over the patches that were kept, spread over the whole grid; any other plan as it is."""
     if "place" not in row:
         return plan
@@ -237,9 +239,9 @@ def _motion(there: Mapping[str, Tensor], patches: int) -> Float[Tensor, "batch i
     motion = there["motion"].float()
     if "place" not in there:
         side = round(patches**0.5)
-        return on_patches(motion, (side, side))
+        return resample_motion(motion, (side, side))
     rows, columns = there["grid"][0].tolist()
-    return on_patches(motion, (rows, columns)).gather(2, there["place"].long())
+    return resample_motion(motion, (rows, columns)).gather(2, there["place"].long())
 
 
 def _sentence_ends(sentence: Int[Tensor, "batch text"], mask: Bool[Tensor, "batch text"]) -> Bool[Tensor, "batch text"]:

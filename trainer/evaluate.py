@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from grace.pipeline.store import Clips, GraceError, Row, Store, UserError, commit, read_table
+from grace.pipeline.store import Clips, GraceError, Row, Store, UserError, read_table, write_atomic
 from grace.pipeline.store.schemas import DESCRIPTIONS, PREDICTIONS
 from grace.trainer.calibration import Bin, expected_calibration_error, reliability
-from grace.trainer.significance import intervals
 from grace.trainer.metrics import MISSING, confusion, scores
 from grace.trainer.plots import write_plots
 from grace.trainer.protocol import PREFIX
+from grace.trainer.significance import intervals
 from grace.trainer.train import FILES, read_config, run_folder
 
 
@@ -53,7 +53,7 @@ def evaluate(
     metrics = {**_join(predictions, labels, samples, confidence), "ECE": expected_calibration_error(bins)}
     prefix = PREFIX[protocol]
     result = {"method": method, "protocol": protocol, **{f"{prefix}{name}": value for name, value in metrics.items()}}
-    commit(folder / "metrics.json", (json.dumps(result, indent=2) + "\n").encode())
+    write_atomic(folder / "metrics.json", (json.dumps(result, indent=2) + "\n").encode())
     counts = confusion(*_places(rows, labels), len(labels))
     write_plots(folder / "plots", rows, counts, metrics, bins, f"{method}, protocol {protocol}")
     return result

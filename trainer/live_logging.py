@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 FOLDER = "dvclive"
 
 
-class Curves:
+class LiveLogger:
     """DVCLive's files in ``<run>/dvclive``, one point a metric and epoch.
 
     They are drawn anew from the history when a run is resumed, so a kill between two files costs no point. In a git
@@ -44,7 +44,7 @@ class Curves:
                 self.live.log_metric(name, value)
         self.live.sync()
 
-    def __enter__(self) -> Curves:
+    def __enter__(self) -> LiveLogger:
         return self
 
     def __exit__(

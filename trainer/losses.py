@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from grace.trainer.alignment import Matcher, cosine_cost
-from grace.trainer.model import Output, Tokens
+from grace.trainer.model import Output, TransportProblem
 
 NEGATIVES = 7
 """Other clips' texts that each clip is held against in a step."""
@@ -40,7 +40,9 @@ def logit_adjusted(
     return F.cross_entropy(logits + tau * prior.log(), labels)
 
 
-def contrastive_distance(tokens: Tokens, labels: Int[Tensor, " batch"], matcher: Matcher) -> Float[Tensor, ""]:
+def contrastive_distance(
+    tokens: TransportProblem, labels: Int[Tensor, " batch"], matcher: Matcher
+) -> Float[Tensor, ""]:
     """−log softmax(−d/τ) of the own text, d the transport distance of a clip's instants to its own and to other texts.
 
     To afford several texts a clip, the costs of an instant's patches are first averaged by their marginal: N = T here.
@@ -62,7 +64,7 @@ def contrastive_distance(tokens: Tokens, labels: Int[Tensor, " batch"], matcher:
     return -scores.log_softmax(1)[:, 0].mean()
 
 
-def _instants(tokens: Tokens) -> tuple[Tensor, Tensor]:
+def _instants(tokens: TransportProblem) -> tuple[Tensor, Tensor]:
     """Visual tokens averaged within each instant by their marginal [B, T, d], and the marginal of instants [B, T]."""
     shape = (tokens.instants, -1)
     weight = tokens.visual_marginal.unflatten(1, shape)  # [B, T, P]

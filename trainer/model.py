@@ -54,7 +54,7 @@ class ModelConfig:
 
 
 @dataclass
-class Tokens:
+class TransportProblem:
     """What the transport problem is made of, kept so that a loss can pose it again with other clips' texts."""
 
     text: Float[Tensor, "batch text shared"]
@@ -74,7 +74,7 @@ class Output:
 
     logits: Float[Tensor, "batch classes"]
     alignment: Alignment | None = None
-    tokens: Tokens | None = None
+    tokens: TransportProblem | None = None
 
 
 class Projection(nn.Linear):
@@ -107,7 +107,7 @@ class TemporalTransformer(nn.Module):
         return mixed
 
 
-class Course(nn.Module):
+class SegmentPooling(nn.Module):
     """A clip's course as one vector: weighted means of S segments of its instants, side by side, through a layer.
 
     A mean over all instants forgets what came first, and an expression has a beginning, a peak and an end (segments
@@ -133,7 +133,7 @@ class Course(nn.Module):
         return joined
 
 
-class Meeting(nn.Module):
+class Fusion(nn.Module):
     """A word and what it saw, [u; v], through a layer: without one, a weighted sum of them would forget the weights."""
 
     def __init__(self, hidden: int) -> None:
@@ -144,8 +144,8 @@ class Meeting(nn.Module):
         self, word: Float[Tensor, "*shape hidden"], seen: Float[Tensor, "*shape hidden"]
     ) -> Float[Tensor, "*shape hidden"]:
         """One vector for both."""
-        met: Tensor = self.layer(torch.cat([word, seen], dim=-1))
-        return met
+        fused: Tensor = self.layer(torch.cat([word, seen], dim=-1))
+        return fused
 
 
 class Classifier(nn.Sequential):
@@ -162,11 +162,11 @@ class PooledVideo(nn.Module):
         super().__init__()
         self.project = Projection(2 * config.width, config.hidden)
         self.temporal = TemporalTransformer(config)
-        self.course = Course(config)
+        self.course = SegmentPooling(config)
 
     def forward(self, batch: Batch) -> Float[Tensor, "batch hidden"]:
         """One vector a clip."""
-        frames = self.temporal(self.project(batch.whole_frames()))  # [B, T, d]
+        frames = self.temporal(self.project(batch.frame_features()))  # [B, T, d]
         even = torch.full_like(frames[..., 0], 1 / frames.shape[1])
         pooled: Tensor = self.course(frames, even)
         return pooled
@@ -223,7 +223,7 @@ class Narrative(nn.Module):
         self.text = Projection(config.width, d)
         self.match_text = nn.Linear(d, d, bias=False)
         self.match_visual = nn.Linear(d, d, bias=False)
-        self.meet = Meeting(d)
+        self.meet = Fusion(d)
         self.classifier = Classifier(2 * d, config)
 
     def forward(self, batch: Batch) -> Output:
@@ -233,7 +233,7 @@ class Narrative(nn.Module):
         mean = torch.einsum("bl,blw->bw", ends, batch.text) / ends.sum(1, keepdim=True)
         text = self.text(mean)  # [B, d]
         whole = torch.ones_like(video[:, :1], dtype=torch.float32)
-        tokens = Tokens(self.match_text(text)[:, None], self.match_visual(video)[:, None], whole, whole, 1)
+        tokens = TransportProblem(self.match_text(text)[:, None], self.match_visual(video)[:, None], whole, whole, 1)
         logits = self.classifier(torch.cat([self.meet(text, video), video], dim=-1))
         return Output(logits, self.matcher(*tokens.problem()), tokens)
 
@@ -300,23 +300,23 @@ class Grace(nn.Module):
         self.text = Projection(config.width, d)
         self.inside = FrameAttention(config)
         self.temporal = TemporalTransformer(config)
-        self.course = Course(config)
+        self.course = SegmentPooling(config)
         self.salience = nn.Linear(d, 1)  # of words
         self.saliency = nn.Linear(d, 1)  # of visual tokens
         self.match = nn.Linear(config.width, config.width, bias=False)  # W_u
         nn.init.zeros_(self.match.weight)
-        self.meet = Meeting(d)
+        self.meet = Fusion(d)
         self.classifier = Classifier(2 * d, config)
 
     def forward(self, batch: Batch) -> Output:
         """Class scores of a batch, its plan [B, L, T·P], and the tokens that the plan joins."""
         words = self.text(batch.text)  # U [B, L, d]
-        patches, frames = self.look(batch)  # V [B, T, P, d], [B, T, d]
+        patches, frames = self.encode_video(batch)  # V [B, T, P, d], [B, T, d]
         visual = patches.flatten(1, 2)  # [B, N, d]
 
         # The cost is posed in CLIP's shared space and starts as its own cosine, which knows the parts of a face before
         # anything is trained. One matrix suffices (u·v depends on W_uᵀW_v alone); on the text's side it costs least.
-        tokens = Tokens(
+        tokens = TransportProblem(
             text=batch.text + self.match(batch.text),
             visual=batch.visual.flatten(1, 2),
             text_marginal=self.text_marginal(words, batch.text_mask),
@@ -330,12 +330,12 @@ class Grace(nn.Module):
         course = self.course(frames, path)
         return Output(self.classifier(torch.cat([aligned, course], dim=-1)), alignment, tokens)
 
-    def look(
+    def encode_video(
         self, batch: Batch
     ) -> tuple[Float[Tensor, "batch instants patches hidden"], Float[Tensor, "batch instants hidden"]]:
         """Patches that have seen their frame and, through it, the clip; and the frames themselves."""
         patches = self.visual(batch.visual)  # [B, T, P, d]
-        frames = self.inside(self.frame(batch.whole_frames()), patches, batch.motion)  # [B, T, d]
+        frames = self.inside(self.frame(batch.frame_features()), patches, batch.motion)  # [B, T, d]
         frames = self.temporal(frames)
         return patches + frames[:, :, None, :], frames
 
@@ -365,8 +365,8 @@ class Grace(nn.Module):
         """z_l = [U_l ; Σ_n Π_ln V_n / a_l], through a layer, pooled with a."""
         seen = plan.to(visual.dtype) @ visual  # [B, L, d]
         seen = seen / marginal[..., None].clamp_min(1e-9)
-        met = self.meet(words, seen)
-        return torch.einsum("bl,bld->bd", marginal.to(met.dtype), met)
+        fused = self.meet(words, seen)
+        return torch.einsum("bl,bld->bd", marginal.to(fused.dtype), fused)
 
 
 Model = Vision | Template | Narrative | Grace

@@ -19,7 +19,7 @@ METHOD_LINES = {
 }
 
 
-def card(metrics: dict[str, Any], cache: Cache, settings: TrainSettings) -> str:
+def model_card(metrics: dict[str, Any], cache: Cache, settings: TrainSettings) -> str:
     """Markdown with the front matter that model hubs read. Holds no path, name or time of this machine."""
     prefix = PREFIX[settings.protocol]
     front = {
@@ -27,7 +27,7 @@ def card(metrics: dict[str, Any], cache: Cache, settings: TrainSettings) -> str:
         "pipeline_tag": "video-classification",
         "tags": ["dynamic-facial-expression-recognition", settings.method],
     }
-    tokens = (cache.identity()["tokens"] or {}).get("model")
+    tokens = (cache.cache_key()["tokens"] or {}).get("model")
     recall = "\n".join(f"| {label} | {_percent(share)} |" for label, share in metrics[f"{prefix}recall"].items())
     best = " The test fold chose the epoch: these are not held-out numbers." if prefix else ""
     return f"""---

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from grace.pipeline.store import Row, commit
+from grace.pipeline.store import Row, write_atomic
 from grace.trainer.calibration import Bin
 
 
@@ -35,12 +35,12 @@ def write_plots(
         for name in names
     ]
     pairs = [{"actual": row["label"], "predicted": row["predicted"] or "missing"} for row in rows]
-    commit(folder / "confusion.csv", table(pairs))
-    commit(folder / "recall.csv", table(bars))
-    commit(folder / "calibration.csv", table([asdict(row) for row in bins]))
-    commit(folder / "confusion.png", _confusion(counts, names, title))
-    commit(folder / "recall.png", _recall(bars, title))
-    commit(folder / "calibration.png", _calibration(bins, f"{title}, ECE {metrics['ECE']}"))
+    write_atomic(folder / "confusion.csv", table(pairs))
+    write_atomic(folder / "recall.csv", table(bars))
+    write_atomic(folder / "calibration.csv", table([asdict(row) for row in bins]))
+    write_atomic(folder / "confusion.png", _confusion(counts, names, title))
+    write_atomic(folder / "recall.png", _recall(bars, title))
+    write_atomic(folder / "calibration.png", _calibration(bins, f"{title}, ECE {metrics['ECE']}"))
 
 
 def table(rows: Sequence[dict[str, Any]]) -> bytes:

@@ -14,7 +14,7 @@ import numpy as np
 
 from grace.pipeline.store import UserError
 from grace.pipeline.store.schemas import FOLDS
-from grace.trainer.data import Cache, Part
+from grace.trainer.data import Cache, Subset
 from grace.trainer.settings import TrainSettings
 
 PREFIX = {"held-out": "", "best-test": "best_test_"}
@@ -22,19 +22,19 @@ PREFIX = {"held-out": "", "best-test": "best_test_"}
 
 
 @dataclass(frozen=True)
-class Choice:
+class TrainSelection:
     """All that the training loop may see: what it learns from, and what chooses the epoch."""
 
-    train: Part
-    selection: Part
+    train: Subset
+    selection: Subset
 
 
 @dataclass(frozen=True)
 class Fold:
     """One fold's clips. ``missing`` are test clips that failed upstream: never scored, counted as wrong."""
 
-    choice: Choice
-    test: Part
+    choice: TrainSelection
+    test: Subset
     missing: tuple[str, ...]
 
 
@@ -54,11 +54,11 @@ def split(cache: Cache, fold: int, settings: TrainSettings) -> Fold:
         )
     _check_classes(cache, usable, f"the training part of fold {fold}")
     _warn_of_absent(cache, test, fold)
-    test_part = Part(cache, tuple(scored))
+    test_part = Subset(cache, tuple(scored))
     if settings.protocol == "best-test":
-        return Fold(Choice(Part(cache, tuple(usable)), test_part), test_part, missing)
+        return Fold(TrainSelection(Subset(cache, tuple(usable)), test_part), test_part, missing)
     learned, chosen = _validation(cache, usable, settings)
-    return Fold(Choice(Part(cache, learned), Part(cache, chosen)), test_part, missing)
+    return Fold(TrainSelection(Subset(cache, learned), Subset(cache, chosen)), test_part, missing)
 
 
 def _members(cache: Cache, fold: int, role: str) -> list[str]:

@@ -10,15 +10,15 @@ import numpy as np
 import torch
 
 from grace.trainer.batch import Batch
-from grace.trainer.training_loop import lower_precision, reproducible, resolve_device
 from grace.trainer.losses import LossConfig, total_loss
 from grace.trainer.model import ModelConfig, build
 from grace.trainer.settings import TrainSettings
+from grace.trainer.training_loop import lower_precision, reproducible, resolve_device
 
 STEPS = 3
 
 
-def seconds_a_clip(
+def seconds_per_clip(
     settings: TrainSettings, *, classes: int, instants: int, patches: int, length: int, width: int
 ) -> float:
     """Seconds that a clip takes in a training step of these settings, forward and backward, reading left out.
@@ -27,7 +27,7 @@ def seconds_a_clip(
     """
     device = resolve_device(settings.device)
     known = {field.name for field in fields(ModelConfig)}
-    shared: dict[str, Any] = {name: value for name, value in settings.identity().items() if name in known}
+    shared: dict[str, Any] = {name: value for name, value in settings.cache_key().items() if name in known}
     config = ModelConfig(**shared, classes=classes, instants=instants, patches=patches, width=width)
     count = settings.batch
     batch = Batch(
@@ -49,7 +49,7 @@ def seconds_a_clip(
         for _ in range(STEPS + 1):
             start = time.perf_counter()
             with torch.autocast(device.type, torch.bfloat16, enabled=lower_precision(settings.precision, device)):
-                terms = total_loss(model(batch.thinned(settings.patch_dropout)), labels, prior, loss)
+                terms = total_loss(model(batch.drop_patches(settings.patch_dropout)), labels, prior, loss)
             terms["loss"].backward()
             float(terms["loss"].detach())  # waits for a GPU
             taken.append(time.perf_counter() - start)

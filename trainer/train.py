@@ -12,16 +12,16 @@ import numpy as np
 import torch
 import yaml
 
-from grace.pipeline.store import Row, UserError, commit, failure, fingerprint, locked, write_table
+from grace.pipeline.store import Row, UserError, failure, fingerprint, folder_lock, write_atomic, write_table
 from grace.pipeline.store.schemas import PREDICTIONS
-from grace.trainer.model_card import card
+from grace.trainer.class_prompts import class_prompts
 from grace.trainer.data import Cache
-from grace.trainer.training_loop import CHECKPOINT, Trained, fit, predict, reproducible, resolve_device
 from grace.trainer.metrics import MISSING, scores
 from grace.trainer.model import ModelConfig, build
+from grace.trainer.model_card import model_card
 from grace.trainer.protocol import PREFIX, Fold, split
 from grace.trainer.settings import TrainSettings
-from grace.trainer.class_prompts import class_prompts
+from grace.trainer.training_loop import CHECKPOINT, Trained, fit, predict, reproducible, resolve_device
 
 VERSION = 8
 """Rises when the same inputs and settings give other weights."""
@@ -46,10 +46,10 @@ def train(
     folder = run_folder(runs or Path(dataset_folder) / "runs", settings.method, fold)
     cache = Cache(dataset_folder)
     prompts = class_prompts(cache) if settings.method == "template" else None
-    made_from = {"settings": settings.identity(), "fold": fold, "prompts": prompts, **cache.inputs()}
-    identity = fingerprint({"version": VERSION, **made_from})
-    with locked(folder):
-        if _finished(folder, identity):
+    made_from = {"settings": settings.cache_key(), "fold": fold, "prompts": prompts, **cache.inputs()}
+    cache_key = fingerprint({"version": VERSION, **made_from})
+    with folder_lock(folder):
+        if _finished(folder, cache_key):
             (folder / CHECKPOINT).unlink(missing_ok=True)  # killed between the last file and this
             metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
             return metrics
@@ -61,8 +61,8 @@ def train(
         config = model_config(cache, settings)
         torch.manual_seed(settings.seed)
         model = build(config, prompts)
-        trained = fit(model, parts.choice, settings, folder, identity, quiet)
-        return _write(folder, cache, settings, fold, parts, model, config, trained, identity)
+        trained = fit(model, parts.choice, settings, folder, cache_key, quiet)
+        return _write(folder, cache, settings, fold, parts, model, config, trained, cache_key)
 
 
 def model_config(cache: Cache, settings: TrainSettings) -> ModelConfig:
@@ -103,11 +103,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     return content
 
 
-def _finished(folder: Path, identity: str) -> bool:
+def _finished(folder: Path, cache_key: str) -> bool:
     if not all((folder / name).exists() for name in FILES):
         return False
     try:
-        return bool(read_config(folder).get("fingerprint") == identity)
+        return bool(read_config(folder).get("fingerprint") == cache_key)
     except UserError:
         return False
 
@@ -121,7 +121,7 @@ def _write(
     model: torch.nn.Module,
     config: ModelConfig,
     trained: Trained,
-    identity: str,
+    cache_key: str,
 ) -> dict[str, Any]:
     """Score the test part once and write all files of the run, ``config.yaml`` last."""
     from safetensors.torch import save
@@ -132,22 +132,22 @@ def _write(
     rows = _predictions(cache, parts, probabilities, fold)
     metrics = _metrics(cache, rows, settings, fold, parts, trained)
     weights = {name: value.cpu().contiguous() for name, value in trained.weights.items()}
-    commit(folder / "model.safetensors", save(weights))
-    commit(folder / "history.csv", _history(trained).encode())
+    write_atomic(folder / "model.safetensors", save(weights))
+    write_atomic(folder / "history.csv", _history(trained).encode())
     write_table(folder / "predictions.parquet", PREDICTIONS, rows, {"protocol": settings.protocol, "fold": fold})
-    commit(folder / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
-    commit(folder / "README.md", card(metrics, cache, settings).encode())
+    write_atomic(folder / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
+    write_atomic(folder / "README.md", model_card(metrics, cache, settings).encode())
     content = {
         "version": VERSION,
-        "fingerprint": identity,
+        "fingerprint": cache_key,
         "fold": fold,
         "protocol": settings.protocol,
         "labels": cache.labels,
         "model": config.as_dict(),
-        "settings": settings.identity(),
-        "cache": cache.identity(),
+        "settings": settings.cache_key(),
+        "cache": cache.cache_key(),
     }
-    commit(folder / "config.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode())
+    write_atomic(folder / "config.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode())
     (folder / CHECKPOINT).unlink(missing_ok=True)
     return metrics
 

@@ -17,14 +17,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from grace.pipeline.store import GraceError, UserError, commit
+from grace.pipeline.store import GraceError, UserError, write_atomic
 from grace.trainer.alignment import Matcher
 from grace.trainer.batch import Batch
-from grace.trainer.live_logging import Curves
-from grace.trainer.data import Part
+from grace.trainer.data import Subset
+from grace.trainer.live_logging import LiveLogger
 from grace.trainer.losses import LossConfig, total_loss
 from grace.trainer.metrics import uar, war
-from grace.trainer.protocol import Choice
+from grace.trainer.protocol import TrainSelection
 from grace.trainer.settings import TrainSettings
 
 CHECKPOINT = "checkpoint.pt"
@@ -52,7 +52,12 @@ class Trained:
 
 
 def fit(
-    model: nn.Module, choice: Choice, settings: TrainSettings, folder: Path, fingerprint: str, quiet: bool = False
+    model: nn.Module,
+    choice: TrainSelection,
+    settings: TrainSettings,
+    folder: Path,
+    fingerprint: str,
+    quiet: bool = False,
 ) -> Trained:
     """Train and return the averaged weights of the epoch with the best UAR on ``choice.selection``.
 
@@ -72,12 +77,12 @@ def fit(
         run.resume(folder / CHECKPOINT, fingerprint)
         epochs = range(run.progress.epoch, settings.epochs)
         bar = tqdm(epochs, "train", settings.epochs, initial=run.progress.epoch, unit="epoch", disable=quiet or None)
-        with Curves(folder, run.progress.history) as curves:
+        with LiveLogger(folder, run.progress.history) as curves:
             for _ in bar:
-                if run.exhausted():
+                if run.should_stop():
                     break
                 row = run.epoch()
-                commit(folder / CHECKPOINT, run.checkpoint(fingerprint))
+                write_atomic(folder / CHECKPOINT, run.checkpoint(fingerprint))
                 curves.add(row)
                 bar.set_postfix(loss=f"{row['loss']:.3f}", uar=f"{row[run.column]:.3f}")
         return Trained(run.best, run.progress.best_epoch, run.progress.history)
@@ -86,7 +91,7 @@ def fit(
 class _Run:
     """The state of one run and its epoch."""
 
-    def __init__(self, model: nn.Module, choice: Choice, settings: TrainSettings, device: torch.device) -> None:
+    def __init__(self, model: nn.Module, choice: TrainSelection, settings: TrainSettings, device: torch.device) -> None:
         self.model, self.choice, self.settings, self.device = model, choice, settings, device
         decayed = [p for p in model.parameters() if p.ndim > 1]
         others = [p for p in model.parameters() if p.ndim <= 1]  # biases, norms, β: not shrunk
@@ -98,7 +103,7 @@ class _Run:
         self.column = "best_test_uar" if settings.protocol == "best-test" else "validation_uar"
         counts = np.bincount(choice.train.labels, minlength=len(choice.train.cache.labels))
         self.prior = torch.from_numpy(counts / counts.sum()).float().to(device)
-        self.steps_an_epoch = -(-len(choice.train) // settings.batch)
+        self.steps_per_epoch = -(-len(choice.train) // settings.batch)
         self.half = lower_precision(settings.precision, device)
         self.matcher = Matcher(
             settings.epsilon, settings.sinkhorn_iterations, settings.transport, settings.column_weight
@@ -120,12 +125,12 @@ class _Run:
         self.model.train()
         batches = self.choice.train.batches(self.settings.batch, order, self.device)
         for index, (batch, labels) in enumerate(batches):
-            rate = self._set_rate((number - 1) * self.steps_an_epoch + index)
+            rate = self._set_rate((number - 1) * self.steps_per_epoch + index)
             terms = self._step(batch, labels, number)
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + value * len(labels)
         means = {name: total / len(self.choice.train) for name, total in sums.items()}
-        self.warned = self.warned or self.matcher.warn_if_loose(means.get("marginal_error", 0.0))
+        self.warned = self.warned or self.matcher.warn_if_not_converged(means.get("marginal_error", 0.0))
         score, accuracy = self._select()
         row = {"epoch": float(number), **means, "learning_rate": rate, self.column: score}
         row[self.column.replace("uar", "war")] = accuracy
@@ -137,19 +142,19 @@ class _Run:
             self.best = {name: value.clone() for name, value in self.average.items()}
         return row
 
-    def exhausted(self) -> bool:
+    def should_stop(self) -> bool:
         """Whether patience has run out."""
         return self.progress.epoch - self.progress.best_epoch >= self.settings.patience
 
     def _step(self, batch: Batch, labels: Int[Tensor, " batch"], epoch: int) -> dict[str, float]:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            output = self.model(batch.thinned(self.settings.patch_dropout))
+            output = self.model(batch.drop_patches(self.settings.patch_dropout))
             terms = total_loss(output, labels, self.prior, self.loss)
-        _check_alive("loss", terms["loss"], epoch)
+        _check_finite("loss", terms["loss"], epoch)
         self.optimizer.zero_grad(set_to_none=True)
         terms["loss"].backward()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
-        _check_alive("gradient's length", norm, epoch)
+        _check_finite("gradient's length", norm, epoch)
         self.optimizer.step()
         with torch.no_grad():
             for name, value in self.model.state_dict().items():
@@ -161,7 +166,7 @@ class _Run:
 
     def _set_rate(self, step: int) -> float:
         """Linear warm-up, then cosine to zero (Loshchilov & Hutter 2017)."""
-        total = self.settings.epochs * self.steps_an_epoch
+        total = self.settings.epochs * self.steps_per_epoch
         warm = self.settings.warmup * total
         share = (
             (step + 1) / warm if step < warm else (1 + math.cos(math.pi * (step - warm) / max(1.0, total - warm))) / 2
@@ -213,7 +218,7 @@ class _Run:
             ) from error
 
 
-def _check_alive(name: str, value: Tensor, epoch: int) -> None:
+def _check_finite(name: str, value: Tensor, epoch: int) -> None:
     """Stop before a number that is none reaches the weights."""
     if not bool(torch.isfinite(value)):
         raise GraceError(
@@ -221,7 +226,7 @@ def _check_alive(name: str, value: Tensor, epoch: int) -> None:
         )
 
 
-def predict(model: nn.Module, part: Part, size: int, device: torch.device) -> Float[np.ndarray, "clips classes"]:
+def predict(model: nn.Module, part: Subset, size: int, device: torch.device) -> Float[np.ndarray, "clips classes"]:
     """Class probabilities of every clip of a part, in its order."""
     model.eval()
     rows = []

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grace.pipeline.errors import UserError
-from grace.pipeline.store import commit
+from grace.pipeline.store import write_atomic
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-    from grace.pipeline.audit.sources import Texts
     from grace.pipeline.audit.ground_truth import Truth
+    from grace.pipeline.audit.sources import Texts
 
 METRICS = "metrics.json"
 PLOTS = "plots"
@@ -30,8 +30,8 @@ def audit(texts: Texts, tokenizer: PreTrainedTokenizerFast, truth: Truth | None 
     With a truth, captions and descriptions, ``refining`` says what the second lost and gained over the first.
     """
     from grace.pipeline.audit.classifier import bag_of_words
-    from grace.pipeline.audit.measures import measure
     from grace.pipeline.audit.ground_truth import truthfulness
+    from grace.pipeline.audit.measures import measure
 
     report: dict[str, Any] = {}
     for name, each in texts.items():
@@ -79,6 +79,6 @@ def write_report(report: dict[str, Any], folder: Path) -> None:
     """``metrics.json`` (its numbers are what ``dvc metrics`` shows) and the plots, in ``folder``."""
     from grace.pipeline.audit.plots import draw
 
-    commit(folder / METRICS, (json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode())
+    write_atomic(folder / METRICS, (json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode())
     for name, picture in draw(report).items():
-        commit(folder / PLOTS / f"{name}.png", picture)
+        write_atomic(folder / PLOTS / f"{name}.png", picture)

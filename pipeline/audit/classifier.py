@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from grace.pipeline.audit.sources import Text
 from grace.pipeline.audit.lexicon import without_emotion_words
+from grace.pipeline.audit.sources import Text
 
 FOLDS = 5
 FEWEST = 10

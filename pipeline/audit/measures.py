@@ -9,10 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from grace.pipeline.audit.lexicon import (
+    ACTION_WORDS,
+    EMOTION_WORDS,
+    IDENTITY_WORDS,
+    actions_in,
+    emotion_words,
+    identity_words,
+)
 from grace.pipeline.audit.sources import Text
-from grace.pipeline.audit.lexicon import ACTION_WORDS, EMOTION_WORDS, IDENTITY_WORDS, actions_in, emotion_words, identity_words
-from grace.pipeline.text.cues import REGION_WORDS, regions_in
 from grace.pipeline.datasets.labels import LABELS
+from grace.pipeline.text.cues import REGION_WORDS, regions_in
 from grace.pipeline.text.quality import english, looping, refusing
 from grace.pipeline.text.sentences import split_sentences
 

@@ -12,8 +12,8 @@ from types import ModuleType
 from grace.pipeline.datasets import dfew, ferv39k, folder, listed, mafw, mafw_compound
 from grace.pipeline.datasets.base import Listing
 from grace.pipeline.datasets.labels import LABEL_ID, LABELS, canonical, label_ids, ordered
+from grace.pipeline.datasets.settings import ListFilesSettings
 from grace.pipeline.errors import UserError
-from grace.pipeline.settings import Lists
 
 DATASETS: dict[str, ModuleType] = {
     "mafw": mafw,
@@ -52,7 +52,7 @@ def adapter(dataset: str, root: Path | None) -> ModuleType:
 
 
 def read(
-    dataset: str, root: Path | None, clips_folder: str | None = None, lists: Lists | None = None
+    dataset: str, root: Path | None, clips_folder: str | None = None, lists: ListFilesSettings | None = None
 ) -> tuple[list[Listing], list[str]]:
     """Every clip that the lists of a data set name, in order of ``clip_id``, and its classes in canonical order.
 

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from grace.pipeline.datasets.file_tree import AMBIGUOUS, ClipPath, Problem, Source
 from grace.pipeline.datasets.labels import LABELS, canonical
-from grace.pipeline.datasets.file_tree import AMBIGUOUS, Place, Problem, Source
 
 Split = Literal["train", "test"]
 
@@ -23,7 +23,7 @@ class Entry:
     """One line of one list file: a clip, where it lies, and which side of which fold it is on (fold 0: of none)."""
 
     clip_id: str
-    place: Place
+    place: ClipPath
     label: str  # as written
     fold: int = 0
     split: Split = "train"

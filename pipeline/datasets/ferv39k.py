@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from grace.pipeline.datasets.base import SPLITS, Entry, Listing, Split, merge
+from grace.pipeline.datasets.file_tree import Tree, without_suffix
 from grace.pipeline.datasets.labels import SEVEN
 from grace.pipeline.datasets.list_files import lines
-from grace.pipeline.datasets.file_tree import Tree, without_suffix
 from grace.pipeline.errors import UserError
 
 MARK = "4_setups"

@@ -33,7 +33,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Place:
+class ClipPath:
     """Where a clip lies (relative to the data set's root, with /), or should, and what it is there."""
 
     path: str
@@ -76,18 +76,18 @@ class Tree:
         self._folders: dict[str, dict[str, tuple[str, bool]]] = {}
         self._clips: dict[str, dict[str, list[str]]] = {}
 
-    def at(self, path: str) -> Place:
+    def at(self, path: str) -> ClipPath:
         """What a listed path leads to, a video or a folder of frames."""
         if problem := unfollowed(path):
-            return Place("", "video", problem)
+            return ClipPath("", "video", problem)
         folder, name = posixpath.split(posixpath.normpath(path))
         folder = self._spelt(folder)
         found = self._names(folder).get(normalize("NFC", name))
         if found is None:
-            return Place(posixpath.join(folder, name), "video" if posixpath.splitext(name)[1] else "frames")
-        return Place(posixpath.join(folder, found[0]), "frames" if found[1] else "video")
+            return ClipPath(posixpath.join(folder, name), "video" if posixpath.splitext(name)[1] else "frames")
+        return ClipPath(posixpath.join(folder, found[0]), "frames" if found[1] else "video")
 
-    def named(self, folder: str, *names: str) -> Place:
+    def named(self, folder: str, *names: str) -> ClipPath:
         """The clip of ``folder`` that goes by one of ``names`` (which may hold /): a video of any suffix, or frames.
 
         A clip that is not there gets the path where it should be.
@@ -95,17 +95,17 @@ class Tree:
         found = []
         for name in names:
             if problem := unfollowed(name):
-                return Place("", "video", problem)
+                return ClipPath("", "video", problem)
             parent, stem = posixpath.split(posixpath.normpath(posixpath.join(folder, name)))
             found += [posixpath.join(parent, clip) for clip in self._by_stem(parent).get(normalize("NFC", stem), [])]
         if len(found) > 1:
             cause = f"two files could be this clip: {found[0]} and {found[1]}"
-            return Place(found[0], self._source(found[0]), Problem(AMBIGUOUS, cause))
+            return ClipPath(found[0], self._source(found[0]), Problem(AMBIGUOUS, cause))
         if found:
-            return Place(found[0], self._source(found[0]))
+            return ClipPath(found[0], self._source(found[0]))
         path = posixpath.normpath(posixpath.join(folder, names[0]))
         videos = any(not is_folder and is_video(name) for name, is_folder in self._names(folder).values())
-        return Place(f"{path}.mp4", "video") if videos else Place(path, "frames")
+        return ClipPath(f"{path}.mp4", "video") if videos else ClipPath(path, "frames")
 
     def choose(self, folders: Sequence[str], chosen: str | None) -> str:
         """The folder that holds the clips: the ``chosen`` one, else the first of ``folders`` that holds anything.

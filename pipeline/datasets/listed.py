@@ -27,14 +27,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from grace.pipeline.datasets.base import SPLITS, Entry, Listing, Split, merge
+from grace.pipeline.datasets.file_tree import Tree, without_suffix
 from grace.pipeline.datasets.labels import canonical
 from grace.pipeline.datasets.list_files import lines, whole
-from grace.pipeline.datasets.file_tree import Tree, without_suffix
+from grace.pipeline.datasets.settings import ListFilesSettings
 from grace.pipeline.errors import UserError
-from grace.pipeline.settings import Lists
 
 
-def read(root: Path, lists: Lists) -> list[Listing]:
+def read(root: Path, lists: ListFilesSettings) -> list[Listing]:
     """Every clip of all lists.
 
     Raises :class:`UserError` when a list is missing, a line is not one of a list, or ``labels`` names no emotion.
@@ -50,7 +50,7 @@ def read(root: Path, lists: Lists) -> list[Listing]:
     return merge(entry for each in files for entry in _entries(*each, tree, lists.paths, labels))
 
 
-def label_names(lists: Lists) -> dict[str, str]:
+def label_names(lists: ListFilesSettings) -> dict[str, str]:
     """What a list writes to the canonical label; raises :class:`UserError` for a name that is no emotion."""
     pairs = enumerate(lists.labels) if isinstance(lists.labels, list) else lists.labels.items()
     names = {}

@@ -19,9 +19,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from grace.pipeline.datasets.base import FOLDS, SPLITS, Entry, Listing, Split, merge
+from grace.pipeline.datasets.file_tree import Tree, without_suffix
 from grace.pipeline.datasets.labels import LABELS
 from grace.pipeline.datasets.list_files import UTF8, lines
-from grace.pipeline.datasets.file_tree import Tree, without_suffix
 from grace.pipeline.errors import UserError
 
 MARK = "Train & Test Set"

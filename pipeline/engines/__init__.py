@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from grace.pipeline.engines.base import Engine, Request, Response
+from grace.pipeline.engines.settings import EngineSettings
 from grace.pipeline.errors import UserError
-from grace.pipeline.settings import Text
 
 __all__ = ["Engine", "Request", "Response", "clips_ahead", "make_engine"]
 
 
-def _transformers(settings: Text) -> Engine:
+def _transformers(settings: EngineSettings) -> Engine:
     from grace.pipeline.engines.transformers import TransformersEngine
 
     trusted = settings.model in settings.trust_remote_code
@@ -23,7 +23,7 @@ def _transformers(settings: Text) -> Engine:
     )
 
 
-def _vllm(settings: Text) -> Engine:
+def _vllm(settings: EngineSettings) -> Engine:
     from grace.pipeline.engines.vllm import VllmEngine
 
     trusted = settings.model in settings.trust_remote_code
@@ -31,20 +31,24 @@ def _vllm(settings: Text) -> Engine:
     return VllmEngine(settings.model, settings.revision, settings.dtype, images, settings.seed, settings.vllm, trusted)
 
 
-def _openai(settings: Text) -> Engine:
+def _openai(settings: EngineSettings) -> Engine:
     from grace.pipeline.engines.openai import OpenAIEngine
 
     return OpenAIEngine(settings.model, settings.server)
 
 
-ENGINES: dict[str, Callable[[Text], Engine]] = {"transformers": _transformers, "vllm": _vllm, "openai": _openai}
+ENGINES: dict[str, Callable[[EngineSettings], Engine]] = {
+    "transformers": _transformers,
+    "vllm": _vllm,
+    "openai": _openai,
+}
 """Name in params.yaml to how the engine is made."""
 
 CONTINUOUS = {"vllm", "openai"}
 """Engines that take new requests while they answer others; they idle when a shard drains before the next begins."""
 
 
-def make_engine(settings: Text) -> Engine:
+def make_engine(settings: EngineSettings) -> Engine:
     """The engine that ``settings.engine`` names, not opened yet: cheap, and picklable for worker processes.
 
     Raises :class:`UserError` when that engine generates nothing.
@@ -56,6 +60,6 @@ def make_engine(settings: Text) -> Engine:
     return ENGINES[settings.engine](settings)
 
 
-def clips_ahead(settings: Text) -> int:
+def prefetch_clips(settings: EngineSettings) -> int:
     """How many clips of the following shards to begin before one is done."""
     return settings.queue if settings.engine in CONTINUOUS else 0

@@ -55,7 +55,7 @@ class Engine(Protocol):
     An open engine answers several threads at once.
     """
 
-    def identity(self) -> dict[str, Any]:
+    def cache_key(self) -> dict[str, Any]:
         """Everything about this engine that changes its answers; no absolute paths. Works before :meth:`open`."""
         ...
 

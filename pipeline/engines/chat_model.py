@@ -23,10 +23,10 @@ from transformers import (
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 from transformers.utils import logging
 
-from grace.pipeline.engines.base import Message, Request, Response
-from grace.pipeline.engines.special_tokens import harmless, texts_in
-from grace.pipeline.errors import UserError
 from grace.pipeline.checkpoints import choose_device, choose_dtype
+from grace.pipeline.engines.base import Message, Request, Response
+from grace.pipeline.engines.special_tokens import escape_special_tokens, texts_in
+from grace.pipeline.errors import UserError
 
 
 @dataclass
@@ -123,9 +123,9 @@ class ChatModel:
         """The message as templates want it, its text unable to act as control tokens (``<|im_end|>``, ``<image>``)."""
         tokens = tuple(self.tokenizer.get_added_vocab())
         if not self.sees_images:
-            return {**message, "content": harmless(texts_in(message), tokens)}
+            return {**message, "content": escape_special_tokens(texts_in(message), tokens)}
         parts = [
-            {**part, "text": harmless(part["text"], tokens)} if part["type"] == "text" else part
+            {**part, "text": escape_special_tokens(part["text"], tokens)} if part["type"] == "text" else part
             for part in message["content"]
         ]
         return {**message, "content": parts}

@@ -12,9 +12,9 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from grace.pipeline.engines.base import Image, Message, Request, Response
-from grace.pipeline.engines.special_tokens import harmless_anywhere
+from grace.pipeline.engines.settings import ServerSettings
+from grace.pipeline.engines.special_tokens import escape_known_special_tokens
 from grace.pipeline.errors import GraceError, UserError
-from grace.pipeline.settings import Server
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 TRIES = 3
 """Times that a request is sent to a server that is there and answers it badly."""
-AWAY = (429, 502, 503, 504)
+UNAVAILABLE = (429, 502, 503, 504)
 """What a server says that is busy or starting, or the gate before one that is away."""
 OPTIONAL = ("max_tokens", "temperature", "seed", "response_format")
 """What some servers do not take; ``max_tokens`` has the newer name ``max_completion_tokens`` there."""
@@ -46,14 +46,14 @@ class OpenAIEngine:
     """
 
     model: str
-    server: Server
+    server: ServerSettings
     client: OpenAI | None = field(default=None, init=False, repr=False)
     pool: ThreadPoolExecutor | None = field(default=None, init=False, repr=False)
     closed: Event | None = field(default=None, init=False, repr=False)
-    lacks: set[str] = field(default_factory=set, init=False)
+    unsupported: set[str] = field(default_factory=set, init=False)
     """Parameters that this server has said it does not take: it is asked without them from then on."""
 
-    def identity(self) -> dict[str, Any]:
+    def cache_key(self) -> dict[str, Any]:
         """The model as the server calls it. Where the server is changes no answer; what it runs it does not tell."""
         return {"engine": "openai", "model": self.model}
 
@@ -110,10 +110,10 @@ class OpenAIEngine:
         import openai
 
         try:
-            known = self._patiently(lambda: _names(client.models.with_raw_response.list().http_response))
+            known = self._with_retries(lambda: _names(client.models.with_raw_response.list().http_response))
         except (openai.NotFoundError, openai.APIStatusError) as error:
             if error.status_code in (401, 403):
-                raise self._turned_out(error) from None
+                raise self._auth_error(error) from None
             return  # some servers list nothing; the first request will tell
         except UnreadableError as error:
             raise UserError(f"{self.server.url} is no OpenAI-compatible server: {error}. Name its /v1.") from None
@@ -124,33 +124,33 @@ class OpenAIEngine:
         import openai
 
         try:
-            return _response(self._patiently(lambda: self._complete(request)))
+            return _response(self._with_retries(lambda: self._complete(request)))
         except openai.APIStatusError as error:
             if error.status_code in (401, 403, 404):
-                raise self._turned_out(error) from None
-            return _fault(f"the server answers {error.status_code}: {_said(error)}")
+                raise self._auth_error(error) from None
+            return _error_response(f"the server answers {error.status_code}: {_said(error)}")
         except openai.APITimeoutError:
-            return _fault(f"the server gives no answer within {self.server.timeout:g} s")
+            return _error_response(f"the server gives no answer within {self.server.timeout:g} s")
         except UnreadableError as error:
-            return _fault(str(error))
+            return _error_response(str(error))
 
     def _complete(self, request: Request) -> ChatCompletion:
         import openai
 
         assert self.client is not None
-        arguments = _arguments(self.model, request, self.lacks)
+        arguments = _arguments(self.model, request, self.unsupported)
         try:
             return _completion(self.client.chat.completions.create(**arguments))
         except openai.BadRequestError as error:
             refused = _refused(arguments, str(error))
             if not refused:
                 raise
-            self.lacks |= refused
+            self.unsupported |= refused
             return self._complete(request)
         except ValueError as error:  # half a JSON
             raise UnreadableError(f"the server's answer is broken ({type(error).__name__})") from None
 
-    def _patiently(self, send: Any) -> Any:
+    def _with_retries(self, send: Any) -> Any:
         """The result of ``send``, tried again: while the server is away, and a few times when it answers badly."""
         from tenacity import (
             Retrying,
@@ -165,25 +165,25 @@ class OpenAIEngine:
         options: dict[str, Any] = {"wait": _pause, "sleep": sleep_using_event(self.closed), "reraise": True}
         closed = stop_when_event_set(self.closed)
         away = Retrying(
-            retry=retry_if_exception(_is_away), stop=stop_after_delay(self.server.patience) | closed, **options
+            retry=retry_if_exception(_is_unavailable), stop=stop_after_delay(self.server.patience) | closed, **options
         )
         badly = Retrying(retry=retry_if_exception(_is_bad), stop=stop_after_attempt(TRIES) | closed, **options)
         try:
             return badly(away, send)
         except Exception as error:
-            if not _is_away(error):
+            if not _is_unavailable(error):
                 raise
             raise GraceError(
                 f"The server {self.server.url} has been away or busy for {self.server.patience:g} s ({_said(error)}): "
                 "start it again and give the same command; what is done is kept."
             ) from None
 
-    def _turned_out(self, error: Any) -> UserError:
+    def _auth_error(self, error: Any) -> UserError:
         hint = "set server.url and model" if error.status_code == 404 else "set the variable OPENAI_API_KEY"
         return UserError(f"The server {self.server.url} answers {error.status_code} ({_said(error)}): {hint}.")
 
 
-def _arguments(model: str, request: Request, lacks: Set[str]) -> dict[str, Any]:
+def _arguments(model: str, request: Request, unsupported: Set[str]) -> dict[str, Any]:
     images = iter(request.images)
     asked: dict[str, Any] = {
         "max_tokens": request.max_tokens,
@@ -193,9 +193,9 @@ def _arguments(model: str, request: Request, lacks: Set[str]) -> dict[str, Any]:
     if request.schema is not None:  # without it, what comes is read and repaired
         schema = {"name": "answer", "schema": request.schema, "strict": True}
         asked["response_format"] = {"type": "json_schema", "json_schema": schema}
-    if "max_tokens" in lacks:
+    if "max_tokens" in unsupported:
         asked["max_completion_tokens"] = request.max_tokens
-    kept = {name: value for name, value in asked.items() if name not in lacks}
+    kept = {name: value for name, value in asked.items() if name not in unsupported}
     return {"model": model, "messages": [_message(message, images) for message in request.messages], **kept}
 
 
@@ -211,7 +211,7 @@ def _message(message: Message, images: Iterator[Image]) -> Message:
     parts = [
         {"type": "image_url", "image_url": {"url": _data_url(next(images))}}
         if part["type"] == "image"
-        else {**part, "text": harmless_anywhere(part["text"])}
+        else {**part, "text": escape_known_special_tokens(part["text"])}
         for part in message["content"]
     ]
     return {**message, "content": parts}
@@ -254,12 +254,12 @@ def _response(completion: ChatCompletion) -> Response:
     )
 
 
-def _is_away(error: BaseException) -> bool:
+def _is_unavailable(error: BaseException) -> bool:
     """Whether nobody is there, or nobody has time."""
     import openai
 
     if isinstance(error, openai.APIStatusError):
-        return error.status_code in AWAY
+        return error.status_code in UNAVAILABLE
     return isinstance(error, openai.APIConnectionError) and not isinstance(error, openai.APITimeoutError)
 
 
@@ -268,7 +268,7 @@ def _is_bad(error: BaseException) -> bool:
     import openai
 
     if isinstance(error, openai.APIStatusError):
-        return error.status_code == 408 or (error.status_code >= 500 and error.status_code not in AWAY)
+        return error.status_code == 408 or (error.status_code >= 500 and error.status_code not in UNAVAILABLE)
     return isinstance(error, (openai.APITimeoutError, UnreadableError))
 
 
@@ -289,5 +289,5 @@ def _said(error: Any) -> str:
     return " ".join(str(error).split())[:200]
 
 
-def _fault(cause: str) -> Response:
+def _error_response(cause: str) -> Response:
     return Response(finish_reason="error", error=cause)

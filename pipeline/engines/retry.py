@@ -10,7 +10,7 @@ from grace.pipeline.engines.base import Engine, Request, Response
 RETRY_TEMPERATURE = 0.7
 """A model that failed at temperature 0 would fail again in the same words."""
 
-Judge = Callable[[int, Response], str]
+Validator = Callable[[int, Response], str]
 """Why the response to request number ``int`` will not do; empty when it will."""
 
 
@@ -21,10 +21,12 @@ class Answer:
     request: int
     response: Response
     attempts: int
-    refused: str
+    rejection: str
 
 
-def ask(engine: Engine, requests: Sequence[Request], judge: Judge, max_attempts: int) -> Iterator[Answer]:
+def generate_with_retries(
+    engine: Engine, requests: Sequence[Request], validate: Validator, max_attempts: int
+) -> Iterator[Answer]:
     """Answers in the order they are settled: first all that will do at once, then those asked again.
 
     A refused answer is asked for again with another seed, up to ``max_attempts`` times in all. What the engine itself
@@ -32,15 +34,15 @@ def ask(engine: Engine, requests: Sequence[Request], judge: Judge, max_attempts:
     """
     waiting = list(range(len(requests)))
     for attempt in range(1, max_attempts + 1):
-        refused: list[int] = []
+        rejection: list[int] = []
         batch = [_again(requests[number], attempt) for number in waiting]
         for number, response in zip(waiting, engine.generate(batch), strict=True):
-            cause = response.error or judge(number, response)
+            cause = response.error or validate(number, response)
             if cause and not response.error and attempt < max_attempts:
-                refused.append(number)
+                rejection.append(number)
             else:
                 yield Answer(number, response, attempt, cause)
-        waiting = refused
+        waiting = rejection
         if not waiting:
             return
 

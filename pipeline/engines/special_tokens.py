@@ -18,7 +18,7 @@ _USUAL = re.compile(
 """Control tokens of the chat models in use, for servers, which do not tell theirs."""
 
 
-def harmless(text: str, tokens: Iterable[str]) -> str:
+def escape_special_tokens(text: str, tokens: Iterable[str]) -> str:
     """``text`` with each of a tokenizer's control ``tokens`` broken by a blank: ``<|im_end|>`` to ``< |im_end|>``."""
     for token in tokens:
         if _TOKEN.search(token) and token in text:
@@ -26,7 +26,7 @@ def harmless(text: str, tokens: Iterable[str]) -> str:
     return text
 
 
-def harmless_anywhere(text: str) -> str:
+def escape_known_special_tokens(text: str) -> str:
     """The same for a model whose tokens are not known: what looks like a control token of any usual model."""
     return _USUAL.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from grace.pipeline.checkpoints import model_cache_key, model_name, require_model
 from grace.pipeline.engines.base import Request, Response
 from grace.pipeline.errors import GraceError, UserError
-from grace.pipeline.checkpoints import model_identity, model_name, require_model
 
 if TYPE_CHECKING:
     from grace.pipeline.engines.chat_model import ChatModel
@@ -33,9 +33,9 @@ class TransformersEngine:
     trust_remote_code: bool = False
     chat: ChatModel | None = field(default=None, init=False, repr=False)
 
-    def identity(self) -> dict[str, Any]:
+    def cache_key(self) -> dict[str, Any]:
         """The checkpoint and the compute dtype asked for; what changes no answer (batch, device) is not part."""
-        return {"engine": "transformers", "model": model_identity(self.model, self.revision), "dtype": self.dtype}
+        return {"engine": "transformers", "model": model_cache_key(self.model, self.revision), "dtype": self.dtype}
 
     def open(self) -> None:
         """Load the checkpoint. Raises :class:`UserError` when there is none or it cannot be opened."""
@@ -43,7 +43,7 @@ class TransformersEngine:
             from grace.pipeline.engines.chat_model import ChatModel
 
             source = require_model(self.model, self.revision)
-            revision = model_identity(self.model, self.revision).get("revision")
+            revision = model_cache_key(self.model, self.revision).get("revision")
             self.chat = ChatModel.load(
                 model_name(self.model), source, revision, self.dtype, self.device, self.trust_remote_code
             )

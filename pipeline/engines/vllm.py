@@ -15,11 +15,11 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
+from grace.pipeline.checkpoints import model_cache_key, model_name, require_model
 from grace.pipeline.engines.base import Message, Request, Response
-from grace.pipeline.engines.special_tokens import harmless, texts_in
+from grace.pipeline.engines.settings import VllmSettings
+from grace.pipeline.engines.special_tokens import escape_special_tokens, texts_in
 from grace.pipeline.errors import GraceError, UserError
-from grace.pipeline.checkpoints import model_identity, model_name, require_model
-from grace.pipeline.settings import Vllm
 
 if TYPE_CHECKING:
     import vllm
@@ -42,13 +42,13 @@ class VllmEngine:
     dtype: str = "auto"
     images: int = 0
     seed: int = 0
-    vllm: Vllm = field(default_factory=Vllm)
+    vllm: VllmSettings = field(default_factory=VllmSettings)
     trust_remote_code: bool = False
     copies: list[_Copy] = field(default_factory=list, init=False, repr=False)
 
-    def identity(self) -> dict[str, Any]:
+    def cache_key(self) -> dict[str, Any]:
         """The checkpoint, its dtype and vLLM's own options; how it is spread over GPUs is not part."""
-        model = model_identity(self.model, self.revision)
+        model = model_cache_key(self.model, self.revision)
         return {"engine": "vllm", "model": model, "dtype": self.dtype, "options": self.vllm.options}
 
     def open(self) -> None:
@@ -90,7 +90,7 @@ class VllmEngine:
         if "data_parallel_size" in self.vllm.options:
             raise UserError("vllm.options.data_parallel_size is for servers: set vllm.data_parallel instead.")
         chosen: dict[str, Any] = {
-            "revision": model_identity(self.model, self.revision).get("revision"),
+            "revision": model_cache_key(self.model, self.revision).get("revision"),
             "trust_remote_code": self.trust_remote_code,
             "dtype": self.dtype,
             "seed": self.seed,
@@ -239,14 +239,14 @@ class _Copy:
         return [
             {**message, "content": [self._part(part, images, Image) for part in message["content"]]}
             if request.images
-            else {**message, "content": harmless(texts_in(message), self.tokens)}
+            else {**message, "content": escape_special_tokens(texts_in(message), self.tokens)}
             for message in request.messages
         ]
 
     def _part(self, part: dict[str, Any], images: Iterator[Any], pictures: Any) -> dict[str, Any]:
         if part["type"] == "image":
             return {"type": "image_pil", "image_pil": pictures.fromarray(next(images))}
-        return {**part, "text": harmless(part["text"], self.tokens)}
+        return {**part, "text": escape_special_tokens(part["text"], self.tokens)}
 
     def _params(self, request: Request) -> vllm.SamplingParams:
         from vllm import SamplingParams
@@ -261,7 +261,7 @@ class _Copy:
         )
 
 
-def require_gpus(spread: Vllm, visible: int) -> None:
+def require_gpus(spread: VllmSettings, visible: int) -> None:
     """Raise :class:`UserError` when there are fewer GPUs than the copies of the model are to be spread over."""
     wanted = spread.tensor_parallel * spread.data_parallel
     if visible < wanted:

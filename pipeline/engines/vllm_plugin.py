@@ -10,13 +10,13 @@ import os
 from contextlib import suppress
 from multiprocessing import parent_process
 
-from grace.pipeline.execution.processes import die_with_parent
+from grace.pipeline.execution.processes import exit_with_parent
 
 
-def belong() -> None:
+def exit_with_parent_process() -> None:
     """End when the process that started this one is gone, however it went, and leave Ctrl-C to that process."""
     if parent_process() is None:
         return  # the stage itself, where vLLM loads plugins too
-    die_with_parent()
+    exit_with_parent()
     with suppress(PermissionError):  # it leads a session of its own: no terminal reaches it
         os.setpgid(0, 0)

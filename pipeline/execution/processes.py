@@ -27,45 +27,45 @@ Result_ = TypeVar("Result_", covariant=True)
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-NONE = -1
+IDLE = -1
 """The place of no clip: the process opens, reads its inputs or commits, which may take any time."""
-DEATHS = 2
+MAX_CRASHES = 2
 """Times a process must die at the same place before the clip there is to blame: the first may have been meant."""
 
 
-class Work(Protocol[Job_, Result_]):
+class Task(Protocol[Job_, Result_]):
     """What the processes do; picklable, and opened once in each of them."""
 
     def open(self) -> None:
-        """Load what :meth:`do` needs."""
+        """Load what :meth:`run` needs."""
 
-    def do(self, job: Job_, lost: Mapping[int, str], begin: Callable[[int], None]) -> Result_:
-        """Do a job of several clips; ``begin`` is told a clip's place in the job before the clip is touched.
+    def run(self, job: Job_, skipped: Mapping[int, str], on_clip_start: Callable[[int], None]) -> Result_:
+        """Do a job of several clips; ``on_clip_start`` is told a clip's place in the job before the clip is touched.
 
-        ``lost`` are the places of clips that must not be touched again, with the cause. Once all clips are through,
-        ``begin(NONE)`` stops the clock.
+        ``skipped`` are the places of clips that must not be touched again, with the cause. Once all clips are through,
+        ``on_clip_start(IDLE)`` stops the clock.
         """
 
 
-def watched(
-    work: Work[Job, Result], jobs: Sequence[Job], *, workers: int, clip_seconds: float
+def run_in_processes(
+    task: Task[Job, Result], jobs: Sequence[Job], *, workers: int, clip_seconds: float
 ) -> Iterator[tuple[int, Result]]:
     """The number and the result of every job, in the order in which they are done by ``workers`` processes.
 
     A clip that is under way for longer than ``clip_seconds``, or on which a process dies twice, is lost to its job.
-    Raises what ``work`` raises, and :class:`GraceError` when processes die with no clip under way.
+    Raises what ``task`` raises, and :class:`GraceError` when processes die with no clip under way.
     """
     waiting = deque(range(len(jobs)))
-    lost: list[dict[int, str]] = [{} for _ in jobs]
-    deaths: Counter[tuple[int, int]] = Counter()
-    crew = [_Worker(work) for _ in range(min(workers, len(jobs)))]
+    skipped: list[dict[int, str]] = [{} for _ in jobs]
+    crashes: Counter[tuple[int, int]] = Counter()
+    pool = [_Worker(task) for _ in range(min(workers, len(jobs)))]
     try:
-        while waiting or any(worker.number is not None for worker in crew):
-            for worker in crew:
+        while waiting or any(worker.number is not None for worker in pool):
+            for worker in pool:
                 if worker.number is None and waiting:
                     number = waiting.popleft()
-                    worker.give(number, jobs[number], lost[number])
-            busy = {worker.connection: worker for worker in crew if worker.number is not None}
+                    worker.give(number, jobs[number], skipped[number])
+            busy = {worker.connection: worker for worker in pool if worker.number is not None}
             answered = set(wait(list(busy), timeout=min(1.0, clip_seconds / 4)))
             for connection, worker in busy.items():
                 assert worker.number is not None
@@ -73,18 +73,18 @@ def watched(
                     yield answer
                 elif connection in answered or worker.overdue(clip_seconds):
                     number, clip, hung = worker.number, *worker.end(clip_seconds)
-                    deaths[number, clip] += 1
-                    if hung or (clip != NONE and deaths[number, clip] >= DEATHS):
-                        lost[number][clip] = _cause(hung, clip_seconds)
-                    elif deaths[number, clip] > DEATHS:
+                    crashes[number, clip] += 1
+                    if hung or (clip != IDLE and crashes[number, clip] >= MAX_CRASHES):
+                        skipped[number][clip] = _cause(hung, clip_seconds)
+                    elif crashes[number, clip] > MAX_CRASHES:
                         raise GraceError(
                             "A worker process died again and again while no clip was under way (killed for want of "
                             "memory?): set workers to a smaller number and run it again."
                         )
                     waiting.appendleft(number)
-                    crew[crew.index(worker)] = _Worker(work)
+                    pool[pool.index(worker)] = _Worker(task)
     finally:
-        for worker in crew:
+        for worker in pool:
             worker.end(clip_seconds)
 
 
@@ -97,19 +97,19 @@ def _cause(hung: bool, clip_seconds: float) -> str:
 class _Worker:
     """One process, and the number of the job that it has."""
 
-    def __init__(self, work: Work[Any, Any]) -> None:
+    def __init__(self, task: Task[Any, Any]) -> None:
         context = get_context("spawn")
         self.number: int | None = None
         self._clock = context.RawArray("d", 2)  # when the clip under way was begun (0: none is), and its place
         self.connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(work, theirs, self._clock), daemon=True)
+        self._process = context.Process(target=_serve, args=(task, theirs, self._clock), daemon=True)
         self._process.start()
         theirs.close()
 
-    def give(self, number: int, job: Any, lost: Mapping[int, str]) -> None:
+    def give(self, number: int, job: Any, skipped: Mapping[int, str]) -> None:
         self.number = number
         with suppress(OSError):  # it is gone already: take() will tell
-            self.connection.send((job, dict(lost)))
+            self.connection.send((job, dict(skipped)))
 
     def take(self) -> tuple[int, Any] | None:
         """The job's number and its result, or None when the process is gone; raises what the work raised."""
@@ -133,26 +133,26 @@ class _Worker:
         self._process.kill()
         self._process.join(5)  # a process that waits for a dead network disk cannot even be killed
         self.connection.close()
-        place = int(self._clock[1]) if self._clock[0] else NONE
-        return place, place != NONE and overdue == self._clock[0]  # else it went on to another clip just now
+        place = int(self._clock[1]) if self._clock[0] else IDLE
+        return place, place != IDLE and overdue == self._clock[0]  # else it went on to another clip just now
 
 
-def _serve(work: Work[Any, Any], connection: Connection, clock: Any) -> None:
+def _serve(task: Task[Any, Any], connection: Connection, clock: Any) -> None:
     """What a process does: jobs as they come, until it is killed or something goes wrong."""
 
-    def begin(place: int) -> None:
+    def on_clip_start(place: int) -> None:
         clock[0] = 0.0
         clock[1] = place
-        clock[0] = 0.0 if place == NONE else time.monotonic()
+        clock[0] = 0.0 if place == IDLE else time.monotonic()
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the watcher, who ends this process
-    die_with_parent()
+    exit_with_parent()
     try:
-        work.open()
+        task.open()
         while True:
-            job, lost = connection.recv()
-            result = work.do(job, lost, begin)
-            begin(NONE)
+            job, skipped = connection.recv()
+            result = task.run(job, skipped, on_clip_start)
+            on_clip_start(IDLE)
             connection.send((result, None))
     except EOFError:
         return
@@ -162,7 +162,7 @@ def _serve(work: Work[Any, Any], connection: Connection, clock: Any) -> None:
         connection.send((None, RuntimeError(f"in a worker process:\n{traceback.format_exc()}")))
 
 
-def die_with_parent() -> None:
+def exit_with_parent() -> None:
     """End this worker when the process that started it is gone, however it went: nobody else would."""
     parent = parent_process()
     if parent is not None:

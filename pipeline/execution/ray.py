@@ -18,50 +18,56 @@ from threading import Timer
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from grace.pipeline.errors import GraceError, UserError
-from grace.pipeline.execution.processes import DEATHS, NONE, Work, watched
+from grace.pipeline.execution.processes import IDLE, MAX_CRASHES, Task, run_in_processes
 
 if TYPE_CHECKING:
-    from grace.pipeline.settings import Ray
+    from grace.pipeline.execution.settings import RaySettings
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-MOST_DEATHS = 5
+MAX_ACTOR_CRASHES = 5
 """Actors that a job, or each place that opens the work, may cost before the whole run is given up."""
 
-_GIVEN_UP = (
-    f"More than {MOST_DEATHS} workers on the Ray cluster died one after another at the same work (for want of "
+_TOO_MANY_CRASHES = (
+    f"More than {MAX_ACTOR_CRASHES} workers on the Ray cluster died one after another at the same work (for want of "
     "memory?): give each more with ray.cpus and ray.gpus, and see `ray logs`. What is done is kept."
 )
 
-PATIENCE = 60.0
+WAIT_NOTICE = 60.0
 """Seconds without a worker at work after which a person is told that all wait."""
 
-PASSED_ON = ("HF_", "TRANSFORMERS_", "TOKENIZERS_", "VLLM_", "OPENAI_")
+FORWARDED_VARIABLES = ("HF_", "TRANSFORMERS_", "TOKENIZERS_", "VLLM_", "OPENAI_")
 """Environment variables, by how they begin, that an actor takes over from the process that started it."""
 
 
-def scattered(
-    work: Work[Job, Result], jobs: Sequence[Job], settings: Ray, *, clip_seconds: float, at_once: int, by_clip: bool
+def run_on_ray(
+    task: Task[Job, Result],
+    jobs: Sequence[Job],
+    settings: RaySettings,
+    *,
+    clip_seconds: float,
+    at_once: int,
+    by_clip: bool,
 ) -> Iterator[tuple[int, Result]]:
     """The number and the result of every job, in the order in which they are done, by actors of a cluster.
 
-    Each actor opens ``work`` once and has ``at_once`` jobs under way, in threads. A job whose actor died is given to
-    another one. With ``by_clip``, for work that tells where it is (``begin``), an actor that is at one clip for longer
-    than ``clip_seconds`` ends itself, and a job that cost :data:`~grace.pipeline.execution.processes.DEATHS` actors is done by a watched
-    process beneath its actor, which finds the clip to blame. Raises what ``work`` raises, :class:`UserError` when
+    Each actor opens ``task`` once and has ``at_once`` jobs under way, in threads. A job whose actor died is given to
+    another one. With ``by_clip``, for task that tells where it is (``on_clip_start``), an actor that is at one clip for longer
+    than ``clip_seconds`` ends itself, and a job that cost :data:`~grace.pipeline.execution.processes.MAX_CRASHES` actors is done by a watched
+    process beneath its actor, which finds the clip to blame. Raises what ``task`` raises, :class:`UserError` when
     there is no cluster or no place on it, :class:`GraceError` when actors keep dying.
     """
-    with _joined(settings) as places:
-        crew = _Crew(work, settings, clip_seconds if by_clip else None, at_once)
+    with _ray_session(settings) as slots:
+        pool = _ActorPool(task, settings, clip_seconds if by_clip else None, at_once)
         try:
-            yield from crew.do(jobs, min(settings.workers or places, places, -(-len(jobs) // at_once)))
+            yield from pool.run(jobs, min(settings.workers or slots, slots, -(-len(jobs) // at_once)))
         finally:
-            crew.dismiss()
+            pool.shutdown()
 
 
 @contextmanager
-def _joined(settings: Ray) -> Iterator[int]:
+def _ray_session(settings: RaySettings) -> Iterator[int]:
     """Be on the cluster; how many actors fit there."""
     import ray
 
@@ -71,14 +77,14 @@ def _joined(settings: Ray) -> Iterator[int]:
         _connect(settings.address)
     try:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        places = sum(_places(node, settings) for node in nodes)
-        if places == 0:
+        slots = sum(_slots(node, settings) for node in nodes)
+        if slots == 0:
             has = "; ".join(f"{node.get('CPU', 0):g} CPUs, {node.get('GPU', 0):g} GPUs" for node in nodes)
             raise UserError(
                 f"No node of the Ray cluster has {settings.cpus:g} CPUs and {settings.gpus:g} GPUs for one worker "
                 f"(nodes: {has}): set ray.cpus and ray.gpus to what a node has."
             )
-        yield places
+        yield slots
     finally:
         if ours:
             ray.shutdown()
@@ -99,61 +105,61 @@ def _connect(address: str) -> None:
         ray.init(address="local", include_dashboard=False, **quiet)
 
 
-def _places(node: dict[str, float], settings: Ray) -> int:
+def _slots(node: dict[str, float], settings: RaySettings) -> int:
     asked = {"CPU": settings.cpus, "GPU": settings.gpus}
     return min(int(node.get(name, 0) / amount) for name, amount in asked.items() if amount)
 
 
 @dataclass
-class _Crew:
+class _ActorPool:
     """The actors, and which jobs they have."""
 
-    work: Work[Any, Any]
-    settings: Ray
+    task: Task[Any, Any]
+    settings: RaySettings
     clip_seconds: float | None
     at_once: int
     free: list[Any] = field(default_factory=list, init=False)  # an actor stands here once for each job it could take
     opening: dict[Any, Any] = field(default_factory=dict, init=False)  # promise to actor
     busy: dict[Any, tuple[Any, int]] = field(default_factory=dict, init=False)  # promise to actor and job
 
-    def do(self, jobs: Sequence[Job], count: int) -> Iterator[tuple[int, Any]]:
+    def run(self, jobs: Sequence[Job], count: int) -> Iterator[tuple[int, Any]]:
         import ray
 
-        waiting, deaths = deque(range(len(jobs))), Counter[int]()
+        waiting, crashes = deque(range(len(jobs))), Counter[int]()
         for _ in range(count):
-            self._hire()
+            self._start_actor()
         while waiting or self.busy:
             while waiting and self.free:
                 number = waiting.popleft()
                 actor = self.free.pop(0)
-                careful = self.clip_seconds is not None and deaths[number] >= DEATHS
-                self.busy[actor.do.remote(jobs[number], careful)] = (actor, number)
-            done, _ = ray.wait([*self.opening, *self.busy], timeout=PATIENCE)
+                isolated = self.clip_seconds is not None and crashes[number] >= MAX_CRASHES
+                self.busy[actor.run.remote(jobs[number], isolated)] = (actor, number)
+            done, _ = ray.wait([*self.opening, *self.busy], timeout=WAIT_NOTICE)
             if not done and not self.busy:
                 print("No worker on the Ray cluster is ready yet; waiting.", file=sys.stderr)
             for promise in done:
-                actor, number = self.busy.pop(promise, (None, NONE))
+                actor, number = self.busy.pop(promise, (None, IDLE))
                 actor = actor or self.opening.pop(promise, None)
                 if actor is None:
                     continue  # its actor died with another job, and this one was taken back then
                 alive, result = _answer(promise)
                 if not alive:
-                    lost = sorted(set(self._bury(actor)) | {number})
-                    deaths.update(lost)
-                    if deaths[NONE] > MOST_DEATHS * count or any(
-                        deaths[each] > MOST_DEATHS for each in lost if each >= 0
+                    lost = sorted(set(self._drop_actor(actor)) | {number})
+                    crashes.update(lost)
+                    if crashes[IDLE] > MAX_ACTOR_CRASHES * count or any(
+                        crashes[each] > MAX_ACTOR_CRASHES for each in lost if each >= 0
                     ):
-                        raise GraceError(_GIVEN_UP)
-                    waiting.extendleft(each for each in reversed(lost) if each != NONE)
-                    self._hire()
-                elif number == NONE:
-                    deaths[NONE] = 0
+                        raise GraceError(_TOO_MANY_CRASHES)
+                    waiting.extendleft(each for each in reversed(lost) if each != IDLE)
+                    self._start_actor()
+                elif number == IDLE:
+                    crashes[IDLE] = 0
                     self.free += [actor] * self.at_once
                 else:
                     self.free.append(actor)
                     yield number, result
 
-    def dismiss(self) -> None:
+    def shutdown(self) -> None:
         """End every actor."""
         import ray
 
@@ -161,10 +167,10 @@ class _Crew:
         for actor in dict.fromkeys(actors):
             ray.kill(actor)
 
-    def _hire(self) -> None:
+    def _start_actor(self) -> None:
         import ray
 
-        environment = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
+        environment = {name: value for name, value in os.environ.items() if name.startswith(FORWARDED_VARIABLES)}
         actor: Any = (
             ray.remote(_Actor)
             .options(
@@ -173,11 +179,11 @@ class _Crew:
                 max_concurrency=self.at_once,
                 scheduling_strategy="SPREAD",
             )
-            .remote(pickle.dumps(self.work), self.clip_seconds)
+            .remote(pickle.dumps(self.task), self.clip_seconds)
         )
         self.opening[actor.open.remote(str(Path.cwd()), sys.path, environment)] = actor
 
-    def _bury(self, actor: Any) -> list[int]:
+    def _drop_actor(self, actor: Any) -> list[int]:
         """Forget a dead actor; the other jobs that it had."""
         import ray
 
@@ -207,8 +213,8 @@ def _answer(promise: Any) -> tuple[bool, Any]:
 class _Actor:
     """What runs on a node: the work, opened once. Its clock ends it when a clip takes too long."""
 
-    def __init__(self, work: bytes, clip_seconds: float | None) -> None:
-        self.packed = work
+    def __init__(self, task: bytes, clip_seconds: float | None) -> None:
+        self.packed = task
         self.clip_seconds = clip_seconds
 
     def open(self, folder: str, paths: list[str], environment: dict[str, str]) -> None:
@@ -222,20 +228,20 @@ class _Actor:
                 "project's folder, and the raw data, under the same path."
             ) from None
         sys.path += [path for path in paths if path not in sys.path]
-        self.work: Work[Any, Any] = pickle.loads(self.packed)
-        self.work.open()
+        self.task: Task[Any, Any] = pickle.loads(self.packed)
+        self.task.open()
 
-    def do(self, job: Any, careful: bool) -> Any:
+    def run(self, job: Any, isolated: bool) -> Any:
         """One job. A careful one runs in a process beneath this one, which may die or be ended at a clip."""
-        if careful and self.clip_seconds is not None:
+        if isolated and self.clip_seconds is not None:
             fresh = pickle.loads(self.packed)
-            ((_, result),) = watched(fresh, [job], workers=1, clip_seconds=self.clip_seconds)
+            ((_, result),) = run_in_processes(fresh, [job], workers=1, clip_seconds=self.clip_seconds)
             return result
         clock = _Clock(self.clip_seconds)
         try:
-            return self.work.do(job, {}, clock.begin)
+            return self.task.run(job, {}, clock.on_clip_start)
         finally:
-            clock.begin(NONE)
+            clock.on_clip_start(IDLE)
 
 
 class _Clock:
@@ -245,11 +251,11 @@ class _Clock:
         self.seconds = seconds
         self.timer: Timer | None = None
 
-    def begin(self, place: int) -> None:
+    def on_clip_start(self, place: int) -> None:
         if self.timer is not None:
             self.timer.cancel()
         self.timer = None
-        if place != NONE and self.seconds is not None:
+        if place != IDLE and self.seconds is not None:
             self.timer = Timer(self.seconds, os._exit, (1,))
             self.timer.daemon = True
             self.timer.start()

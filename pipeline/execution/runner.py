@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from grace.pipeline.errors import GraceError
-from grace.pipeline.execution.step import ClipStep, Sources, Step, fill
-from grace.pipeline.store import Row, Store, failure, locked
-from grace.pipeline.execution.processes import NONE, die_with_parent, watched
+from grace.pipeline.execution.processes import IDLE, run_in_processes
+from grace.pipeline.execution.step import Step, StepInputs, process_rows
+from grace.pipeline.store import Row, Store, failure, folder_lock
 
 if TYPE_CHECKING:
-    from grace.pipeline.settings import Ray
+    from grace.pipeline.execution.settings import RaySettings
 
-__all__ = ["ClipStep", "Step", "Summary", "die_with_parent", "run"]
+__all__ = ["Summary", "run"]
 
 
 @dataclass
@@ -64,7 +64,7 @@ def run(
     size: int,
     workers: int = 0,
     clip_seconds: float = 120.0,
-    cluster: Ray | None = None,
+    cluster: RaySettings | None = None,
     max_failed: float = 0.01,
     retry_failed: bool = False,
     report: Callable[[Summary], None] = lambda summary: None,
@@ -77,11 +77,11 @@ def run(
     clips. ``report`` gets the summary before the verdict.
     Raises :class:`GraceError` when more than ``max_failed`` (a share) of the clips failed in this stage.
     """
-    sources = Sources(step, folder, size)
+    sources = StepInputs(step, folder, size)
     store = Store(Path(folder) / step.folder, step.schema)
     summary = Summary(step.name)
     start = time.perf_counter()
-    with locked(store.folder):
+    with folder_lock(store.folder):
         store.prune(len(sources))
         wanted: dict[int, str] = {}
         for shard in range(len(sources)):
@@ -92,11 +92,11 @@ def run(
                 wanted[shard] = made_from
         with tqdm(total=len(sources.clips), initial=summary.skipped, desc=step.name, unit="clip") as bar:
             if cluster is not None:
-                making = _on_cluster(step, Path(folder), size, wanted, cluster, clip_seconds)
+                making = _run_ray(step, Path(folder), size, wanted, cluster, clip_seconds)
             elif step.parallel and workers:
-                making = _in_processes(step, Path(folder), size, wanted, workers, clip_seconds)
+                making = _run_processes(step, Path(folder), size, wanted, workers, clip_seconds)
             else:
-                making = _here(step, Path(folder), size, wanted)
+                making = _run_inline(step, Path(folder), size, wanted)
             for count in making:
                 bar.update(count)
                 summary.done += count
@@ -118,27 +118,27 @@ def _has_failures(store: Store, shard: int, step: Step) -> bool:
     return any(row["status"] == "failed" and row["error"].startswith(f"{step.name}: ") for row in rows)
 
 
-def _here(step: Step, folder: Path, size: int, wanted: dict[int, str]) -> Iterator[int]:
+def _run_inline(step: Step, folder: Path, size: int, wanted: dict[int, str]) -> Iterator[int]:
     """In this process: shard after shard, or some at once where the step begins clips ahead; yields clips done."""
     if not wanted:
         return
-    sources = Sources(step, folder, size)
+    sources = StepInputs(step, folder, size)
     step.open()
     try:
-        if step.clips_ahead:
-            yield from _begun_ahead(sources, wanted, 1 + -(-step.clips_ahead // size))
+        if step.prefetch_clips:
+            yield from _run_threaded(sources, wanted, 1 + -(-step.prefetch_clips // size))
         else:
             for job in wanted.items():
-                yield from _make(sources, *job)
+                yield from _process_shard(sources, *job)
     finally:
         step.close()
 
 
-def _begun_ahead(sources: Sources, wanted: dict[int, str], threads: int) -> Iterator[int]:
+def _run_threaded(sources: StepInputs, wanted: dict[int, str], threads: int) -> Iterator[int]:
     """Shards side by side in threads, each committed when it is whole, so that an engine never waits for work."""
 
     def make(job: tuple[int, str]) -> int:
-        return sum(_make(sources, *job))
+        return sum(_process_shard(sources, *job))
 
     waiting = iter(wanted.items())
     with ThreadPoolExecutor(threads, f"{sources.step.name} shard") as pool:
@@ -156,35 +156,35 @@ def _begun_ahead(sources: Sources, wanted: dict[int, str], threads: int) -> Iter
             raise
 
 
-def _make(sources: Sources, shard: int, made_from: str) -> Iterator[int]:
+def _process_shard(sources: StepInputs, shard: int, made_from: str) -> Iterator[int]:
     """Make one shard and commit it; yields 1 for each clip as it is done."""
     made: list[Row] = []
-    for row in fill(sources.step, sources.rows(shard)):
+    for row in process_rows(sources.step, sources.rows(shard)):
         made.append(row)
         yield 1
     _commit(sources, shard, made_from, made)
 
 
-def _in_processes(
+def _run_processes(
     step: Step, folder: Path, size: int, wanted: dict[int, str], workers: int, clip_seconds: float
 ) -> Iterator[int]:
     """Shards side by side in local processes; yields the number of clips of each."""
     work = _Shards(step, folder, size)
-    for _, count in watched(work, list(wanted.items()), workers=workers, clip_seconds=clip_seconds):
+    for _, count in run_in_processes(work, list(wanted.items()), workers=workers, clip_seconds=clip_seconds):
         yield count
 
 
-def _on_cluster(
-    step: Step, folder: Path, size: int, wanted: dict[int, str], cluster: Ray, clip_seconds: float
+def _run_ray(
+    step: Step, folder: Path, size: int, wanted: dict[int, str], cluster: RaySettings, clip_seconds: float
 ) -> Iterator[int]:
     """Shards side by side on a Ray cluster; yields the number of clips of each."""
     if not wanted:
         return
-    from grace.pipeline.execution.ray import scattered
+    from grace.pipeline.execution.ray import run_on_ray
 
-    work, at_once = _Shards(step, folder, size), 1 + -(-step.clips_ahead // size)
+    work, at_once = _Shards(step, folder, size), 1 + -(-step.prefetch_clips // size)
     jobs = list(wanted.items())
-    for _, count in scattered(work, jobs, cluster, clip_seconds=clip_seconds, at_once=at_once, by_clip=step.parallel):
+    for _, count in run_on_ray(work, jobs, cluster, clip_seconds=clip_seconds, at_once=at_once, by_clip=step.parallel):
         yield count
 
 
@@ -195,32 +195,32 @@ class _Shards:
     step: Step
     folder: Path
     size: int
-    sources: Sources = field(init=False)
+    sources: StepInputs = field(init=False)
 
     def open(self) -> None:
-        self.sources = Sources(self.step, self.folder, self.size)
+        self.sources = StepInputs(self.step, self.folder, self.size)
         self.step.open()
 
-    def do(self, job: tuple[int, str], lost: Mapping[int, str], begin: Callable[[int], None]) -> int:
+    def run(self, job: tuple[int, str], skipped: Mapping[int, str], on_clip_start: Callable[[int], None]) -> int:
         shard, made_from = job
         if not self.step.parallel:
-            return sum(_make(self.sources, shard, made_from))
+            return sum(_process_shard(self.sources, shard, made_from))
         made: list[Row] = []
         for place, row in enumerate(self.sources.rows(shard)):
-            if place in lost:
-                made.append(failure(row["clip_id"], f"{self.step.name}: {lost[place]}"))
+            if place in skipped:
+                made.append(failure(row["clip_id"], f"{self.step.name}: {skipped[place]}"))
             else:
-                begin(place)
-                made += fill(self.step, [row])
-        begin(NONE)
+                on_clip_start(place)
+                made += process_rows(self.step, [row])
+        on_clip_start(IDLE)
         _commit(self.sources, shard, made_from, made)
         return len(made)
 
 
-def _commit(sources: Sources, shard: int, made_from: str, made: list[Row]) -> None:
+def _commit(sources: StepInputs, shard: int, made_from: str, made: list[Row]) -> None:
     """Write one shard whole, its rows in the order of the clips."""
     step = sources.step
     store = Store(sources.folder / step.folder, step.schema)
     inputs = {name: earlier.fingerprint(shard) for name, earlier in sources.stores.items()}
-    meta = {"fingerprint": made_from, "version": step.version, "identity": sources.identity, "inputs": inputs}
+    meta = {"fingerprint": made_from, "version": step.version, "identity": sources.cache_key, "inputs": inputs}
     store.write(shard, sorted(made, key=lambda row: str(row["clip_id"])), meta)

@@ -28,11 +28,11 @@ class Step:
     """Stores and columns it is made from; ``clips`` is the table of clips."""
     parallel: ClassVar[bool] = False
     """Whether several processes may each run it (it is bound by one core), or it fills the machine by itself."""
-    clips_ahead: int = 0
+    prefetch_clips: int = 0
     """How many clips of the following shards to begin before one is done, so that what answers them never idles;
     above 0, :meth:`shard` is called from several threads."""
 
-    def identity(self) -> dict[str, Any]:
+    def cache_key(self) -> dict[str, Any]:
         """Every parameter and model that changes the content, as JSON without absolute paths."""
         raise NotImplementedError
 
@@ -40,7 +40,7 @@ class Step:
         """What else than ``reads`` shapes the rows of these clips, as JSON; part of their shard's fingerprint."""
         return None
 
-    def rescues(self, row: Row) -> bool:
+    def can_recover(self, row: Row) -> bool:
         """Whether this step can make something of a clip that an earlier stage failed."""
         return False
 
@@ -80,14 +80,14 @@ class ClipStep(Step):
                 yield failure(row["clip_id"], f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
 
 
-class Sources:
+class StepInputs:
     """What a step reads in one data set's folder: the clips and the stores of earlier stages, shard by shard."""
 
     def __init__(self, step: Step, folder: Path, size: int) -> None:
         self.step = step
         self.folder = Path(folder)
         self.size = size
-        self.identity = step.identity()
+        self.cache_key = step.cache_key()
         self.clips = Clips(folder, step.reads.get("clips", ()))
         self.stores = {name: Store(self.folder / name, STORES[name]) for name in step.reads if name != "clips"}
 
@@ -111,7 +111,7 @@ class Sources:
                 "stage": step.name,
                 "version": step.version,
                 "schema": step.schema.version,
-                "identity": self.identity,
+                "identity": self.cache_key,
                 "clips": clips,
                 "inputs": inputs,
             }
@@ -134,12 +134,12 @@ class Sources:
         return rows
 
 
-def fill(step: Step, rows: Sequence[Row]) -> Iterable[Row]:
+def process_rows(step: Step, rows: Sequence[Row]) -> Iterable[Row]:
     """The step's rows for ``rows``, one a clip: failed clips are carried along, forgotten ones are failed.
 
     A failure names the stage it arose in: ``faces: the video is empty``.
     """
-    lost = [row for row in rows if row["status"] == "failed" and not step.rescues(row)]
+    lost = [row for row in rows if row["status"] == "failed" and not step.can_recover(row)]
     yield from (failure(row["clip_id"], row["error"]) for row in lost)
     gone = {row["clip_id"] for row in lost}
     waiting = {row["clip_id"]: row for row in rows if row["clip_id"] not in gone}

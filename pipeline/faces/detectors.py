@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from grace.pipeline.errors import UserError
-from grace.pipeline.settings import Faces
+from grace.pipeline.faces.settings import FacesSettings
 from grace.pipeline.media.video import Frame
 
 LANDMARKS = ("yunet",)
@@ -43,7 +43,7 @@ class Detector(Protocol):
     def __call__(self, frame: Frame) -> list[Detection]: ...
 
 
-def identity(settings: Faces) -> dict[str, Any]:
+def cache_key(settings: FacesSettings) -> dict[str, Any]:
     """What tells one detector from another: its kind, and the hash of its model.
 
     Raises :class:`UserError` when ``yunet`` has no model file.
@@ -53,7 +53,7 @@ def identity(settings: Faces) -> dict[str, Any]:
     return {"detector": "yunet", "model": hashlib.sha256(_model(settings).read_bytes()).hexdigest()}
 
 
-def detector(settings: Faces) -> Detector:
+def detector(settings: FacesSettings) -> Detector:
     """The detector that the settings name, loaded. Raises :class:`UserError` when its model is missing or not one."""
     if settings.detector == "haar":
         return Haar()
@@ -118,7 +118,7 @@ class YuNet:
         return faces
 
 
-def _model(settings: Faces) -> Path:
+def _model(settings: FacesSettings) -> Path:
     if settings.detector_model is None:
         raise UserError("faces.detector is yunet: set faces.detector_model to the YuNet ONNX file, or use haar.")
     model = Path(settings.detector_model)

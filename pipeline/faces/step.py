@@ -11,22 +11,22 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
-from grace.pipeline.faces.detectors import LANDMARKS, Detection, Detector, detector, identity
 from grace.pipeline.errors import ClipError
-from grace.pipeline.settings import Faces
 from grace.pipeline.execution.step import ClipStep
+from grace.pipeline.faces.detectors import LANDMARKS, Detection, Detector, cache_key, detector
+from grace.pipeline.faces.settings import FacesSettings
+from grace.pipeline.media.video import Frame, Sample, sample
 from grace.pipeline.store import Row, fallback
 from grace.pipeline.store.schema import Schema
 from grace.pipeline.store.schemas import FACES
-from grace.pipeline.media.video import Frame, Sample, sample
 
 CUT_CORRELATION = 0.45
 """Two instants whose thumbnails correlate less are of different shots."""
-STILL = 0.05
+STILL_BOX = 0.05
 """Boxes that differ by less than this share of their side are taken for the same place seen with jitter."""
-STILL_TURN = 0.04
+STILL_ROLL = 0.04
 """Slopes of the eye line, radians, that differ by less are taken for the same."""
-SMOOTHING = 3.0
+SMOOTHING_SIGMA = 3.0
 """Standard deviation of the smoothing in time, in instants."""
 
 
@@ -39,16 +39,16 @@ class FacesStep(ClipStep):
     folder: ClassVar[str] = "faces"
     reads: ClassVar[dict[str, tuple[str, ...]]] = {"clips": ("path", "source", "n_frames")}
 
-    def __init__(self, settings: Faces, root: Path) -> None:
+    def __init__(self, settings: FacesSettings, root: Path) -> None:
         self.settings = settings
         self.root = root
-        self._identity = identity(settings)  # now, so that a missing model is told before any work
+        self._cache_key = cache_key(settings)  # now, so that a missing model is told before any work
         self._detector: Detector | None = None
 
-    def identity(self) -> dict[str, Any]:
+    def cache_key(self) -> dict[str, Any]:
         """The sampling, the crop, and the detector with the hash of its model."""
         chosen = self.settings.model_dump(include={"instants", "size", "detect_every", "margin", "quality"})
-        return {**chosen, **self._identity}
+        return {**chosen, **self._cache_key}
 
     def open(self) -> None:
         """Load the detector; one thread, since the stage runs a process a core."""
@@ -62,25 +62,25 @@ class FacesStep(ClipStep):
         chosen = self.settings
         taken = sample(self.root / row["path"], row["source"], chosen.instants, row["n_frames"])
         if chosen.detector == "none":
-            boxes = shipped(taken)
-            turns, found = np.zeros(chosen.instants), np.ones(chosen.instants, dtype=bool)
+            boxes = full_frame_boxes(taken)
+            roll_angles, found = np.zeros(chosen.instants), np.ones(chosen.instants, dtype=bool)
         else:
-            track = follow(taken.frames, self._detector, chosen.detect_every)
-            boxes, turns, found = square(track.boxes, chosen.margin), track.turns, track.found
+            track = track_face(taken.frames, self._detector, chosen.detect_every)
+            boxes, roll_angles, found = square(track.boxes, chosen.margin), track.roll_angles, track.found
             searched, seen = int(track.searched.sum()), int(track.seen.sum())
         made: Row = {
             "clip_id": row["clip_id"],
             "status": "ok",
             "error": "",
-            "frames": _jpegs(taken.frames, boxes, turns, chosen),
-            "neighbours": _jpegs(taken.neighbours, boxes, turns, chosen),
+            "frames": _jpegs(taken.frames, boxes, roll_angles, chosen),
+            "neighbours": _jpegs(taken.neighbours, boxes, roll_angles, chosen),
             "size": np.array(taken.size, dtype=np.int32),
             "boxes": (boxes / taken.scale).astype(np.float32),
             "times": taken.times,
             "found": found,
         }
         if chosen.detector in LANDMARKS:
-            made["turns"] = turns.astype(np.float32)
+            made["turns"] = roll_angles.astype(np.float32)
         if chosen.detector == "none" or 2 * seen >= searched:
             return made
         if not seen:
@@ -92,33 +92,33 @@ class FacesStep(ClipStep):
         if self._detector is None:
             raise RuntimeError("open() comes before retrace()")
         taken = sample(self.root / row["path"], row["source"], self.settings.instants, row["n_frames"])
-        return taken, follow(taken.frames, self._detector, self.settings.detect_every)
+        return taken, track_face(taken.frames, self._detector, self.settings.detect_every)
 
 
 @dataclass(frozen=True)
 class Track:
     """One face through the T instants: its boxes (x0, y0, x1, y1, pixels), and where it was really there.
 
-    ``turns`` are the slopes of its eye line, radians, clockwise as one sees it; 0 without landmarks. ``found`` holds
+    ``roll_angles`` are the slopes of its eye line, radians, clockwise as one sees it; 0 without landmarks. ``found`` holds
     for searched instants with the face and for instants between two such; ``searched`` are the instants a detector
     looked at, ``seen`` those where it saw this face, ``faces`` every face that it saw in each.
     """
 
     boxes: Float[np.ndarray, "T 4"]
-    turns: Float[np.ndarray, " T"]
+    roll_angles: Float[np.ndarray, " T"]
     found: Bool[np.ndarray, " T"]
     searched: Bool[np.ndarray, " T"]
     seen: Bool[np.ndarray, " T"]
     faces: list[list[Detection]]
 
 
-def follow(frames: list[Frame], detect: Detector, every: int) -> Track:
+def track_face(frames: list[Frame], detect: Detector, every: int) -> Track:
     """Follow the main face (large, central, lasting) of each shot; without any face, the frame's centre.
 
     Faces are searched at every ``every``-th instant, the last one, wherever a shot begins or ends,
     and beside each instant in which none was found.
     """
-    starts = shots(frames)
+    starts = shot_boundaries(frames)
     searched = sorted({*range(0, len(frames), every), len(frames) - 1, *starts, *(s - 1 for s in starts if s)})
     seen: dict[int, Detection] = {}
     looked: dict[int, list[Detection]] = {}
@@ -138,7 +138,7 @@ def follow(frames: list[Frame], detect: Detector, every: int) -> Track:
         middle = np.tile(_centre(frames[0]), (len(frames), 1))
         return Track(middle, np.zeros(len(frames)), _marked((), len(frames)), *where)
     boxes = np.empty((len(frames), 4), dtype=np.float64)
-    turns = np.empty(len(frames), dtype=np.float64)
+    roll_angles = np.empty(len(frames), dtype=np.float64)
     present = np.zeros(len(frames), dtype=bool)
     for start, end in zip(starts, [*starts[1:], len(frames)], strict=True):
         here = range(start, end)
@@ -148,14 +148,14 @@ def follow(frames: list[Frame], detect: Detector, every: int) -> Track:
         for corner in range(4):
             boxes[start:end, corner] = np.interp(here, known, values[:, corner])
         boxes[start:end] = smooth(boxes[start:end])
-        turns[start:end] = steady(np.interp(here, known, [eye_line(seen[at]) for at in known])[:, None], STILL_TURN)[
-            :, 0
-        ]
+        roll_angles[start:end] = bilateral_smooth(
+            np.interp(here, known, [roll_angle(seen[at]) for at in known])[:, None], STILL_ROLL
+        )[:, 0]
         present[start:end] = _present([at for at in searched if start <= at < end], set(seen), start, end)
-    return Track(boxes, turns, present, *where)
+    return Track(boxes, roll_angles, present, *where)
 
 
-def shots(frames: list[Frame]) -> list[int]:
+def shot_boundaries(frames: list[Frame]) -> list[int]:
     """The instants at which a shot begins (0 is one): the picture before correlates little with it."""
     starts = [0]
     before = _thumbnail(frames[0])
@@ -202,15 +202,15 @@ def smooth(boxes: Float[np.ndarray, "T 4"]) -> Float[np.ndarray, "T 4"]:
         ],
         axis=1,
     )
-    state = steady(state, STILL * float(np.median(state[:, 2:].max(axis=1))))
+    state = bilateral_smooth(state, STILL_BOX * float(np.median(state[:, 2:].max(axis=1))))
     half = state[:, 2:] / 2
     return np.concatenate([state[:, :2] - half, state[:, :2] + half], axis=1)
 
 
-def steady(state: Float[np.ndarray, "T n"], still: float) -> Float[np.ndarray, "T n"]:
+def bilateral_smooth(state: Float[np.ndarray, "T n"], still: float) -> Float[np.ndarray, "T n"]:
     """Each column averaged over the near instants whose values differ by little more than ``still``, twice."""
     when = np.arange(len(state))
-    near = np.exp(-0.5 * ((when[:, None] - when[None, :]) / SMOOTHING) ** 2)
+    near = np.exp(-0.5 * ((when[:, None] - when[None, :]) / SMOOTHING_SIGMA) ** 2)
     for _ in range(2):
         apart = (state[:, None, :] - state[None, :, :]) / max(still, 1e-9)
         weights = near[:, :, None] * np.exp(-0.5 * apart**2)
@@ -218,7 +218,7 @@ def steady(state: Float[np.ndarray, "T n"], still: float) -> Float[np.ndarray, "
     return state
 
 
-def eye_line(face: Detection) -> float:
+def roll_angle(face: Detection) -> float:
     """The slope of the line through the eyes, radians, clockwise as one sees it; 0 without landmarks."""
     if face.landmarks is None:
         return 0.0
@@ -233,7 +233,7 @@ def square(boxes: Float[np.ndarray, "T 4"], margin: float) -> Float[np.ndarray, 
     return np.concatenate([centre - half, centre + half], axis=1)
 
 
-def shipped(taken: Sample) -> Float[np.ndarray, "T 4"]:
+def full_frame_boxes(taken: Sample) -> Float[np.ndarray, "T 4"]:
     """The square around each whole frame of a clip that is a face crop already."""
     height, width = taken.frames[0].shape[:2]
     return square(np.tile(np.array([[0.0, 0.0, width, height]]), (len(taken.frames), 1)), 0.0)
@@ -256,7 +256,7 @@ def crop(frame: Frame, box: Float[np.ndarray, "4"], size: int) -> Frame:
     return cv2.resize(inside, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_CUBIC)
 
 
-def upright(frame: Frame, box: Float[np.ndarray, "4"], turn: float, size: int) -> Frame:
+def crop_aligned(frame: Frame, box: Float[np.ndarray, "4"], turn: float, size: int) -> Frame:
     """The square ``box`` turned about its middle by ``turn`` radians, at ``size`` pixels a side: eyes level."""
     if turn == 0.0:
         return crop(frame, box, size)
@@ -269,11 +269,11 @@ def upright(frame: Frame, box: Float[np.ndarray, "4"], turn: float, size: int) -
 
 
 def _jpegs(
-    frames: list[Frame], boxes: Float[np.ndarray, "T 4"], turns: Float[np.ndarray, " T"], chosen: Faces
+    frames: list[Frame], boxes: Float[np.ndarray, "T 4"], roll_angles: Float[np.ndarray, " T"], chosen: FacesSettings
 ) -> list[bytes]:
     made = []
-    for frame, box, turn in zip(frames, boxes, turns, strict=True):
-        picture = upright(frame, box, float(turn), chosen.size)
+    for frame, box, turn in zip(frames, boxes, roll_angles, strict=True):
+        picture = crop_aligned(frame, box, float(turn), chosen.size)
         good, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, chosen.quality])
         if not good:
             raise ClipError("a face crop cannot be encoded as JPEG")

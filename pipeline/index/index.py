@@ -17,7 +17,9 @@ from tqdm import tqdm
 from grace.pipeline.datasets import Listing, label_ids, read
 from grace.pipeline.datasets.base import FOLDS
 from grace.pipeline.datasets.file_tree import is_video
+from grace.pipeline.datasets.settings import ListFilesSettings
 from grace.pipeline.errors import ClipError, GraceError, UserError
+from grace.pipeline.execution.processes import IDLE, run_in_processes
 from grace.pipeline.index.reconciliation import (
     DIFFERS,
     ENDS_EARLY,
@@ -30,10 +32,8 @@ from grace.pipeline.index.reconciliation import (
     UNREADABLE,
     Reconciliation,
 )
-from grace.pipeline.settings import Lists
-from grace.pipeline.store import Row, failure, write_clips
 from grace.pipeline.media.video import MissingError, NoFramesError, Probe, images, probe
-from grace.pipeline.execution.processes import NONE, watched
+from grace.pipeline.store import Row, failure, write_clips
 
 BATCH = 16
 """Clips that a process counts between two reports."""
@@ -53,7 +53,7 @@ def index(
     folder: Path,
     *,
     clips_folder: str | None = None,
-    lists: Lists | None = None,
+    lists: ListFilesSettings | None = None,
     workers: int = 2,
     clip_seconds: float = 120.0,
     strict: bool = False,
@@ -106,15 +106,17 @@ class _Counting:
     def open(self) -> None:
         """Nothing is to be loaded."""
 
-    def do(self, job: list[Listing], lost: Mapping[int, str], begin: Callable[[int], None]) -> list[Probe | Unusable]:
+    def run(
+        self, job: list[Listing], skipped: Mapping[int, str], on_clip_start: Callable[[int], None]
+    ) -> list[Probe | Unusable]:
         held: list[Probe | Unusable] = []
         for place, listing in enumerate(job):
-            if place in lost:
-                held.append(Unusable(UNREADABLE, lost[place]))
+            if place in skipped:
+                held.append(Unusable(UNREADABLE, skipped[place]))
             else:
-                begin(place)
+                on_clip_start(place)
                 held.append(_probe(self.root / listing.path, listing))
-        begin(NONE)
+        on_clip_start(IDLE)
         return held
 
 
@@ -139,7 +141,9 @@ def _held(root: Path, listings: list[Listing], workers: int, clip_seconds: float
     jobs = [good[start : start + BATCH] for start in range(0, len(good), BATCH)]
     held: dict[str, Probe | Unusable] = {}
     with tqdm(total=len(good), desc="index", unit="clip") as bar:
-        for number, counted in watched(_Counting(root), jobs, workers=max(workers, 1), clip_seconds=clip_seconds):
+        for number, counted in run_in_processes(
+            _Counting(root), jobs, workers=max(workers, 1), clip_seconds=clip_seconds
+        ):
             held |= zip((listing.clip_id for listing in jobs[number]), counted, strict=True)
             bar.update(len(counted))
     for listing in listings:

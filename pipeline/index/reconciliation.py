@@ -11,7 +11,7 @@ from pathlib import Path
 
 from grace.pipeline.datasets.base import CONTRADICTORY, UNKNOWN_LABEL
 from grace.pipeline.datasets.file_tree import AMBIGUOUS, UNFOLLOWED
-from grace.pipeline.store import commit
+from grace.pipeline.store import write_atomic
 
 MISSING = "missing"
 UNREADABLE = "unreadable"
@@ -94,7 +94,7 @@ class Reconciliation:
         for finding, clips in self.findings.items():
             table.writerows((finding, clip, detail) for clip, detail in clips)
         # Names that are no text in any encoding, as disks may hold them, are written with their bytes escaped.
-        commit(folder / FILE, text.getvalue().encode("utf-8", errors="backslashreplace"))
+        write_atomic(folder / FILE, text.getvalue().encode("utf-8", errors="backslashreplace"))
         return folder / FILE
 
 

@@ -21,7 +21,7 @@ nearer the axis of a head that turns out of the picture's plane."""
 
 LEVELS = ((32, 3), (64, 2))
 """Sides of the pyramid, in pixels, with the steps taken at each, coarse to fine."""
-WIDEST = 0.2
+MAX_SHIFT = 0.2
 """A first guess beyond this share of the side is a mistake, not a jerk of the head."""
 HEAD = (0.85, 1.2)
 """Half width and half height, in half sides of the crop, of the ellipsoid that a head is taken for."""
@@ -55,13 +55,13 @@ def phase_shift(frames: Greys, neighbours: Greys, window: Window) -> HeadMotions
     motions = np.zeros((len(frames), 6))
     motions[:, 0] = np.where(right > side // 2, right - side, right) / side
     motions[:, 1] = np.where(down > side // 2, down - side, down) / side
-    motions[np.abs(motions).max(axis=1) > WIDEST] = 0.0
+    motions[np.abs(motions).max(axis=1) > MAX_SHIFT] = 0.0
     return motions
 
 
 def head_flow(motions: HeadMotions, side: int) -> Float[np.ndarray, "pair side side 2"]:
     """How far each pixel of a picture ``side`` pixels wide goes, right and down, when the head moves so."""
-    return _flow(motions, side, _ways(side).reshape(6, -1)).reshape(-1, side, side, 2)
+    return _flow(motions, side, _motion_basis(side).reshape(6, -1)).reshape(-1, side, side, 2)
 
 
 def warp_back(neighbours: Greys, motions: HeadMotions, how: int = cv2.INTER_CUBIC) -> Greys:
@@ -107,13 +107,13 @@ def _refine(a: Greys, b: Greys, window: Window, start: HeadMotions, steps: int) 
     stride = max(side // LEVELS[0][0], 1)  # pixels side by side say the same: as many as the coarsest level has will do
     used[::stride, ::stride] = window[::stride, ::stride] > 0.02
     base, seen = window[used], a[:, used]
-    ways, places = np.ascontiguousarray(_ways(side)[:, used]), _places(side)[used][None]
+    basis, places = np.ascontiguousarray(_motion_basis(side)[:, used]), _places(side)[used][None]
     gx = np.stack([cv2.Sobel(picture, cv2.CV_32F, 1, 0, scale=1 / 8) for picture in a])[:, used]
     gy = np.stack([cv2.Sobel(picture, cv2.CV_32F, 0, 1, scale=1 / 8) for picture in a])[:, used]
-    design = np.stack([gx * way[:, 0] + gy * way[:, 1] for way in ways], -1)
+    design = np.stack([gx * way[:, 0] + gy * way[:, 1] for way in basis], -1)
     motions = start.copy()
     for _ in range(steps):
-        there = _flow(motions, side, ways.reshape(6, -1)).reshape(len(a), 1, -1, 2) + places
+        there = _flow(motions, side, basis.reshape(6, -1)).reshape(len(a), 1, -1, 2) + places
         found = [
             cv2.remap(picture, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
             for picture, at in zip(b, there, strict=True)
@@ -124,11 +124,11 @@ def _refine(a: Greys, b: Greys, window: Window, start: HeadMotions, steps: int) 
     return motions
 
 
-def _flow(motions: HeadMotions, side: int, ways: Float[np.ndarray, "6 n"]) -> Float[np.ndarray, "pair n"]:
-    dx, dy, rotation, log_scale, turn, nod = np.asarray(motions, dtype=np.float64).T
+def _flow(motions: HeadMotions, side: int, basis: Float[np.ndarray, "6 n"]) -> Float[np.ndarray, "pair n"]:
+    dx, dy, rotation, log_scale, yaw, pitch = np.asarray(motions, dtype=np.float64).T
     c, s = np.exp(log_scale) * np.cos(rotation) - 1.0, np.exp(log_scale) * np.sin(rotation)
-    far = np.stack([dx * side, dy * side, s, c, turn * side, nod * side], axis=1)
-    return np.matmul(far.astype(np.float32), ways)
+    far = np.stack([dx * side, dy * side, s, c, yaw * side, pitch * side], axis=1)
+    return np.matmul(far.astype(np.float32), basis)
 
 
 def _better(motions: HeadMotions, a: Greys, b: Greys, window: Window) -> HeadMotions:
@@ -154,7 +154,7 @@ def _places(side: int) -> Float[np.ndarray, "side side 2"]:
 
 
 @cache
-def _ways(side: int) -> Float[np.ndarray, "6 side side 2"]:
+def _motion_basis(side: int) -> Float[np.ndarray, "6 side side 2"]:
     """Where each pixel goes, right and down, in each of the six ways in which a head moves.
 
     The last two go with how near the camera the head is there: 0 in its middle, -1 at its rim and beyond.
@@ -163,8 +163,8 @@ def _ways(side: int) -> Float[np.ndarray, "6 side side 2"]:
     one, none = np.ones_like(x), np.zeros_like(x)
     near = 1.0 - (2 * x / side / HEAD[0]) ** 2 - (2 * y / side / HEAD[1]) ** 2
     relief = np.sqrt(np.maximum(near, 0.0)) - 1.0
-    ways = ((one, none), (none, one), (-y, x), (x, y), (relief, none), (none, relief))
-    return np.stack([np.stack(way, axis=-1) for way in ways]).astype(np.float32)
+    basis = ((one, none), (none, one), (-y, x), (x, y), (relief, none), (none, relief))
+    return np.stack([np.stack(way, axis=-1) for way in basis]).astype(np.float32)
 
 
 def _tukey(residual: Float[np.ndarray, "pair n"], core: Bool[np.ndarray, " n"]) -> Float[np.ndarray, "pair n"]:

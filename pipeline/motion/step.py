@@ -15,33 +15,42 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
-from grace.pipeline.media.images import decode_crop
-from grace.pipeline.motion.registration import Greys, HeadMotions, Window, at_side, fit_flow, head_flow, head_motion, warp_back
-from grace.pipeline.settings import Motion
 from grace.pipeline.execution.step import ClipStep
+from grace.pipeline.media.images import decode_crop
+from grace.pipeline.motion.registration import (
+    Greys,
+    HeadMotions,
+    Window,
+    at_side,
+    fit_flow,
+    head_flow,
+    head_motion,
+    warp_back,
+)
+from grace.pipeline.motion.settings import MotionSettings
 from grace.pipeline.store import Row
 from grace.pipeline.store.schema import Schema
 from grace.pipeline.store.schemas import MOTION
 
 SIDE = 64
 """Crops are compared at this side, in pixels, whatever the size they are stored at."""
-LIGHT = 9
+NORM_WINDOW = 9
 """Side, in pixels, of the box (passed twice) whose mean and contrast are taken away."""
 CONTRAST = 12.0
 """Grey levels of contrast below which a neighbourhood is not stretched: skin noise must not become texture."""
-DIM = 4.0
+MAX_GAIN = 4.0
 """A picture is made stronger by this factor at most, to be as strong as the clip's others: a flash, not a blank."""
 CUT, SAME = 0.4, 0.8
 """Pictures that correlate less than the first are of two shots, unless they correlate more than the second once the
 head's motion is undone: a quick turn, not another camera."""
-QUICKEST = (0.10, 0.06)
+MAX_HEAD_MOTION = (0.10, 0.06)
 """A head does not move further (share of the crop) nor grow more (log scale) between two frames; in a cut it may."""
 OVERLAP = 2.0
 """Standard deviation, in pixels of the working side, by which patches reach into each other: what moves on a border
 belongs to both."""
 LOW, HIGH = 0.2, 0.95
 """Quantiles of a clip's patch values that become 0 and 1: an expression lasts for some of the clip in some patches."""
-LEAST = {"difference": 10.0, "registered": 0.1, "flow": 0.2}
+MIN_RANGE = {"difference": 10.0, "registered": 0.1, "flow": 0.2}
 """The least range that is stretched to [0, 1], so that in a still clip the noise stays small: grey levels for plain
 difference, local contrasts for the registered one, pixels for flow."""
 
@@ -55,10 +64,10 @@ class MotionStep(ClipStep):
     folder: ClassVar[str] = "motion"
     reads: ClassVar[dict[str, tuple[str, ...]]] = {"faces": ("frames", "neighbours", "found")}
 
-    def __init__(self, settings: Motion) -> None:
+    def __init__(self, settings: MotionSettings) -> None:
         self.settings = settings
 
-    def identity(self) -> dict[str, Any]:
+    def cache_key(self) -> dict[str, Any]:
         """The grid and the method."""
         return {"grid": self.settings.grid, "method": self.settings.method}
 
@@ -79,7 +88,7 @@ class MotionStep(ClipStep):
             "clip_id": row["clip_id"],
             "status": "ok",
             "error": "",
-            "motion": scaled(values, LEAST[self.settings.method]).astype(np.float16),
+            "motion": scaled(values, MIN_RANGE[self.settings.method]).astype(np.float16),
             "rigid": rigid.astype(np.float32),
             "cut": cut,
         }
@@ -90,8 +99,8 @@ class Pairs(NamedTuple):
 
     frames: Greys
     neighbours: Greys
-    even_frames: Greys
-    even_neighbours: Greys
+    normalised_frames: Greys
+    normalised_neighbours: Greys
 
 
 Patches = Float[np.ndarray, "T G G"]
@@ -107,15 +116,15 @@ def patch_motion(
     ``pairs`` are grey crops of any size, 0 to 255, with their neighbours, in the order of time; ``method`` is
     ``difference``, ``registered``, ``flow``, or a function of their shape.
     """
-    frames, neighbours = working([a for a, _ in pairs]), working([b for _, b in pairs])
+    frames, neighbours = resize_crops([a for a, _ in pairs]), resize_crops([b for _, b in pairs])
     even = normalised(np.concatenate([frames, neighbours]))
     seen = Pairs(frames, neighbours, even[: len(frames)], even[len(frames) :])
     values, motions = METHODS[method](seen, grid) if isinstance(method, str) else method(seen, grid)
-    cut = are_cuts(seen.even_frames, seen.even_neighbours, motions)
+    cut = are_cuts(seen.normalised_frames, seen.normalised_neighbours, motions)
     return np.where(cut[:, None, None], 0.0, values), np.where(cut[:, None], 0.0, motions[:, :4]), cut
 
 
-def working(crops: list[np.ndarray]) -> Greys:
+def resize_crops(crops: list[np.ndarray]) -> Greys:
     """Grey crops at the working side, [T, SIDE, SIDE]."""
     small = [cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for crop in crops]
     return np.stack(small).astype(np.float32)
@@ -127,10 +136,10 @@ def normalised(greys: Greys) -> Greys:
     pictures = np.stack([cv2.GaussianBlur(grey, (0, 0), 0.8) for grey in greys])
     spread = pictures[:, face_window() > 0.5].std(axis=1)
     usual = np.median(spread)
-    pictures *= (usual / np.maximum(spread, max(usual / DIM, 1e-6)))[:, None, None]  # a lamp, the camera's gain
+    pictures *= (usual / np.maximum(spread, max(usual / MAX_GAIN, 1e-6)))[:, None, None]  # a lamp, the camera's gain
     for picture in pictures:
-        mean = _around(picture)
-        deviation = np.sqrt(np.maximum(_around(picture**2) - mean**2, 0.0))
+        mean = _local_mean(picture)
+        deviation = np.sqrt(np.maximum(_local_mean(picture**2) - mean**2, 0.0))
         picture[...] = (picture - mean) / (deviation + CONTRAST)
     return pictures
 
@@ -148,27 +157,27 @@ def registered_difference(
     Skin that moves with the head vanishes when the head's motion is undone; the background, and a subtitle before the
     face, vanish when it is not. An expression does neither.
     """
-    a, b = pairs.even_frames, pairs.even_neighbours
+    a, b = pairs.normalised_frames, pairs.normalised_neighbours
     motions = register(a, b, face_window())
-    return _reaching(np.minimum(_change(b - a), _change(warp_back(b, motions) - a)), grid), motions
+    return _pool_blurred(np.minimum(_change(b - a), _change(warp_back(b, motions) - a)), grid), motions
 
 
-def lasting_difference(pairs: Pairs, grid: int) -> tuple[Patches, HeadMotions]:
+def temporal_registered_difference(pairs: Pairs, grid: int) -> tuple[Patches, HeadMotions]:
     """The registered difference where the face also changes from the instants before to those after.
 
     A movement of the face goes on for several frames, and what it did is still to be seen at the next instant; noise,
     flicker and the errors of a registration are gone by then. The geometric mean of the two.
     """
     at_once, motions = registered_difference(pairs, grid)
-    change, seen = _lasting(pairs.even_frames)
-    lasting = _reaching(_change(change), grid)
+    change, seen = _lasting(pairs.normalised_frames)
+    lasting = _pool_blurred(_change(change), grid)
     return np.sqrt(at_once * np.where(seen[:, None, None], lasting, at_once)), motions
 
 
 def flow_beyond_rigid(pairs: Pairs, grid: int) -> tuple[Patches, HeadMotions]:
     """Dense optical flow (DIS, Kroeger et al. 2016) less the similarity that most of the face follows, in pixels."""
     moved, motions = np.empty_like(pairs.frames), np.zeros((len(pairs.frames), 6))
-    for at, (a, b) in enumerate(zip(_bytes(pairs.even_frames), _bytes(pairs.even_neighbours), strict=True)):
+    for at, (a, b) in enumerate(zip(_bytes(pairs.normalised_frames), _bytes(pairs.normalised_neighbours), strict=True)):
         flow = _dis().calc(a, b, None)
         motions[at] = fit_flow(flow, face_window())
         beyond = np.linalg.norm(flow - head_flow(motions[at : at + 1], SIDE)[0], axis=-1)
@@ -178,7 +187,7 @@ def flow_beyond_rigid(pairs: Pairs, grid: int) -> tuple[Patches, HeadMotions]:
 
 METHODS: dict[str, Method] = {
     "difference": plain_difference,
-    "registered": lasting_difference,
+    "registered": temporal_registered_difference,
     "flow": flow_beyond_rigid,
 }
 
@@ -191,7 +200,9 @@ def pooled(moved: Greys, grid: int) -> Patches:
 def are_cuts(a: Greys, b: Greys, motions: HeadMotions) -> Bool[np.ndarray, " T"]:
     """Whether the two normalised pictures of each pair are of different shots; ``motions`` are the head's."""
     unlike = _correlation(a, b) < CUT
-    thrown = (np.hypot(motions[:, 0], motions[:, 1]) > QUICKEST[0]) | (np.abs(motions[:, 3]) > QUICKEST[1])
+    thrown = (np.hypot(motions[:, 0], motions[:, 1]) > MAX_HEAD_MOTION[0]) | (
+        np.abs(motions[:, 3]) > MAX_HEAD_MOTION[1]
+    )
     if unlike.any():
         unlike[unlike] = thrown[unlike] | (_correlation(a[unlike], warp_back(b[unlike], motions[unlike])) < SAME)
     return np.asarray(unlike)
@@ -219,10 +230,10 @@ def _dis() -> Any:
     return cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
 
 
-def _around(picture: Window) -> Window:
+def _local_mean(picture: Window) -> Window:
     """The mean around each pixel: a box passed twice is nearly a Gaussian, and costs the same whatever its size."""
-    once = cv2.blur(picture, (LIGHT, LIGHT), borderType=cv2.BORDER_REFLECT)
-    return np.asarray(cv2.blur(once, (LIGHT, LIGHT), borderType=cv2.BORDER_REFLECT))
+    once = cv2.blur(picture, (NORM_WINDOW, NORM_WINDOW), borderType=cv2.BORDER_REFLECT)
+    return np.asarray(cv2.blur(once, (NORM_WINDOW, NORM_WINDOW), borderType=cv2.BORDER_REFLECT))
 
 
 def _change(difference: Greys) -> Greys:
@@ -232,7 +243,7 @@ def _change(difference: Greys) -> Greys:
     return np.maximum(change - usual[:, None, None], 0.0)
 
 
-def _reaching(change: Greys, grid: int) -> Patches:
+def _pool_blurred(change: Greys, grid: int) -> Patches:
     """Patches of what changes within the face, each with a little of its neighbourhood."""
     power = [cv2.GaussianBlur(square, (0, 0), OVERLAP) for square in (change * face_window()) ** 2]
     return pooled(np.sqrt(np.stack(power)), grid)
@@ -245,12 +256,12 @@ def _lasting(frames: Greys) -> tuple[Greys, Bool[np.ndarray, " T"]]:
     """
     if len(frames) == 1:
         return np.zeros_like(frames), np.zeros(1, dtype=bool)
-    ways = head_motion(frames[:-1], frames[1:], face_window())
-    cut = are_cuts(frames[:-1], frames[1:], ways)[:, None, None]
+    basis = head_motion(frames[:-1], frames[1:], face_window())
+    cut = are_cuts(frames[:-1], frames[1:], basis)[:, None, None]
     change = np.zeros_like(frames)
-    change[:-1] += np.where(cut, 0.0, warp_back(frames[1:], ways) - frames[:-1])
+    change[:-1] += np.where(cut, 0.0, warp_back(frames[1:], basis) - frames[:-1])
     # Undone to first order: near enough for heads that the crops follow.
-    change[1:] += np.where(cut, 0.0, frames[1:] - warp_back(frames[:-1], -ways))
+    change[1:] += np.where(cut, 0.0, frames[1:] - warp_back(frames[:-1], -basis))
     return change, ~np.pad(cut[:, 0, 0], (1, 0), constant_values=True) | ~np.pad(
         cut[:, 0, 0], (0, 1), constant_values=True
     )

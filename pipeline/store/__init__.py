@@ -1,12 +1,12 @@
 """One idea of storage: rows keyed by ``clip_id``, split into shards, each committed whole or not at all.
 
 ``schema`` says what a file holds, ``schemas`` lists every file, ``store`` reads and writes shards, ``reader``
-reads single clips, ``commit`` makes a file exist whole, ``fingerprint`` says what a shard was made from.
+reads single clips, ``atomic`` makes a file exist whole, ``fingerprint`` says what a shard was made from.
 """
 
 from grace.pipeline.errors import ClipError, GraceError, UserError
+from grace.pipeline.store.atomic import folder_lock, write_atomic
 from grace.pipeline.store.clips import Clips, write_clips
-from grace.pipeline.store.atomic import commit, locked
 from grace.pipeline.store.fingerprint import fingerprint
 from grace.pipeline.store.reader import Reader, finite
 from grace.pipeline.store.schema import Column, Row, Schema, failure, fallback
@@ -22,13 +22,13 @@ __all__ = [
     "Schema",
     "Store",
     "UserError",
-    "commit",
     "failure",
     "fallback",
     "fingerprint",
     "finite",
-    "locked",
+    "folder_lock",
     "read_table",
+    "write_atomic",
     "write_clips",
     "write_table",
 ]

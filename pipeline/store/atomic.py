@@ -15,7 +15,7 @@ from grace.pipeline.errors import GraceError
 TEMPORARY = ".tmp-"
 
 
-def commit(path: Path, content: bytes | memoryview) -> None:
+def write_atomic(path: Path, content: bytes | memoryview) -> None:
     """Write ``content`` under a temporary name, flush it to the disk, then rename it to ``path``.
 
     Raises :class:`GraceError` when the disk is full or the folder cannot be written; nothing is left behind then.
@@ -52,7 +52,7 @@ def _explain(error: OSError, path: Path, size: int) -> str:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def folder_lock(folder: Path) -> Iterator[None]:
     """Hold the only right to write into ``folder``; wait for another process that has it. Clears temporary files.
 
     The lock is on the folder itself and goes when the process does, however it ends: nothing to clean up.

@@ -26,7 +26,7 @@ OPEN_FILES = 128
 
 
 @dataclass(frozen=True)
-class Extent:
+class ColumnExtent:
     """Where a column lies in a file: clip ``i`` is the ``size`` bytes at ``offset + i · size``."""
 
     offset: int
@@ -37,7 +37,7 @@ class Extent:
 
 
 @dataclass(frozen=True)
-class Place:
+class ClipLocation:
     """Where a clip lies in a store, and what became of it."""
 
     shard: int
@@ -68,16 +68,16 @@ class Reader:
     def __init__(self, folder: Path, schema: Schema, names: Sequence[str], expected: Iterable[str] = ()) -> None:
         self.store = store = Store(folder, schema)
         self.shards = self.store.shards()
-        self.places: dict[str, Place] = {}
+        self.places: dict[str, ClipLocation] = {}
         self._file = lru_cache(OPEN_FILES)(lambda shard: _File(store.path(shard)))
         self._metas = {shard: self.store.meta(shard) for shard in self.shards}
         self._check_alike()
         for shard in self.shards:
             for index, row in enumerate(self.store.read(shard, ["clip_id", "status", "error"])):
-                self.places[row["clip_id"]] = Place(shard, index, row["status"], row["error"])
+                self.places[row["clip_id"]] = ClipLocation(shard, index, row["status"], row["error"])
         self._check_whole(set(expected))
         self._extents = {shard: self._locate(shard, names) for shard in self.shards}
-        self.layout: dict[str, Extent] = {}
+        self.layout: dict[str, ColumnExtent] = {}
         """Type and shape of one clip of each column (``offset`` is of one of the files)."""
         for shard, extents in self._extents.items():
             self._check_layout(shard, extents)
@@ -105,11 +105,11 @@ class Reader:
         """Fingerprints of the shards that a shard was made from, by store."""
         return dict(self._metas[shard].get("inputs") or {})
 
-    def identity(self) -> Any:
+    def cache_key(self) -> Any:
         """The parameters and models all shards were made with."""
         return self._metas[self.shards[0]].get("identity")
 
-    def _read_into(self, place: Place, number: int, out: Mapping[str, np.ndarray]) -> None:
+    def _read_into(self, place: ClipLocation, number: int, out: Mapping[str, np.ndarray]) -> None:
         """One clip into place ``number`` of the columns' arrays."""
         extents = self._extents[place.shard]
         try:
@@ -123,7 +123,7 @@ class Reader:
             path = self.store.path(place.shard)
             raise UserError(damaged(path, self.store.schema, error.strerror or type(error).__name__)) from None
 
-    def _locate(self, shard: int, names: Sequence[str]) -> dict[str, Extent]:
+    def _locate(self, shard: int, names: Sequence[str]) -> dict[str, ColumnExtent]:
         import h5py
 
         path, schema = self.store.path(shard), self.store.schema
@@ -131,7 +131,7 @@ class Reader:
             with h5py.File(path, "r") as file:
                 sets = {name: file[name] for name in names if name in file or not schema.column(name).optional}
                 found = {
-                    name: Extent(
+                    name: ColumnExtent(
                         dataset.id.get_offset(), dataset.nbytes // len(dataset), dataset.dtype, dataset.shape[1:]
                     )
                     for name, dataset in sets.items()
@@ -167,7 +167,7 @@ class Reader:
                 f"run `grace {self.store.schema.stage}` to make the missing shards."
             )
 
-    def _check_layout(self, shard: int, extents: dict[str, Extent]) -> None:
+    def _check_layout(self, shard: int, extents: dict[str, ColumnExtent]) -> None:
         """All shards with a clip that is not failed must agree in type and shape."""
         first = not self.layout
         for name, extent in extents.items():

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from grace.pipeline.errors import UserError
-from grace.pipeline.store.atomic import commit
+from grace.pipeline.store.atomic import write_atomic
 from grace.pipeline.store.formats import check_version, decode, decode_meta, encode
 from grace.pipeline.store.schema import Row, Schema
 
@@ -46,7 +46,7 @@ class Store:
 
     def write(self, shard: int, rows: Sequence[Row], meta: dict[str, Any]) -> None:
         """Commit a shard whole."""
-        commit(self.path(shard), encode(self.schema, rows, meta))
+        write_atomic(self.path(shard), encode(self.schema, rows, meta))
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[Row]:
         """All rows, shard by shard. Raises :class:`UserError` when there are none."""
@@ -73,7 +73,7 @@ class Store:
 
 def write_table(path: Path, schema: Schema, rows: Sequence[Row], meta: dict[str, Any] | None = None) -> None:
     """Commit one file of a schema, outside any folder of shards."""
-    commit(path, encode(schema, rows, meta or {}))
+    write_atomic(path, encode(schema, rows, meta or {}))
 
 
 def read_table(path: Path, schema: Schema, columns: Sequence[str] | None = None) -> list[Row]:

@@ -6,25 +6,25 @@ from pathlib import Path
 from typing import Any
 
 from grace.pipeline.errors import UserError
-from grace.pipeline.store.atomic import commit, locked
+from grace.pipeline.store.atomic import folder_lock, write_atomic
 from grace.pipeline.store.formats import META, damaged
 from grace.pipeline.store.store import Store
 
 FILE = "all.h5"
 
 
-def join(store: Store) -> Path:
+def write_virtual_dataset(store: Store) -> Path:
     """Commit ``<folder>/all.h5``, in which each column holds all clips; returns its path.
 
     Numbers are virtual data sets over the shards beside it (move the folder as a whole); texts are copied; JPEG columns
     are left out. A shard whose clips all failed reads as zeros. The same shards give the same bytes, and an unchanged
     file is not written again. Raises :class:`UserError` when there are no shards or one is broken.
     """
-    with locked(store.folder):
+    with folder_lock(store.folder):
         content = _encoded(store)
         path = store.folder / FILE
         if not path.exists() or path.read_bytes() != content:
-            commit(path, content)
+            write_atomic(path, content)
         return path
 
 

@@ -6,21 +6,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from grace.pipeline.engines import Engine, Request, Response, clips_ahead, make_engine
-from grace.pipeline.engines.retry import RETRY_TEMPERATURE, Answer, ask
-from grace.pipeline.engines.base import Image
-from grace.pipeline.errors import ClipError
-from grace.pipeline.media.images import decode_crop
-from grace.pipeline.text.quality import unfit
 from grace.pipeline.checkpoints import model_name
-from grace.pipeline.text.prompts import Prompt, read_prompt
-from grace.pipeline.settings import Caption
+from grace.pipeline.engines import Engine, Request, Response, make_engine, prefetch_clips
+from grace.pipeline.engines.base import Image
+from grace.pipeline.engines.retry import RETRY_TEMPERATURE, Answer, generate_with_retries
+from grace.pipeline.errors import ClipError
 from grace.pipeline.execution.step import ClipStep, Step
+from grace.pipeline.media.images import decode_crop
 from grace.pipeline.store import Row, Schema, failure, fallback
 from grace.pipeline.store.schemas import CAPTIONS
+from grace.pipeline.text.prompts import Prompt, read_prompt
+from grace.pipeline.text.quality import rejection_reason
+from grace.pipeline.text.settings import CaptionSettings
 
 
-def caption_step(settings: Caption) -> Step:
+def caption_step(settings: CaptionSettings) -> Step:
     """The step that ``caption.engine`` asks for: a model that looks, or the text that the data set ships."""
     return AnnotationStep() if settings.engine == "annotation" else CaptionStep(settings)
 
@@ -29,7 +29,7 @@ def caption_step(settings: Caption) -> Step:
 class CaptionStep(Step):
     """A vision-language model looks at some instants of each clip. It sees pixels and times, and nothing else."""
 
-    settings: Caption
+    settings: CaptionSettings
     engine: Engine = field(init=False)
     prompt: Prompt = field(init=False)
 
@@ -42,12 +42,12 @@ class CaptionStep(Step):
     def __post_init__(self) -> None:
         self.engine = make_engine(self.settings)
         self.prompt = read_prompt(self.settings.prompt, needs=("times",))
-        self.clips_ahead = clips_ahead(self.settings)
+        self.prefetch_clips = prefetch_clips(self.settings)
 
-    def identity(self) -> dict[str, Any]:
+    def cache_key(self) -> dict[str, Any]:
         """The model, the prompt, and what is asked of them."""
         asked = self.settings.model_dump(include={"images", "samples", "max_tokens", "max_attempts", "seed"})
-        return {**asked, "engine": self.engine.identity(), "prompt": self.prompt.identity}
+        return {**asked, "engine": self.engine.cache_key(), "prompt": self.prompt.cache_key}
 
     def open(self) -> None:
         """Load the model."""
@@ -66,7 +66,9 @@ class CaptionStep(Step):
             except ClipError as error:
                 yield failure(row["clip_id"], str(error))
         answers: dict[str, list[Answer]] = {}
-        for answer in ask(self.engine, [request for _, request in asked], _judge, self.settings.max_attempts):
+        for answer in generate_with_retries(
+            self.engine, [request for _, request in asked], _validate, self.settings.max_attempts
+        ):
             row, request = asked[answer.request]
             answered = answers.setdefault(row["clip_id"], [])
             answered.append(answer)
@@ -94,13 +96,13 @@ class CaptionStep(Step):
         return replace(request, seed=self.settings.seed, max_tokens=self.settings.max_tokens)
 
     def _row(self, clip_id: str, request: Request, answer: Answer, others: list[Answer]) -> Row:
-        if answer.refused:
-            return failure(clip_id, answer.refused)
+        if answer.rejection:
+            return failure(clip_id, answer.rejection)
         response = answer.response
         row = {
             "clip_id": clip_id,
             "caption": response.text,
-            "others": [other.response.text for other in others if not other.refused],
+            "others": [other.response.text for other in others if not other.rejection],
             "engine": self.settings.engine,
             "model": model_name(self.settings.model),
             "prompt": self.prompt.name,
@@ -126,7 +128,7 @@ class AnnotationStep(ClipStep):
     folder: ClassVar[str] = "captions"
     reads: ClassVar[dict[str, tuple[str, ...]]] = {"clips": ("caption_human",)}
 
-    def identity(self) -> dict[str, Any]:
+    def cache_key(self) -> dict[str, Any]:
         """Who wrote the text; the text itself is among the inputs."""
         return {"engine": "annotation"}
 
@@ -161,5 +163,5 @@ def pick_instants(count: int, wanted: int) -> list[int]:
     return [int((place + 0.5) * count / wanted) for place in range(wanted)]
 
 
-def _judge(_: int, response: Response) -> str:
-    return "the model refuses" if response.finish_reason == "refusal" else unfit(response.text)
+def _validate(_: int, response: Response) -> str:
+    return "the model refuses" if response.finish_reason == "refusal" else rejection_reason(response.text)

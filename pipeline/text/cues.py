@@ -79,7 +79,7 @@ SCHEMA: dict[str, Any] = FineText.model_json_schema()
 
 
 @dataclass(frozen=True)
-class Reading:
+class ParsedAnswer:
     """What could be read from an answer, and what had to be dropped of it."""
 
     description: str
@@ -88,7 +88,7 @@ class Reading:
     repaired: bool = False  # the JSON was broken
 
 
-def read_answer(text: str) -> Reading:
+def read_answer(text: str) -> ParsedAnswer:
     """Description and cues from a model's answer, its JSON repaired when it is broken.
 
     A cue that is none (no region of the face, no known intensity or phase) is dropped. Raises :class:`ValueError`
@@ -96,7 +96,7 @@ def read_answer(text: str) -> Reading:
     """
     answer, repaired = _load(text)
     description = answer.get("description")
-    if not isinstance(description, str) or not regular(description):
+    if not isinstance(description, str) or not collapse_whitespace(description):
         raise ValueError("the answer has no description")
     listed = answer.get("cues", [])
     if not isinstance(listed, list):
@@ -109,10 +109,10 @@ def read_answer(text: str) -> Reading:
             continue
     lost = len(listed) - len(cues)
     dropped = (f"{_count(lost, 'cue')} without a known {', '.join(_FIELDS)} dropped",) if lost else ()
-    return Reading(regular(description), tuple(cues), dropped, repaired)
+    return ParsedAnswer(collapse_whitespace(description), tuple(cues), dropped, repaired)
 
 
-def keep_to(caption: str, reading: Reading) -> Reading:
+def drop_unsupported(caption: str, reading: ParsedAnswer) -> ParsedAnswer:
     """``reading`` without the cues and sentences that name a region which ``caption`` does not mention.
 
     Raises :class:`ValueError` when no sentence is left.
@@ -132,7 +132,7 @@ def keep_to(caption: str, reading: Reading) -> Reading:
     return replace(reading, description=" ".join(kept), cues=cues, dropped=(*reading.dropped, note))
 
 
-def regular(text: str) -> str:
+def collapse_whitespace(text: str) -> str:
     """``text`` on one line with single blanks."""
     return " ".join(text.split())
 

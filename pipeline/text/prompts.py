@@ -23,7 +23,7 @@ class Prompt:
     text: str
 
     @property
-    def identity(self) -> dict[str, str]:
+    def cache_key(self) -> dict[str, str]:
         """Name and hash of the text: an edited prompt is another prompt."""
         return {"name": self.name, "sha256": hashlib.sha256(self.text.encode()).hexdigest()}
 

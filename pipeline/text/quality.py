@@ -47,7 +47,7 @@ def english(text: str) -> bool:
     return len(words) < 8 or sum(word in _COMMON for word in words) >= 0.08 * len(words)
 
 
-def unfit(text: str) -> str:
+def rejection_reason(text: str) -> str:
     """Why a text that a model wrote will not do; empty when it will."""
     if not any(character.isalpha() for character in text):
         return "the model wrote no text"

@@ -6,18 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from grace.pipeline.text.cues import SCHEMA, Reading, keep_to, read_answer
-from grace.pipeline.engines import Engine, Request, Response, clips_ahead, make_engine
-from grace.pipeline.engines.retry import Answer, ask
-from grace.pipeline.errors import UserError
-from grace.pipeline.text.quality import refusing, unfit
 from grace.pipeline.checkpoints import model_name
-from grace.pipeline.text.prompts import Prompt, quoted, read_prompt
-from grace.pipeline.text.sentences import split_sentences
-from grace.pipeline.settings import Refine
+from grace.pipeline.engines import Engine, Request, Response, make_engine, prefetch_clips
+from grace.pipeline.engines.retry import Answer, generate_with_retries
+from grace.pipeline.errors import UserError
 from grace.pipeline.execution.step import Step
 from grace.pipeline.store import Row, Schema, fallback
 from grace.pipeline.store.schemas import DESCRIPTIONS
+from grace.pipeline.text.cues import SCHEMA, ParsedAnswer, drop_unsupported, read_answer
+from grace.pipeline.text.prompts import Prompt, quoted, read_prompt
+from grace.pipeline.text.quality import refusing, rejection_reason
+from grace.pipeline.text.sentences import split_sentences
+from grace.pipeline.text.settings import RefineSettings
 
 SENTENCES = 5
 """The most that a description is asked to have."""
@@ -28,7 +28,7 @@ OVERRIDE = "override"
 """What stands for the engine in rows whose description a person wrote."""
 
 
-def refine_step(settings: Refine, overrides: Mapping[str, str] | None = None) -> Step:
+def refine_step(settings: RefineSettings, overrides: Mapping[str, str] | None = None) -> Step:
     """The step as ``refine.use_label`` wants it: only the one that is made to see labels can.
 
     ``overrides`` are descriptions by ``clip_id`` that a person wrote.
@@ -40,7 +40,7 @@ def refine_step(settings: Refine, overrides: Mapping[str, str] | None = None) ->
 class RefineStep(Step):
     """A language model rewrites each clip's coarse captions. It sees these captions, and nothing else."""
 
-    settings: Refine
+    settings: RefineSettings
     overrides: dict[str, str] = field(default_factory=dict)
     engine: Engine = field(init=False)
     prompt: Prompt = field(init=False)
@@ -55,23 +55,23 @@ class RefineStep(Step):
     def __post_init__(self) -> None:
         self.engine = make_engine(self.settings)
         self.prompt = read_prompt(self.settings.prompt, needs=("captions",))
-        self.clips_ahead = clips_ahead(self.settings)
+        self.prefetch_clips = prefetch_clips(self.settings)
         if self.prompt.has("label") != self.label_visible or self.settings.use_label != self.label_visible:
             raise UserError(
                 f"The prompt '{self.prompt.name}' and refine.use_label do not agree: a prompt with {{label}} "
                 "(refine-label-v1) goes with use_label true, one without (refine-v1) with use_label false."
             )
 
-    def identity(self) -> dict[str, Any]:
+    def cache_key(self) -> dict[str, Any]:
         """The model, the prompt, and what is asked of them."""
         asked = self.settings.model_dump(include={"max_tokens", "max_attempts", "seed", "use_label"})
-        return {**asked, "engine": self.engine.identity(), "prompt": self.prompt.identity}
+        return {**asked, "engine": self.engine.cache_key(), "prompt": self.prompt.cache_key}
 
     def inputs(self, clip_ids: Sequence[str]) -> dict[str, str]:
         """The corrections of these clips: a new one redoes its shard and no other."""
         return {clip_id: self.overrides[clip_id] for clip_id in clip_ids if clip_id in self.overrides}
 
-    def rescues(self, row: Row) -> bool:
+    def can_recover(self, row: Row) -> bool:
         """A correction stands in for a caption that could not be had; for face crops nothing does."""
         return row["clip_id"] in self.overrides and row["error"].startswith("caption: ")
 
@@ -87,17 +87,17 @@ class RefineStep(Step):
         """Ask for every clip at once; where no answer can be read after ``max_attempts``, keep the coarse text."""
         yield from (self._corrected(row) for row in rows if row["clip_id"] in self.overrides)
         rows = [row for row in rows if row["clip_id"] not in self.overrides]
-        readings: dict[int, Reading] = {}
+        readings: dict[int, ParsedAnswer] = {}
 
-        def judge(number: int, response: Response) -> str:
+        def validate(number: int, response: Response) -> str:
             try:
                 readings[number] = _read(_all(rows[number]), response)
             except ValueError as error:
                 return str(error)
-            return _unwieldy(readings[number].description)  # asked for again; if none is better, it is kept
+            return _length_problem(readings[number].description)  # asked for again; if none is better, it is kept
 
         requests = [self.request(row) for row in rows]
-        for answer in ask(self.engine, requests, judge, self.settings.max_attempts):
+        for answer in generate_with_retries(self.engine, requests, validate, self.settings.max_attempts):
             yield self._row(rows[answer.request], answer, readings.get(answer.request))
 
     def request(self, row: Row) -> Request:
@@ -105,7 +105,7 @@ class RefineStep(Step):
         request = refine_request(_all(row), self.prompt, row["label"] if self.label_visible else "")
         return replace(request, schema=SCHEMA, seed=self.settings.seed, max_tokens=self.settings.max_tokens)
 
-    def _row(self, row: Row, answer: Answer, reading: Reading | None) -> Row:
+    def _row(self, row: Row, answer: Answer, reading: ParsedAnswer | None) -> Row:
         made = {
             "clip_id": row["clip_id"],
             "caption": "\n".join(_all(row)),
@@ -120,8 +120,8 @@ class RefineStep(Step):
             "error": "",
         }
         if reading is None:
-            return fallback(made, f"the coarse caption is kept: {answer.refused}")
-        remarks = [*reading.dropped, *filter(None, [_unwieldy(reading.description)])]
+            return fallback(made, f"the coarse caption is kept: {answer.rejection}")
+        remarks = [*reading.dropped, *filter(None, [_length_problem(reading.description)])]
         return fallback(made, "; ".join(remarks)) if remarks else made
 
     def _corrected(self, row: Row) -> Row:
@@ -151,12 +151,12 @@ def refine_request(captions: Sequence[str], prompt: Prompt, label: str = "") -> 
     return Request(messages=({"role": "user", "content": [{"type": "text", "text": text}]},))
 
 
-def _read(captions: Sequence[str], response: Response) -> Reading:
+def _read(captions: Sequence[str], response: Response) -> ParsedAnswer:
     """What an answer says, kept to what the captions mention. Raises :class:`ValueError` when it will not do."""
     if response.finish_reason == "refusal" or refusing(response.text):
         raise ValueError("the model refuses")
-    reading = keep_to("\n".join(captions), read_answer(response.text))
-    if problem := unfit(reading.description):
+    reading = drop_unsupported("\n".join(captions), read_answer(response.text))
+    if problem := rejection_reason(reading.description):
         raise ValueError(problem)
     whole = reading.description.endswith((".", "!", "?", "…", '"', "'", ")"))
     if reading.repaired and not whole and response.finish_reason != "length":
@@ -168,7 +168,7 @@ def _read(captions: Sequence[str], response: Response) -> Reading:
     return reading
 
 
-def _unwieldy(description: str) -> str:
+def _length_problem(description: str) -> str:
     """What of a description is longer than asked for; empty when nothing is."""
     sentences = split_sentences(description)
     longest = max(len(sentence.split()) for sentence in sentences)

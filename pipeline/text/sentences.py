@@ -15,16 +15,16 @@ def split_sentences(text: str) -> list[str]:
     return [part for part in (piece.strip() for piece in _END.split(text)) if part]
 
 
-def fit(sentence: str, room: int, count: Callable[[str], int]) -> list[str]:
-    """``sentence`` in as few halvings as bring each part to at most ``room`` tokens, as ``count`` counts them.
+def split_to_length(sentence: str, max_tokens: int, count: Callable[[str], int]) -> list[str]:
+    """``sentence`` in as few halvings as bring each part to at most ``max_tokens`` tokens, as ``count`` counts them.
 
     A cut is made at the clause boundary nearest the middle, else at the nearest blank, else (one endless word) in the
     middle; nothing but blanks at the cuts is lost.
     """
-    if count(sentence) <= room or len(sentence) < 2:
+    if count(sentence) <= max_tokens or len(sentence) < 2:
         return [sentence]
     end, start = _middle_cut(sentence)
-    return fit(sentence[:end], room, count) + fit(sentence[start:], room, count)
+    return split_to_length(sentence[:end], max_tokens, count) + split_to_length(sentence[start:], max_tokens, count)
 
 
 def _middle_cut(sentence: str) -> tuple[int, int]:

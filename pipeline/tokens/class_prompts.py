@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from grace.pipeline.checkpoints import model_identity
-from grace.pipeline.text.prompts import FOLDER
-from grace.pipeline.settings import Tokens
-from grace.pipeline.store import Clips, Row, UserError, fingerprint, locked, write_table
+from grace.pipeline.checkpoints import model_cache_key
+from grace.pipeline.store import Clips, Row, UserError, fingerprint, folder_lock, write_table
 from grace.pipeline.store.formats import decode_meta
 from grace.pipeline.store.schemas import TEMPLATES, TEMPLATES_FILE
+from grace.pipeline.text.prompts import FOLDER
+from grace.pipeline.tokens.settings import TokensSettings
 
 if TYPE_CHECKING:
     from grace.pipeline.tokens.step import TokensStep
@@ -33,19 +33,19 @@ def write_templates(folder: Path, step: TokensStep) -> bool:
     """
     labels = Clips(folder, []).labels
     prompts = class_prompts(labels)
-    identity = templates_identity(step.settings)
-    made_from = fingerprint({"identity": identity, "prompts": prompts})
+    cache_key = templates_identity(step.settings)
+    made_from = fingerprint({"identity": cache_key, "prompts": prompts})
     path = Path(folder) / "tokens" / TEMPLATES_FILE
     if _fingerprint(path) == made_from:
         return False
-    with locked(path.parent):
-        write_table(path, TEMPLATES, _encoded(step, prompts), {"identity": identity, "fingerprint": made_from})
+    with folder_lock(path.parent):
+        write_table(path, TEMPLATES, _encoded(step, prompts), {"identity": cache_key, "fingerprint": made_from})
     return True
 
 
-def templates_identity(settings: Tokens) -> dict[str, Any]:
+def templates_identity(settings: TokensSettings) -> dict[str, Any]:
     """The model that encodes the prompts; it must be that of the tokens."""
-    return {"model": model_identity(settings.model, settings.revision)}
+    return {"model": model_cache_key(settings.model, settings.revision)}
 
 
 def class_prompts(labels: Sequence[str]) -> dict[str, list[str]]:

@@ -9,7 +9,7 @@ from jaxtyping import Float, Float16, Int8, Int16
 from grace.pipeline.store import Row
 
 
-def strongest(
+def select_patches(
     patches: Float16[np.ndarray, "time patches dim"],
     classes: Float16[np.ndarray, "time dim"],
     motion: Float[np.ndarray, "time rows columns"],
@@ -39,7 +39,7 @@ def saliency(
     return np.asarray((cosine - least) / np.maximum(greatest - least, 1e-6))
 
 
-def quantised(row: Row) -> Row:
+def quantize_row(row: Row) -> Row:
     """A row with its tokens as int8 and a scale beside each column of them."""
     made = dict(row)
     for name in ("visual", "frame", "text"):

@@ -20,8 +20,8 @@ from torch import Tensor
 from transformers import AutoModel, AutoProcessor
 from transformers.utils import logging
 
-from grace.pipeline.errors import UserError
 from grace.pipeline.checkpoints import choose_device, choose_dtype
+from grace.pipeline.errors import UserError
 
 Pixels = UInt8[Tensor, "frames *pixels"]
 """Prepared pictures: [frames, 3, side, side], or [frames, patches, values] for models that take patches."""
@@ -39,11 +39,11 @@ class ClipEncoder:
 
     model: Any
     processor: Any
-    room: int
+    max_text_tokens: int
     """Text tokens a sentence may have, besides the special ones that the tokenizer adds."""
-    turn: Lock = field(default_factory=Lock, init=False, repr=False)
+    lock: Lock = field(default_factory=Lock, init=False, repr=False)
     """Held while one shard is encoded; another one's frames are decoded, or its tokens written, meanwhile."""
-    _as_it_is: dict[tuple[int, ...], bool] = field(default_factory=dict, init=False, repr=False)
+    _unchanged_shapes: dict[tuple[int, ...], bool] = field(default_factory=dict, init=False, repr=False)
 
     @staticmethod
     def load(name: str, source: str, revision: str | None, dtype: str, device: str) -> ClipEncoder:
@@ -74,13 +74,13 @@ class ClipEncoder:
         Scaling and normalising wait for :meth:`images`: on the device, and on a quarter of the bytes to get there.
         A picture that has the size already is not resized again.
         """
-        if picture.shape not in self._as_it_is:
-            self._as_it_is[picture.shape] = self._leaves_alone(picture.shape)
-        if self._as_it_is[picture.shape]:
+        if picture.shape not in self._unchanged_shapes:
+            self._unchanged_shapes[picture.shape] = self._processor_is_identity(picture.shape)
+        if self._unchanged_shapes[picture.shape]:
             return torch.from_numpy(picture).permute(2, 0, 1)
         return self._resized(picture)
 
-    def _leaves_alone(self, shape: tuple[int, ...]) -> bool:
+    def _processor_is_identity(self, shape: tuple[int, ...]) -> bool:
         """Whether the processor's rule changes nothing in pictures of this shape: noise would show it."""
         noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
         return torch.equal(self._resized(noise), torch.from_numpy(noise).permute(2, 0, 1))
@@ -182,7 +182,7 @@ class SiglipEncoder(ClipEncoder):
 class NaflexEncoder(SiglipEncoder):
     """A ``Siglip2Model``: the processor cuts a picture of any shape into patches. Crops are square: all are alike."""
 
-    def _leaves_alone(self, shape: tuple[int, ...]) -> bool:
+    def _processor_is_identity(self, shape: tuple[int, ...]) -> bool:
         return False  # it always cuts
 
     def _resized(self, picture: UInt8[np.ndarray, "height width 3"]) -> UInt8[Tensor, "*pixels"]:

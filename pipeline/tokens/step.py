@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import numpy as np
 from jaxtyping import Float16, Int32
 
-from grace.pipeline.tokens.compression import quantised, strongest
+from grace.pipeline.checkpoints import model_cache_key, model_name, require_model
 from grace.pipeline.errors import ClipError, UserError
-from grace.pipeline.media.images import decode_crop
-from grace.pipeline.checkpoints import model_identity, model_name, require_model
-from grace.pipeline.text.sentences import fit, split_sentences
-from grace.pipeline.settings import Tokens
 from grace.pipeline.execution.step import Step
+from grace.pipeline.media.images import decode_crop
 from grace.pipeline.store import Row, Schema, failure, fallback, finite
 from grace.pipeline.store.schemas import TOKENS
+from grace.pipeline.text.sentences import split_sentences, split_to_length
+from grace.pipeline.tokens.compression import quantize_row, select_patches
+from grace.pipeline.tokens.settings import TokensSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,7 +38,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def tokens_step(settings: Tokens) -> TokensStep:
+def tokens_step(settings: TokensSettings) -> TokensStep:
     """The step of these settings."""
     return TokensStep(settings) if settings.keep is None else SparseTokensStep(settings)
 
@@ -51,20 +51,20 @@ class TokensStep(Step):
     encoded, the next one is read and decoded and the last one written, so that the model never waits.
     """
 
-    settings: Tokens
+    settings: TokensSettings
     encoder: ClipEncoder | None = field(default=None, init=False, repr=False)
 
     name: ClassVar[str] = "tokens"
     version: ClassVar[int] = 1
     schema: ClassVar[Schema] = TOKENS
     folder: ClassVar[str] = "tokens"
-    clips_ahead = 1
+    prefetch_clips = 1
     reads: ClassVar[dict[str, tuple[str, ...]]] = {"faces": ("frames",), "descriptions": ("description", "caption")}
 
-    def identity(self) -> dict[str, Any]:
+    def cache_key(self) -> dict[str, Any]:
         """The model, its compute dtype as asked for, which text, and what is stored of the tokens."""
         asked = self.settings.model_dump(include={"dtype", "storage", "text", "text_length", "keep"})
-        return {**asked, "model": model_identity(self.settings.model, self.settings.revision)}
+        return {**asked, "model": model_cache_key(self.settings.model, self.settings.revision)}
 
     def open(self) -> None:
         """Load the model. Raises :class:`UserError` when there is none, or none of CLIP's family."""
@@ -73,7 +73,7 @@ class TokensStep(Step):
 
             asked = self.settings
             source = require_model(asked.model, asked.revision)
-            revision = model_identity(asked.model, asked.revision).get("revision")
+            revision = model_cache_key(asked.model, asked.revision).get("revision")
             self.encoder = ClipEncoder.load(model_name(asked.model), source, revision, asked.dtype, asked.device)
 
     def shard(self, rows: list[Row]) -> Iterable[Row]:
@@ -81,7 +81,7 @@ class TokensStep(Step):
         self.open()
         assert self.encoder is not None
         clips = encode_clips(self.encoder, [row["frames"] for row in rows], self.settings.batch)
-        with self.encoder.turn:
+        with self.encoder.lock:
             texts = encode_texts(self.encoder, [row[self.settings.text] for row in rows], self.settings.batch)
             for row, words, visual in zip(rows, texts, clips, strict=True):
                 if isinstance(visual, ClipError):
@@ -90,12 +90,12 @@ class TokensStep(Step):
                     yield self._row(row, visual, words)
 
     def _row(self, row: Row, visual: Visual, words: Sequence[Words]) -> Row:
-        text, dropped = lay_out(words, self.settings.text_length, visual[0].shape[-1])
+        text, dropped = pack_text(words, self.settings.text_length, visual[0].shape[-1])
         made = {"clip_id": row["clip_id"], "status": "ok", "error": "", **self.select(row, visual), **text}
         if not all(finite(made[name]) for name in ("visual", "frame", "text")):
             return failure(row["clip_id"], "the model gave NaN or infinite tokens: set tokens.dtype to float32")
         if self.settings.storage == "int8":
-            made = quantised(made)
+            made = quantize_row(made)
         if dropped:
             return fallback(made, f"text_dropped: {dropped} text tokens do not fit tokens.text_length")
         return made
@@ -121,7 +121,7 @@ class SparseTokensStep(TokensStep):
                 f"tokens.keep is {keep}, and the model has {patches.shape[1]} patches a frame: leave it out, or keep "
                 "fewer."
             )
-        kept, place = strongest(patches, classes, row["motion"], keep)
+        kept, place = select_patches(patches, classes, row["motion"], keep)
         return {"visual": kept, "frame": classes, "place": place, "grid": np.array([side, side], np.int16)}
 
 
@@ -135,10 +135,10 @@ def encode_clips(encoder: ClipEncoder, clips: Sequence[Sequence[bytes]], batch: 
     threads = 1 if encoder.model.device.type == "cpu" else min(8, os.cpu_count() or 1)
     longest = max((len(clip) for clip in clips), default=1)
     depth = max(threads + 1, -(-2 * batch // max(1, longest)))
-    return _encoded(encoder, _ahead(lambda clip: _prepared(encoder, clip), clips, threads, depth), batch)
+    return _encoded(encoder, _prefetch(lambda clip: _prepared(encoder, clip), clips, threads, depth), batch)
 
 
-def _ahead(work: Callable[[Item], Result], items: Iterable[Item], threads: int, depth: int) -> Iterator[Result]:
+def _prefetch(work: Callable[[Item], Result], items: Iterable[Item], threads: int, depth: int) -> Iterator[Result]:
     """``work`` of each item, in order; ``threads`` have begun on the first ``depth`` of them when this returns."""
     pool = ThreadPoolExecutor(threads)
     waiting = iter(items)
@@ -178,7 +178,7 @@ def _encoded(encoder: ClipEncoder, prepared: Iterable[Tensor | ClipError], batch
 
     blocks: deque[Visual] = deque()
     count = 0
-    for block in _through(encoder, _batches(frames(), batch)):
+    for block in _encode_batches(encoder, _batches(frames(), batch)):
         blocks.append(block)
         count += len(block[1])
         while lengths and (isinstance(lengths[0], ClipError) or lengths[0] <= count):
@@ -187,7 +187,7 @@ def _encoded(encoder: ClipEncoder, prepared: Iterable[Tensor | ClipError], batch
                 yield length
             else:
                 count -= length
-                yield _taken(blocks, length)
+                yield _take_frames(blocks, length)
     yield from (length for length in lengths if isinstance(length, ClipError))  # of the last clips, none is left
 
 
@@ -207,7 +207,7 @@ def _batches(clips: Iterable[Tensor], size: int) -> Iterator[Tensor]:
         yield torch.cat(held)
 
 
-def _through(encoder: ClipEncoder, batches: Iterable[Tensor]) -> Iterator[Visual]:
+def _encode_batches(encoder: ClipEncoder, batches: Iterable[Tensor]) -> Iterator[Visual]:
     """The tokens of each batch, in memory.
 
     A batch is fetched once the next one is on its way, so that a GPU, which computes while Python goes on, never waits.
@@ -216,13 +216,13 @@ def _through(encoder: ClipEncoder, batches: Iterable[Tensor]) -> Iterator[Visual
     for pixels in batches:
         tokens = encoder.images(pixels)
         if last is not None:
-            yield _stored(last[0]), _stored(last[1])
+            yield _to_float16(last[0]), _to_float16(last[1])
         last = tokens
     if last is not None:
-        yield _stored(last[0]), _stored(last[1])
+        yield _to_float16(last[0]), _to_float16(last[1])
 
 
-def _taken(blocks: deque[Visual], length: int) -> Visual:
+def _take_frames(blocks: deque[Visual], length: int) -> Visual:
     """The first ``length`` frames, taken out of ``blocks``."""
     parts: list[Visual] = []
     while length:
@@ -240,14 +240,14 @@ def encode_texts(encoder: ClipEncoder, descriptions: Sequence[str], batch: int) 
         (number, part)
         for number, description in enumerate(descriptions)
         for sentence in split_sentences(description)
-        for part in fit(sentence, encoder.room, encoder.count)
+        for part in split_to_length(sentence, encoder.max_text_tokens, encoder.count)
     ]
     words: dict[int, Words] = {}
     order = sorted(range(len(parts)), key=lambda place: len(parts[place][1]))  # like lengths waste no padding
     for start in range(0, len(order), batch):
         places = order[start : start + batch]
         tokens, ids, kept = encoder.texts([parts[place][1] for place in places])
-        values, numbers, mask = _stored(tokens), ids.cpu().numpy().astype(np.int32), kept.cpu().numpy()
+        values, numbers, mask = _to_float16(tokens), ids.cpu().numpy().astype(np.int32), kept.cpu().numpy()
         for row, place in enumerate(places):
             words[place] = values[row][mask[row]], numbers[row][mask[row]]
     encoded: list[list[Words]] = [[] for _ in descriptions]
@@ -256,7 +256,7 @@ def encode_texts(encoder: ClipEncoder, descriptions: Sequence[str], batch: int) 
     return encoded
 
 
-def lay_out(sentences: Sequence[Words], length: int, dim: int) -> tuple[dict[str, np.ndarray], int]:
+def pack_text(sentences: Sequence[Words], length: int, dim: int) -> tuple[dict[str, np.ndarray], int]:
     """The text columns of one clip, and how many tokens did not fit into ``length``.
 
     Sentences lie one after another, each ending in its end token; where the last one that fits is cut, its end token
@@ -284,7 +284,7 @@ def lay_out(sentences: Sequence[Words], length: int, dim: int) -> tuple[dict[str
     return columns, total - at
 
 
-def _stored(tokens: Tensor) -> np.ndarray:
+def _to_float16(tokens: Tensor) -> np.ndarray:
     """As they are stored: float16, in memory."""
     import torch
 

@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from grace.pipeline.visualize.contact_sheets import overlay
 from grace.pipeline.media.video import Frame
+from grace.pipeline.visualize.contact_sheets import overlay
 
 INSTANTS, CELL, LABEL = 8, 96, 104
 """Instants drawn of a clip; pixels of a crop's side and of a word's label in the picture."""
 
-GLUE = {
+STOPWORDS = {
     *("a", "an", "the", "and", "or", "then", "while", "as", "that", "this", "it", "its", "they", "is", "are", "be"),
     *("at", "by", "for", "from", "in", "into", "of", "on", "to", "with"),
 }
@@ -32,7 +32,7 @@ class Word:
     mass: Float[np.ndarray, "instants patches"]
 
 
-def words_of(
+def merge_subwords(
     pieces: Sequence[str], sentence: Int[np.ndarray, " text"], mask: Bool[np.ndarray, " text"], plan: Plan
 ) -> list[Word]:
     """The words that token pieces spell, each with the mass of its pieces.
@@ -55,12 +55,12 @@ def words_of(
     return [Word(text, value / max(float(value.sum()), 1e-12)) for text, value in mass.items()]
 
 
-def pick(words: Sequence[Word], count: int) -> list[Word]:
+def most_distinctive(words: Sequence[Word], count: int) -> list[Word]:
     """The ``count`` words whose mass differs most from where words go on average, in the order of the text.
 
     The difference is the Kullback-Leibler divergence. Words like "and" are left out where there are others.
     """
-    words = [word for word in words if word.text not in GLUE] or list(words)
+    words = [word for word in words if word.text not in STOPWORDS] or list(words)
     average = np.mean([word.mass for word in words], axis=0)
     apart = [float((word.mass * np.log((word.mass + 1e-9) / (average + 1e-9))).sum()) for word in words]
     chosen = sorted(np.argsort(apart)[::-1][:count].tolist())

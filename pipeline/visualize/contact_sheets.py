@@ -10,9 +10,9 @@ from jaxtyping import Float
 
 from grace.pipeline.faces.step import Track
 from grace.pipeline.media.images import decode_crop
+from grace.pipeline.media.video import Frame, Sample
 from grace.pipeline.motion.registration import head_flow
 from grace.pipeline.store import Row
-from grace.pipeline.media.video import Frame, Sample
 
 COLUMNS = 8
 WIDE = 4

@@ -9,10 +9,10 @@ import numpy as np
 
 from grace.pipeline.world.curves import smooth
 from grace.pipeline.world.identity import Colour, Identity
-from grace.pipeline.world.pose import Look, project
-from grace.pipeline.world.paint import Image, fill, shade, stroke, strokes
-from grace.pipeline.world.scenario import Distractor
 from grace.pipeline.world.motion_curves import envelope
+from grace.pipeline.world.paint import Image, fill, shade, stroke, strokes
+from grace.pipeline.world.pose import Look, project
+from grace.pipeline.world.scenario import Distractor
 
 MARGIN = 0.06  # of the picture's side, so that a shaking camera sees no edge
 

@@ -9,8 +9,8 @@ from grace.pipeline.world.actions import ACTIONS
 from grace.pipeline.world.background import paint_background
 from grace.pipeline.world.draw import draw_face
 from grace.pipeline.world.identity import Identity
-from grace.pipeline.world.pose import Look
 from grace.pipeline.world.paint import Image
+from grace.pipeline.world.pose import Look
 
 EXPRESSIONS: tuple[tuple[str, dict[int, float]], ...] = (
     ("neutral", {}),

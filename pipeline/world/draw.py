@@ -12,8 +12,8 @@ from grace.pipeline.world.features import paint_brows, paint_eyes, paint_mouth, 
 from grace.pipeline.world.geometry import SIDES, face
 from grace.pipeline.world.hair import add_hair, paint_beard, paint_behind, paint_front
 from grace.pipeline.world.identity import Identity
-from grace.pipeline.world.pose import Look, Points
 from grace.pipeline.world.paint import Image, Window, fill, lowered, shade, strokes
+from grace.pipeline.world.pose import Look, Points
 from grace.pipeline.world.shading import NEUTRAL, lines, relief
 
 Boxes = Float[np.ndarray, "regions 4"]

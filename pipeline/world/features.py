@@ -7,8 +7,8 @@ import numpy as np
 
 from grace.pipeline.world.geometry import SIDES, Units
 from grace.pipeline.world.identity import Identity
-from grace.pipeline.world.pose import Look, Points
 from grace.pipeline.world.paint import Image, Window, blend, disc, ellipse, fill, lowered, mixed, shade, stroke, strokes
+from grace.pipeline.world.pose import Look, Points
 
 _SCLERA = (226, 228, 232)
 _PUPIL = (14.0, 12.0, 12.0)

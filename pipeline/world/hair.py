@@ -7,8 +7,8 @@ import numpy as np
 from grace.pipeline.world.curves import smooth
 from grace.pipeline.world.geometry import SIDES
 from grace.pipeline.world.identity import Colour, Identity
-from grace.pipeline.world.pose import Look, Points, Sketch
 from grace.pipeline.world.paint import Image, disc, fill, mixed, shade, stroke, strokes
+from grace.pipeline.world.pose import Look, Points, Sketch
 
 _BACK = {"bob": 0.80, "long": 1.75}  # how far down hair hangs behind the face
 

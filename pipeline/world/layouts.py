@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from grace.pipeline.store import commit
+from grace.pipeline.store import write_atomic
 from grace.pipeline.world.emotions import LABELS
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Layout:
     def write_lists(self, root: Path, parts: Sequence[Part]) -> None:
         """Write every list file."""
         for path, content in self.lists(parts).items():
-            commit(root / path, content.encode())
+            write_atomic(root / path, content.encode())
 
 
 class Folder(Layout):

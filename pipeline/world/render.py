@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from grace.pipeline.settings import World
 from grace.pipeline.world.background import paint_background, paint_hand, paint_lock, paint_subtitle
 from grace.pipeline.world.draw import Boxes, draw_face, measure_face
 from grace.pipeline.world.identity import Identity
-from grace.pipeline.world.scenario import Script
 from grace.pipeline.world.motion_curves import Instant, stage
+from grace.pipeline.world.scenario import Script
+from grace.pipeline.world.settings import WorldSettings
 
 _NOISE = 1.6  # times the picture's side: the tile that per-frame noise is cut from
 
@@ -49,18 +49,18 @@ class Truth:
     speech: Float[np.ndarray, " frames"]
 
 
-def frame_times(script: Script, settings: World) -> Float[np.ndarray, " frames"]:
+def frame_times(script: Script, settings: WorldSettings) -> Float[np.ndarray, " frames"]:
     """The time of every frame of the clip, in seconds."""
     return np.arange(max(1, round(script.duration * settings.fps))) / settings.fps
 
 
-def render(script: Script, identity: Identity, settings: World) -> Iterator[Frame]:
+def render(script: Script, identity: Identity, settings: WorldSettings) -> Iterator[Frame]:
     """Every frame of the clip, in order."""
     yield from render_at(script, identity, settings, frame_times(script, settings))
 
 
 def render_instants(
-    script: Script, identity: Identity, settings: World, times: Float[np.ndarray, " frames"]
+    script: Script, identity: Identity, settings: WorldSettings, times: Float[np.ndarray, " frames"]
 ) -> tuple[UInt8[np.ndarray, "frames height width 3"], Truth]:
     """Only the frames at ``times`` (seconds): the same pixels that the whole clip has there, before video coding."""
     frames = list(render_at(script, identity, settings, np.asarray(times, np.float64)))
@@ -81,7 +81,7 @@ def truth_of(frames: list[Frame]) -> Truth:
     )
 
 
-def measure(script: Script, identity: Identity, settings: World, times: Float[np.ndarray, " frames"]) -> Truth:
+def measure(script: Script, identity: Identity, settings: WorldSettings, times: Float[np.ndarray, " frames"]) -> Truth:
     """The truth that :func:`render_instants` gives, without drawing."""
     first, *instants = stage(script, np.concatenate([[0.0], times]), settings.size, settings.fps)
     unpainted = np.empty((0, 0, 3), np.uint8)
@@ -89,7 +89,7 @@ def measure(script: Script, identity: Identity, settings: World, times: Float[np
 
 
 def render_at(
-    script: Script, identity: Identity, settings: World, times: Float[np.ndarray, " frames"]
+    script: Script, identity: Identity, settings: WorldSettings, times: Float[np.ndarray, " frames"]
 ) -> Iterator[Frame]:
     """The frames at ``times``, one after another. A frame depends on the script and its time only."""
     size, fps = settings.size, settings.fps

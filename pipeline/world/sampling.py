@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from grace.pipeline.errors import UserError
-from grace.pipeline.settings import World
 from grace.pipeline.world.emotions import LABELS, SHARES
 from grace.pipeline.world.identity import Identity, sample_identity
 from grace.pipeline.world.layouts import LAYOUTS
 from grace.pipeline.world.scenario import Script, sample_script
+from grace.pipeline.world.settings import WorldSettings
 
 LEAST = 2
 """Clips of every class that a fold has, if it has that many clips at all."""
@@ -30,7 +30,7 @@ class Part:
     fold: int  # the fold (from 1) that tests it
 
 
-def plan(settings: World) -> list[Part]:
+def plan(settings: WorldSettings) -> list[Part]:
     """Every clip of the world. Folds share no identity; class shares follow ``SHARES`` with at least ``LEAST`` each.
 
     Raises :class:`UserError` when there are fewer people or clips than folds.
@@ -69,17 +69,17 @@ def class_counts(clips: int) -> list[int]:
     return [label for label, count in enumerate(counts) for _ in range(count)]
 
 
-def clip_rng(settings: World, number: int) -> np.random.Generator:
+def clip_rng(settings: WorldSettings, number: int) -> np.random.Generator:
     """The random numbers of one clip, from the seed and its number only."""
     return np.random.default_rng((settings.seed, _CLIPS, number))
 
 
-def person(settings: World, index: int) -> Identity:
+def person(settings: WorldSettings, index: int) -> Identity:
     """The person with this number."""
     return sample_identity(np.random.default_rng((settings.seed, _PEOPLE, index)), index)
 
 
-def script_of(settings: World, part: Part) -> tuple[Script, Identity]:
+def script_of(settings: WorldSettings, part: Part) -> tuple[Script, Identity]:
     """The script of one clip, and who plays it."""
     rng = clip_rng(settings, part.number)
     rng.integers(2)  # the draw that chose the person

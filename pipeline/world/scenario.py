@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grace.pipeline.settings import World
 from grace.pipeline.world.emotions import sample_timeline
 from grace.pipeline.world.identity import Identity
 from grace.pipeline.world.layouts import LAYOUTS
+from grace.pipeline.world.settings import WorldSettings
 from grace.pipeline.world.timeline import Timeline
 
 CHANCES = {
@@ -82,7 +82,7 @@ class Script:
 
 
 def sample_script(
-    rng: np.random.Generator, identity: Identity, label: str, settings: World, clip_id: str = ""
+    rng: np.random.Generator, identity: Identity, label: str, settings: WorldSettings, clip_id: str = ""
 ) -> Script:
     """Draw one clip of a person showing ``label``."""
     duration = round(float(rng.uniform(1.6, 2.6)), 2)

@@ -8,8 +8,8 @@ import numpy as np
 from grace.pipeline.world.creases import Creases
 from grace.pipeline.world.geometry import SIDES, Units
 from grace.pipeline.world.identity import Identity
-from grace.pipeline.world.pose import Look, Points, depth, project
 from grace.pipeline.world.paint import Window, disc, ellipse, fill, stroke
+from grace.pipeline.world.pose import Look, Points, depth, project
 
 NEUTRAL = 200  # value of the layer that leaves skin as it is
 _SHADOW = np.array([0.95, 0.88, 0.72])  # skin shadows are warm: blue is lost first

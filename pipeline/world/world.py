@@ -16,12 +16,12 @@ from typing import Any
 from tqdm import tqdm
 
 from grace.pipeline.errors import UserError
-from grace.pipeline.settings import World
-from grace.pipeline.store import commit, locked
+from grace.pipeline.store import folder_lock, write_atomic
 from grace.pipeline.world.footage import write_frames, write_video
 from grace.pipeline.world.layouts import LAYOUTS
-from grace.pipeline.world.sampling import Part, plan, script_of
 from grace.pipeline.world.render import frame_times, measure, render, truth_of
+from grace.pipeline.world.sampling import Part, plan, script_of
+from grace.pipeline.world.settings import WorldSettings
 from grace.pipeline.world.truth import clip_row, frame_rows, write_truth
 
 MARK = "world.json"
@@ -43,7 +43,7 @@ class Counts:
     seconds: float = 0.0
 
 
-def make_world(settings: World, root: Path, workers: int) -> None:
+def make_world(settings: WorldSettings, root: Path, workers: int) -> None:
     """Render every clip of the world into ``root``, then its lists and its truth; ``workers`` local processes.
 
     Clips whose file exists are kept, so an interrupted run goes on; the bytes depend on the settings only. A world of
@@ -52,7 +52,7 @@ def make_world(settings: World, root: Path, workers: int) -> None:
     """
     parts = plan(settings)
     counts, start = Counts(), time.perf_counter()
-    with locked(root):
+    with folder_lock(root):
         _claim(settings, root)
         unfinished = root / UNFINISHED
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -67,7 +67,7 @@ def make_world(settings: World, root: Path, workers: int) -> None:
     _report(counts, root)
 
 
-def make_clip(settings: World, root: Path, part: Part) -> Made:
+def make_clip(settings: WorldSettings, root: Path, part: Part) -> Made:
     """Render one clip unless its file exists; either way tell the truth about it."""
     layout = LAYOUTS[settings.layout]
     script, identity = script_of(settings, part)
@@ -84,7 +84,7 @@ def make_clip(settings: World, root: Path, part: Part) -> Made:
     return True, row, frame_rows(part.clip_id, truth_of(frames))
 
 
-def _make_all(settings: World, root: Path, parts: list[Part], workers: int) -> Iterator[Made]:
+def _make_all(settings: WorldSettings, root: Path, parts: list[Part], workers: int) -> Iterator[Made]:
     """Every clip in order, in this process (``workers`` 0) or in local ones."""
     if workers == 0 or len(parts) < 2:
         for part in parts:
@@ -104,10 +104,10 @@ def _make_all(settings: World, root: Path, parts: list[Part], workers: int) -> I
 def _one_thread() -> None:
     import cv2
 
-    from grace.pipeline.execution.runner import die_with_parent
+    from grace.pipeline.execution.processes import exit_with_parent
 
     cv2.setNumThreads(1)
-    die_with_parent()
+    exit_with_parent()
 
 
 def _counted(made: Iterator[Made], counts: Counts, bar: tqdm[Any]) -> Iterator[tuple[dict[str, Any], list[Any]]]:
@@ -119,7 +119,7 @@ def _counted(made: Iterator[Made], counts: Counts, bar: tqdm[Any]) -> Iterator[t
         yield row, frames
 
 
-def _claim(settings: World, root: Path) -> None:
+def _claim(settings: WorldSettings, root: Path) -> None:
     """Make ``root`` the place of the world of these settings, removing that of others."""
     mark = root / MARK
     wanted = json.dumps({"world": settings.model_dump(mode="json"), "drawn_by": _code()}, indent=2) + "\n"
@@ -131,7 +131,7 @@ def _claim(settings: World, root: Path) -> None:
         mark_last = [*(top for layout in LAYOUTS.values() for top in layout.tops), "truth", UNFINISHED, MARK]
         for name in mark_last:
             _remove(root / name)
-    commit(mark, wanted.encode())
+    write_atomic(mark, wanted.encode())
 
 
 def _remove(path: Path) -> None:

@@ -10,23 +10,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from grace.pipeline.world.cache_key import sample_identity
 
 from grace.pipeline.audit import audit, load_tokenizer, write_report
 from grace.pipeline.audit.classifier import bag_of_words
-from grace.pipeline.audit.measures import measure
-from grace.pipeline.audit.sources import Text, of_dataset, of_tables
 from grace.pipeline.audit.ground_truth import Truth, read_truth, truthfulness
 from grace.pipeline.audit.lexicon import ACTION_WORDS, actions_in, emotion_words, identity_words, without_emotion_words
-from grace.pipeline.text.cues import regions_in
+from grace.pipeline.audit.measures import measure
+from grace.pipeline.audit.sources import Text, of_dataset, of_tables
 from grace.pipeline.errors import UserError
-from grace.pipeline.settings import World
 from grace.pipeline.store import Store, failure, write_clips
 from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS
+from grace.pipeline.text.cues import regions_in
 from grace.pipeline.world.actions import ACTIONS
 from grace.pipeline.world.emotions import LABELS
-from grace.pipeline.world.identity import sample_identity
 from grace.pipeline.world.scenario import Script, sample_script
 from grace.pipeline.world.sentences import coarse_caption, cues, fine_description, told
+from grace.pipeline.world.settings import WorldSettings
 from grace.pipeline.world.truth import clip_row, write_truth
 
 ALIKE = {"inner brow raise": "brow raise", "outer brow raise": "brow raise", "lip corner pull": "smile"}
@@ -42,7 +42,7 @@ def tokenizer(project: Path) -> Any:
 def scripts() -> list[Script]:
     """The scripts of forty rendered clips; nothing is drawn."""
     rng = np.random.default_rng(3)
-    settings = World()
+    settings = WorldSettings()
     drawn = [
         sample_script(rng, sample_identity(rng, number), LABELS[number % len(LABELS)], settings) for number in range(40)
     ]
@@ -326,7 +326,7 @@ def dataset(folder: Path, scripts: list[Script]) -> None:
     clips, captions, descriptions = [], [], []
     for number, script in enumerate(scripts):
         clip = {"clip_id": script.clip_id, **ok}
-        clips.append({**clip, "label": script.label, "subject": f"person-{script.identity}", "path": "clip.mp4"})
+        clips.append({**clip, "label": script.label, "subject": f"person-{script.cache_key}", "path": "clip.mp4"})
         coarse, fine = coarse_caption(script.timeline), fine_description(script.timeline)
         failed = failure(script.clip_id, "caption: the model wrote no text")
         captions.append(failed if number == 0 else {**clip, "caption": coarse, "finish_reason": "stop"})

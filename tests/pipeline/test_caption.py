@@ -9,22 +9,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from grace.pipeline.text.caption import AnnotationStep, CaptionStep, caption_step, coarse_request, pick_instants
 from grace.pipeline.engines import Response
 from grace.pipeline.errors import GraceError, UserError
-from grace.pipeline.text.prompts import Prompt, read_prompt
 from grace.pipeline.execution.runner import run
-from grace.pipeline.settings import Caption
 from grace.pipeline.store import Row, Store, read_table, write_clips
 from grace.pipeline.store.schemas import CAPTIONS, CLIPS
+from grace.pipeline.text.caption import AnnotationStep, CaptionStep, caption_step, coarse_request, pick_instants
+from grace.pipeline.text.prompts import Prompt, read_prompt
+from grace.pipeline.text.settings import CaptionSettings
 from tests.support.face_stores import PLANTED, write_clips_with_faces
 from tests.support.fake_engines import Recorder, Script
 
 Checkpoint = Callable[[str], Path]
 
 
-def settings(model: Path | str = "script", **more: Any) -> Caption:
-    return Caption.model_validate(
+def settings(model: Path | str = "script", **more: Any) -> CaptionSettings:
+    return CaptionSettings.model_validate(
         {"model": str(model), "images": 3, "max_tokens": 8, "dtype": "float32", "device": "cpu", **more}
     )
 

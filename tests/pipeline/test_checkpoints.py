@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from grace.pipeline.checkpoints import choose_device, choose_dtype, model_cache_key, model_name, require_model
 from grace.pipeline.errors import UserError
-from grace.pipeline.checkpoints import choose_device, choose_dtype, model_identity, model_name, require_model
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -27,18 +27,18 @@ def make_folder(folder: Path, weights: bytes = b"weights") -> Path:
 
 def test_a_folder_is_told_by_its_content_and_not_by_its_place(tmp_path: Path) -> None:
     here, there = make_folder(tmp_path / "here" / "vlm"), make_folder(tmp_path / "there" / "vlm")
-    assert model_identity(str(here)) == model_identity(str(there))
-    assert str(tmp_path) not in json.dumps(model_identity(str(here)))
+    assert model_cache_key(str(here)) == model_cache_key(str(there))
+    assert str(tmp_path) not in json.dumps(model_cache_key(str(here)))
     (there / "README.md").write_text("another model card")
-    assert model_identity(str(here)) == model_identity(str(there))
+    assert model_cache_key(str(here)) == model_cache_key(str(there))
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "config.json", "chat_template.jinja", "tokenizer.json"])
 def test_any_file_that_changes_answers_changes_the_identity(tmp_path: Path, file: str) -> None:
     folder = make_folder(tmp_path / "vlm")
-    before = model_identity(str(folder))
+    before = model_cache_key(str(folder))
     (folder / file).write_bytes(b"other content")
-    assert model_identity(str(folder)) != before
+    assert model_cache_key(str(folder)) != before
 
 
 def test_names_lose_what_belongs_to_one_machine() -> None:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from grace.pipeline.datasets.labels import LABELS
-from grace.pipeline.settings import Tokens
 from grace.pipeline.store import read_table, write_clips
 from grace.pipeline.store.schemas import TEMPLATES, TEMPLATES_FILE
 from grace.pipeline.tokens.class_prompts import PROMPTS, class_prompts, write_templates
+from grace.pipeline.tokens.settings import TokensSettings
 from grace.pipeline.tokens.step import TokensStep, encode_texts
 
 Checkpoint = Callable[[str], Path]
@@ -22,7 +22,7 @@ Checkpoint = Callable[[str], Path]
 def step(checkpoint: Checkpoint) -> TokensStep:
     """The tokens stage with a tiny CLIP."""
     made = {"model": str(checkpoint("clip")), "dtype": "float32", "device": "cpu", "text_length": 96}
-    return TokensStep(Tokens.model_validate(made))
+    return TokensStep(TokensSettings.model_validate(made))
 
 
 def test_every_canonical_emotion_has_sentences_and_any_other_class_a_plain_one() -> None:

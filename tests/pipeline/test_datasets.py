@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from grace.pipeline.datasets import DATASETS, LABELS, Listing, adapter, canonical, folder, label_ids, read
+from grace.pipeline.datasets.settings import ListFilesSettings
 from grace.pipeline.errors import UserError
-from grace.pipeline.settings import Lists, load
+from grace.settings import load_settings
 
 SINGLE = "Train & Test Set/single"
 COMPOUND = "Train & Test Set/compound"
@@ -83,7 +84,7 @@ def test_real_list_files_say_what_the_official_ones_do(shared: Path, tmp_path: P
     """Somebody else's `path n_frames label` list of the fold that MAFW's own list describes."""
     root = real(shared, "mafw", tmp_path / "mafw", "data/clips")
     there = shared / "annotations/list_format"
-    lists = Lists.model_validate(
+    lists = ListFilesSettings.model_validate(
         {
             "folds": {1: {split: str(there / f"MAFW_set_1_{split}.txt") for split in ("train", "test")}},
             "labels": list(LABELS),
@@ -286,7 +287,7 @@ def test_list_files_map_roots_and_number_labels_as_told(tmp_path: Path) -> None:
         "lists: {mine: {folds: {2: {train: train.txt, test: test.txt}}, labels: {1: happy, 2: Sad, fear: fear}, "
         "paths: {'D:\\sets\\clips': clips}}}",
     )
-    lists = load(tmp_path / "params.yaml").lists["mine"]
+    lists = load_settings(tmp_path / "params.yaml").lists["mine"]
     listings, classes = read("mine", tmp_path, lists=lists)
     found = {listing.clip_id: listing for listing in listings}
     assert classes == ["happiness", "sadness", "fear"]
@@ -310,7 +311,7 @@ def test_list_files_map_roots_and_number_labels_as_told(tmp_path: Path) -> None:
 def test_bad_list_files_are_one_clear_error(tmp_path: Path, lists: object, content: str, named: str) -> None:
     write(tmp_path / "a.txt", content)
     with pytest.raises(UserError, match=re.escape(named)):
-        read("mine", tmp_path, lists=Lists.model_validate(lists))
+        read("mine", tmp_path, lists=ListFilesSettings.model_validate(lists))
 
 
 def test_a_folder_that_links_to_itself_breaks_nothing(tmp_path: Path) -> None:

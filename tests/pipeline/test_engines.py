@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from grace.pipeline.text.caption import coarse_request
 from grace.pipeline.engines import Request, make_engine
 from grace.pipeline.engines.transformers import TransformersEngine
 from grace.pipeline.errors import UserError
+from grace.pipeline.text.caption import coarse_request
 from grace.pipeline.text.prompts import read_prompt
 from grace.pipeline.text.refine import refine_request
-from grace.pipeline.settings import Caption, Refine
+from grace.pipeline.text.settings import CaptionSettings, RefineSettings
 
 Checkpoint = Callable[[str], Path]
 
@@ -251,16 +251,16 @@ def test_code_of_a_checkpoint_that_is_named_as_trusted_runs(checkpoint: Checkpoi
     config = json.loads((folder / "config.json").read_text())
     auto = {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnModel"}
     (folder / "config.json").write_text(json.dumps({**config, "model_type": "own", "auto_map": auto}))
-    settings = Refine(model=str(folder), dtype="float32", device="cpu")
+    settings = RefineSettings(model=str(folder), dtype="float32", device="cpu")
     with pytest.raises(UserError, match="own"):
         make_engine(settings).open()
     trusting = make_engine(settings.model_copy(update={"trust_remote_code": [str(folder)]}))
     trusting.open()
     expected = list(open_engine(checkpoint("llama")).generate(requests_for("llama")))
     assert [answer.text for answer in trusting.generate(requests_for("llama"))] == [each.text for each in expected]
-    before = trusting.identity()
+    before = trusting.cache_key()
     (folder / "own.py").write_text((folder / "own.py").read_text() + "\n# changed\n")
-    assert trusting.identity() != before
+    assert trusting.cache_key() != before
 
 
 def test_a_closed_engine_opens_again(checkpoint: Checkpoint) -> None:
@@ -275,21 +275,21 @@ def test_a_closed_engine_opens_again(checkpoint: Checkpoint) -> None:
 def test_without_vllm_the_way_to_it_is_said(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "vllm", None)  # as if it were not installed, where it is
     with pytest.raises(UserError, match=r"grace-dfer\[vllm\].*vllm_env"):
-        make_engine(Refine(engine="vllm", model=str(checkpoint("llama")))).open()
+        make_engine(RefineSettings(engine="vllm", model=str(checkpoint("llama")))).open()
 
 
 def test_settings_make_the_engine_and_it_travels_to_other_processes(checkpoint: Checkpoint) -> None:
-    settings = Caption(model=str(checkpoint("idefics3")), dtype="float32", batch=2)
+    settings = CaptionSettings(model=str(checkpoint("idefics3")), dtype="float32", batch=2)
     engine = pickle.loads(pickle.dumps(make_engine(settings)))
-    assert engine.identity() == make_engine(settings).identity()
-    assert engine.identity() != make_engine(settings.model_copy(update={"dtype": "bfloat16"})).identity()
-    assert engine.identity() == make_engine(settings.model_copy(update={"batch": 7})).identity()
-    assert str(checkpoint("idefics3").parent) not in json.dumps(engine.identity())
+    assert engine.cache_key() == make_engine(settings).cache_key()
+    assert engine.cache_key() != make_engine(settings.model_copy(update={"dtype": "bfloat16"})).cache_key()
+    assert engine.cache_key() == make_engine(settings.model_copy(update={"batch": 7})).cache_key()
+    assert str(checkpoint("idefics3").parent) not in json.dumps(engine.cache_key())
 
 
 def test_an_engine_that_generates_nothing_cannot_refine() -> None:
     with pytest.raises(UserError, match="annotation"):
-        make_engine(Refine(engine="annotation"))
+        make_engine(RefineSettings(engine="annotation"))
 
 
 def test_the_command_line_imports_no_model_library() -> None:

@@ -10,10 +10,11 @@ import pytest
 from grace.pipeline.errors import UserError
 from grace.pipeline.estimate import Shape, plan
 from grace.pipeline.execution.runner import run
-from grace.pipeline.settings import Settings, Tokens
 from grace.pipeline.store import Store, write_clips
 from grace.pipeline.store.schemas import TOKENS
+from grace.pipeline.tokens.settings import TokensSettings
 from grace.pipeline.tokens.step import tokens_step
+from grace.settings import Settings
 from tests.support.face_stores import clips_with_texts
 from tests.support.videos import write_video
 
@@ -70,7 +71,7 @@ def test_a_set_that_is_not_indexed_is_named(tmp_path: Path) -> None:
 def test_sizes_are_those_of_the_files(storage: str, keep: int | None, tmp_path: Path, checkpoint: Checkpoint) -> None:
     clips_with_texts(tmp_path, 8, motion=2)
     settings = {"model": str(checkpoint("clip")), "text_length": 64, "storage": storage, "keep": keep}
-    run(tokens_step(Tokens.model_validate(settings)), tmp_path, size=8)
+    run(tokens_step(TokensSettings.model_validate(settings)), tmp_path, size=8)
     path = Store(tmp_path / "tokens", TOKENS).path(0)
     expected = 8 * Shape(instants=6, patches=4, length=64, width=16).bytes(storage, keep)
     assert expected < path.stat().st_size < expected + 12_000  # HDF5's own, ids and the shard's metadata

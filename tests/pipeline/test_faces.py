@@ -8,19 +8,30 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from grace.pipeline.world.cache_key import sample_identity
 
-from grace.pipeline.faces.detectors import Detection, Haar, YuNet
 from grace.pipeline.errors import UserError
-from grace.pipeline.faces.step import FacesStep, crop, eye_line, follow, main_track, shots, smooth, square, upright
-from grace.pipeline.media.images import decode
 from grace.pipeline.execution.runner import run
-from grace.pipeline.settings import Faces, World
+from grace.pipeline.faces.detectors import Detection, Haar, YuNet
+from grace.pipeline.faces.settings import FacesSettings
+from grace.pipeline.faces.step import (
+    FacesStep,
+    crop,
+    crop_aligned,
+    main_track,
+    roll_angle,
+    shot_boundaries,
+    smooth,
+    square,
+    track_face,
+)
+from grace.pipeline.media.images import decode
+from grace.pipeline.media.video import Frame, probe, sample
 from grace.pipeline.store import Row, Store, write_clips
 from grace.pipeline.store.schemas import FACES
-from grace.pipeline.media.video import Frame, probe, sample
-from grace.pipeline.world.identity import sample_identity
 from grace.pipeline.world.render import frame_times, render_instants
 from grace.pipeline.world.scenario import sample_script
+from grace.pipeline.world.settings import WorldSettings
 from tests.support.videos import write_frames_as_video, write_images, write_video
 
 YUNET = Path("models/yunet_n_320_320.onnx")
@@ -37,7 +48,7 @@ def clip(path: str, n_frames: int, source: str = "video") -> Row:
     }
 
 
-def opened(settings: Faces, root: Path) -> FacesStep:
+def opened(settings: FacesSettings, root: Path) -> FacesStep:
     step = FacesStep(settings, root)
     step.open()
     return step
@@ -50,10 +61,10 @@ def boxed(x: float, y: float, side: float, score: float = 1.0) -> Detection:
 def world_clip(number: int) -> tuple[list[Frame], np.ndarray]:
     """Sixteen frames of a rendered clip and the true face boxes."""
     rng = np.random.default_rng((5, number))
-    identity = sample_identity(rng, number)
-    script = sample_script(rng, identity, "happiness", World())
-    times = frame_times(script, World())
-    frames, truth = render_instants(script, identity, World(), times[:: len(times) // 16][:16])
+    cache_key = sample_identity(rng, number)
+    script = sample_script(rng, cache_key, "happiness", WorldSettings())
+    times = frame_times(script, WorldSettings())
+    frames, truth = render_instants(script, cache_key, WorldSettings(), times[:: len(times) // 16][:16])
     return list(frames), truth.face
 
 
@@ -67,7 +78,7 @@ def test_haar_follows_drawn_faces() -> None:
     found = []
     for number in range(4):
         frames, truth = world_clip(number)
-        track = follow(frames, Haar(), 4)
+        track = track_face(frames, Haar(), 4)
         assert track.seen.sum() >= 0.75 * track.searched.sum()
         found.append(overlaps(track.boxes, truth))
     assert np.median(np.concatenate(found)) > 0.7
@@ -77,7 +88,7 @@ def test_yunet_follows_drawn_faces(shared: Path) -> None:
     found = []
     for number in range(4):
         frames, truth = world_clip(number)
-        found.append(overlaps(follow(frames, YuNet(shared / YUNET), 2).boxes, truth))
+        found.append(overlaps(track_face(frames, YuNet(shared / YUNET), 2).boxes, truth))
     assert np.median(np.concatenate(found)) > 0.8
 
 
@@ -88,7 +99,7 @@ def test_real_faces_are_found_where_they_are_and_not_where_they_are_not(shared: 
     for name in ("single_face.mp4", "face_noface.mov"):
         path = shared / "faces" / name
         taken = sample(path, "video", 8, probe(path, "video").n_frames)
-        found[name] = follow(taken.frames, detect, 1).found.tolist()
+        found[name] = track_face(taken.frames, detect, 1).found.tolist()
     assert found["single_face.mp4"] == [True] * 8
     assert found["face_noface.mov"] == [True] * 3 + [False] * 5
 
@@ -119,7 +130,7 @@ def test_a_cut_starts_a_new_track_and_missing_boxes_are_interpolated() -> None:
     rng = np.random.default_rng(1)
     scenes = [cv2.resize(rng.integers(0, 255, (6, 6, 3), dtype=np.uint8), (160, 120)) for _ in range(2)]
     frames = [scenes[0]] * 6 + [scenes[1]] * 6
-    assert shots(frames) == [0, 6]
+    assert shot_boundaries(frames) == [0, 6]
     place = {id(scenes[0]): boxed(10, 10, 40), id(scenes[1]): boxed(100, 50, 40)}
     calls = 0
 
@@ -128,7 +139,7 @@ def test_a_cut_starts_a_new_track_and_missing_boxes_are_interpolated() -> None:
         calls += 1
         return [] if calls == 2 else [place[id(frame)]]
 
-    track = follow(frames, detect, 3)  # searched: 0, 3, 5, 6, 9, 11; the second sees nothing, so 2 and 4 as well
+    track = track_face(frames, detect, 3)  # searched: 0, 3, 5, 6, 9, 11; the second sees nothing, so 2 and 4 as well
     assert np.allclose(track.boxes[:6], [10, 10, 50, 50], atol=0.01)
     assert np.allclose(track.boxes[6:], [100, 50, 140, 90], atol=0.01)
     assert (track.searched.sum(), track.seen.sum()) == (8, 7)
@@ -137,7 +148,7 @@ def test_a_cut_starts_a_new_track_and_missing_boxes_are_interpolated() -> None:
 
 def test_no_face_is_the_centre_crop_and_says_so(tmp_path: Path) -> None:
     write_video(tmp_path / "clip.mp4", 20)
-    row = opened(Faces(instants=4, size=64), tmp_path).clip(clip("clip.mp4", 20))
+    row = opened(FacesSettings(instants=4, size=64), tmp_path).clip(clip("clip.mp4", 20))
     assert row["status"] == "fallback"
     assert row["error"] == "no face found in any of the 4 instants searched: centre crop"
     assert not row["found"].any()
@@ -146,7 +157,7 @@ def test_no_face_is_the_centre_crop_and_says_so(tmp_path: Path) -> None:
 
 def test_shipped_crops_are_kept_whole(tmp_path: Path) -> None:
     write_images(tmp_path / "clip", 5)
-    row = opened(Faces(instants=3, size=96, detector="none"), tmp_path).clip(clip("clip", 5, "frames"))
+    row = opened(FacesSettings(instants=3, size=96, detector="none"), tmp_path).clip(clip("clip", 5, "frames"))
     assert row["status"] == "ok"
     assert row["boxes"].tolist() == [[0, -16, 96, 80]] * 3
     assert row["size"].tolist() == [96, 64]
@@ -168,17 +179,17 @@ def test_crop_takes_the_pixels_of_the_box() -> None:
 def test_detector_model_is_asked_for_by_name(tmp_path: Path) -> None:
     for model in (None, str(tmp_path / "gone.onnx")):
         with pytest.raises(UserError, match=r"faces\.detector_model"):
-            FacesStep(Faces(detector="yunet", detector_model=model), tmp_path)
+            FacesStep(FacesSettings(detector="yunet", detector_model=model), tmp_path)
     (tmp_path / "bad.onnx").write_text("not a model")
     with pytest.raises(UserError, match="not a YuNet ONNX file"):
-        opened(Faces(detector="yunet", detector_model=str(tmp_path / "bad.onnx")), tmp_path)
+        opened(FacesSettings(detector="yunet", detector_model=str(tmp_path / "bad.onnx")), tmp_path)
 
 
 def test_identity_names_what_changes_content_and_no_path(tmp_path: Path) -> None:
-    identity = FacesStep(Faces(), tmp_path).identity()
-    assert identity["detector"] == "haar"
-    assert str(tmp_path) not in str(identity)
-    assert FacesStep(Faces(size=64), tmp_path).identity() != identity
+    cache_key = FacesStep(FacesSettings(), tmp_path).cache_key()
+    assert cache_key["detector"] == "haar"
+    assert str(tmp_path) not in str(cache_key)
+    assert FacesStep(FacesSettings(size=64), tmp_path).cache_key() != cache_key
 
 
 def test_the_stage_gives_the_same_bytes_in_one_process_and_in_two(tmp_path: Path) -> None:
@@ -189,7 +200,7 @@ def test_the_stage_gives_the_same_bytes_in_one_process_and_in_two(tmp_path: Path
 
     def made(folder: Path, workers: int, report: Callable[..., None] = lambda summary: None) -> list[bytes]:
         write_clips(folder, rows, ["happiness"])
-        step = FacesStep(Faces(instants=4, size=64), tmp_path)
+        step = FacesStep(FacesSettings(instants=4, size=64), tmp_path)
         run(step, folder, size=1, workers=workers, max_failed=1.0, report=report)
         return [path.read_bytes() for path in sorted((folder / "faces").glob("*.h5"))]
 
@@ -213,22 +224,22 @@ def test_crop_is_turned_until_the_eyes_are_level() -> None:
     for x, y in eyes:
         cv2.circle(frame, (round(x), round(y)), 5, (255, 255, 255), -1)
     face = Detection(np.array([50.0, 50.0, 150.0, 150.0]), 1.0, np.concatenate([eyes, np.zeros((3, 2))]))
-    picture = upright(frame, face.box.astype(np.float64), eye_line(face), 100)[..., 0]
+    picture = crop_aligned(frame, face.box.astype(np.float64), roll_angle(face), 100)[..., 0]
     rows, columns = np.nonzero(picture > 127)
     left, right = rows[columns < 50].mean(), rows[columns > 50].mean()
     assert abs(left - right) < 0.5
     assert abs(rows.mean() - 49.5) < 1
-    assert eye_line(boxed(0, 0, 10)) == 0
+    assert roll_angle(boxed(0, 0, 10)) == 0
 
 
 def test_a_tilted_head_stands_upright_with_landmarks(shared: Path, tmp_path: Path) -> None:
     write_frames_as_video(tmp_path / "clip.mp4", world_clip(1)[0])
-    chosen = Faces(instants=4, detector="yunet", detector_model=str(shared / YUNET))
+    chosen = FacesSettings(instants=4, detector="yunet", detector_model=str(shared / YUNET))
     row = opened(chosen, tmp_path).clip(clip("clip.mp4", 16))
     assert row["turns"].shape == (4,)
-    assert "turns" not in opened(Faces(instants=4), tmp_path).clip(clip("clip.mp4", 16))
+    assert "turns" not in opened(FacesSettings(instants=4), tmp_path).clip(clip("clip.mp4", 16))
     detect = YuNet(shared / YUNET)
     wide = [cv2.copyMakeBorder(decode(image), 40, 40, 40, 40, cv2.BORDER_REPLICATE) for image in row["frames"]]
-    slopes = [eye_line(max(detect(picture), key=lambda one: one.score)) for picture in wide]
+    slopes = [roll_angle(max(detect(picture), key=lambda one: one.score)) for picture in wide]
     assert abs(np.mean(slopes)) < 0.05
     assert np.max(np.abs(slopes)) < 0.1

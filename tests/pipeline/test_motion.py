@@ -8,19 +8,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from grace.pipeline.world.cache_key import sample_identity
 
 from grace.pipeline.faces.detectors import YuNet
+from grace.pipeline.faces.settings import FacesSettings
 from grace.pipeline.faces.step import FacesStep
 from grace.pipeline.media.images import decode
-from grace.pipeline.motion.step import LEAST, METHODS, MotionStep, face_window, normalised, patch_motion, scaled
-from grace.pipeline.visualize.contact_sheets import contact_sheet, save
-from grace.pipeline.motion.registration import head_flow, head_motion, warp_back
-from grace.pipeline.settings import Faces, Motion, World
-from grace.pipeline.store import Row
 from grace.pipeline.media.video import probe
-from grace.pipeline.world.identity import sample_identity
+from grace.pipeline.motion.registration import head_flow, head_motion, warp_back
+from grace.pipeline.motion.settings import MotionSettings
+from grace.pipeline.motion.step import METHODS, MIN_RANGE, MotionStep, face_window, normalised, patch_motion, scaled
+from grace.pipeline.store import Row
+from grace.pipeline.visualize.contact_sheets import contact_sheet, save
 from grace.pipeline.world.render import render_instants
 from grace.pipeline.world.scenario import Scene, Script
+from grace.pipeline.world.settings import WorldSettings
 from grace.pipeline.world.timeline import Event, Timeline
 
 TIMES = np.arange(8) / 25 + 0.3
@@ -28,10 +30,10 @@ TIMES = np.arange(8) / 25 + 0.3
 
 def face(events: tuple[Event, ...] = (), times: np.ndarray = TIMES) -> list[np.ndarray]:
     """Grey pictures of one drawn head that fills them, without distractors but its own faint sway."""
-    identity = sample_identity(np.random.default_rng(4), 0)
+    cache_key = sample_identity(np.random.default_rng(4), 0)
     scene = Scene(0.0, 0.5, 0.5, 0.42, 0.0, 0.0, 0.0, 0.3, 1.0, 0.0, 0.0, 0.0, 1)
     script = Script("x", 0, "happiness", Timeline(events, 2.0), (scene,), (), 3)
-    frames, _ = render_instants(script, identity, World(), times)
+    frames, _ = render_instants(script, cache_key, WorldSettings(), times)
     return [cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY).astype(np.float32) for frame in frames]
 
 
@@ -43,9 +45,9 @@ def matrix(motion: tuple[float, float, float, float], side: int) -> np.ndarray:
     """Shift (shares of the side), rotation and log scale about the middle, as OpenCV wants them."""
     dx, dy, rotation, log_scale = motion
     middle = (side - 1) / 2
-    turn = cv2.getRotationMatrix2D((middle, middle), -np.degrees(rotation), np.exp(log_scale))
-    turn[:, 2] += (dx * side, dy * side)
-    return turn
+    yaw = cv2.getRotationMatrix2D((middle, middle), -np.degrees(rotation), np.exp(log_scale))
+    yaw[:, 2] += (dx * side, dy * side)
+    return yaw
 
 
 def moved(picture: np.ndarray, motion: tuple[float, float, float, float]) -> np.ndarray:
@@ -90,7 +92,7 @@ def test_rigid_motion_is_found_and_taken_away(motion: tuple[float, float, float,
     values, rigid, cut = patch_motion(pair, 8, "registered")
     assert np.allclose(rigid[0], motion, atol=0.006)
     assert not cut[0]
-    assert scaled(values, LEAST["registered"]).mean() < 0.08
+    assert scaled(values, MIN_RANGE["registered"]).mean() < 0.08
 
 
 def test_an_opening_mouth_does_not_drag_the_head_along() -> None:
@@ -104,7 +106,7 @@ def test_light_is_no_motion() -> None:
     frames = face(times=np.full(4, 0.5))
     lit = [np.clip(frame * gain, 0, 255) for frame, gain in zip(frames, (0.8, 1.1, 0.7, 1.0), strict=True)]
     values, _, cut = patch_motion(pairs(lit), 8, "registered")
-    assert scaled(values, LEAST["registered"]).max() < 0.2
+    assert scaled(values, MIN_RANGE["registered"]).max() < 0.2
     assert not cut.any()
 
 
@@ -113,7 +115,7 @@ def test_still_clip_stays_near_zero_under_noise_and_compression(method: str) -> 
     rng = np.random.default_rng(0)
     picture = face(times=TIMES[:1])[0]
     noisy = [np.clip(picture + rng.normal(0, 3, picture.shape), 0, 255) for _ in range(12)]
-    step = MotionStep(Motion.model_validate({"method": method}))
+    step = MotionStep(MotionSettings.model_validate({"method": method}))
     step.open()
     made = step.clip(row(noisy[:6], noisy[6:]))
     assert made["motion"].dtype == np.float16
@@ -123,7 +125,7 @@ def test_still_clip_stays_near_zero_under_noise_and_compression(method: str) -> 
 
 def test_map_of_a_moving_clip_uses_the_unit_range() -> None:
     frames = face(SMILE)
-    made = MotionStep(Motion(grid=7)).clip(row(frames[:-1], frames[1:]))
+    made = MotionStep(MotionSettings(grid=7)).clip(row(frames[:-1], frames[1:]))
     assert made["motion"].shape == (7, 7, 7)
     assert made["motion"].min() == 0
     assert 0.5 < made["motion"].max() <= 1
@@ -135,8 +137,10 @@ def test_what_moves_where_no_face_was_seen_does_not_count() -> None:
     smile = row(frames[:-1], frames[1:])
     gone = {**smile, "found": np.arange(7) < 3}
     nowhere = {**smile, "found": np.zeros(7, dtype=bool)}
-    assert MotionStep(Motion()).clip(gone)["motion"][3:].max() == 0
-    assert np.array_equal(MotionStep(Motion()).clip(nowhere)["motion"], MotionStep(Motion()).clip(smile)["motion"])
+    assert MotionStep(MotionSettings()).clip(gone)["motion"][3:].max() == 0
+    assert np.array_equal(
+        MotionStep(MotionSettings()).clip(nowhere)["motion"], MotionStep(MotionSettings()).clip(smile)["motion"]
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -204,11 +208,11 @@ def test_real_smile_glows_on_the_face_and_not_around_it(shared: Path, tmp_path: 
     video = shared / "faces" / "single_face.mp4"
     model = shared / "models" / "yunet_n_320_320.onnx"
     assert YuNet(model)
-    faces = FacesStep(Faces(detector="yunet", detector_model=str(model)), video.parent)
+    faces = FacesStep(FacesSettings(detector="yunet", detector_model=str(model)), video.parent)
     faces.open()
     n_frames = probe(video, "video").n_frames
     cropped = faces.clip({"clip_id": "x", "path": video.name, "source": "video", "n_frames": n_frames})
-    made = MotionStep(Motion()).clip(cropped)
+    made = MotionStep(MotionSettings()).clip(cropped)
     total = made["motion"].astype(np.float64).sum(axis=0)
     assert total[2:7, 2:6].sum() > 0.75 * total.sum()  # brows to chin, cheek to cheek
     sheet = contact_sheet({**cropped, **made}, made)

@@ -16,21 +16,22 @@ import cv2
 import numpy as np
 import pytest
 
-from grace.pipeline.text.caption import CaptionStep, coarse_request
-from grace.pipeline.text.cues import FineText
 from grace.pipeline.engines import Request, make_engine
 from grace.pipeline.engines.openai import OpenAIEngine, _data_url
+from grace.pipeline.engines.settings import ServerSettings
 from grace.pipeline.errors import GraceError, UserError
-from grace.pipeline.media.images import decode_crop
-from grace.pipeline.text.prompts import read_prompt
-from grace.pipeline.text.refine import RefineStep, refine_request
 from grace.pipeline.execution.runner import run
-from grace.pipeline.settings import Caption, Refine, Server
+from grace.pipeline.media.images import decode_crop
 from grace.pipeline.store import Store
 from grace.pipeline.store.schemas import CAPTIONS, CLIPS, DESCRIPTIONS, FACES
+from grace.pipeline.text.caption import CaptionStep, coarse_request
+from grace.pipeline.text.cues import FineText
+from grace.pipeline.text.prompts import read_prompt
+from grace.pipeline.text.refine import RefineStep, refine_request
+from grace.pipeline.text.settings import CaptionSettings, RefineSettings
+from tests.pipeline.test_refine import CAPTION, GOOD
 from tests.support.face_stores import PLANTED, write_clips_with_faces, write_texts
 from tests.support.fake_openai_server import Misbehaving, Reply, completion, serving, text_of, trouble
-from tests.pipeline.test_refine import CAPTION, GOOD
 
 
 def question(text: str, **more: Any) -> Request:
@@ -38,7 +39,7 @@ def question(text: str, **more: Any) -> Request:
 
 
 def engine_at(server: Misbehaving, **more: Any) -> OpenAIEngine:
-    engine = OpenAIEngine("m", Server(url=server.url, **{"timeout": 5.0, "patience": 20.0, **more}))
+    engine = OpenAIEngine("m", ServerSettings(url=server.url, **{"timeout": 5.0, "patience": 20.0, **more}))
     engine.open()
     return engine
 
@@ -121,8 +122,8 @@ def test_every_fault_of_a_server_has_its_row_and_cause(tmp_path: Path) -> None:
         return by_picture[body["messages"][0]["content"][0]["image_url"]["url"]]
 
     with serving(Misbehaving(answer)) as server:
-        where = Server(url=server.url, timeout=1.0)
-        run(CaptionStep(Caption(engine="openai", model="m", server=where)), tmp_path, size=32, max_failed=1)
+        where = ServerSettings(url=server.url, timeout=1.0)
+        run(CaptionStep(CaptionSettings(engine="openai", model="m", server=where)), tmp_path, size=32, max_failed=1)
     *lost, good = Store(tmp_path / "captions", CAPTIONS).rows()
     assert (good["caption"], good["status"], good["error"]) == ("The lips part.", "ok", "")
     for row, (_, cause) in zip(lost, faults, strict=True):
@@ -201,8 +202,8 @@ def test_a_server_that_stays_away_stops_the_stage_and_keeps_what_is_done(queue: 
         return completion(GOOD) if len(server.asked) <= 2 else trouble(503)
 
     with serving(Misbehaving(answer)) as server:
-        where = Server(url=server.url, patience=0.5, concurrency=1)
-        chosen = Refine(engine="openai", model="m", queue=queue, server=where)
+        where = ServerSettings(url=server.url, patience=0.5, concurrency=1)
+        chosen = RefineSettings(engine="openai", model="m", queue=queue, server=where)
         with pytest.raises(GraceError, match=r"has been away or busy for 0\.5 s"):
             run(RefineStep(chosen), tmp_path, size=2)
     store = Store(tmp_path / "descriptions", DESCRIPTIONS)
@@ -237,12 +238,12 @@ def test_a_server_without_a_list_of_models_is_used_and_turned_from_when_it_lacks
 
 def test_no_address_and_nobody_there_are_said_plainly() -> None:
     with pytest.raises(UserError, match=r"server\.url"):
-        OpenAIEngine("m", Server()).open()
+        OpenAIEngine("m", ServerSettings()).open()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
     with pytest.raises(GraceError, match="away"):
-        OpenAIEngine("m", Server(url=url, patience=0.2)).open()
+        OpenAIEngine("m", ServerSettings(url=url, patience=0.2)).open()
 
 
 def test_a_server_without_json_schemas_is_asked_without(tmp_path: Path) -> None:
@@ -311,7 +312,7 @@ def test_every_answer_that_will_not_do_has_its_row_and_cause(tmp_path: Path) -> 
         return next(reply for name, reply in replies.items() if f"It {name}." in text_of(body))
 
     with serving(Misbehaving(answer)) as server:
-        chosen = Refine(engine="openai", model="m", max_attempts=2, server=Server(url=server.url))
+        chosen = RefineSettings(engine="openai", model="m", max_attempts=2, server=ServerSettings(url=server.url))
         run(RefineStep(chosen), tmp_path, size=32)
     rows = list(Store(tmp_path / "descriptions", DESCRIPTIONS).rows())
     causes = [
@@ -337,9 +338,9 @@ def test_no_label_reaches_the_wire_from_any_field(tmp_path: Path) -> None:
     ]
     Store(tmp_path / "captions", CAPTIONS).write(0, rows, {"fingerprint": "x", "version": 1, "identity": {}})
     with serving(Misbehaving(lambda body, before: completion(GOOD))) as server:
-        where = Server(url=server.url)
-        run(RefineStep(Refine(engine="openai", model="m", server=where)), tmp_path, size=32)
-        run(CaptionStep(Caption(engine="openai", model="m", server=where)), tmp_path, size=32)
+        where = ServerSettings(url=server.url)
+        run(RefineStep(RefineSettings(engine="openai", model="m", server=where)), tmp_path, size=32)
+        run(CaptionStep(CaptionSettings(engine="openai", model="m", server=where)), tmp_path, size=32)
     assert len(server.asked) == 6
     assert PLANTED not in str(server.asked)
     assert PLANTED not in str(server.headers)
@@ -358,9 +359,9 @@ def test_control_tokens_of_any_model_are_broken_on_the_way() -> None:
 
 
 def test_the_engine_travels_and_its_address_is_no_part_of_what_it_is() -> None:
-    settings = Caption(engine="openai", model="m", server=Server(url="http://127.0.0.1:1/v1"))
+    settings = CaptionSettings(engine="openai", model="m", server=ServerSettings(url="http://127.0.0.1:1/v1"))
     engine = pickle.loads(pickle.dumps(make_engine(settings)))
-    assert engine.identity() == {"engine": "openai", "model": "m"}
+    assert engine.cache_key() == {"engine": "openai", "model": "m"}
 
 
 def test_shards_are_begun_ahead_so_that_a_slow_answer_holds_nothing_up(tmp_path: Path) -> None:
@@ -377,7 +378,7 @@ def test_shards_are_begun_ahead_so_that_a_slow_answer_holds_nothing_up(tmp_path:
         return completion(GOOD)
 
     with serving(Misbehaving(answer)) as server:
-        chosen = Refine(engine="openai", model="m", queue=4, server=Server(url=server.url))
+        chosen = RefineSettings(engine="openai", model="m", queue=4, server=ServerSettings(url=server.url))
         first = run(RefineStep(chosen), tmp_path, size=2)
         again = run(RefineStep(chosen), tmp_path, size=2)
     assert all_asked.is_set()

@@ -7,16 +7,17 @@ from pathlib import Path
 import pytest
 
 from grace.pipeline.errors import UserError
-from grace.pipeline.text.overrides import read_overrides
-from grace.pipeline.text.refine import RefineStep, refine_step
-from grace.pipeline.steps import step
 from grace.pipeline.execution.runner import Summary, run
-from grace.pipeline.settings import Refine, Settings
+from grace.pipeline.steps import step
 from grace.pipeline.store import Row, Store, failure
 from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS
+from grace.pipeline.text.overrides import read_overrides
+from grace.pipeline.text.refine import RefineStep, refine_step
+from grace.pipeline.text.settings import RefineSettings
+from grace.settings import Settings
+from tests.pipeline.test_refine import CAPTION, CUE, GOOD
 from tests.support.face_stores import PLANTED, write_clips_with_faces, write_texts
 from tests.support.fake_engines import Script
-from tests.pipeline.test_refine import CAPTION, CUE, GOOD
 
 FIRST, SECOND, THIRD, FOURTH = (f"{PLANTED}_{number:03d}" for number in range(4))
 
@@ -35,7 +36,7 @@ def rows_of(folder: Path) -> dict[str, Row]:
 
 
 def refine(folder: Path, overrides: dict[str, str], answers: int) -> Summary:
-    made = refine_step(Refine(model="script"), overrides)
+    made = refine_step(RefineSettings(model="script"), overrides)
     assert isinstance(made, RefineStep)
     script = made.engine = Script(*[GOOD] * answers)
     summary = run(made, folder, size=2)
@@ -78,7 +79,7 @@ def test_the_road_reads_the_corrections_of_its_data_set(data: Path, tmp_path: Pa
     folder = tmp_path / "overrides"
     folder.mkdir()
     (folder / "data.csv").write_text(f'clip_id,description,by\n{FOURTH},"The lips part, twice.",me\n')
-    settings = Settings(data=str(tmp_path), refine=Refine(model="script", overrides=str(folder)))
+    settings = Settings(data=str(tmp_path), refine=RefineSettings(model="script", overrides=str(folder)))
     made = step("refine", settings, "data")
     assert isinstance(made, RefineStep)
     assert made.overrides == {FOURTH: "The lips part, twice."}

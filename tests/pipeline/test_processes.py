@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from grace.pipeline.errors import GraceError, UserError
-from grace.pipeline.execution.processes import NONE, watched
+from grace.pipeline.execution.processes import IDLE, run_in_processes
 
 
 @dataclass
@@ -22,12 +22,12 @@ class Count:
 
     def open(self) -> None: ...
 
-    def do(self, job: list[str], lost: Mapping[int, str], begin: Callable[[int], None]) -> list[int | str]:
+    def run(self, job: list[str], skipped: Mapping[int, str], on_clip_start: Callable[[int], None]) -> list[int | str]:
         made: list[int | str] = []
         for place, name in enumerate(job):
-            begin(place)
-            made.append(lost[place] if place in lost else self._length(name))
-        begin(NONE)
+            on_clip_start(place)
+            made.append(skipped[place] if place in skipped else self._length(name))
+        on_clip_start(IDLE)
         if "die after" in job:
             os.kill(os.getpid(), signal.SIGKILL)
         return made
@@ -46,7 +46,7 @@ class Count:
 
 def test_a_process_killed_once_is_nobodys_fault_and_twice_is_the_clips(tmp_path: Path) -> None:
     jobs = [["a", "die once"], ["bb", "die", "ccc"], ["dddd"]]
-    made = dict(watched(Count(tmp_path), jobs, workers=2, clip_seconds=600))
+    made = dict(run_in_processes(Count(tmp_path), jobs, workers=2, clip_seconds=600))
     assert made[0] == [1, 8]
     assert made[1] == [2, "the process died on this clip (killed, or its decoder crashed)", 3]
     assert made[2] == [4]
@@ -54,11 +54,11 @@ def test_a_process_killed_once_is_nobodys_fault_and_twice_is_the_clips(tmp_path:
 
 def test_a_process_that_dies_with_no_clip_under_way_stops_the_work(tmp_path: Path) -> None:
     with pytest.raises(GraceError, match="no clip was under way"):
-        list(watched(Count(tmp_path), [["die after"]], workers=1, clip_seconds=600))
+        list(run_in_processes(Count(tmp_path), [["die after"]], workers=1, clip_seconds=600))
 
 
 def test_errors_for_people_arrive_as_they_are_and_bugs_with_their_traceback(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="There is no such model"):
-        list(watched(Count(tmp_path), [["refuse"]], workers=1, clip_seconds=600))
+        list(run_in_processes(Count(tmp_path), [["refuse"]], workers=1, clip_seconds=600))
     with pytest.raises(RuntimeError, match=r"(?s)in _length.*KeyError: 'our own'"):
-        list(watched(Count(tmp_path), [["bug"]], workers=1, clip_seconds=600))
+        list(run_in_processes(Count(tmp_path), [["bug"]], workers=1, clip_seconds=600))

@@ -17,7 +17,7 @@ import pytest
 
 from grace.pipeline.errors import GraceError, UserError
 from grace.pipeline.execution.runner import run
-from grace.pipeline.settings import Ray
+from grace.pipeline.execution.settings import RaySettings
 from grace.pipeline.store import Row, Store
 from grace.pipeline.store.schemas import FACES
 from tests.support.fake_step import DrawStep, SizeStep, files, write_demo_clips
@@ -53,7 +53,7 @@ class WholeShardStep(DrawStep):
     """The same as a step that fills a machine by itself and begins clips ahead, as the text stages do."""
 
     parallel = False
-    clips_ahead = SIZE
+    prefetch_clips = SIZE
 
     def __init__(self, deadly: Path | None = None) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ def local(tmp_path: Path) -> Callable[..., dict[str, bytes]]:
 
 
 def test_two_stages_give_the_bytes_of_a_local_run(cluster: Any, tmp_path: Path) -> None:
-    for where, on in (("local", None), ("ray", Ray())):
+    for where, on in (("local", None), ("ray", RaySettings())):
         write_demo_clips(tmp_path / where, CLIPS)
         assert run(DrawStep(), tmp_path / where, size=SIZE, cluster=on).done == CLIPS
         assert run(SizeStep(), tmp_path / where, size=SIZE, cluster=on).done == CLIPS
@@ -123,14 +123,14 @@ def test_two_stages_give_the_bytes_of_a_local_run(cluster: Any, tmp_path: Path) 
 
 def test_a_step_that_wants_whole_shards_gets_several_at_once(cluster: Any, tmp_path: Path, local: Any) -> None:
     write_demo_clips(tmp_path / "ray", CLIPS)
-    run(WholeShardStep(deadly=tmp_path / "died"), tmp_path / "ray", size=SIZE, cluster=Ray(workers=2))
+    run(WholeShardStep(deadly=tmp_path / "died"), tmp_path / "ray", size=SIZE, cluster=RaySettings(workers=2))
     assert (tmp_path / "died").exists()
     assert files(tmp_path / "ray") == local()
 
 
 def test_clips_that_kill_or_hang_their_worker_cost_themselves_only(cluster: Any, tmp_path: Path) -> None:
     write_demo_clips(tmp_path, 12, paths={4: "die"})
-    summary = run(DrawStep(), tmp_path, size=SIZE, cluster=Ray(), max_failed=1)
+    summary = run(DrawStep(), tmp_path, size=SIZE, cluster=RaySettings(), max_failed=1)
     assert sum(summary.failed.values()) == 1
     rows = list(Store(tmp_path / "faces", FACES).rows(["clip_id", "status", "error"]))
     assert [row["clip_id"] for row in rows if row["status"] == "failed"] == ["c004"]
@@ -139,26 +139,28 @@ def test_clips_that_kill_or_hang_their_worker_cost_themselves_only(cluster: Any,
 
 def test_a_clip_that_takes_too_long_is_given_up(cluster: Any, tmp_path: Path) -> None:
     write_demo_clips(tmp_path, 2)
-    summary = run(DrawStep(seconds=9.0), tmp_path, size=1, cluster=Ray(workers=2), clip_seconds=1.5, max_failed=1)
+    summary = run(
+        DrawStep(seconds=9.0), tmp_path, size=1, cluster=RaySettings(workers=2), clip_seconds=1.5, max_failed=1
+    )
     assert list(summary.failed) == ["given up after 1.5 seconds (clip_seconds): its decoder hangs, or it is very long"]
 
 
 def test_what_a_step_complains_of_reaches_the_person(cluster: Any, tmp_path: Path) -> None:
     write_demo_clips(tmp_path, 4)
     with pytest.raises(UserError, match=r"^There is no model 'missing'\.$"):
-        run(BrokenStep(), tmp_path, size=2, cluster=Ray())
+        run(BrokenStep(), tmp_path, size=2, cluster=RaySettings())
 
 
 def test_workers_that_die_again_and_again_end_the_run(cluster: Any, tmp_path: Path) -> None:
     write_demo_clips(tmp_path, 4)
     with pytest.raises(GraceError, match="workers on the Ray cluster died one after another"):
-        run(MortalStep(), tmp_path, size=2, cluster=Ray(workers=1))
+        run(MortalStep(), tmp_path, size=2, cluster=RaySettings(workers=1))
 
 
 def test_more_than_a_node_has_is_refused_at_once(cluster: Any, tmp_path: Path) -> None:
     write_demo_clips(tmp_path, 4)
     with pytest.raises(UserError, match=r"No node of the Ray cluster has 1 CPUs and 8 GPUs for one worker"):
-        run(DrawStep(), tmp_path, size=2, cluster=Ray(gpus=8))
+        run(DrawStep(), tmp_path, size=2, cluster=RaySettings(gpus=8))
 
 
 def test_a_node_killed_in_mid_run_costs_its_current_shard_only(cluster: Any, tmp_path: Path, local: Any) -> None:
@@ -175,7 +177,7 @@ def test_a_node_killed_in_mid_run_costs_its_current_shard_only(cluster: Any, tmp
 
     killer = threading.Thread(target=kill)
     killer.start()
-    summary = run(TracedStep(trace, 3, seconds=0.3), folder, size=SIZE, cluster=Ray(workers=3))
+    summary = run(TracedStep(trace, 3, seconds=0.3), folder, size=SIZE, cluster=RaySettings(workers=3))
     killer.join()
     assert killed[0] < CLIPS // SIZE, "the node died in mid-run"
     assert summary.done == CLIPS

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from grace.pipeline.text.caption import CaptionStep
-from grace.pipeline.text.cues import FineText, keep_to, read_answer, regions_in
 from grace.pipeline.engines import Response
 from grace.pipeline.errors import UserError
-from grace.pipeline.text.prompts import read_prompt
-from grace.pipeline.text.refine import RefineStep, refine_request, refine_step
 from grace.pipeline.execution.runner import run
-from grace.pipeline.settings import Refine
 from grace.pipeline.store import Row, Store
 from grace.pipeline.store.schemas import CAPTIONS, CLIPS, DESCRIPTIONS
+from grace.pipeline.text.caption import CaptionStep
+from grace.pipeline.text.cues import FineText, drop_unsupported, read_answer, regions_in
+from grace.pipeline.text.prompts import read_prompt
+from grace.pipeline.text.refine import RefineStep, refine_request, refine_step
+from grace.pipeline.text.settings import RefineSettings
 from grace.pipeline.world.actions import ACTIONS, REGIONS
 from tests.support.face_stores import PLANTED, write_clips_with_faces, write_texts
 from tests.support.fake_engines import Recorder, Script
@@ -30,8 +30,10 @@ CUE = {"region": "brows", "action": "inner brow raise", "intensity": "slightly",
 GOOD = json.dumps({"description": "The brows rise slightly. The lips part.", "cues": [CUE]})
 
 
-def settings(model: Path | str = "script", **more: Any) -> Refine:
-    return Refine.model_validate({"model": str(model), "max_tokens": 8, "dtype": "float32", "device": "cpu", **more})
+def settings(model: Path | str = "script", **more: Any) -> RefineSettings:
+    return RefineSettings.model_validate(
+        {"model": str(model), "max_tokens": 8, "dtype": "float32", "device": "cpu", **more}
+    )
 
 
 def refine(folder: Path, *answers: str | Response, captions: list[str] | None = None, **more: Any) -> list[Row]:
@@ -110,12 +112,12 @@ def test_regions_are_found_by_all_their_words() -> None:
 def test_what_the_caption_does_not_mention_is_dropped() -> None:
     jaw = {**CUE, "region": "jaw", "action": "jaw drop"}
     text = "The brows rise slightly. The jaw drops. The lips part."
-    reading = keep_to(CAPTION, read_answer(json.dumps({"description": text, "cues": [CUE, jaw]})))
+    reading = drop_unsupported(CAPTION, read_answer(json.dumps({"description": text, "cues": [CUE, jaw]})))
     assert reading.description == "The brows rise slightly. The lips part."
     assert [cue.region for cue in reading.cues] == ["brows"]
     assert reading.dropped == ("1 sentence and 1 cue dropped that name what the caption does not mention: jaw",)
     with pytest.raises(ValueError, match="jaw"):
-        keep_to(CAPTION, read_answer(json.dumps({"description": "The jaw drops.", "cues": []})))
+        drop_unsupported(CAPTION, read_answer(json.dumps({"description": "The jaw drops.", "cues": []})))
 
 
 def test_a_good_answer_becomes_a_row(tmp_path: Path) -> None:

@@ -15,9 +15,19 @@ import numpy as np
 import pytest
 
 from grace.pipeline.errors import GraceError, UserError
-from grace.pipeline.store import Clips, Store, commit, failure, fallback, locked, read_table, write_clips, write_table
-from grace.pipeline.store.virtual import join
+from grace.pipeline.store import (
+    Clips,
+    Store,
+    failure,
+    fallback,
+    folder_lock,
+    read_table,
+    write_atomic,
+    write_clips,
+    write_table,
+)
 from grace.pipeline.store.schemas import DESCRIPTIONS, FACES, PREDICTIONS, TOKENS
+from grace.pipeline.store.virtual import write_virtual_dataset
 
 CUE = {"region": "brows", "action": "brow lower", "intensity": "clearly", "phase": "apex"}
 
@@ -142,11 +152,11 @@ def test_joined_shards_are_one_file_that_moves_with_its_folder(tmp_path: Path) -
     store.write(0, rows[:2], {})
     store.write(1, [failure("bb", "tokens: no crops")], {})
     store.write(2, rows[2:], {})
-    path = join(store)
+    path = write_virtual_dataset(store)
     content = path.read_bytes()
     path.unlink()
     time.sleep(1.1)  # HDF5 would keep the second in which a data set was made
-    assert join(store).read_bytes() == content
+    assert write_virtual_dataset(store).read_bytes() == content
     assert store.shards() == [0, 1, 2]
     moved = (tmp_path / "tokens").rename(tmp_path / "moved")
     with h5py.File(moved / path.name) as file:
@@ -203,7 +213,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:
         with pytest.raises(GraceError, match=r"The disk is full: .*big\.h5 needs 0\.1 MB; free some space"):
-            commit(tmp_path / "big.h5", os.urandom(100_000))
+            write_atomic(tmp_path / "big.h5", os.urandom(100_000))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, ignored)
@@ -212,10 +222,8 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_folder_has_one_writer_and_leftovers_are_cleared(tmp_path: Path) -> None:
     (tmp_path / ".tmp-123-00000.h5").write_bytes(b"half")
-    waiting = (
-        "from pathlib import Path; from grace.pipeline.store import locked\nwith locked(Path('.')): print('in', flush=True)"
-    )
-    with locked(tmp_path):
+    waiting = "from pathlib import Path; from grace.pipeline.store import locked\nwith locked(Path('.')): print('in', flush=True)"
+    with folder_lock(tmp_path):
         other = subprocess.Popen(
             [sys.executable, "-c", waiting], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from grace.pipeline.text.quality import english, looping, refusing, unfit
+from grace.pipeline.text.quality import english, looping, refusing, rejection_reason
 from grace.pipeline.world.actions import ACTIONS
 
 
@@ -59,11 +59,11 @@ def test_other_languages_are_told_from_english(text: str, is_english: bool) -> N
 
 def test_what_the_world_says_of_its_actions_will_do() -> None:
     for action in ACTIONS:
-        assert unfit(f"{action.subject} {action.verb}") == ""
+        assert rejection_reason(f"{action.subject} {action.verb}") == ""
 
 
 def test_a_real_models_captions_will_do(shared: Path) -> None:
     files = sorted((shared / "captions").glob("*.csv"))
     texts = [row["text"] for file in files for row in csv.DictReader(file.open(encoding="utf-8", newline=""))]
     assert len(texts) > 1000
-    assert [text for text in texts if unfit(text)] == []
+    assert [text for text in texts if rejection_reason(text)] == []

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from grace.pipeline.tokens.compression import strongest
-from grace.pipeline.tokens.encoder import ClipEncoder
 from grace.pipeline.errors import GraceError, UserError
-from grace.pipeline.media.images import decode_crop
 from grace.pipeline.execution.runner import run
-from grace.pipeline.text.sentences import fit, split_sentences
-from grace.pipeline.settings import Tokens
+from grace.pipeline.media.images import decode_crop
 from grace.pipeline.store import Clips, Row, Store
 from grace.pipeline.store.schemas import DESCRIPTIONS, MOTION, TOKENS
-from grace.pipeline.tokens.step import encode_clips, encode_texts, lay_out, tokens_step
+from grace.pipeline.text.sentences import split_sentences, split_to_length
+from grace.pipeline.tokens.compression import select_patches
+from grace.pipeline.tokens.encoder import ClipEncoder
+from grace.pipeline.tokens.settings import TokensSettings
+from grace.pipeline.tokens.step import encode_clips, encode_texts, pack_text, tokens_step
 from tests.support.face_stores import jpeg, write_clips_with_faces, write_texts
 
 Checkpoint = Callable[[str], Path]
@@ -27,8 +27,10 @@ TEXT = "The brows rise slightly. The lips part, and the jaw drops! Is it at a pe
 LONG = "the brows rise clearly, the lips part slightly; the jaw drops and the cheeks lift " * 3
 
 
-def settings(model: Path | str, **more: object) -> Tokens:
-    return Tokens.model_validate({"model": str(model), "dtype": "float32", "device": "cpu", "text_length": 96, **more})
+def settings(model: Path | str, **more: object) -> TokensSettings:
+    return TokensSettings.model_validate(
+        {"model": str(model), "dtype": "float32", "device": "cpu", "text_length": 96, **more}
+    )
 
 
 def encoder_of(checkpoint: Checkpoint, dtype: str = "float32") -> ClipEncoder:
@@ -134,15 +136,21 @@ def test_texts_that_share_batches_get_the_tokens_they_get_alone(checkpoint: Chec
 )
 def test_no_text_is_lost_between_sentences_and_parts(text: str, checkpoint: Checkpoint) -> None:
     encoder = encoder_of(checkpoint)
-    parts = [part for sentence in split_sentences(text) for part in fit(sentence, encoder.room, encoder.count)]
+    parts = [
+        part
+        for sentence in split_sentences(text)
+        for part in split_to_length(sentence, encoder.max_text_tokens, encoder.count)
+    ]
     assert "".join("".join(parts).split()) == "".join(text.split())
-    assert all(0 < encoder.count(part) <= encoder.room for part in parts)
+    assert all(0 < encoder.count(part) <= encoder.max_text_tokens for part in parts)
     (words,) = encode_texts(encoder, [text], 8)
     assert sum(len(ids) - 1 for _, ids in words) == sum(encoder.count(part) for part in parts)
 
 
 def test_long_sentences_are_cut_between_clauses() -> None:
-    parts = fit("the brows rise and the eyes widen, the lips part and the jaw drops", 8, lambda text: len(text.split()))
+    parts = split_to_length(
+        "the brows rise and the eyes widen, the lips part and the jaw drops", 8, lambda text: len(text.split())
+    )
     assert parts == ["the brows rise and the eyes widen,", "the lips part and the jaw drops"]
 
 
@@ -150,7 +158,7 @@ def test_words_and_end_tokens_are_kept_and_begin_and_padding_are_not(checkpoint:
     encoder = encoder_of(checkpoint)
     tokenizer = encoder.processor.tokenizer
     (words,) = encode_texts(encoder, ["The lips part. The brows rise strongly and the jaw drops."], 8)
-    columns, dropped = lay_out(words, 40, 16)
+    columns, dropped = pack_text(words, 40, 16)
     used = int(columns["text_mask"].sum())
     assert dropped == 0
     assert columns["text_mask"][:used].all()
@@ -163,7 +171,7 @@ def test_words_and_end_tokens_are_kept_and_begin_and_padding_are_not(checkpoint:
 
 def test_a_text_longer_than_its_place_keeps_the_end_token_and_counts_the_rest() -> None:
     words = [(np.full((n, 2), n, np.float16), np.arange(1, n + 1, dtype=np.int32)) for n in (4, 5, 3)]
-    columns, dropped = lay_out(words, 7, 2)
+    columns, dropped = pack_text(words, 7, 2)
     assert columns["text_id"].tolist() == [1, 2, 3, 4, 1, 2, 5]
     assert columns["sentence"].tolist() == [0, 0, 0, 0, 1, 1, 1]
     assert dropped == 5
@@ -211,11 +219,11 @@ def test_the_stage_writes_every_clip_and_says_what_it_could_not_do(tmp_path: Pat
 
 def test_another_model_or_length_redoes_the_stage(tmp_path: Path, checkpoint: Checkpoint) -> None:
     step = tokens_step(settings(checkpoint("clip")))
-    assert step.identity() == tokens_step(settings(checkpoint("clip"), batch=2)).identity()
-    assert step.identity() != tokens_step(settings(checkpoint("clip"), text_length=32)).identity()
+    assert step.cache_key() == tokens_step(settings(checkpoint("clip"), batch=2)).cache_key()
+    assert step.cache_key() != tokens_step(settings(checkpoint("clip"), text_length=32)).cache_key()
     for changed in ({"dtype": "bfloat16"}, {"storage": "int8"}, {"keep": 2}, {"text": "caption"}):
-        assert step.identity() != tokens_step(settings(checkpoint("clip"), **changed)).identity()
-    assert step.identity() != tokens_step(settings(checkpoint("llama"))).identity()
+        assert step.cache_key() != tokens_step(settings(checkpoint("clip"), **changed)).cache_key()
+    assert step.cache_key() != tokens_step(settings(checkpoint("llama"))).cache_key()
 
 
 def test_int8_is_half_a_step_from_float16_and_half_its_size(tmp_path: Path, checkpoint: Checkpoint) -> None:
@@ -260,7 +268,7 @@ def test_where_nothing_moves_the_patch_nearest_to_the_frame_is_kept() -> None:
     rng = np.random.default_rng(0)
     patches, classes = (rng.normal(size=shape).astype(np.float16) for shape in ((3, 9, 8), (3, 8)))
     patches[:, 5] = classes
-    kept, place = strongest(patches, classes, np.zeros((3, 6, 6), np.float16), 1)
+    kept, place = select_patches(patches, classes, np.zeros((3, 6, 6), np.float16), 1)
     assert place.tolist() == [[5], [5], [5]]
     assert np.array_equal(kept[:, 0], classes)
 

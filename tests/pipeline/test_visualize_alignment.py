@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from grace.pipeline.visualize.alignment import alignment_sheet, pick, words_of
+from grace.pipeline.visualize.alignment import alignment_sheet, merge_subwords, most_distinctive
 
 CLIP = ["<|startoftext|>", "lips</w>", "fur", "row</w>", ".</w>", "<|endoftext|>", "<|startoftext|>", "lips</w>", "pad"]
 SENTENCEPIECE = ["▁lip", "s", "▁fur", "row", ".", "</s>", "▁lips", "</s>", "<pad>"]
@@ -23,7 +23,7 @@ def test_a_word_has_the_mass_of_its_pieces(
 ) -> None:
     plan = np.random.default_rng(0).random((9, 2, 4))
     mask = np.arange(9) < 8
-    found = {word.text: word.mass for word in words_of(pieces, np.array(sentence), mask, plan)}
+    found = {word.text: word.mass for word in merge_subwords(pieces, np.array(sentence), mask, plan)}
     for text, places in expected.items():
         mass = plan[places].sum(0)
         assert np.allclose(found[text], mass / mass.sum())
@@ -34,8 +34,8 @@ def test_words_that_go_where_all_go_are_not_picked_and_the_sheet_shows_the_other
     plan = np.full((3, 4, 16), 1 / 64)
     plan[0, :, :2] += 0.5
     plan[2, :, -2:] += 0.5
-    words = words_of(["brows</w>", "and</w>", "mouth</w>"], np.zeros(3, int), np.ones(3, bool), plan)
-    picked = pick(words, 2)
+    words = merge_subwords(["brows</w>", "and</w>", "mouth</w>"], np.zeros(3, int), np.ones(3, bool), plan)
+    picked = most_distinctive(words, 2)
     assert [word.text for word in picked] == ["brows", "mouth"]
     frames = [np.full((64, 64, 3), 128, np.uint8)] * 4
     sheet = alignment_sheet(frames, picked)

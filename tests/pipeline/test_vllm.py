@@ -13,18 +13,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from grace.pipeline.text.caption import CaptionStep, coarse_request
-from grace.pipeline.text.cues import FineText
 from grace.pipeline.engines import Request
+from grace.pipeline.engines.settings import VllmSettings
 from grace.pipeline.engines.transformers import TransformersEngine
 from grace.pipeline.engines.vllm import VllmEngine
 from grace.pipeline.errors import GraceError
-from grace.pipeline.text.prompts import read_prompt
-from grace.pipeline.text.refine import refine_request
 from grace.pipeline.execution.runner import run
-from grace.pipeline.settings import Caption, Vllm
 from grace.pipeline.store import Store
 from grace.pipeline.store.schemas import CAPTIONS
+from grace.pipeline.text.caption import CaptionStep, coarse_request
+from grace.pipeline.text.cues import FineText
+from grace.pipeline.text.prompts import read_prompt
+from grace.pipeline.text.refine import refine_request
+from grace.pipeline.text.settings import CaptionSettings
 from grace.pipeline.world.actions import ACTIONS
 from tests.support.face_stores import jpeg, write_clips_with_faces
 
@@ -48,7 +49,7 @@ def small_cache() -> None:
 @pytest.fixture(scope="module")
 def eyes(small_cache: None, project: Path) -> Iterator[VllmEngine]:
     """The pocket VLM."""
-    engine = VllmEngine(str(project / "pocket/vlm"), dtype="float32", images=8, vllm=Vllm(options=OPTIONS))
+    engine = VllmEngine(str(project / "pocket/vlm"), dtype="float32", images=8, vllm=VllmSettings(options=OPTIONS))
     engine.open()
     yield engine
     engine.close()
@@ -57,7 +58,7 @@ def eyes(small_cache: None, project: Path) -> Iterator[VllmEngine]:
 @pytest.fixture(scope="module")
 def writer(small_cache: None, project: Path) -> Iterator[VllmEngine]:
     """The pocket LLM."""
-    engine = VllmEngine(str(project / "pocket/llm"), dtype="float32", vllm=Vllm(options=OPTIONS))
+    engine = VllmEngine(str(project / "pocket/llm"), dtype="float32", vllm=VllmSettings(options=OPTIONS))
     engine.open()
     yield engine
     engine.close()
@@ -146,7 +147,7 @@ def test_several_threads_get_their_own_answers_in_order(writer: VllmEngine) -> N
 
 def test_a_stage_starts_one_engine_for_all_its_shards(eyes: VllmEngine, tmp_path: Path, project: Path) -> None:
     write_clips_with_faces(tmp_path, 9, size=2)
-    chosen = Caption(engine="vllm", model=str(project / "pocket/vlm"), dtype="float32", queue=4)
+    chosen = CaptionSettings(engine="vllm", model=str(project / "pocket/vlm"), dtype="float32", queue=4)
     step = CaptionStep(chosen)
     starts: list[int] = []
 

@@ -18,15 +18,16 @@ from typing import get_args
 
 import pytest
 
-from grace.pipeline.text.caption import CaptionStep
-from grace.pipeline.text.cues import Phase, Region
 from grace.pipeline.engines.openai import OpenAIEngine
-from grace.pipeline.text.prompts import read_prompt
-from grace.pipeline.text.refine import refine_request
+from grace.pipeline.engines.settings import ServerSettings
 from grace.pipeline.execution.runner import run
-from grace.pipeline.settings import Caption, Server
 from grace.pipeline.store import Store
 from grace.pipeline.store.schemas import CAPTIONS
+from grace.pipeline.text.caption import CaptionStep
+from grace.pipeline.text.cues import Phase, Region
+from grace.pipeline.text.prompts import read_prompt
+from grace.pipeline.text.refine import refine_request
+from grace.pipeline.text.settings import CaptionSettings
 from tests.support.face_stores import write_clips_with_faces
 
 pytestmark = [
@@ -77,7 +78,7 @@ def test_a_server_killed_and_started_again_loses_nothing_and_doubles_nothing(
     folder = tmp_path / "data"
     write_clips_with_faces(folder, 64, instants=8, size=4)
     store = Store(folder / "captions", CAPTIONS)
-    where = Server(url=server.url, concurrency=4, timeout=600, patience=1800)
+    where = ServerSettings(url=server.url, concurrency=4, timeout=600, patience=1800)
     kept: dict[int, int] = {}
 
     def kill_in_mid_run() -> None:
@@ -89,7 +90,7 @@ def test_a_server_killed_and_started_again_loses_nothing_and_doubles_nothing(
 
     killer = Thread(target=kill_in_mid_run, daemon=True)
     killer.start()
-    step = CaptionStep(Caption(engine="openai", model="m", queue=8, max_tokens=48, server=where))
+    step = CaptionStep(CaptionSettings(engine="openai", model="m", queue=8, max_tokens=48, server=where))
     summary = run(step, folder, size=4)  # begins before the first server is up, and waits for it
     killer.join()
     assert 2 <= len(kept) < 16, "the server was not killed in mid-run"
@@ -102,7 +103,7 @@ def test_a_server_killed_and_started_again_loses_nothing_and_doubles_nothing(
     answers_under_a_schema(where)
 
 
-def answers_under_a_schema(where: Server) -> None:
+def answers_under_a_schema(where: ServerSettings) -> None:
     """The same server decodes under the schema that it is sent, whatever its model would rather say."""
     engine = OpenAIEngine("m", where)
     engine.open()

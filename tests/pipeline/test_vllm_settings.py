@@ -10,35 +10,38 @@ from pathlib import Path
 import pytest
 
 from grace.pipeline.engines import make_engine
+from grace.pipeline.engines.settings import VllmSettings
 from grace.pipeline.engines.vllm import VllmEngine, _Devices, require_gpus
 from grace.pipeline.errors import UserError
-from grace.pipeline.settings import Caption, Refine, Vllm
+from grace.pipeline.text.settings import CaptionSettings, RefineSettings
 
 
-def engine_of(settings: Caption | Refine) -> VllmEngine:
+def engine_of(settings: CaptionSettings | RefineSettings) -> VllmEngine:
     engine = make_engine(settings)
     assert isinstance(engine, VllmEngine)
     return engine
 
 
 def test_settings_reach_vllm_by_its_own_names(project: Path) -> None:
-    spread = Vllm(tensor_parallel=2, memory=0.5, max_length=4096, options={"quantization": "fp8", "max_num_seqs": 8})
+    spread = VllmSettings(
+        tensor_parallel=2, memory=0.5, max_length=4096, options={"quantization": "fp8", "max_num_seqs": 8}
+    )
     model = str(project / "pocket/vlm")
-    arguments = engine_of(Caption(engine="vllm", model=model, images=5, seed=7, vllm=spread)).arguments()
+    arguments = engine_of(CaptionSettings(engine="vllm", model=model, images=5, seed=7, vllm=spread)).arguments()
     assert (arguments["tensor_parallel_size"], arguments["gpu_memory_utilization"]) == (2, 0.5)
     assert (arguments["max_model_len"], arguments["seed"], arguments["max_num_seqs"]) == (4096, 7, 8)
     assert arguments["limit_mm_per_prompt"] == {"image": 5, "video": 0}
     assert (arguments["enable_prefix_caching"], arguments["trust_remote_code"]) == (True, False)
-    trusted = Caption(engine="vllm", model=model, trust_remote_code=[model])
+    trusted = CaptionSettings(engine="vllm", model=model, trust_remote_code=[model])
     assert engine_of(trusted).arguments()["trust_remote_code"] is True
 
 
 def test_how_it_is_spread_is_no_part_of_what_it_is_and_its_options_are(project: Path) -> None:
-    settings = Refine(engine="vllm", model=str(project / "pocket/llm"))
-    spread = settings.model_copy(update={"vllm": Vllm(tensor_parallel=4, data_parallel=2, memory=0.5)})
-    assert make_engine(settings).identity() == make_engine(spread).identity()
-    quantized = settings.model_copy(update={"vllm": Vllm(options={"quantization": "fp8"})})
-    assert make_engine(settings).identity() != make_engine(quantized).identity()
+    settings = RefineSettings(engine="vllm", model=str(project / "pocket/llm"))
+    spread = settings.model_copy(update={"vllm": VllmSettings(tensor_parallel=4, data_parallel=2, memory=0.5)})
+    assert make_engine(settings).cache_key() == make_engine(spread).cache_key()
+    quantized = settings.model_copy(update={"vllm": VllmSettings(options={"quantization": "fp8"})})
+    assert make_engine(settings).cache_key() != make_engine(quantized).cache_key()
 
 
 def test_a_processor_that_would_cut_pictures_into_tiles_is_told_not_to(project: Path, tmp_path: Path) -> None:
@@ -54,10 +57,10 @@ def test_a_processor_that_would_cut_pictures_into_tiles_is_told_not_to(project: 
 
 
 def test_more_copies_than_gpus_and_a_servers_own_option_are_refused(project: Path) -> None:
-    require_gpus(Vllm(tensor_parallel=2, data_parallel=4), visible=8)
+    require_gpus(VllmSettings(tensor_parallel=2, data_parallel=4), visible=8)
     with pytest.raises(UserError, match=r"2 × vllm\.data_parallel 4 want 8 GPUs and 4 can be seen"):
-        require_gpus(Vllm(tensor_parallel=2, data_parallel=4), visible=4)
-    engine = VllmEngine(str(project / "pocket/llm"), vllm=Vllm(options={"data_parallel_size": 2}))
+        require_gpus(VllmSettings(tensor_parallel=2, data_parallel=4), visible=4)
+    engine = VllmEngine(str(project / "pocket/llm"), vllm=VllmSettings(options={"data_parallel_size": 2}))
     with pytest.raises(UserError, match=r"set vllm\.data_parallel instead"):
         engine.arguments()
 

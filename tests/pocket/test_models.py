@@ -14,8 +14,8 @@ from grace.pipeline.world.actions import ACTIONS
 from grace.pipeline.world.sentences import coarse_caption, moment_sentence, named, truth
 from grace.pipeline.world.timeline import VISIBLE, Timeline
 from grace.pocket.batches import aligned
-from grace.pocket.render_dataset import draw_clip, script_of
 from grace.pocket.evaluate import score_captions, score_refinement, write_captions
+from grace.pocket.render_dataset import draw_clip, script_of
 
 SEED = 3000
 """Of clips that neither trained the models nor measured them."""

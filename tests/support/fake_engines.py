@@ -15,8 +15,8 @@ class Recorder:
         self.engine = engine
         self.asked: list[Request] = []
 
-    def identity(self) -> dict[str, Any]:
-        return dict(self.engine.identity())
+    def cache_key(self) -> dict[str, Any]:
+        return dict(self.engine.cache_key())
 
     def open(self) -> None:
         self.engine.open()
@@ -36,7 +36,7 @@ class Script:
         self.answers = [Response(each) if isinstance(each, str) else each for each in answers]
         self.asked: list[Request] = []
 
-    def identity(self) -> dict[str, Any]:
+    def cache_key(self) -> dict[str, Any]:
         return {"engine": "script"}
 
     def open(self) -> None: ...

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from grace.pipeline.errors import ClipError
-from grace.pipeline.execution.runner import ClipStep
+from grace.pipeline.execution.step import ClipStep
 from grace.pipeline.store import Row, failure, write_clips
 from grace.pipeline.store.schemas import FACES, MOTION
 
@@ -45,7 +45,7 @@ class DrawStep(ClipStep):
         self.instants = instants
         self.seconds = seconds
 
-    def identity(self) -> dict[str, Any]:
+    def cache_key(self) -> dict[str, Any]:
         return {"instants": self.instants}
 
     def clip(self, row: Row) -> Row:
@@ -76,7 +76,7 @@ class SizeStep(ClipStep):
     name, version, schema, folder = "motion", 1, MOTION, "motion"
     reads: ClassVar = {"faces": ("frames",)}
 
-    def identity(self) -> dict[str, Any]:
+    def cache_key(self) -> dict[str, Any]:
         return {}
 
     def clip(self, row: Row) -> Row:

@@ -66,11 +66,11 @@ def toy_cache(
     return folder
 
 
-def write_shards(store: Store, rows: list[Row], identity: dict[str, Any] | None = None) -> None:
+def write_shards(store: Store, rows: list[Row], cache_key: dict[str, Any] | None = None) -> None:
     """Rows as shards of ``SHARD`` clips, with the metadata that a stage writes."""
     for shard in range(-(-len(rows) // SHARD)):
         part = rows[shard * SHARD : (shard + 1) * SHARD]
-        made = {"identity": identity or {"model": "toy"}, "rows": fingerprint(part)}
+        made = {"identity": cache_key or {"model": "toy"}, "rows": fingerprint(part)}
         store.write(shard, part, {"identity": made["identity"], "fingerprint": fingerprint(made)})
 
 

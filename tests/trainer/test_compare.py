@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
-from tests.support.toy_cache import TRAIN, describe, toy_cache
 
 from grace.pipeline.store import GraceError, UserError, read_table
 from grace.pipeline.store.schemas import PREDICTIONS
@@ -18,8 +16,9 @@ from grace.trainer.evaluate import evaluate
 from grace.trainer.settings import TrainSettings
 from grace.trainer.tables import comparison_table, detail_table, paper_table, published_rows, published_table
 from grace.trainer.train import train
+from tests.support.toy_cache import TRAIN, describe, toy_cache
 
-SHORT = replace(TrainSettings.of(TRAIN), epochs=2)
+SHORT = TrainSettings.model_validate(TRAIN).model_copy(update={"epochs": 2})
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +26,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A toy cache with a well-trained and a hardly trained run of both folds, and one by another protocol."""
     folder = toy_cache(tmp_path_factory.mktemp("toy"))
     for fold in (1, 2):
-        train(folder, TrainSettings.of({**TRAIN, "method": "vision", "seed": 1}), fold, quiet=True)
-        train(folder, replace(SHORT, epochs=1, learning_rate=1e-5), fold, quiet=True)
-    train(folder, replace(SHORT, protocol="best-test", epochs=1), 1, folder / "other", quiet=True)
+        train(folder, TrainSettings.model_validate({**TRAIN, "method": "vision", "seed": 1}), fold, quiet=True)
+        train(folder, SHORT.model_copy(update={"epochs": 1, "learning_rate": 1e-5}), fold, quiet=True)
+    train(folder, SHORT.model_copy(update={"protocol": "best-test", "epochs": 1}), 1, folder / "other", quiet=True)
     return folder
 
 
@@ -76,7 +75,7 @@ def test_what_cannot_be_compared_is_named(runs: Path) -> None:
 
 def test_runs_whose_text_saw_the_label_are_not_compared(tmp_path: Path) -> None:
     folder = toy_cache(tmp_path)
-    train(folder, replace(SHORT, method="vision", epochs=1), 1, quiet=True)
+    train(folder, SHORT.model_copy(update={"method": "vision", "epochs": 1}), 1, quiet=True)
     describe(folder, label_visible=True)
     with pytest.raises(GraceError, match="label in the prompt"):
         compare(folder / "runs" / "vision", folder / "runs" / "vision", folder)

@@ -10,11 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.support.toy_cache import GRID, INSTANTS, PATCHES, WIDTH, toy_cache
 
 from grace.pipeline.store import Reader, Store, UserError
 from grace.pipeline.store.schemas import MOTION, TOKENS
-from grace.trainer.data import Cache, Part, as_batch, collate, like_lengths, on_grid, on_patches
+from grace.trainer.data import (
+    Cache,
+    Subset,
+    as_batch,
+    collate,
+    length_bucketed_batches,
+    resample_motion,
+    scatter_to_grid,
+)
+from tests.support.toy_cache import GRID, INSTANTS, PATCHES, WIDTH, toy_cache
 
 
 def rewrite(folder: Path, schema: Any, change: Any, **meta: Any) -> None:
@@ -57,22 +65,22 @@ def test_clips_come_back_as_they_were_written_in_any_order(tmp_path: Path) -> No
 
 def test_batches_read_ahead_give_every_clip_once_with_its_label(tmp_path: Path) -> None:
     cache = Cache(toy_cache(tmp_path))
-    part = Part(cache, tuple(cache.rows))
+    part = Subset(cache, tuple(cache.rows))
     assert [len(labels) for _, labels in part.batches(16)] == [16, 16, 16, 12]
     plain = torch.cat([batch.visual for batch, _ in part.batches(16)])
     assert torch.equal(plain[40], torch.from_numpy(cache.row("clip-040")["visual"]).float())
-    order = np.concatenate(like_lengths(part.words, 7, np.random.default_rng(5)))
+    order = np.concatenate(length_bucketed_batches(part.words, 7, np.random.default_rng(5)))
     assert sorted(order) == list(range(60))
     shuffled = [(batch.visual, labels) for batch, labels in part.batches(7, order_seed=5)]
     assert torch.equal(torch.cat([visual for visual, _ in shuffled]), plain[order])
     assert np.array_equal(torch.cat([labels for _, labels in shuffled]).numpy(), part.labels[order])
-    assert not list(Part(cache, ()).batches(4))
+    assert not list(Subset(cache, ()).batches(4))
 
 
 @pytest.mark.parametrize("clips", [100, 1000])
 def test_random_batches_hold_texts_of_like_length_and_differ_from_epoch_to_epoch(clips: int) -> None:
     words = np.random.default_rng(0).integers(20, 100, clips)
-    epochs = [like_lengths(words, 32, np.random.default_rng(seed)) for seed in (1, 2)]
+    epochs = [length_bucketed_batches(words, 32, np.random.default_rng(seed)) for seed in (1, 2)]
     for batches in epochs:
         assert sorted(np.concatenate(batches)) == list(range(clips))
         assert max(len(batch) for batch in batches) == 32
@@ -106,7 +114,7 @@ def test_kept_patches_get_the_motion_of_their_places(tmp_path: Path) -> None:
     assert torch.equal(after.visual, before.visual[:, :, [1, PATCHES - 1]])
     assert torch.equal(after.motion, before.motion[:, :, [1, PATCHES - 1]])
     plan = np.random.default_rng(0).random((3, INSTANTS, 2)).astype(np.float32)
-    spread = on_grid(plan, cache.row("clip-003"))
+    spread = scatter_to_grid(plan, cache.row("clip-003"))
     assert spread.shape == (3, INSTANTS, PATCHES)
     assert np.array_equal(spread[..., [1, PATCHES - 1]], plan)
     assert spread.sum() == pytest.approx(plan.sum())
@@ -115,7 +123,7 @@ def test_kept_patches_get_the_motion_of_their_places(tmp_path: Path) -> None:
 def test_a_grid_unlike_the_patches_is_resampled(tmp_path: Path) -> None:
     motion = torch.zeros(1, 1, 6, 6)
     motion[..., :2, :2] = 1
-    small = on_patches(motion, (3, 3)).view(3, 3)
+    small = resample_motion(motion, (3, 3)).view(3, 3)
     assert int(small.argmax()) == 0
     assert float(small[0, 0]) > 0.8
     assert float(small[2, 2]) == 0

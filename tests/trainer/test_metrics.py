@@ -5,8 +5,8 @@ import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from grace.trainer.calibration import expected_calibration_error, reliability
-from grace.trainer.significance import counted, intervals, leads, mcnemar, statistics
 from grace.trainer.metrics import confusion, pair_scores, recall, scores, tail_classes, uar, war
+from grace.trainer.significance import counted, intervals, leads, mcnemar, statistics
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 2, 2])
 PREDICTED = np.array([0, 0, 1, -1, 1, 2, 2, 2])

@@ -7,7 +7,16 @@ import torch
 
 from grace.trainer.batch import Batch
 from grace.trainer.losses import LossConfig, logit_adjusted, total_loss
-from grace.trainer.model import Course, FrameAttention, Grace, ModelConfig, Narrative, Projection, Template, build
+from grace.trainer.model import (
+    FrameAttention,
+    Grace,
+    ModelConfig,
+    Narrative,
+    Projection,
+    SegmentPooling,
+    Template,
+    build,
+)
 from grace.trainer.settings import METHODS
 
 CONFIG = ModelConfig(classes=3, instants=4, patches=9, width=16, hidden=16, layers=1, heads=2, dropout=0.0)
@@ -64,7 +73,7 @@ def test_a_clip_and_its_reverse_are_different_courses_and_with_one_segment_the_s
     frames, even = torch.randn(5, 4, 16), torch.full((5, 4), 1 / 4)
 
     def change(segments: int) -> float:
-        layer = Course(replace(CONFIG, segments=segments))
+        layer = SegmentPooling(replace(CONFIG, segments=segments))
         return float((layer(frames, even) - layer(frames.flip(1), even)).abs().max().detach())
 
     assert change(segments=1) < 1e-5
@@ -72,11 +81,11 @@ def test_a_clip_and_its_reverse_are_different_courses_and_with_one_segment_the_s
 
 
 def test_a_course_is_its_segments_weighted_means() -> None:
-    layer = Course(replace(CONFIG, instants=5, segments=2))  # instants 0, 1, 2 and 3, 4
+    layer = SegmentPooling(replace(CONFIG, instants=5, segments=2))  # instants 0, 1, 2 and 3, 4
     frames, weight = torch.randn(3, 5, 16), torch.rand(3, 5).softmax(1)
     first, second = (2 * (weight[:, s, None] * frames[:, s]).sum(1) for s in (slice(3), slice(3, 5)))
     assert torch.allclose(layer(frames, weight), layer.join(torch.cat([first, second], dim=1)), atol=1e-5)
-    assert Course(replace(CONFIG, instants=2, segments=9)).join.in_features == 2 * 16
+    assert SegmentPooling(replace(CONFIG, instants=2, segments=9)).join.in_features == 2 * 16
 
 
 def test_motion_within_frames_moves_no_mass_between_instants_and_within_the_clip_it_does() -> None:
@@ -95,7 +104,7 @@ def test_motion_within_frames_moves_no_mass_between_instants_and_within_the_clip
 
 def test_a_thinned_batch_holds_some_patches_of_each_frame_with_their_motion() -> None:
     clips = batch()
-    thin = clips.thinned(0.6)
+    thin = clips.drop_patches(0.6)
     assert thin.visual.shape == (5, 4, 4, 16)
     place = (thin.visual[:, :, :, None] == clips.visual[:, :, None]).all(-1)  # [B, T, kept, P]
     assert (place.sum(3) == 1).all()
@@ -103,8 +112,8 @@ def test_a_thinned_batch_holds_some_patches_of_each_frame_with_their_motion() ->
     assert torch.equal((place * clips.motion[:, :, None]).sum(3), thin.motion)
     assert place.any(2).flatten(0, 1).unique(dim=0).shape[0] > 1  # not the same places in every frame
     assert torch.equal(thin.text, clips.text)
-    assert clips.thinned(0.0) is clips
-    assert clips.thinned(1.0).visual.shape[2] == 1
+    assert clips.drop_patches(0.0) is clips
+    assert clips.drop_patches(1.0).visual.shape[2] == 1
 
 
 def test_frame_attention_is_the_formula() -> None:

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
-from tests.support.toy_cache import LABELS, TRAIN, WIDTH, toy_cache
 
 from grace.pipeline.store import Clips, UserError, read_table, write_clips, write_table
 from grace.pipeline.store.schemas import TEMPLATES, TEMPLATES_FILE
 from grace.trainer.alignment import NotConvergedWarning
+from grace.trainer.class_prompts import class_prompts
 from grace.trainer.classifier import GraceClassifier
-from grace.trainer.live_logging import Curves
 from grace.trainer.data import Cache
+from grace.trainer.live_logging import LiveLogger
 from grace.trainer.protocol import split
 from grace.trainer.settings import TrainSettings
-from grace.trainer.class_prompts import class_prompts
 from grace.trainer.train import train
+from tests.support.toy_cache import LABELS, TRAIN, WIDTH, toy_cache
 
-SHORT = replace(TrainSettings.of(TRAIN), epochs=2)
+SHORT = TrainSettings.model_validate(TRAIN).model_copy(update={"epochs": 2})
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A toy cache with a short run of ``grace``, of ``template`` and of ``narrative``."""
     made = toy_cache(tmp_path_factory.mktemp("toy"))
     for method in ("grace", "template", "narrative"):
-        train(made, replace(SHORT, method=method), 1, quiet=True)
+        train(made, SHORT.model_copy(update={"method": method}), 1, quiet=True)
     return made
 
 
@@ -53,11 +52,11 @@ def test_curves_hold_every_epoch_of_the_history(folder: Path) -> None:
 
 def test_curves_of_a_resumed_run_are_those_of_an_undisturbed_one(tmp_path: Path) -> None:
     rows = [{"epoch": float(number), "loss": 1 / number} for number in (1, 2, 3)]
-    with Curves(tmp_path / "calm", rows[:1]) as curves:
+    with LiveLogger(tmp_path / "calm", rows[:1]) as curves:
         for row in rows[1:]:
             curves.add(row)
-    Curves(tmp_path / "killed", []).add({"epoch": 1.0, "loss": 9.0})  # killed before its checkpoint was written
-    with Curves(tmp_path / "killed", rows[:2]) as curves:
+    LiveLogger(tmp_path / "killed", []).add({"epoch": 1.0, "loss": 9.0})  # killed before its checkpoint was written
+    with LiveLogger(tmp_path / "killed", rows[:2]) as curves:
         curves.add(rows[2])
     assert curve(tmp_path / "killed", "loss") == curve(tmp_path / "calm", "loss") == [1, 1 / 2, 1 / 3]
 
@@ -85,7 +84,7 @@ def test_the_card_says_what_the_run_is_and_how_it_was_judged(folder: Path) -> No
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.yaml"])
 def test_damaged_weights_or_config_are_named(tmp_path: Path, name: str) -> None:
-    train(toy_cache(tmp_path), replace(SHORT, method="vision", epochs=1), 1, quiet=True)
+    train(toy_cache(tmp_path), SHORT.model_copy(update={"method": "vision", "epochs": 1}), 1, quiet=True)
     run = tmp_path / "runs" / "vision" / "fold-1"
     (run / name).write_bytes((run / name).read_bytes()[:40])
     with pytest.raises(UserError, match=name):
@@ -113,7 +112,7 @@ def test_class_prompts_are_checked_against_the_tokens(tmp_path: Path) -> None:
         class_prompts(cache)
     path.unlink()
     with pytest.raises(UserError, match="run `grace tokens`"):
-        train(tmp_path, replace(SHORT, method="template"), 1, quiet=True)
+        train(tmp_path, SHORT.model_copy(update={"method": "template"}), 1, quiet=True)
 
 
 def test_one_clip_is_too_few(tmp_path: Path) -> None:
@@ -144,14 +143,14 @@ def test_a_class_absent_from_the_test_part_is_warned_of(tmp_path: Path) -> None:
 
 def test_plans_that_do_not_converge_are_warned_of_once(tmp_path: Path) -> None:
     with pytest.warns(NotConvergedWarning) as said:
-        train(toy_cache(tmp_path), replace(SHORT, epsilon=0.01, sinkhorn_iterations=1), 1, quiet=True)
+        train(toy_cache(tmp_path), SHORT.model_copy(update={"epsilon": 0.01, "sinkhorn_iterations": 1}), 1, quiet=True)
     assert sum(issubclass(one.category, NotConvergedWarning) for one in said) == 1
 
 
 def test_precision_is_asked_for_by_name(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"train\.precision is 'half'"):
-        TrainSettings.of({"precision": "half"})
-    metrics = train(toy_cache(tmp_path), replace(SHORT, precision="bfloat16"), 1, quiet=True)
+        TrainSettings.model_validate({"precision": "half"})
+    metrics = train(toy_cache(tmp_path), SHORT.model_copy(update={"precision": "bfloat16"}), 1, quiet=True)
     assert np.isfinite(metrics["UAR"])
     weights = GraceClassifier.from_pretrained(tmp_path / "runs/grace/fold-1").model.state_dict()
     assert {value.dtype for value in weights.values()} == {torch.float32}

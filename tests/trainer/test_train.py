@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +15,21 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from tests.support.toy_cache import LABELS, SHARD, TRAIN, describe, toy_cache
 
-from grace.pipeline.settings import Train
 from grace.pipeline.store import Clips, GraceError, Store, UserError, read_table
 from grace.pipeline.store.schemas import MOTION, PREDICTIONS, TOKENS
 from grace.trainer.classifier import GraceClassifier
-from grace.trainer.live_logging import FOLDER as CURVES
-from grace.trainer.data import Cache, Part, collate
+from grace.trainer.data import Cache, Subset, collate
 from grace.trainer.evaluate import evaluate
+from grace.trainer.live_logging import FOLDER as CURVES
 from grace.trainer.protocol import split
 from grace.trainer.settings import METHODS, TrainSettings
 from grace.trainer.tables import paper_table
 from grace.trainer.train import FILES, train
+from tests.support.toy_cache import LABELS, SHARD, TRAIN, describe, toy_cache
 
-SETTINGS = TrainSettings.of(TRAIN)
-SHORT = replace(SETTINGS, epochs=3)
+SETTINGS = TrainSettings.model_validate(TRAIN)
+SHORT = SETTINGS.model_copy(update={"epochs": 3})
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +41,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def rewrite(folder: Path, schema: Any, shard: int, change: Any, identity: dict[str, Any] | None = None) -> None:
+def rewrite(folder: Path, schema: Any, shard: int, change: Any, cache_key: dict[str, Any] | None = None) -> None:
     """Replace a shard's rows by ``change(rows)``."""
     store = Store(folder, schema)
     rows = change(store.read(shard))
-    store.write(shard, rows, {"identity": identity or {"model": "toy"}, "fingerprint": "changed"})
+    store.write(shard, rows, {"identity": cache_key or {"model": "toy"}, "fingerprint": "changed"})
 
 
 def widen(rows: list[Any]) -> list[Any]:
@@ -56,14 +54,14 @@ def widen(rows: list[Any]) -> list[Any]:
 
 
 def test_settings_mirror_params_yaml() -> None:
-    assert Train().model_dump() == TrainSettings().identity()
+    assert TrainSettings().model_dump() == TrainSettings().cache_key()
     with pytest.raises(UserError, match="no key 'epoch'"):
-        TrainSettings.of({"epoch": 3})
+        TrainSettings.model_validate({"epoch": 3})
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_learnable_set_is_learned(tmp_path: Path, method: str) -> None:
-    metrics = train(toy_cache(tmp_path), replace(SETTINGS, method=method), 1, quiet=True)
+    metrics = train(toy_cache(tmp_path), SETTINGS.model_copy(update={"method": method}), 1, quiet=True)
     assert metrics["UAR"] > 0.75  # chance is 0.33
 
 
@@ -86,7 +84,7 @@ def test_a_run_folder_is_whole_and_a_second_run_is_instant(trained: Path) -> Non
 def test_the_epoch_chosen_has_the_best_mean_score_of_its_window(
     tmp_path: Path, changed: dict[str, Any], window: int
 ) -> None:
-    settings = replace(SETTINGS, **{"epochs": 6, "patience": 6, **changed})
+    settings = SETTINGS.model_copy(update={"epochs": 6, "patience": 6, **changed})
     chosen = train(toy_cache(tmp_path), settings, 1, quiet=True)["epoch"]
     history = pd.read_csv(tmp_path / "runs" / "grace" / "fold-1" / "history.csv")
     scores = history.filter(regex="^(validation|best_test)_uar$").squeeze("columns").rolling(window).mean()
@@ -109,11 +107,11 @@ def test_failed_clips_are_predicted_as_missing_and_count_as_wrong(trained: Path)
 def test_killed_run_resumes_to_the_same_bytes(tmp_path: Path) -> None:
     settings = {**TRAIN, "epochs": 15, "patience": 15}
     calm, killed = toy_cache(tmp_path / "calm"), toy_cache(tmp_path / "killed")
-    train(calm, TrainSettings.of(settings), 1, quiet=True)
+    train(calm, TrainSettings.model_validate(settings), 1, quiet=True)
     code = (
         "import sys, json; from pathlib import Path; from grace.trainer.train import train;"
         "from grace.trainer.settings import TrainSettings;"
-        "train(Path(sys.argv[1]), TrainSettings.of(json.loads(sys.argv[2])), 1, quiet=True)"
+        "train(Path(sys.argv[1]), TrainSettings.model_validate(json.loads(sys.argv[2])), 1, quiet=True)"
     )
     checkpoint = killed / "runs" / "grace" / "fold-1" / "checkpoint.pt"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
@@ -124,7 +122,7 @@ def test_killed_run_resumes_to_the_same_bytes(tmp_path: Path) -> None:
     assert process.wait() == -signal.SIGKILL
     epochs = torch.load(checkpoint, weights_only=True)["progress"]["epoch"]
     assert 0 < epochs < 15
-    train(killed, TrainSettings.of(settings), 1, quiet=True)
+    train(killed, TrainSettings.model_validate(settings), 1, quiet=True)
     for name in FILES:
         same = (folder / "runs" / "grace" / "fold-1" / name for folder in (calm, killed))
         assert next(same).read_bytes() == next(same).read_bytes(), name
@@ -151,7 +149,7 @@ def test_held_out_never_looks_at_test_clips_before_the_end(tmp_path: Path, monke
         return read(cache, clip_ids)
 
     first = train(honest, SHORT, 1, quiet=True)
-    monkeypatch.setattr(Part, "check_finite", lambda part: None)  # reads for NaN alone, before the first epoch
+    monkeypatch.setattr(Subset, "check_finite", lambda part: None)  # reads for NaN alone, before the first epoch
     monkeypatch.setattr(Cache, "read", watched)
     second = train(trap, SHORT, 1, quiet=True)
     assert ("train", False) in reads
@@ -178,7 +176,7 @@ def test_validation_shares_no_subject_with_training_and_holds_every_class(tmp_pa
 
 def test_best_test_is_labelled_wherever_its_numbers_appear(tmp_path: Path) -> None:
     folder = toy_cache(tmp_path)
-    metrics = train(folder, replace(SHORT, protocol="best-test"), 1, quiet=True)
+    metrics = train(folder, SHORT.model_copy(update={"protocol": "best-test"}), 1, quiet=True)
     assert metrics["protocol"] == "best-test"
     assert "best_test_UAR" in metrics
     assert "UAR" not in metrics
@@ -209,7 +207,7 @@ def test_evaluate_joins_folds(trained: Path) -> None:
 
 def test_evaluate_refuses_text_that_saw_the_label(tmp_path: Path) -> None:
     folder = toy_cache(tmp_path)
-    train(folder, replace(SHORT, method="vision", epochs=1), 1, quiet=True)
+    train(folder, SHORT.model_copy(update={"method": "vision", "epochs": 1}), 1, quiet=True)
     describe(folder, label_visible=False)
     evaluate(folder, "vision", [1], samples=5)
     describe(folder, label_visible=True)
@@ -258,7 +256,7 @@ def test_nan_in_a_clip_is_named_before_the_first_epoch(tmp_path: Path) -> None:
 
 def test_nan_loss_stops_with_a_clear_word(tmp_path: Path) -> None:
     with pytest.raises(GraceError, match="The loss is nan in epoch"):
-        train(toy_cache(tmp_path), replace(SHORT, learning_rate=1e30, clip_norm=1e30), 1, quiet=True)
+        train(toy_cache(tmp_path), SHORT.model_copy(update={"learning_rate": 1e30, "clip_norm": 1e30}), 1, quiet=True)
 
 
 def test_mixed_missing_and_misshapen_shards_are_named(tmp_path: Path) -> None:

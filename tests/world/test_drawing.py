@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from grace.pipeline.world.actions import ACTIONS, REGIONS, Action
+from grace.pipeline.world.contact_sheet import EXPRESSIONS, contact_sheet
 from grace.pipeline.world.draw import draw_face, measure_face
 from grace.pipeline.world.identity import Identity, sample_identity
 from grace.pipeline.world.pose import Look
-from grace.pipeline.world.contact_sheet import EXPRESSIONS, contact_sheet
 
 SIZE = 224
 PEOPLE = [sample_identity(np.random.default_rng((3, index)), index) for index in range(8)]

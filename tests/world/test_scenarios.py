@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from grace.pipeline.settings import World
 from grace.pipeline.world.emotions import LABELS, PROTOTYPES
 from grace.pipeline.world.identity import sample_identity
+from grace.pipeline.world.motion_curves import stage
 from grace.pipeline.world.render import frame_times, measure, render_instants
 from grace.pipeline.world.scenario import CHANCES, Distractor, Scene, Script, sample_script
-from grace.pipeline.world.motion_curves import stage
+from grace.pipeline.world.settings import WorldSettings
 from grace.pipeline.world.timeline import Event, Timeline
 
-SETTINGS = World()
+SETTINGS = WorldSettings()
 PERSON = sample_identity(np.random.default_rng(5))
 
 
@@ -94,7 +94,7 @@ def test_staging_does_not_depend_on_the_label(staged: list[list[Script]]) -> Non
 
 
 def test_difficulty_zero_has_no_distractors_but_blinks() -> None:
-    easy = World(difficulty=0.0)
+    easy = WorldSettings(difficulty=0.0)
     for n in range(20):
         script = sample_script(np.random.default_rng(n), PERSON, "anger", easy)
         assert {item.kind for item in script.distractors} <= {"blink"}

@@ -13,15 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from grace.pipeline.errors import UserError
-from grace.pipeline.settings import World
 from grace.pipeline.world.actions import ACTIONS, REGIONS
 from grace.pipeline.world.emotions import LABELS
 from grace.pipeline.world.layouts import LAYOUTS
-from grace.pipeline.world.sampling import plan, script_of
 from grace.pipeline.world.render import frame_times, render_instants
+from grace.pipeline.world.sampling import plan, script_of
+from grace.pipeline.world.settings import WorldSettings
 from grace.pipeline.world.world import make_world
 
-SMALL = World(clips=5, identities=5, size=96, fps=12.5)
+SMALL = WorldSettings(clips=5, identities=5, size=96, fps=12.5)
 
 
 def hashes(root: Path) -> dict[str, str]:

@@ -1,0 +1,29 @@
+"""``caption`` and ``refine`` in ``params.yaml``: who writes texts, from which prompt."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from grace.pipeline.engines.settings import EngineSettings
+from grace.pipeline.section import Count
+
+
+class CaptionSettings(EngineSettings):
+    """Coarse captions by a vision-language model (``grace caption``)."""
+
+    engine: Literal["transformers", "vllm", "openai", "annotation"] = "transformers"  # annotation: the set's own texts
+    model: str = "pocket/vlm"
+    prompt: str = "coarse-v1"
+    images: Count = 8
+    samples: Count = 1  # captions of each clip: the likeliest, then drawn ones; refine takes them all
+
+
+class RefineSettings(EngineSettings):
+    """Fine descriptions by a language model (``grace refine``)."""
+
+    engine: Literal["transformers", "vllm", "openai"] = "transformers"
+    model: str = "pocket/llm"
+    prompt: str = "refine-v1"
+    max_tokens: Count = 320
+    use_label: bool = False
+    overrides: str = "overrides"  # folder of corrections: <dataset>.csv with clip_id,description
