@@ -33,7 +33,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.random_datasets import crops_set
-from grace.pipeline.checkpoints import choose_device, choose_dtype
+from grace.pipeline.devices import choose_device, choose_dtype
 from grace.pipeline.estimate import TYPICAL
 from grace.pipeline.execution.runner import run
 from grace.pipeline.media.images import decode_crop

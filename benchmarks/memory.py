@@ -81,9 +81,9 @@ def peak(name: str, quick: bool) -> tuple[float, float]:
 def videos(folder: Path, clips: int, quick: bool) -> None:
     """A folder set of drawn clips: as many names as asked for, of a few files."""
     import numpy as np
-    from grace.pipeline.world.cache_key import sample_identity
 
     from grace.pipeline.world.footage import write_video
+    from grace.pipeline.world.identity import sample_identity
     from grace.pipeline.world.render import frame_times, render_at
     from grace.pipeline.world.scenario import sample_script
     from grace.pipeline.world.settings import WorldSettings
@@ -92,11 +92,11 @@ def videos(folder: Path, clips: int, quick: bool) -> None:
     raw.mkdir()
     for number in range(4):
         rng = np.random.default_rng(number)
-        cache_key = sample_identity(rng, number)
-        script = sample_script(rng, cache_key, "happiness", world)
+        identity = sample_identity(rng, number)
+        script = sample_script(rng, identity, "happiness", world)
         times = frame_times(script, world)[:32]
         files.append(folder / f"{number}.mp4")
-        write_video(files[-1], (frame.image for frame in render_at(script, cache_key, world, times)), world.fps, folder)
+        write_video(files[-1], (frame.image for frame in render_at(script, identity, world, times)), world.fps, folder)
     for number in range(clips):
         (raw / f"{number:05d}.mp4").hardlink_to(files[number % len(files)])
     (raw / "clips.csv").write_text(

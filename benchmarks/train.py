@@ -31,6 +31,7 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from grace.pipeline.devices import choose_device
 from grace.pipeline.store import Store, write_atomic, write_clips
 from grace.pipeline.store.schemas import MOTION, TOKENS
 from grace.trainer.data import Cache, Subset
@@ -39,7 +40,7 @@ from grace.trainer.model import Grace, ModelConfig, TemporalTransformer, build
 from grace.trainer.protocol import TrainSelection
 from grace.trainer.settings import TrainSettings
 from grace.trainer.train import model_config
-from grace.trainer.training_loop import fit, resolve_device
+from grace.trainer.training_loop import fit
 
 INSTANTS, GRID, WIDTH, LENGTH, WORDS = 16, 7, 512, 77, 40
 LABELS = ["happiness", "sadness", "neutral", "anger", "surprise", "disgust", "fear"]
@@ -54,7 +55,7 @@ def main() -> None:
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
     clips, steps = (64, 1) if chosen.quick else (1024, 5)
-    device = resolve_device("auto")
+    device = choose_device("auto")
     settings = TrainSettings().model_copy(update={"epochs": 2, "patience": 2, "threads": chosen.threads})
     with TemporaryDirectory(prefix="grace-bench-") as folder:
         cache = Cache(random_cache(Path(folder), clips))

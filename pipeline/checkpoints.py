@@ -1,4 +1,4 @@
-"""Which model is meant, whether it is there, what exactly it is, and where and how precisely it computes."""
+"""Which model is meant, whether it is there, and what exactly it is."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import hashlib
 import re
 from functools import lru_cache
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from grace.pipeline.errors import UserError
-
-if TYPE_CHECKING:
-    import torch
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*|[\w-][\w.-]*")
 CONTENT = ("*.safetensors", "*.bin", "*.json", "*.jinja", "*.txt", "*.model", "*.py")
@@ -94,36 +91,6 @@ def _hash_files(stats: tuple[tuple[str, int, int], ...]) -> str:
             part = hashlib.file_digest(file, "sha256").hexdigest()
         whole.update(f"{Path(path).name}:{part}\n".encode())
     return whole.hexdigest()
-
-
-def choose_device(name: str) -> torch.device:
-    """``auto`` is the first GPU, else the CPU; anything else is what PyTorch calls it. Raises :class:`UserError`."""
-    import torch
-
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError):
-        raise UserError(f"This machine has no device '{name}': use auto or cpu (cuda needs a GPU).") from None
-    return device
-
-
-def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """``auto`` is what the processor is good at: bfloat16 where it has units for it, else float32 (GPUs: float16)."""
-    import torch
-
-    if name != "auto":
-        dtype = getattr(torch, name)
-        assert isinstance(dtype, torch.dtype)
-        return dtype
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    if device.type == "cpu":
-        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-        return torch.bfloat16 if fast else torch.float32
-    return torch.float32
 
 
 def knows_only(name: str) -> str:

@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import nn
 
+from grace.pipeline.devices import choose_device
 from grace.pipeline.store import Row, UserError
 from grace.trainer.data import collate, scatter_to_grid
 from grace.trainer.model import ModelConfig, build
 from grace.trainer.train import read_config
-from grace.trainer.training_loop import resolve_device
 
 
 class GraceClassifier:
@@ -48,7 +48,7 @@ class GraceClassifier:
                 f"{path} does not fit its config.yaml ({type(error).__name__}): remove {folder} and run `grace train` "
                 f"again."
             ) from error
-        return cls(model.to(resolve_device(device)).eval(), config, content["labels"], content["cache"])
+        return cls(model.to(choose_device(device)).eval(), config, content["labels"], content["cache"])
 
     def predict(
         self, row: Row

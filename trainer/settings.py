@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from pydantic import model_validator
 
@@ -47,7 +47,7 @@ class TrainSettings(Section):
     threads: Count = 1  # of the processor; part of the result, since sums are split by thread
 
     @model_validator(mode="after")
-    def _heads_divide_hidden(self) -> Self:
+    def _heads_divide_hidden(self) -> TrainSettings:
         if self.hidden % self.heads:
             raise ValueError(f"train.hidden ({self.hidden}) must be a multiple of train.heads ({self.heads})")
         return self

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from grace.pipeline.devices import choose_device
 from grace.trainer.batch import Batch
+from grace.trainer.determinism import lower_precision, reproducible
 from grace.trainer.losses import LossConfig, total_loss
 from grace.trainer.model import ModelConfig, build
 from grace.trainer.settings import TrainSettings
-from grace.trainer.training_loop import lower_precision, reproducible, resolve_device
 
 STEPS = 3
 
@@ -25,7 +26,7 @@ def seconds_per_clip(
 
     The clip has T ``instants``, P ``patches``, L = ``length`` text tokens, ``width`` D.
     """
-    device = resolve_device(settings.device)
+    device = choose_device(settings.device)
     known = {field.name for field in fields(ModelConfig)}
     shared: dict[str, Any] = {name: value for name, value in settings.cache_key().items() if name in known}
     config = ModelConfig(**shared, classes=classes, instants=instants, patches=patches, width=width)

@@ -12,16 +12,18 @@ import numpy as np
 import torch
 import yaml
 
+from grace.pipeline.devices import choose_device
 from grace.pipeline.store import Row, UserError, failure, fingerprint, folder_lock, write_atomic, write_table
 from grace.pipeline.store.schemas import PREDICTIONS
 from grace.trainer.class_prompts import class_prompts
 from grace.trainer.data import Cache
+from grace.trainer.determinism import reproducible
 from grace.trainer.metrics import MISSING, scores
 from grace.trainer.model import ModelConfig, build
 from grace.trainer.model_card import model_card
 from grace.trainer.protocol import PREFIX, Fold, split
 from grace.trainer.settings import TrainSettings
-from grace.trainer.training_loop import CHECKPOINT, Trained, fit, predict, reproducible, resolve_device
+from grace.trainer.training_loop import CHECKPOINT, Trained, fit, predict
 
 VERSION = 8
 """Rises when the same inputs and settings give other weights."""
@@ -128,7 +130,7 @@ def _write(
 
     model.load_state_dict(trained.weights)
     with reproducible(settings):
-        probabilities = predict(model, parts.test, settings.batch, resolve_device(settings.device))
+        probabilities = predict(model, parts.test, settings.batch, choose_device(settings.device))
     rows = _predictions(cache, parts, probabilities, fold)
     metrics = _metrics(cache, rows, settings, fold, parts, trained)
     weights = {name: value.cpu().contiguous() for name, value in trained.weights.items()}

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -17,10 +15,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from grace.pipeline.devices import choose_device
 from grace.pipeline.store import GraceError, UserError, write_atomic
 from grace.trainer.alignment import Matcher
 from grace.trainer.batch import Batch
 from grace.trainer.data import Subset
+from grace.trainer.determinism import lower_precision, reproducible
 from grace.trainer.live_logging import LiveLogger
 from grace.trainer.losses import LossConfig, total_loss
 from grace.trainer.metrics import uar, war
@@ -71,7 +71,7 @@ def fit(
     """
     from tqdm import tqdm
 
-    device = resolve_device(settings.device)
+    device = choose_device(settings.device)
     with reproducible(settings):
         run = _Run(model.to(device), choice, settings, device)
         run.resume(folder / CHECKPOINT, fingerprint)
@@ -234,37 +234,6 @@ def predict(model: nn.Module, part: Subset, size: int, device: torch.device) -> 
         for batch, _ in part.batches(size, device=device):
             rows.append(model(batch).logits.float().softmax(-1).cpu().numpy())
     return np.concatenate(rows)
-
-
-def resolve_device(name: str) -> torch.device:
-    """The device of ``train.device``; ``auto`` takes a GPU where there is one. Raises :class:`UserError` if unknown."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UserError(f"train.device is '{name}': use auto, cpu, cuda or cuda:1.") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UserError("train.device is 'cuda' and torch sees no GPU here: use auto or cpu.")
-    return device
-
-
-def lower_precision(precision: str, device: torch.device) -> bool:
-    """Whether layers run in bfloat16 (``train.precision``): ``auto`` means on GPUs. The transport is float32 anyway."""
-    return device.type == "cuda" if precision == "auto" else precision == "bfloat16"
-
-
-@contextmanager
-def reproducible(settings: TrainSettings) -> Iterator[None]:
-    """Within, torch runs with ``train.threads`` threads: sums are split by thread and would differ in the last bit."""
-    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(settings.threads)
-    torch.use_deterministic_algorithms(not torch.cuda.is_available())  # CUDA has no deterministic form of some
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(deterministic)
 
 
 def _copy(model: nn.Module) -> Weights:

@@ -23,7 +23,7 @@ from transformers import (
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 from transformers.utils import logging
 
-from grace.pipeline.checkpoints import choose_device, choose_dtype
+from grace.pipeline.devices import choose_device, choose_dtype
 from grace.pipeline.engines.base import Message, Request, Response
 from grace.pipeline.engines.special_tokens import escape_special_tokens, texts_in
 from grace.pipeline.errors import UserError

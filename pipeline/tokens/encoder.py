@@ -20,7 +20,7 @@ from torch import Tensor
 from transformers import AutoModel, AutoProcessor
 from transformers.utils import logging
 
-from grace.pipeline.checkpoints import choose_device, choose_dtype
+from grace.pipeline.devices import choose_device, choose_dtype
 from grace.pipeline.errors import UserError
 
 Pixels = UInt8[Tensor, "frames *pixels"]

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from grace.pipeline.world.cache_key import sample_identity
 
 from grace.pipeline.audit import audit, load_tokenizer, write_report
 from grace.pipeline.audit.classifier import bag_of_words
@@ -24,6 +23,7 @@ from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS
 from grace.pipeline.text.cues import regions_in
 from grace.pipeline.world.actions import ACTIONS
 from grace.pipeline.world.emotions import LABELS
+from grace.pipeline.world.identity import sample_identity
 from grace.pipeline.world.scenario import Script, sample_script
 from grace.pipeline.world.sentences import coarse_caption, cues, fine_description, told
 from grace.pipeline.world.settings import WorldSettings
@@ -326,7 +326,7 @@ def dataset(folder: Path, scripts: list[Script]) -> None:
     clips, captions, descriptions = [], [], []
     for number, script in enumerate(scripts):
         clip = {"clip_id": script.clip_id, **ok}
-        clips.append({**clip, "label": script.label, "subject": f"person-{script.cache_key}", "path": "clip.mp4"})
+        clips.append({**clip, "label": script.label, "subject": f"person-{script.identity}", "path": "clip.mp4"})
         coarse, fine = coarse_caption(script.timeline), fine_description(script.timeline)
         failed = failure(script.clip_id, "caption: the model wrote no text")
         captions.append(failed if number == 0 else {**clip, "caption": coarse, "finish_reason": "stop"})

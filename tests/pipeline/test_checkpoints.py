@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from grace.pipeline.checkpoints import choose_device, choose_dtype, model_cache_key, model_name, require_model
+from grace.pipeline.checkpoints import model_cache_key, model_name, require_model
+from grace.pipeline.devices import choose_device, choose_dtype
 from grace.pipeline.errors import UserError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -8,7 +8,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from grace.pipeline.world.cache_key import sample_identity
 
 from grace.pipeline.errors import UserError
 from grace.pipeline.execution.runner import run
@@ -29,6 +28,7 @@ from grace.pipeline.media.images import decode
 from grace.pipeline.media.video import Frame, probe, sample
 from grace.pipeline.store import Row, Store, write_clips
 from grace.pipeline.store.schemas import FACES
+from grace.pipeline.world.identity import sample_identity
 from grace.pipeline.world.render import frame_times, render_instants
 from grace.pipeline.world.scenario import sample_script
 from grace.pipeline.world.settings import WorldSettings
@@ -61,10 +61,10 @@ def boxed(x: float, y: float, side: float, score: float = 1.0) -> Detection:
 def world_clip(number: int) -> tuple[list[Frame], np.ndarray]:
     """Sixteen frames of a rendered clip and the true face boxes."""
     rng = np.random.default_rng((5, number))
-    cache_key = sample_identity(rng, number)
-    script = sample_script(rng, cache_key, "happiness", WorldSettings())
+    identity = sample_identity(rng, number)
+    script = sample_script(rng, identity, "happiness", WorldSettings())
     times = frame_times(script, WorldSettings())
-    frames, truth = render_instants(script, cache_key, WorldSettings(), times[:: len(times) // 16][:16])
+    frames, truth = render_instants(script, identity, WorldSettings(), times[:: len(times) // 16][:16])
     return list(frames), truth.face
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from grace.pipeline.world.cache_key import sample_identity
 
 from grace.pipeline.faces.detectors import YuNet
 from grace.pipeline.faces.settings import FacesSettings
@@ -20,6 +19,7 @@ from grace.pipeline.motion.settings import MotionSettings
 from grace.pipeline.motion.step import METHODS, MIN_RANGE, MotionStep, face_window, normalised, patch_motion, scaled
 from grace.pipeline.store import Row
 from grace.pipeline.visualize.contact_sheets import contact_sheet, save
+from grace.pipeline.world.identity import sample_identity
 from grace.pipeline.world.render import render_instants
 from grace.pipeline.world.scenario import Scene, Script
 from grace.pipeline.world.settings import WorldSettings
@@ -30,10 +30,10 @@ TIMES = np.arange(8) / 25 + 0.3
 
 def face(events: tuple[Event, ...] = (), times: np.ndarray = TIMES) -> list[np.ndarray]:
     """Grey pictures of one drawn head that fills them, without distractors but its own faint sway."""
-    cache_key = sample_identity(np.random.default_rng(4), 0)
+    identity = sample_identity(np.random.default_rng(4), 0)
     scene = Scene(0.0, 0.5, 0.5, 0.42, 0.0, 0.0, 0.0, 0.3, 1.0, 0.0, 0.0, 0.0, 1)
     script = Script("x", 0, "happiness", Timeline(events, 2.0), (scene,), (), 3)
-    frames, _ = render_instants(script, cache_key, WorldSettings(), times)
+    frames, _ = render_instants(script, identity, WorldSettings(), times)
     return [cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY).astype(np.float32) for frame in frames]
 
 

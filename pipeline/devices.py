@@ -1,0 +1,40 @@
+"""Where a model computes, and how precisely."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grace.pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto`` is the first GPU, else the CPU; anything else is what PyTorch calls it. Raises :class:`UserError`."""
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise UserError(f"This machine has no device '{name}': use auto or cpu (cuda needs a GPU).") from None
+    return device
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """``auto`` is what the processor is good at: bfloat16 where it has units for it, else float32 (GPUs: float16)."""
+    import torch
+
+    if name != "auto":
+        dtype = getattr(torch, name)
+        assert isinstance(dtype, torch.dtype)
+        return dtype
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    if device.type == "cpu":
+        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        return torch.bfloat16 if fast else torch.float32
+    return torch.float32
