@@ -1,92 +1,40 @@
-"""The steps in the order of the road, each built from the settings."""
+"""The registry of steps. Adding one is its own module and a line here."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from grace.pipeline.errors import ClipError, UserError
-from grace.pipeline.execution.runner import run
-from grace.pipeline.execution.step import Step
-from grace.pipeline.settings import PipelineSettings
-from grace.pipeline.store import Row, Store, write_clips
+if TYPE_CHECKING:
+    from grace.pipeline.execution.step import Step
+    from grace.pipeline.settings import PipelineSettings
 
-STAGES = ("faces", "caption", "refine", "motion", "tokens")
-"""The stages that are steps over shards, in an order in which each finds its inputs."""
+STEPS: dict[str, str] = {
+    "faces": "grace.pipeline.faces.step",
+    "caption": "grace.pipeline.text.caption",
+    "refine": "grace.pipeline.text.refine",
+    "motion": "grace.pipeline.motion.step",
+    "tokens": "grace.pipeline.tokens.step",
+}
+"""Stage to the module whose ``from_settings`` makes its step, in an order in which each stage finds its inputs."""
 
 
-def root_of(settings: PipelineSettings, dataset: str, root: str | None = None) -> Path:
-    """The folder of a data set's raw files: ``root`` if given, else ``roots.<dataset>``.
+def make_step(stage: str, settings: PipelineSettings, dataset: str = "", root: str | None = None) -> Step:
+    """The step of a stage. Models are named here and loaded when the step opens.
 
-    Raises :class:`UserError` when neither names a folder that exists.
+    Args:
+        stage: A key of :data:`STEPS`.
+        settings: Its section says what the step does.
+        dataset: The data set it is for, whose root and corrections it uses; none for single clips.
+        root: The folder of the raw files, where it is not ``roots.<dataset>``.
+
+    Raises:
+        UserError: The settings name a model, a prompt or a folder that is not there.
+
+    Example:
+        >>> from grace import load_settings
+        >>> make_step("motion", load_settings(None)).name
+        'motion'
     """
-    named = root or settings.roots.get(dataset)
-    if named is None:
-        known = ", ".join(sorted(settings.roots)) or "none"
-        raise UserError(
-            f"There is no root for data set '{dataset}' (known: {known}): set roots.{dataset} in params.yaml to the "
-            "folder of its files, or give --root."
-        )
-    path = Path(named)
-    if not path.is_dir():
-        raise UserError(
-            f"The root of data set '{dataset}', {path}, is not a folder: set roots.{dataset} in params.yaml, or give "
-            "--root."
-        )
-    return path
-
-
-def step(stage: str, settings: PipelineSettings, dataset: str, root: str | None = None) -> Step:
-    """The step of a stage for a data set. Models are named here and loaded when the step opens."""
-    if stage == "faces":
-        from grace.pipeline.faces.step import FacesStep
-
-        return FacesStep(settings.faces, root_of(settings, dataset, root))
-    if stage == "caption":
-        from grace.pipeline.text.caption import caption_step
-
-        return caption_step(settings.caption)
-    if stage == "refine":
-        from grace.pipeline.text.overrides import read_overrides
-        from grace.pipeline.text.refine import refine_step
-
-        corrections = Path(settings.refine.overrides) / f"{dataset}.csv"
-        return refine_step(settings.refine, read_overrides(corrections, settings.folder(dataset)))
-    if stage == "motion":
-        from grace.pipeline.motion.step import MotionStep
-
-        return MotionStep(settings.motion)
-    if stage == "tokens":
-        from grace.pipeline.tokens.step import tokens_step
-
-        return tokens_step(settings.tokens)
-    raise ValueError(f"'{stage}' is not a step; the steps are {', '.join(STAGES)}")
-
-
-def one_clip(video: Path, settings: PipelineSettings, folder: Path) -> Row:
-    """Take one video file through every step and return all its columns in one row, with what any step remarked.
-
-    ``folder`` receives the stores, as ``data/<dataset>`` does for a data set.
-    Raises :class:`UserError` when the file is missing or a step fails on it.
-    """
-    from grace.pipeline.media.video import probe
-
-    if not video.is_file():
-        raise UserError(f"There is no video file {video}.")
-    clip: Row = {"clip_id": video.stem, "status": "ok", "error": "", "path": video.name, "source": "video"}
-    try:
-        held = probe(video, "video")
-    except ClipError as error:
-        raise UserError(f"{video} cannot be used: {error}.") from None
-    clip |= {"n_frames": held.n_frames, "fps": held.fps, "width": held.width, "height": held.height}
-    write_clips(folder, [clip], [])
-    everything, notes = dict(clip), []
-    for stage in STAGES:
-        made = step(stage, settings, folder.name, root=str(video.parent))
-        run(made, folder, size=1, max_failed=1)
-        row = Store(folder / made.folder, made.schema).read(0)[0]
-        if row["status"] == "failed":
-            raise UserError(f"{video} cannot be used: {row['error']}.")
-        if row["status"] == "fallback":
-            notes.append(row["error"])
-        everything |= row
-    return everything | {"status": "fallback" if notes else "ok", "error": "; ".join(notes)}
+    step: Step = import_module(STEPS[stage]).from_settings(settings, dataset, root)
+    return step

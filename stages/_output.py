@@ -1,31 +1,21 @@
-"""What every command shares: its options, how errors reach people, and the table at its end."""
+"""What every command shares: how errors, remarks and tables reach people, and how it runs a step."""
 
 from __future__ import annotations
 
 import functools
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
+from typing import TYPE_CHECKING, ParamSpec
 
 import typer
+
+from stages.tables.formats import strip_control
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from grace.pipeline.execution.runner import Summary
     from grace.pipeline.execution.step import Step
     from grace.settings import Settings
-
-Dataset = Annotated[str, typer.Option("--dataset", "-d", help="Name of the data set: its folder under data/.")]
-Params = Annotated[Path, typer.Option("--params", help="Settings file.")]
-Set = Annotated[list[str], typer.Option("--set", "-S", help="Override a setting: section.key=value. Repeatable.")]
-Root = Annotated[str | None, typer.Option("--root", help="Folder of the raw data; roots.<dataset> when not given.")]
-Runs = Annotated[
-    Path | None,
-    typer.Option("--runs", help="Folder of runs, to keep variants apart; data/<dataset>/runs if not given."),
-]
-RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Redo the shards in which this stage failed clips.")]
 
 P = ParamSpec("P")
 
@@ -65,16 +55,10 @@ def _print_error(sentence: str) -> None:
     console(stderr=True).print(Text.assemble(("error: ", "bold red"), strip_control(sentence)), soft_wrap=True)
 
 
-def load_settings(params: Path, overrides: list[str]) -> Settings:
-    """The settings of this run."""
-    from grace.settings import load_settings
-
-    return load_settings(params, overrides)
-
-
 def run_step(step: Step, dataset: str, settings: Settings, retry_failed: bool) -> None:
     """Run a step over a data set with the runner, and print what became of the clips."""
     from grace.pipeline.execution.runner import run
+    from stages.tables.two_columns import summary_table
 
     run(
         step,
@@ -85,40 +69,19 @@ def run_step(step: Step, dataset: str, settings: Settings, retry_failed: bool) -
         cluster=settings.ray if settings.runner == "ray" else None,
         max_failed=settings.max_failed,
         retry_failed=retry_failed,
-        report=print_summary,
+        report=lambda summary: console().print(summary_table(summary)),
     )
 
 
-def print_summary(summary: Summary) -> None:
-    """The table at a stage's end: done, skipped, failed by cause, clips a second."""
-    rate = f"{summary.done / summary.seconds:.1f}" if summary.done and summary.seconds else "–"
-    rows: list[tuple[str, Any]] = [
-        ("clips", summary.clips),
-        ("done", summary.done),
-        ("skipped (done before)", summary.skipped),
-        ("fallback", summary.fallbacks),
-        ("failed earlier", summary.carried),
-        ("failed here", sum(summary.failed.values())),
-        *((f"  {cause}", count) for cause, count in summary.failed.most_common(8)),
-        ("clips/s", rate),
-    ]
-    quiet = {"fallback", "failed earlier"}
-    print_table(summary.stage, [(name, str(value)) for name, value in rows if value or name not in quiet])
-
-
-def strip_control(text: str) -> str:
-    """Text from models and files, fit for a terminal: control characters, which could steer it, are dropped."""
-    return "".join(character for character in text if character.isprintable() or character in "\n\t")
-
-
 def print_table(title: str, rows: list[tuple[str, str]]) -> None:
-    """Two columns, what and how many; texts are printed as they are, never as markup."""
-    from rich.table import Table
+    """Print a table of two columns, what and how much."""
+    from stages.tables.two_columns import two_columns
+
+    console().print(two_columns(title, rows))
+
+
+def note(sentence: str) -> None:
+    """Print a remark to the standard error."""
     from rich.text import Text
 
-    table = Table(title=Text(title, "bold"), title_justify="left", show_header=False)
-    table.add_column(overflow="fold")
-    table.add_column(justify="right")
-    for name, value in rows:
-        table.add_row(Text(strip_control(name)), Text(strip_control(value)))
-    console().print(table)
+    console(stderr=True).print(Text.assemble(("note: ", "yellow"), strip_control(sentence)), soft_wrap=True)

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from stages._output import Dataset, Params, Root, Set, console, load_settings, user_errors
+from stages._options import Dataset, Params, Root, Set, load_settings
+from stages._output import console, user_errors
 
 
 @user_errors

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages._output import Dataset, Params, RetryFailed, Set, load_settings, run_step, user_errors
+from stages._options import Dataset, Params, RetryFailed, Set, load_settings
+from stages._output import run_step, user_errors
 
 
 @user_errors
@@ -15,7 +16,7 @@ def command(
     retry_failed: RetryFailed = False,
 ) -> None:
     """Write a coarse caption of every clip: what the face does, in time order, no emotion named."""
-    from grace.pipeline.steps import step
+    from grace.pipeline.steps import make_step
 
     settings = load_settings(params, override)
-    run_step(step("caption", settings, dataset), dataset, settings, retry_failed)
+    run_step(make_step("caption", settings, dataset), dataset, settings, retry_failed)

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from stages._output import Dataset, Params, Set, console, load_settings, user_errors
+from stages._options import Dataset, Params, Set, load_settings
+from stages._output import console, user_errors
 
 Run = Annotated[str, typer.Argument(help="A method of the data set (grace), or the folder of a run.")]
 

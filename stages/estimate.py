@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stages._output import Dataset, Params, Set, console, load_settings, strip_control, user_errors
+from stages._options import Dataset, Params, Set, load_settings
+from stages._output import console, user_errors
+from stages.tables.formats import strip_control
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages._output import Dataset, Params, Runs, Set, console, load_settings, user_errors
+from stages._options import Dataset, Params, Runs, Set, load_settings
+from stages._output import console, user_errors
 
 
 @user_errors

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages._output import Dataset, Params, RetryFailed, Root, Set, load_settings, run_step, user_errors
+from stages._options import Dataset, Params, RetryFailed, Root, Set, load_settings
+from stages._output import run_step, user_errors
 
 
 @user_errors
@@ -16,7 +17,7 @@ def command(
     retry_failed: RetryFailed = False,
 ) -> None:
     """Sample T instants of every clip, find and track its face, and keep the crops."""
-    from grace.pipeline.steps import step
+    from grace.pipeline.steps import make_step
 
     settings = load_settings(params, override)
-    run_step(step("faces", settings, dataset, root), dataset, settings, retry_failed)
+    run_step(make_step("faces", settings, dataset, root), dataset, settings, retry_failed)

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stages._output import Dataset, Params, Root, Set, console, load_settings, strip_control, user_errors
+from stages._options import Dataset, Params, Root, Set, load_settings
+from stages._output import console, user_errors
+from stages.tables.formats import strip_control
 
 if TYPE_CHECKING:
     from grace.pipeline.index.reconciliation import Reconciliation
-
-NAMES = 42
-"""Columns of the terminal that the names of findings and their numbers take."""
 
 
 @user_errors
@@ -42,42 +41,17 @@ def command(
         clip_seconds=settings.clip_seconds,
         strict=strict or settings.index.strict,
         accept=accepted,
-        report=lambda found: show(found, dataset, folder, accepted),
+        report=lambda found: _show(found, dataset, folder, accepted),
     )
 
 
-def show(found: Reconciliation, dataset: str, folder: Path, accepted: Collection[str] = ()) -> None:
-    """Print the reconciliation: what the lists say, what is there, and every kind of finding with an example."""
-    from rich.table import Table
+def _show(found: Reconciliation, dataset: str, folder: Path, accepted: Collection[str] = ()) -> None:
     from rich.text import Text
 
-    from grace.pipeline.index.reconciliation import DIFFERS, FILE
+    from grace.pipeline.index.reconciliation import FILE
+    from stages.tables.reconciliation import reconciliation_table
 
-    table = Table(title=Text(f"index {strip_control(dataset)}", "bold"), title_justify="left", box=None, pad_edge=False)
-    table.add_column("", no_wrap=True)
-    table.add_column("clips", justify="right", no_wrap=True)
-    table.add_column("such as", style="dim")
     screen = console()
-    room = max(screen.width - NAMES, 16)  # rich itself would take it from the other columns
-
-    def row(name: str, count: int, example: str = "", style: str = "") -> None:
-        shown = Text(strip_control(example))
-        shown.truncate(room, overflow="ellipsis")
-        table.add_row(Text(name, style), Text(f"{count:,}", style), shown)
-
-    kinds = [(found.videos, "videos"), (found.folders, "folders of frames")]
-    row("annotated", found.annotated)
-    row("found", found.found, ", ".join(f"{kind}: {count:,}" for count, kind in kinds if count))
-    row("usable", found.usable)
-    for finding, clips in found.findings.items():
-        clip, detail = clips[0] if clips else ("", "")
-        style = "bold yellow" if clips and finding not in accepted else "dim"
-        row(finding, len(clips), f"{clip}: {detail}" if detail else clip, style)
-        if finding == DIFFERS:
-            for off, count in found.distribution():
-                row(f"  by {off}", count, "█" * max(1, round(24 * count / len(clips))))
-    for fold, sides in sorted(found.folds.items()):
-        row(f"fold {fold}", sides.total(), f"{sides['train']:,} train, {sides['test']:,} test")
-    screen.print(table)
+    screen.print(reconciliation_table(found, dataset, screen.width, accepted))
     if any(found.findings.values()):
         screen.print(Text(strip_control(f"Every finding, clip by clip: {folder / FILE}")), soft_wrap=True)

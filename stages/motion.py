@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages._output import Dataset, Params, RetryFailed, Set, load_settings, run_step, user_errors
+from stages._options import Dataset, Params, RetryFailed, Set, load_settings
+from stages._output import run_step, user_errors
 
 
 @user_errors
@@ -15,7 +16,7 @@ def command(
     retry_failed: RetryFailed = False,
 ) -> None:
     """Turn frame differences into motion maps that show expression, not head or camera motion."""
-    from grace.pipeline.steps import step
+    from grace.pipeline.steps import make_step
 
     settings = load_settings(params, override)
-    run_step(step("motion", settings, dataset), dataset, settings, retry_failed)
+    run_step(make_step("motion", settings, dataset), dataset, settings, retry_failed)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stages._alignment import draw, run_folder
-from stages._output import Dataset, Params, Set, console, load_settings, print_table, strip_control, user_errors
+from stages._options import Dataset, Params, Set, load_settings
+from stages._output import console, print_table, user_errors
+from stages.tables.formats import strip_control
 
 if TYPE_CHECKING:
     from grace.pipeline.store import Row

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages._output import Dataset, Params, RetryFailed, Set, load_settings, run_step, user_errors
+from stages._options import Dataset, Params, RetryFailed, Set, load_settings
+from stages._output import run_step, user_errors
 
 
 @user_errors
@@ -15,7 +16,7 @@ def command(
     retry_failed: RetryFailed = False,
 ) -> None:
     """Refine every caption into a fine description and its cues (region, action, intensity, phase)."""
-    from grace.pipeline.steps import step
+    from grace.pipeline.steps import make_step
 
     settings = load_settings(params, override)
-    run_step(step("refine", settings, dataset), dataset, settings, retry_failed)
+    run_step(make_step("refine", settings, dataset), dataset, settings, retry_failed)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stages._output import Dataset, Params, Root, Set, console, load_settings, user_errors
+from stages._options import Dataset, Params, Root, Set, load_settings
+from stages._output import console, user_errors
 
 if TYPE_CHECKING:
     from grace.pipeline.faces.step import Track

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages._output import Dataset, Params, RetryFailed, Set, load_settings, run_step, user_errors
+from stages._options import Dataset, Params, RetryFailed, Set, load_settings
+from stages._output import run_step, user_errors
 
 
 @user_errors

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from stages._output import Dataset, Params, Runs, Set, load_settings, print_table, user_errors
+from stages._options import Dataset, Params, Runs, Set, load_settings
+from stages._output import print_table, user_errors
 
 
 @user_errors

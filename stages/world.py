@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from stages._output import Params, Set, load_settings, user_errors
+from stages._options import Params, Set, load_settings
+from stages._output import user_errors
 
 
 @user_errors

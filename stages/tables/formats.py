@@ -1,0 +1,53 @@
+"""How numbers are written in every table, and how texts of models and files are made fit for a terminal."""
+
+from __future__ import annotations
+
+
+def strip_control(text: str) -> str:
+    """Drop control characters, which could steer a terminal; line breaks and tabs stay.
+
+    Example:
+        >>> strip_control("a\\x1b[31mb")
+        'a[31mb'
+    """
+    return "".join(character for character in text if character.isprintable() or character in "\n\t")
+
+
+def percent(share: float | None, unit: str = " %") -> str:
+    """A share in percent with one digit; a dash where there is none.
+
+    Example:
+        >>> percent(0.734), percent(0.734, ""), percent(None)
+        ('73.4 %', '73.4', '–')
+    """
+    return "–" if share is None else f"{100 * share:.1f}{unit}"
+
+
+def size(number: float | None) -> str:
+    """Bytes in the unit in which they are a number that one can say.
+
+    Example:
+        >>> size(15e9), size(820_000)
+        ('15.0 GB', '820 kB')
+    """
+    if number is None:
+        return "–"
+    for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")):
+        if number >= unit:
+            return f"{number / unit:.1f} {name}"
+    return f"{number / 1e3:.0f} kB"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds in the unit in which they are a number that one can say.
+
+    Example:
+        >>> duration(5400), duration(0.25)
+        ('1.5 h', '250 ms')
+    """
+    if seconds is None:
+        return "–"
+    for unit, name in ((3600.0, "h"), (60.0, "min"), (1.0, "s")):
+        if seconds >= unit:
+            return f"{seconds / unit:.1f} {name}"
+    return f"{1000 * seconds:.0f} ms"

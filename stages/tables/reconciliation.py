@@ -1,0 +1,50 @@
+"""The table of ``grace index``: what the lists say, what is there, and every kind of finding with an example."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from stages.tables.formats import strip_control
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from grace.pipeline.index.reconciliation import Reconciliation
+
+NAMES = 42
+"""Columns of the terminal that the names of findings and their numbers take."""
+
+
+def reconciliation_table(found: Reconciliation, dataset: str, width: int, accepted: Collection[str] = ()) -> Table:
+    """One finding per row, in a terminal ``width`` columns wide; ``accepted`` findings are known and not highlighted."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from grace.pipeline.index.reconciliation import DIFFERS
+
+    table = Table(title=Text(f"index {strip_control(dataset)}", "bold"), title_justify="left", box=None, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    table.add_column("clips", justify="right", no_wrap=True)
+    table.add_column("such as", style="dim")
+    example_width = max(width - NAMES, 16)  # rich itself would take it from the other columns
+
+    def row(name: str, count: int, example: str = "", style: str = "") -> None:
+        shown = Text(strip_control(example))
+        shown.truncate(example_width, overflow="ellipsis")
+        table.add_row(Text(name, style), Text(f"{count:,}", style), shown)
+
+    kinds = [(found.videos, "videos"), (found.folders, "folders of frames")]
+    row("annotated", found.annotated)
+    row("found", found.found, ", ".join(f"{kind}: {count:,}" for count, kind in kinds if count))
+    row("usable", found.usable)
+    for finding, clips in found.findings.items():
+        clip, detail = clips[0] if clips else ("", "")
+        style = "bold yellow" if clips and finding not in accepted else "dim"
+        row(finding, len(clips), f"{clip}: {detail}" if detail else clip, style)
+        if finding == DIFFERS:
+            for off, count in found.distribution():
+                row(f"  by {off}", count, "█" * max(1, round(24 * count / len(clips))))
+    for fold, sides in sorted(found.folds.items()):
+        row(f"fold {fold}", sides.total(), f"{sides['train']:,} train, {sides['test']:,} test")
+    return table
