@@ -1,0 +1,53 @@
+"""A sealed file is found out when any of its bytes changes."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from grace.pipeline.errors import UserError
+from grace.pipeline.store.checksum import PLACEHOLDER, is_intact, seal, unsealed, verify
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@given(st.binary(max_size=400), st.binary(max_size=400), st.data())
+def test_any_flipped_bit_is_found(before: bytes, after: bytes, data: st.DataObject) -> None:
+    sealed = seal(before + PLACEHOLDER.encode() + after)
+    assert is_intact(sealed)
+    bit = data.draw(st.integers(0, 8 * len(sealed) - 1))
+    changed = bytearray(sealed)
+    changed[bit // 8] ^= 1 << bit % 8
+    assert not is_intact(bytes(changed))
+
+
+@given(st.binary(max_size=400))
+def test_what_is_sealed_at_its_end_comes_back(content: bytes) -> None:
+    sealed = seal(content)
+    assert is_intact(sealed)
+    assert unsealed(sealed) == content
+
+
+def test_a_cut_or_lengthened_content_is_found() -> None:
+    sealed = seal(b"content" * 50)
+    assert not is_intact(sealed[:-1])
+    assert not is_intact(sealed[1:])
+    assert not is_intact(sealed + b"x")
+
+
+def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "00000.h5"
+    path.write_bytes(seal(random.Random(1).randbytes(5000)))
+    verify(path, "run `grace faces` again")
+    content = bytearray(path.read_bytes())
+    content[4000] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(UserError, match="00000.h5 is damaged .* run `grace faces` again"):
+        verify(path, "run `grace faces` again")
+
+
+def test_an_empty_file_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    with pytest.raises(UserError, match="damaged"):
+        verify(tmp_path / "empty", "remove it")
