@@ -1,0 +1,118 @@
+"""YAML as DVC reads it (version 1.2), and nothing twice: the one reader of settings, of ``--set`` and of run files.
+
+PyYAML reads YAML 1.1 (``no`` is False, ``010`` is 8) and takes the last of two equal keys without a word.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
+
+from grace.pipeline.errors import UserError
+
+MAX_BYTES = 1_000_000
+MAX_VALUES = 100_000
+MAX_DEPTH = 200
+"""Settings are written by people; what is larger is damaged, or made to exhaust the reader."""
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file; None when it is empty.
+
+    Raises:
+        UserError: It is not UTF-8, not YAML 1.2, holds a key twice (both lines are named), or is too large or deep.
+        OSError: It cannot be read.
+    """
+    content = Path(path).read_bytes()
+    if len(content) > MAX_BYTES:
+        raise UserError(f"{path} is larger than {MAX_BYTES // 1_000_000} MB: that is no file of settings.")
+    try:
+        return _parse(content.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not UTF-8 text: save it as UTF-8.") from None
+    except ValueError as error:
+        raise UserError(f"{path} is not valid YAML: {error}.") from None
+
+
+def parse_value(written: str, where: str) -> Any:
+    """A value as one writes it in a YAML file; ``where`` leads the sentence of what is wrong with it.
+
+    Example:
+        >>> parse_value("[1, 2]", "--set x"), parse_value("010", "--set x"), parse_value("no", "--set x")
+        ([1, 2], 10, 'no')
+    """
+    try:
+        return _parse(written)
+    except ValueError as error:
+        raise UserError(f"{where}: '{written}' is not a YAML value ({error}); put text with signs in quotes.") from None
+
+
+def _parse(text: str) -> Any:
+    """Raise :class:`ValueError` with one line that says what is wrong and where."""
+    if _depth(text) > MAX_DEPTH:
+        raise ValueError("it is nested too deeply")
+    yaml = YAML(typ="safe", pure=True)
+    yaml.allow_duplicate_keys = False
+    try:
+        content = yaml.load(text)
+    except DuplicateKeyError:
+        raise ValueError(_duplicate(text)) from None
+    except MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise ValueError(f"{line}{' '.join(str(error.problem or error.context or 'unreadable').split())}") from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except (YAMLError, ValueError, TypeError, AttributeError, KeyError, IndexError, AssertionError) as error:
+        # ruamel.yaml lets a few of its own slips through for text that is no YAML
+        raise ValueError(" ".join(str(error).split())[:200] or type(error).__name__) from None
+    if _count(content) > MAX_VALUES:
+        raise ValueError(f"it stands for more than {MAX_VALUES:,} values")
+    return content
+
+
+def _duplicate(text: str) -> str:
+    """The first key that stands twice, with both lines."""
+    waiting: list[Any] = [YAML(typ="safe", pure=True).compose(text)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, SequenceNode):
+            waiting.extend(node.value)
+        elif isinstance(node, MappingNode):
+            lines: dict[Any, int] = {}
+            for key, value in node.value:
+                line = key.start_mark.line + 1
+                if isinstance(key, ScalarNode) and key.value in lines:
+                    return f"the key '{key.value}' stands twice, in line {lines[key.value]} and in line {line}"
+                lines[key.value if isinstance(key, ScalarNode) else id(key)] = line
+                waiting.append(value)
+    return "a key stands twice"
+
+
+def _depth(text: str) -> int:
+    """How deep brackets are nested, at most; those within texts count too."""
+    deepest = depth = 0
+    for sign in text:
+        if sign in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif sign in "]}":
+            depth -= 1
+    return deepest
+
+
+def _count(content: Any) -> int:
+    """Values with every alias written out, counted up to :data:`MAX_VALUES` only."""
+    count, waiting = 0, [content]
+    while waiting and count <= MAX_VALUES:
+        value = waiting.pop()
+        count += 1
+        if isinstance(value, dict):
+            waiting.extend(value.values())
+        elif isinstance(value, list | set | tuple):
+            waiting.extend(value)
+    return count

@@ -1,0 +1,78 @@
+"""Settings files are read as DVC reads them, and nothing in them is taken twice or silently."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from grace.pipeline.errors import UserError
+from grace.pipeline.strict_yaml import parse_value, read_yaml
+
+BOMB = "a: &a [x, x, x]\n" + "".join(
+    f"{name}: &{name} [*{before}, *{before}, *{before}]\n"
+    for before, name in zip("abcdefghijk", "bcdefghijkl", strict=True)
+)
+"""Aliases of aliases: a few lines that stand for half a million values."""
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("train: {seed: 1}\nfaces: {}\n\ntrain: {epochs: 3}\n", "key 'train' stands twice, in line 1 and in line 4"),
+        ("faces:\n  size: 96\n  size: 128\n", "key 'size' stands twice, in line 2 and in line 3"),
+        ("a: [1\n", "line 2"),
+        ("a: b: c\n", "line 1"),
+        ("a: !!python/object:os.system x\n", "tag"),
+        ("[" * 10_000, "nested too deeply"),
+        ("- " * 10_000, "nested too deeply"),
+        (BOMB, "100,000 values"),
+        ("a: &a [*a]\n", "100,000 values"),
+        ("a: \x00\n", "not allowed"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError) as error:
+        read_yaml(path)
+    assert str(error.value).startswith(str(path))
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_numbers_and_words_are_those_of_yaml_1_2() -> None:
+    values = [parse_value(text, "--set x") for text in ("010", "0o10", "no", "on", "1e-3", "null", ".inf", "'010'")]
+    assert values == [10, 8, "no", "on", 0.001, None, float("inf"), "010"]
+
+
+@pytest.mark.parametrize("written", ["%DATA%/x", "@org/model", "[1", "'open", "a: b: c"])
+def test_a_value_with_signs_is_to_be_quoted(written: str) -> None:
+    with pytest.raises(UserError, match="put text with signs in quotes"):
+        parse_value(written, "--set roots.x")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(alphabet=st.characters(max_codepoint=0x3FF), max_size=60))
+def test_any_text_gives_a_value_or_one_sentence(text: str) -> None:
+    try:
+        parse_value(text, "--set x")
+    except UserError as error:
+        assert "\n" not in str(error).replace(text, "")
+
+
+words = st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=12)
+plain = st.none() | st.booleans() | st.integers(-(10**9), 10**9) | words
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.dictionaries(st.text("abcdef", min_size=1, max_size=6), plain | st.lists(plain, max_size=4), max_size=6))
+def test_what_a_writer_wrote_is_read(content: dict[str, object]) -> None:
+    from io import StringIO
+
+    out = StringIO()
+    YAML(typ="safe", pure=True).dump(content, out)
+    assert parse_value(out.getvalue(), "--set x") == content
