@@ -1,0 +1,56 @@
+"""What a clip's files hold, as a digest: another file of the same name and length is another clip."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import xxhash
+
+from grace.pipeline.errors import ClipError
+from grace.pipeline.media.video import list_images
+
+BLOCK = 1 << 20
+
+
+def content_digest(path: Path, source: str, hash_images: bool = False) -> str:
+    """XXH3-128 of a clip's content; times and the place of the file are no part of it.
+
+    Args:
+        path: A video file, or a folder of frames.
+        source: ``video``: its bytes; ``frames``: names and sizes of its images, since reading a million small files
+            takes an hour.
+        hash_images: For ``frames``, the images' bytes as well.
+
+    Raises:
+        ClipError: The files cannot be read.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> file = Path(mkdtemp()) / "a.mp4"
+        >>> _ = file.write_bytes(b"one")
+        >>> before = content_digest(file, "video")
+        >>> _ = file.write_bytes(b"two")
+        >>> before == content_digest(file, "video")
+        False
+    """
+    state = xxhash.xxh3_128()
+    try:
+        if source == "video":
+            _update(state, Path(path))
+        else:
+            for name in list_images(path):
+                file = Path(path) / name
+                state.update(f"{name}\0{file.stat().st_size}\n".encode("utf-8", "surrogateescape"))
+                if hash_images:
+                    _update(state, file)
+    except OSError as error:
+        raise ClipError(f"its content cannot be read: {error.strerror}") from None
+    return state.hexdigest()
+
+
+def _update(state: xxhash.xxh3_128, file: Path) -> None:
+    descriptor = os.open(file, os.O_RDONLY)
+    with os.fdopen(descriptor, "rb", buffering=0) as content:
+        while block := content.read(BLOCK):
+            state.update(block)
