@@ -31,10 +31,11 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from grace.pipeline.execution.runner import run
-from grace.pipeline.faces.detectors import detector
+from grace.pipeline.faces.detectors import make_detector
 from grace.pipeline.faces.settings import FacesSettings
-from grace.pipeline.faces.step import FacesStep, track_face
-from grace.pipeline.media.video import instants, probe, sample
+from grace.pipeline.faces.step import FacesStep
+from grace.pipeline.faces.tracking import track_face
+from grace.pipeline.media.video import probe, sample_frames, segment_centres
 from grace.pipeline.store import Row, Store, write_atomic, write_clips
 from grace.pipeline.store.schemas import FACES
 from grace.pipeline.world.emotions import LABELS
@@ -105,13 +106,13 @@ def faces_ratio(scratch: Path, rows: list[Row], faces: FacesSettings, workers: i
 def quality(raw: Path, folder: Path, clips: list[tuple[Script, Identity]], faces: FacesSettings) -> dict[str, float]:
     """Overlap with the true boxes, jitter of still heads, and the share of instants that are the right ones."""
     overlaps, jitters, right = [], [], []
-    detect = detector(faces)
+    detect = make_detector(faces)
     for row, (script, identity) in zip(Store(folder / "faces", FACES).rows(), clips, strict=True):
         times = frame_times(script, WORLD)
-        wanted = times[instants(len(times), faces.instants)]
+        wanted = times[segment_centres(len(times), faces.instants)]
         right += (np.abs(row["times"] - wanted) < 0.5 / WORLD.fps).tolist()
         truth = measure(script, identity, WORLD, wanted)
-        taken = sample(raw / f"{script.clip_id}.mp4", "video", faces.instants, len(times))
+        taken = sample_frames(raw / f"{script.clip_id}.mp4", "video", faces.instants, len(times))
         # The store keeps square crops; the face's own box is what the track has.
         overlaps += overlap(track_face(taken.frames, detect, faces.detect_every).boxes, truth.face).tolist()
         if not script.distractors:
@@ -141,10 +142,10 @@ def overlap(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 def real(videos: list[Path], faces: FacesSettings, judge: FacesSettings) -> dict[str, float]:
     """Of the instants of real videos with a face, those in which it is found; of those without, those so reported."""
-    reference, detect = detector(judge), detector(faces)
+    reference, detect = make_detector(judge), make_detector(faces)
     found, absent = [], []
     for video in videos:
-        taken = sample(video, "video", 48, probe(video, "video").n_frames)
+        taken = sample_frames(video, "video", 48, probe(video, "video").n_frames)
         track = track_face(taken.frames, detect, faces.detect_every)
         for at, frame in enumerate(taken.frames):
             there = reference(frame)
@@ -158,9 +159,9 @@ def real(videos: list[Path], faces: FacesSettings, judge: FacesSettings) -> dict
 
 def _bare(root: Path, faces: FacesSettings, rows: list[Row]) -> int:
     cv2.setNumThreads(1)
-    detect, found = detector(faces), 0
+    detect, found = make_detector(faces), 0
     for row in rows:
-        taken = sample(root / row["path"], "video", faces.instants, row["n_frames"])
+        taken = sample_frames(root / row["path"], "video", faces.instants, row["n_frames"])
         searched = {*range(0, faces.instants, faces.detect_every), faces.instants - 1}
         found += sum(bool(detect(taken.frames[at])) for at in sorted(searched))
     return found

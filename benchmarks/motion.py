@@ -37,14 +37,14 @@ from sklearn.metrics import roc_auc_score
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.motion_registration_baselines import methods
+from grace.pipeline.faces.cropping import crop, square
 from grace.pipeline.faces.settings import FacesSettings
-from grace.pipeline.faces.step import crop, square
-from grace.pipeline.media.images import decode_crop
-from grace.pipeline.media.video import instants, neighbours, probe, sample
+from grace.pipeline.media.images import decode_crop, write_image
+from grace.pipeline.media.video import neighbour_numbers, probe, sample_frames, segment_centres
+from grace.pipeline.motion.maps import METHODS, MIN_RANGE, Method, patch_motion, scaled
 from grace.pipeline.motion.settings import MotionSettings
-from grace.pipeline.motion.step import METHODS, MIN_RANGE, Method, patch_motion, scaled
 from grace.pipeline.store import write_atomic
-from grace.pipeline.visualize.contact_sheets import overlay, save
+from grace.pipeline.visualize.contact_sheets import overlay
 from grace.pipeline.world.actions import ACTIONS
 from grace.pipeline.world.emotions import LABELS
 from grace.pipeline.world.footage import write_video
@@ -81,13 +81,13 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=150)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--yunet", type=Path, help="YuNet's ONNX file, to try registration by landmarks too")
-    parser.add_argument("--sheet", help="write a picture of one clip's truth and maps here")
+    parser.add_argument("--sheet", type=Path, help="write a picture of one clip's truth and maps here")
     chosen = parser.parse_args()
     cv2.setNumThreads(1)
     count = 24 if chosen.quick else chosen.clips
     clips = list(rendered(count, chosen.seed))
     if chosen.sheet:
-        save(sheet(clips[0]), chosen.sheet)
+        write_image(chosen.sheet, sheet(clips[0]))
     scores = {name: judge(clips, name, make) for name, make in methods(chosen.yunet).items()}
     Console(highlight=False).print(table(scores))
     method = MotionSettings().method
@@ -116,7 +116,7 @@ def decode_ratio(videos: Iterable[Path]) -> float:
     for video in videos:
         n_frames = probe(video, "video").n_frames
         start = time.process_time()
-        taken = sample(video, "video", faces.instants, n_frames)
+        taken = sample_frames(video, "video", faces.instants, n_frames)
         decoding += time.process_time() - start
         height, width = taken.frames[0].shape[:2]
         box = square(np.array([[0.0, 0.0, width, height]]), 0.0)[0]
@@ -190,8 +190,8 @@ def sheet(clip: Clip) -> np.ndarray:
 
 def _clip(script: Script, identity: Identity, settings: WorldSettings, faces: FacesSettings) -> Clip:
     times = frame_times(script, settings)
-    at = instants(len(times), faces.instants)
-    beside = neighbours(at, len(times))
+    at = segment_centres(len(times), faces.instants)
+    beside = neighbour_numbers(at, len(times))
     frames, truth = render_instants(script, identity, settings, times[at])
     after, truth_after = render_instants(script, identity, settings, times[beside])
     boxes = square(truth.face.astype(np.float64), faces.margin)

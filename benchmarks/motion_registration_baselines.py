@@ -1,6 +1,6 @@
 """Other ways to find the head's motion between two crops, to be compared with the one that was chosen.
 
-Each becomes a method by :func:`grace.pipeline.motion.step.registered_difference`: same light, same pooling, another registration,
+Each becomes a method by :func:`grace.pipeline.motion.maps.registered_difference`: same light, same pooling, another registration,
 one frame after the other only. ``at once`` is that with the chosen registration.
 """
 
@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Float
 
 from grace.pipeline.faces.detectors import YuNet
-from grace.pipeline.motion.registration import Greys, HeadMotions, Window, head_motion, phase_shift
-from grace.pipeline.motion.step import METHODS, SIDE, Method, registered_difference
+from grace.pipeline.motion.maps import METHODS, SIDE, Method, registered_difference
+from grace.pipeline.motion.registration import GreyImages, HeadMotions, Window, head_motion, phase_shift
 
 GreyPairs = list[tuple[np.ndarray, np.ndarray]]
 
@@ -33,7 +33,7 @@ def methods(model: Path | None) -> dict[str, Callable[[GreyPairs], Method]]:
     return made
 
 
-def ecc(frames: Greys, neighbours: Greys, window: Window) -> HeadMotions:
+def ecc(frames: GreyImages, neighbours: GreyImages, window: Window) -> HeadMotions:
     """Enhanced correlation (Evangelidis & Psarakis 2008), as OpenCV has it: shift and rotation, 30 iterations."""
     motions = np.zeros((len(frames), 6))
     mask = (window > 0.5).astype(np.uint8)
@@ -48,7 +48,7 @@ def ecc(frames: Greys, neighbours: Greys, window: Window) -> HeadMotions:
     return motions
 
 
-def sparse_flow(frames: Greys, neighbours: Greys, window: Window) -> HeadMotions:
+def sparse_flow(frames: GreyImages, neighbours: GreyImages, window: Window) -> HeadMotions:
     """Corners followed by pyramidal Lucas–Kanade, and the similarity that most follow by RANSAC."""
     motions = np.zeros((len(frames), 6))
     mask = (window > 0.5).astype(np.uint8)
@@ -71,7 +71,7 @@ def from_matrix(yaw: Float[np.ndarray, "2 3"], side: int) -> Float[np.ndarray, "
     return np.array([*(shift / side), np.arctan2(yaw[1, 0], yaw[0, 0]), np.log(max(scale, 1e-6)), 0.0, 0.0])
 
 
-def _by_landmarks(detect: YuNet, pairs: GreyPairs) -> Callable[[Greys, Greys, Window], HeadMotions]:
+def _by_landmarks(detect: YuNet, pairs: GreyPairs) -> Callable[[GreyImages, GreyImages, Window], HeadMotions]:
     """Eyes, nose tip and mouth corners of both crops, by least squares."""
 
     def points(crop: np.ndarray) -> np.ndarray | None:
@@ -79,7 +79,7 @@ def _by_landmarks(detect: YuNet, pairs: GreyPairs) -> Callable[[Greys, Greys, Wi
         best = max(faces, key=lambda face: face.score, default=None)
         return None if best is None else best.landmarks
 
-    def register(frames: Greys, neighbours: Greys, window: Window) -> HeadMotions:
+    def register(frames: GreyImages, neighbours: GreyImages, window: Window) -> HeadMotions:
         motions = np.zeros((len(frames), 6))
         for at, (frame, neighbour) in enumerate(pairs):
             a, b = points(frame), points(neighbour)

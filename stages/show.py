@@ -12,7 +12,7 @@ from stages._options import Dataset, Params, Root, Set, load_settings
 from stages._output import console, user_errors
 
 if TYPE_CHECKING:
-    from grace.pipeline.faces.step import Track
+    from grace.pipeline.faces.tracking import Track
     from grace.pipeline.media.video import Sample
     from grace.pipeline.store import Row
     from grace.settings import Settings
@@ -48,7 +48,8 @@ def command(
     override: Set = [],  # noqa: B006
 ) -> None:
     """Write a contact sheet: whole frames with the face's boxes, or motion maps with the removed head motion."""
-    from grace.pipeline.visualize.contact_sheets import contact_sheet, frames_sheet, save
+    from grace.pipeline.media.images import write_image
+    from grace.pipeline.visualize.contact_sheets import crop_sheet, tracking_sheet
 
     settings = load_settings(params, override)
     file = out or Path(f"{Path(clip).name}-{what.value}.png")
@@ -60,11 +61,11 @@ def command(
         return
     faces = _row(settings, dataset, "faces", clip)
     if what is What.motion:
-        sheet = contact_sheet(faces, _row(settings, dataset, "motion", clip))
+        sheet = crop_sheet(faces, _row(settings, dataset, "motion", clip))
     else:
         traced = _retraced(faces, settings, dataset, root)
-        sheet = contact_sheet(faces) if traced is None else frames_sheet(faces, *traced)
-    save(sheet, str(file))
+        sheet = crop_sheet(faces) if traced is None else tracking_sheet(faces, *traced)
+    write_image(file, sheet)
     console().print(f"Written to {file}.", markup=False)
 
 

@@ -1,4 +1,4 @@
-"""Shapes in the annotations of the tensor rooms are checked while the tests run."""
+"""Shapes in the annotations of the packages that compute on arrays are checked while the tests run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ import pytest
 from jaxtyping import install_import_hook
 
 install_import_hook(
-    ["grace.trainer", "grace.pipeline.motion", "grace.pipeline.tokens", "grace.pipeline.world"], "beartype.beartype"
+    [
+        "grace.trainer",
+        *(f"grace.pipeline.{package}" for package in ("faces", "media", "motion", "tokens", "visualize", "world")),
+    ],
+    "beartype.beartype",
 )
 
 PROJECT = Path(__file__).parent.parent

@@ -1,11 +1,12 @@
-"""Who finds faces in a frame: ``none`` (the set ships crops), ``haar`` (inside OpenCV), ``yunet`` (an ONNX file)."""
+"""Face detectors: ``none`` (the data set ships crops), ``haar`` (in OpenCV), ``yunet`` (an ONNX file)."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,23 +14,26 @@ from jaxtyping import Float
 
 from grace.pipeline.errors import UserError
 from grace.pipeline.faces.settings import FacesSettings
-from grace.pipeline.media.video import Frame
+from grace.pipeline.media.images import BGRImage
 
-LANDMARKS = ("yunet",)
-"""Detectors that know where the eyes are, so that crops can be turned upright."""
+WITH_LANDMARKS = ("yunet",)
+"""Detectors that locate the eyes, so that crops can be rotated upright."""
 HAAR_SIDE, YUNET_SIDE = 320, 480
 """Frames are searched at this longer side, in pixels: faces of interest fill a tenth of the frame or more."""
-
 HAAR_FACE = (0.10, 0.03, 0.90, 1.07)
-"""The face within a cascade's square, in shares of its side: between real faces (-0.03 to 1.12) and drawn ones."""
+"""x0, y0, x1, y1 of the face in the cascade's square, as shares of its side: a compromise between real faces (which
+reach from -0.03 to 1.12 vertically) and drawn ones."""
 
 
 @dataclass(frozen=True)
 class Detection:
-    """One face: its box (x0, y0, x1, y1) in pixels of the frame, and how sure the detector is, in (0, 1].
+    """One face in a frame.
 
-    ``landmarks`` are x and y of the eyes, the nose tip and the mouth corners, those at the picture's left first, where
-    the detector knows them.
+    Attributes:
+        box: x0, y0, x1, y1 in pixels of the frame.
+        score: confidence of the detector, in (0, 1].
+        landmarks: x and y of the eyes, the nose tip and the mouth corners, those at the image's left first; None if
+            the detector does not locate them.
     """
 
     box: Float[np.ndarray, "4"]
@@ -37,14 +41,12 @@ class Detection:
     landmarks: Float[np.ndarray, "5 2"] | None = None
 
 
-class Detector(Protocol):
-    """Finds the faces in a frame, in any order."""
-
-    def __call__(self, frame: Frame) -> list[Detection]: ...
+Detector = Callable[[BGRImage], list[Detection]]
+"""Finds the faces in a frame, in any order."""
 
 
-def cache_key(settings: FacesSettings) -> dict[str, Any]:
-    """What tells one detector from another: its kind, and the hash of its model.
+def detector_cache_key(settings: FacesSettings) -> dict[str, Any]:
+    """What identifies a detector: its kind, and the hash of its model.
 
     Raises :class:`UserError` when ``yunet`` has no model file.
     """
@@ -53,8 +55,24 @@ def cache_key(settings: FacesSettings) -> dict[str, Any]:
     return {"detector": "yunet", "model": hashlib.sha256(_model(settings).read_bytes()).hexdigest()}
 
 
-def detector(settings: FacesSettings) -> Detector:
-    """The detector that the settings name, loaded. Raises :class:`UserError` when its model is missing or not one."""
+def make_detector(settings: FacesSettings) -> Detector:
+    """Load the detector that the settings name.
+
+    Args:
+        settings: the section ``faces`` of ``params.yaml``, of which ``detector`` and ``detector_model`` count.
+
+    Returns:
+        A function from a frame to the faces in it.
+
+    Raises:
+        UserError: the detector's model is missing, or is not a model of its kind.
+
+    Example:
+        >>> from grace.pipeline.faces.settings import FacesSettings
+        >>> detect = make_detector(FacesSettings(detector="haar"))
+        >>> detect(np.zeros((90, 160, 3), np.uint8))
+        []
+    """
     if settings.detector == "haar":
         return Haar()
     if settings.detector == "yunet":
@@ -62,16 +80,16 @@ def detector(settings: FacesSettings) -> Detector:
     return whole_frame
 
 
-def whole_frame(frame: Frame) -> list[Detection]:
-    """The frame itself: it is a face crop already."""
+def whole_frame(frame: BGRImage) -> list[Detection]:
+    """The frame itself, for data sets that ship face crops."""
     height, width = frame.shape[:2]
     return [Detection(np.array([0, 0, width, height], dtype=np.float32), 1.0)]
 
 
 class Haar:
-    """Viola & Jones' cascade, as OpenCV ships it: frontal faces, nothing to download.
+    """The Haar cascade (Viola & Jones 2001) that OpenCV ships: frontal faces, nothing to download.
 
-    In the real test footage ``frontalface_default`` found every face that YuNet saw; ``frontalface_alt2`` did not.
+    In the real test footage ``frontalface_default`` found every face that YuNet found; ``frontalface_alt2`` did not.
     """
 
     def __init__(self) -> None:
@@ -82,12 +100,12 @@ class Haar:
                 "This OpenCV has no Haar cascades (version 5 dropped them): install opencv-python-headless<5."
             )
 
-    def __call__(self, frame: Frame) -> list[Detection]:
+    def __call__(self, frame: BGRImage) -> list[Detection]:
         small, scale = _shrink(frame, HAAR_SIDE)
         grey = cv2.equalizeHist(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY))
-        least = max(24, min(grey.shape) // 8)
+        smallest = max(24, min(grey.shape) // 8)
         boxes, _, weights = self._cascade.detectMultiScale3(
-            grey, scaleFactor=1.1, minNeighbors=4, minSize=(least, least), outputRejectLevels=True
+            grey, scaleFactor=1.1, minNeighbors=4, minSize=(smallest, smallest), outputRejectLevels=True
         )
         faces = []
         for (x, y, side, _), weight in zip(boxes, np.ravel(weights), strict=True):
@@ -97,7 +115,7 @@ class Haar:
 
 
 class YuNet:
-    """YuNet (Wu, Peng & Yu 2023), through OpenCV's ``FaceDetectorYN``."""
+    """YuNet (Wu, Peng & Yu 2023), by OpenCV's ``FaceDetectorYN``; ``threshold`` is the least score of a face."""
 
     def __init__(self, model: Path, threshold: float = 0.6) -> None:
         try:
@@ -105,7 +123,7 @@ class YuNet:
         except cv2.error:
             raise UserError(f"faces.detector_model is {model}, which is not a YuNet ONNX file.") from None
 
-    def __call__(self, frame: Frame) -> list[Detection]:
+    def __call__(self, frame: BGRImage) -> list[Detection]:
         small, scale = _shrink(frame, YUNET_SIDE)
         self._net.setInputSize((small.shape[1], small.shape[0]))
         _, found = self._net.detect(small)
@@ -127,8 +145,8 @@ def _model(settings: FacesSettings) -> Path:
     return model
 
 
-def _shrink(frame: Frame, side: int) -> tuple[Frame, float]:
-    """The frame at the side that is searched, and its pixels for each pixel of the frame."""
+def _shrink(frame: BGRImage, side: int) -> tuple[BGRImage, float]:
+    """The frame with a longer side of at most ``side`` pixels, and by which factor it was resized."""
     scale = min(1.0, side / max(frame.shape[:2]))
     if scale == 1.0:
         return frame, 1.0

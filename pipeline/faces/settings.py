@@ -1,4 +1,4 @@
-"""``faces`` in ``params.yaml``: sampling, finding and cropping."""
+"""The section ``faces`` of ``params.yaml``: sampling, detecting and cropping."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from grace.pipeline.section import Count, NotNegative, Section
 
 
 class FacesSettings(Section):
-    """Sampling, finding and cropping (``grace faces``)."""
+    """Sampling, detecting and cropping (``grace faces``)."""
 
     instants: Count = 16  # T
     size: Annotated[int, Field(ge=32)] = 128  # pixels, square crops
     detector: Literal["none", "haar", "yunet"] = "haar"
     detector_model: str | None = None  # the ONNX file, for yunet
     detect_every: Count = 2  # detect at every second instant; boxes between are interpolated
-    margin: NotNegative = 0.15  # added around the box, share of its side
+    margin: NotNegative = 0.15  # added on each side of the box, as a share of its longer side
     quality: Annotated[int, Field(ge=1, le=100)] = 95  # JPEG

@@ -32,7 +32,7 @@ from grace.pipeline.index.reconciliation import (
     UNREADABLE,
     Reconciliation,
 )
-from grace.pipeline.media.video import MissingError, NoFramesError, Probe, images, probe
+from grace.pipeline.media.video import MissingError, NoFramesError, Probe, list_images, probe
 from grace.pipeline.store import Row, failure, write_clips
 
 BATCH = 16
@@ -250,6 +250,6 @@ def _parents(path: str) -> Iterator[str]:
 
 def _holds_images(folder: Path) -> bool:
     try:
-        return bool(images(folder))
+        return bool(list_images(folder))
     except ClipError:
         return False

@@ -1,4 +1,4 @@
-"""``motion`` in ``params.yaml``: motion maps."""
+"""The section ``motion`` of ``params.yaml``: motion maps."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from grace.pipeline.section import Count, Section
 class MotionSettings(Section):
     """Motion maps (``grace motion``)."""
 
-    grid: Count = 8  # G, patches a side
+    grid: Count = 8  # G, patches per side
     method: Literal["difference", "registered", "flow"] = "registered"

@@ -1,1 +1,1 @@
-"""Pictures of what the stages made: contact sheets, motion maps, alignment."""
+"""Pictures of what the stages made: contact sheets of crops, tracks and motion maps, and the alignment of words."""

@@ -1,7 +1,8 @@
-"""Where words met the face: a transport plan as a picture, a word at a time."""
+"""A transport plan as a picture: which patches of which instants each word of the text is aligned with."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,36 +10,58 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from grace.pipeline.media.video import Frame
+from grace.pipeline.media.images import BGRImage
 from grace.pipeline.visualize.contact_sheets import overlay
 
-INSTANTS, CELL, LABEL = 8, 96, 104
-"""Instants drawn of a clip; pixels of a crop's side and of a word's label in the picture."""
+MAX_INSTANTS = 8
+"""Instants that are drawn at most."""
+CELL, LABEL = 96, 104
+"""Pixels of a crop's side, and of the width of a word's label."""
 
 STOPWORDS = {
     *("a", "an", "the", "and", "or", "then", "while", "as", "that", "this", "it", "its", "they", "is", "are", "be"),
     *("at", "by", "for", "from", "in", "into", "of", "on", "to", "with"),
 }
-"""Words that name nothing to be seen."""
+"""Words that name nothing visible."""
 
-Plan = Float[np.ndarray, "text instants patches"]
+TransportPlan = Float[np.ndarray, "text instants patches"]
 
 
 @dataclass(frozen=True)
 class Word:
-    """One word of the text and where its mass went: a share of each patch of each instant, summing to 1."""
+    """One word of the text and the patches it is aligned with.
+
+    Attributes:
+        text: the word.
+        mass: its row of the transport plan, as a share of each patch of each instant; sums to 1.
+    """
 
     text: str
     mass: Float[np.ndarray, "instants patches"]
 
 
 def merge_subwords(
-    pieces: Sequence[str], sentence: Int[np.ndarray, " text"], mask: Bool[np.ndarray, " text"], plan: Plan
+    pieces: Sequence[str], sentence: Int[np.ndarray, " text"], mask: Bool[np.ndarray, " text"], plan: TransportPlan
 ) -> list[Word]:
-    """The words that token pieces spell, each with the mass of its pieces.
+    """The words that a tokenizer's subwords spell, each with the mass of all of them.
 
     ``</w>`` ends a word of CLIP's tokenizer, ``▁`` begins one of SentencePiece's. Words of one spelling are one word;
-    pieces that spell no letters, and special tokens, are left out.
+    subwords that spell no letters, and special tokens, are left out.
+
+    Args:
+        pieces: the subwords of a clip's text tokens, as the tokenizer writes them.
+        sentence: of each, the sentence it belongs to (``sentence`` of the ``tokens`` store).
+        mask: of each, whether it is a token at all (``text_mask`` of the ``tokens`` store).
+        plan: the transport plan.
+
+    Returns:
+        The words in the order of the text.
+
+    Example:
+        >>> plan = np.full((3, 1, 4), 0.25)
+        >>> words = merge_subwords(["fur", "row</w>", ".</w>"], np.zeros(3, int), np.ones(3, bool), plan)
+        >>> words[0].text, words[0].mass.tolist()
+        ('furrow', [[0.25, 0.25, 0.25, 0.25]])
     """
     mass: dict[str, Float[np.ndarray, "instants patches"]] = {}
     start = 0
@@ -56,38 +79,64 @@ def merge_subwords(
 
 
 def most_distinctive(words: Sequence[Word], count: int) -> list[Word]:
-    """The ``count`` words whose mass differs most from where words go on average, in the order of the text.
+    """The words whose alignment differs most from that of the average word.
 
-    The difference is the Kullback-Leibler divergence. Words like "and" are left out where there are others.
+    Args:
+        words: of one text.
+        count: how many to return at most.
+
+    Returns:
+        In the order of the text, those with the largest Kullback-Leibler divergence from the average; words like
+        "and" only where there are no others.
+
+    Example:
+        >>> words = [Word(text, np.array([mass])) for text, mass in
+        ...          (("brows", [0.9, 0.1]), ("face", [0.5, 0.5]), ("and", [1.0, 0.0]), ("mouth", [0.0, 1.0]))]
+        >>> [word.text for word in most_distinctive(words, 2)]
+        ['brows', 'mouth']
     """
     words = [word for word in words if word.text not in STOPWORDS] or list(words)
     average = np.mean([word.mass for word in words], axis=0)
     apart = [float((word.mass * np.log((word.mass + 1e-9) / (average + 1e-9))).sum()) for word in words]
-    chosen = sorted(np.argsort(apart)[::-1][:count].tolist())
-    return [words[index] for index in chosen]
+    kept = sorted(np.argsort(apart)[::-1][:count].tolist())
+    return [words[index] for index in kept]
 
 
-def alignment_sheet(frames: Sequence[Frame], words: Sequence[Word]) -> Frame:
-    """Words against patches and time: a row a word, a column an instant, early to late.
+def alignment_sheet(crops: Sequence[BGRImage], words: Sequence[Word]) -> BGRImage:
+    """Words against patches and time: one row per word, one column per instant.
 
-    Each crop lies under the word's mass over the average word's, in the colours of :func:`heat` from 0 to the word's
-    largest: where a row is bright, the word went there rather than elsewhere. ``frames`` are the T face crops; every
-    second one is drawn where there are more than ``INSTANTS``.
+    Each crop lies under the word's mass divided by the average word's, in the colours of
+    :func:`grace.pipeline.visualize.contact_sheets.heat_map` from 0 to the word's largest: where a row is bright, this
+    word is aligned more than others.
+
+    Args:
+        crops: the T face crops. Of more than ``MAX_INSTANTS``, evenly spaced ones are drawn.
+        words: the rows; their patches form a square grid.
+
+    Returns:
+        One picture.
+
+    Example:
+        >>> crops = [np.zeros((64, 64, 3), np.uint8)] * 4
+        >>> words = [Word("brows", np.full((4, 16), 1 / 64)), Word("mouth", np.full((4, 16), 1 / 64))]
+        >>> alignment_sheet(crops, words).shape  # 2 × (96 + 2) by 104 + 4 × (96 + 2)
+        (196, 496, 3)
     """
     average = np.mean([word.mass for word in words], axis=0)
-    shown = range(0, len(frames), -(-len(frames) // INSTANTS))
-    rows = [_row([frames[at] for at in shown], word, average, list(shown)) for word in words]
+    shown = range(0, len(crops), math.ceil(len(crops) / MAX_INSTANTS))
+    rows = [_row([crops[at] for at in shown], word, average, list(shown)) for word in words]
     return np.concatenate(rows, axis=0)
 
 
-def _row(frames: Sequence[Frame], word: Word, average: Float[np.ndarray, "instants patches"], at: list[int]) -> Frame:
-    lift = word.mass / (
-        average + 0.05 / average.size
-    )  # a patch that no word goes to must not shine by a hair's breadth
+def _row(
+    crops: Sequence[BGRImage], word: Word, average: Float[np.ndarray, "instants patches"], instants: list[int]
+) -> BGRImage:
+    # A patch that no word is aligned with must stay dark, however small the average there: hence the addend.
+    lift = word.mass / (average + 0.05 / average.size)
     side = round(lift.shape[1] ** 0.5)
     tiles = []
-    for frame, values in zip(frames, lift[at].reshape(len(at), side, side), strict=True):
-        small = cv2.resize(frame, (CELL, CELL), interpolation=cv2.INTER_AREA)
+    for crop, values in zip(crops, lift[instants].reshape(len(instants), side, side), strict=True):
+        small = cv2.resize(crop, (CELL, CELL), interpolation=cv2.INTER_AREA)
         tiles.append(cv2.copyMakeBorder(overlay(small, values / lift.max()), 1, 1, 1, 1, cv2.BORDER_CONSTANT))
     label = np.full((CELL + 2, LABEL, 3), 40, dtype=np.uint8)
     cv2.putText(label, word.text, (4, CELL // 2), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)

@@ -1,4 +1,4 @@
-"""Pictures of what the stages made of a clip, for people to look at."""
+"""Contact sheets: what the stages made of the instants of one clip, as one picture for people to look at."""
 
 from __future__ import annotations
 
@@ -8,137 +8,172 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from grace.pipeline.faces.step import Track
-from grace.pipeline.media.images import decode_crop
-from grace.pipeline.media.video import Frame, Sample
+from grace.pipeline.faces.tracking import Track
+from grace.pipeline.media.images import BGRImage, decode_crop
+from grace.pipeline.media.video import Sample
 from grace.pipeline.motion.registration import head_flow
 from grace.pipeline.store import Row
 
 COLUMNS = 8
 WIDE = 4
-"""Pictures in a row: of crops, and of whole frames beside their crops."""
+"""Pictures per row: crops, and whole frames beside their crops."""
 GAP = 4
 CAPTION = 16
 """Pixels between pictures, and of the line of text above each."""
-HEIGHT, WIDEST = 180, 320
-"""Pixels that a whole frame is shown at, at most."""
-LONGER = 10
-"""Head motion between two frames is a pixel or two: it is drawn so many times as long to be seen."""
+MAX_HEIGHT, MAX_WIDTH = 180, 320
+"""Largest size at which a whole frame is shown, pixels."""
+ARROW_SCALE = 10
+"""Head motion between two frames is a pixel or two: its arrows are drawn this many times as long."""
 
+BACKGROUND = (40, 40, 40)
 WHITE, BLUE = (255, 255, 255), (255, 200, 0)
 DETECTED, BETWEEN, ABSENT = (90, 220, 90), (60, 220, 255), (80, 80, 255)
-"""Colours of a box: the detector saw the face there; it lies between two such; no face was found."""
+"""Colours of a box: the face was detected there; it lies between two detections; no face was found."""
 
 
-def contact_sheet(faces: Row, motion: Row | None = None) -> Frame:
-    """The face crops of a clip, eight a row, as one picture in OpenCV's order of colours.
+def crop_sheet(faces: Row, motion: Row | None = None) -> BGRImage:
+    """The face crops of a clip, eight per row, with their motion maps if given.
 
-    Above each: its time, the crop's width in source pixels, and ``?`` where no detector saw the face. With a motion
-    row, each crop has its motion map beneath it as a heat map, with the removed head motion as arrows.
+    Above each crop: its time, its side in source pixels, and ``?`` where no face was found. Below it: its motion map
+    as a heat map on the crop, with arrows for the head motion that was removed.
+
+    Args:
+        faces: the clip's row of the ``faces`` store.
+        motion: its row of the ``motion`` store.
+
+    Returns:
+        One picture.
+
+    Raises:
+        ClipError: a stored crop is damaged.
+
+    Example:
+        >>> from grace.pipeline.media.images import encode_jpeg
+        >>> crop = encode_jpeg(np.zeros((64, 64, 3), np.uint8), quality=95)
+        >>> boxes, times, found = np.zeros((3, 4)), np.arange(3.0), np.ones(3, bool)
+        >>> crop_sheet({"frames": [crop] * 3, "boxes": boxes, "times": times, "found": found}).shape
+        (88, 576, 3)
     """
     tiles = []
     for at, encoded in enumerate(faces["frames"]):
-        frame = decode_crop(encoded, "bgr")
-        words = f"{_when(faces, at)}{'' if faces['found'][at] else ' ?'}"
-        tile = titled(frame, words, WHITE if faces["found"][at] else ABSENT)
+        crop = decode_crop(encoded, "bgr")
+        words = f"{_time_and_size(faces, at)}{'' if faces['found'][at] else ' ?'}"
+        tile = captioned(crop, words, WHITE if faces["found"][at] else ABSENT)
         if motion is not None:
-            tile = np.concatenate([tile, _heat(frame, motion, at)], axis=0)
+            tile = np.concatenate([tile, _motion_tile(crop, motion, at)], axis=0)
         tiles.append(tile)
-    return _rows(tiles, COLUMNS)
+    return _tiled(tiles, COLUMNS)
 
 
-def frames_sheet(faces: Row, taken: Sample, track: Track) -> Frame:
-    """The whole frames of a clip with the box of each crop, the crop beside it, and how the box came about.
+def tracking_sheet(faces: Row, sample: Sample, track: Track) -> BGRImage:
+    """The whole frames of a clip with the box of each crop, and the crop beside it.
 
-    Green where the detector saw the face, yellow between two instants where it did, red where no face was found and
-    the box is the nearest one, or the frame's middle. Thin white boxes are all faces that the detector saw.
+    A box is green where the face was detected, yellow between two instants at which it was, red where no face was
+    found and the box is the nearest one, or the frame's centre. Thin white boxes are all detected faces.
+
+    Args:
+        faces: the clip's row of the ``faces`` store.
+        sample: its frames, as :meth:`grace.pipeline.faces.step.FacesStep.retrace` gives them.
+        track: its main face in them.
+
+    Returns:
+        One picture.
+
+    Raises:
+        ClipError: a stored crop is damaged.
     """
     tiles = []
-    for at, frame in enumerate(taken.frames):
+    for at, frame in enumerate(sample.frames):
         words, colour = _origin(faces, track, at)
-        shown = min(HEIGHT / frame.shape[0], WIDEST / frame.shape[1])
-        picture = cv2.resize(frame, None, fx=shown, fy=shown, interpolation=cv2.INTER_AREA)
+        scale = min(MAX_HEIGHT / frame.shape[0], MAX_WIDTH / frame.shape[1])
+        picture = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         for face in track.faces[at]:
-            _outline(picture, face.box * shown, 0.0, WHITE, 1)
-        turn = float(faces["turns"][at]) if faces.get("turns") is not None else 0.0
-        _outline(picture, faces["boxes"][at] * taken.scale * shown, turn, colour, 2)
+            _draw_box(picture, face.box * scale, 0.0, WHITE, 1)
+        roll = float(faces["turns"][at]) if faces.get("turns") is not None else 0.0
+        _draw_box(picture, faces["boxes"][at] * sample.scale * scale, roll, colour, 2)
         side = picture.shape[0]
         crop = cv2.resize(decode_crop(faces["frames"][at], "bgr"), (side, side), interpolation=cv2.INTER_AREA)
-        apart = np.full((side, GAP, 3), 40, dtype=np.uint8)
-        beside = np.concatenate([picture, apart, crop], axis=1)
-        tiles.append(titled(beside, f"{_when(faces, at)} {words}", colour))
-    return _rows(tiles, WIDE)
+        gap = np.full((side, GAP, 3), BACKGROUND, dtype=np.uint8)
+        beside = np.concatenate([picture, gap, crop], axis=1)
+        tiles.append(captioned(beside, f"{_time_and_size(faces, at)} {words}", colour))
+    return _tiled(tiles, WIDE)
 
 
-def crops(faces: Row) -> list[Frame]:
-    """The face crops of a clip as pictures."""
-    return [decode_crop(image, "bgr") for image in faces["frames"]]
+def decode_crops(faces: Row) -> list[BGRImage]:
+    """The face crops of a clip's row of the ``faces`` store. Raises :class:`ClipError` when one is damaged."""
+    return [decode_crop(encoded, "bgr") for encoded in faces["frames"]]
 
 
-def heat(values: Float[np.ndarray, "G G"], size: int) -> Frame:
-    """A map in [0, 1] as colours, black through red and yellow to white, ``size`` pixels a side."""
+def heat_map(values: Float[np.ndarray, "G G"], size: int) -> BGRImage:
+    """A map as colours: 0 is black, then red and yellow, 1 is white.
+
+    Args:
+        values: in [0, 1].
+        size: side of the picture, pixels.
+
+    Returns:
+        [size, size, 3].
+
+    Example:
+        >>> heat_map(np.array([[0.0, 1.0], [1.0, 0.0]]), size=64)[[0, 0], [0, 63]].tolist()
+        [[0, 0, 0], [255, 255, 255]]
+    """
     wide = cv2.resize(np.asarray(values, dtype=np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
     levels = (np.clip(wide, 0.0, 1.0) * 255).astype(np.uint8)
     return cv2.applyColorMap(levels, cv2.COLORMAP_HOT)
 
 
-def overlay(frame: Frame, values: Float[np.ndarray, "G G"]) -> Frame:
-    """A square picture, darkened and grey, under the heat map of ``values``."""
-    grey = cv2.cvtColor(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
-    return cv2.addWeighted(grey, 0.5, heat(values, frame.shape[0]), 0.7, 0.0)
+def overlay(image: BGRImage, values: Float[np.ndarray, "G G"]) -> BGRImage:
+    """A square image, darkened and grey, under the heat map of ``values`` in [0, 1]."""
+    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+    return cv2.addWeighted(grey, 0.5, heat_map(values, image.shape[0]), 0.7, 0.0)
 
 
-def save(picture: Frame, file: str) -> None:
-    """Write a picture as PNG or JPEG, by the file's suffix. Raises :class:`OSError` when it cannot be written."""
-    if not cv2.imwrite(file, picture):
-        raise OSError(f"{file} cannot be written")
+def captioned(image: BGRImage, words: str, colour: tuple[int, int, int]) -> BGRImage:
+    """An image under a strip that holds a few words (ASCII)."""
+    strip = np.zeros((CAPTION, image.shape[1], 3), dtype=np.uint8)
+    cv2.putText(strip, words, (2, CAPTION - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.38, colour, 1, cv2.LINE_AA)
+    return np.concatenate([strip, image], axis=0)
 
 
-def _when(faces: Row, at: int) -> str:
+def _time_and_size(faces: Row, at: int) -> str:
     box = faces["boxes"][at]
     return f"{faces['times'][at]:.2f}s {box[2] - box[0]:.0f}px"
 
 
 def _origin(faces: Row, track: Track, at: int) -> tuple[str, tuple[int, int, int]]:
-    """How the box of an instant came about, in a word, and its colour."""
+    """How the box of an instant was found, in a word, and its colour."""
     if not faces["found"][at]:
         return "no face", ABSENT
-    return ("detected", DETECTED) if track.seen[at] else ("between", BETWEEN)
+    return ("detected", DETECTED) if track.detected[at] else ("between", BETWEEN)
 
 
-def _outline(
-    picture: Frame, box: Float[np.ndarray, "4"], turn: float, colour: tuple[int, int, int], thickness: int
+def _draw_box(
+    image: BGRImage, box: Float[np.ndarray, "4"], roll: float, colour: tuple[int, int, int], thickness: int
 ) -> None:
-    """Draw a box, turned about its middle by ``turn`` radians."""
-    middle, size = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
-    corners = cv2.boxPoints(((float(middle[0]), float(middle[1])), (float(size[0]), float(size[1])), np.degrees(turn)))
-    cv2.polylines(picture, [np.round(corners).astype(np.int32)], True, colour, thickness, cv2.LINE_AA)
+    """Draw a box, rotated about its centre by ``roll`` radians."""
+    centre, size = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
+    corners = cv2.boxPoints(((float(centre[0]), float(centre[1])), (float(size[0]), float(size[1])), np.degrees(roll)))
+    cv2.polylines(image, [np.round(corners).astype(np.int32)], True, colour, thickness, cv2.LINE_AA)
 
 
-def _rows(tiles: list[Frame], columns: int) -> Frame:
-    """Tiles of one size as one picture, so many a row."""
-    framed = [cv2.copyMakeBorder(tile, *(GAP,) * 4, cv2.BORDER_CONSTANT, value=(40, 40, 40)) for tile in tiles]
-    framed += [np.full_like(framed[0], 40)] * (-len(framed) % columns)
-    lines = [np.concatenate(framed[k : k + columns], axis=1) for k in range(0, len(framed), columns)]
-    return np.concatenate(lines)
-
-
-def _heat(frame: Frame, motion: Row, at: int) -> Frame:
-    """A crop under its motion map; arrows show how the head went that was taken away, in nine places."""
-    picture = overlay(frame, motion["motion"][at])
-    side = frame.shape[0]
-    flow = LONGER * head_flow(np.concatenate([motion["rigid"][at : at + 1], np.zeros((1, 2))], axis=1), side)[0]
+def _motion_tile(crop: BGRImage, motion: Row, at: int) -> BGRImage:
+    """A crop under its motion map; arrows at nine places show the head motion that was removed."""
+    picture = overlay(crop, motion["motion"][at])
+    side = crop.shape[0]
+    flow = ARROW_SCALE * head_flow(np.concatenate([motion["rigid"][at : at + 1], np.zeros((1, 2))], axis=1), side)[0]
     places = [round(share * side) for share in (0.25, 0.5, 0.75)]
     for x, y in product(places, places):
         if float(np.linalg.norm(flow[y, x])) >= 2.0:
             tip = (round(x + float(flow[y, x, 0])), round(y + float(flow[y, x, 1])))
             cv2.arrowedLine(picture, (x, y), tip, BLUE, 1, cv2.LINE_AA, tipLength=0.3)
-    words = "cut" if motion["cut"][at] else f"turn {np.degrees(float(motion['rigid'][at][2])):+.1f} deg"
-    return titled(picture, words, BLUE)
+    words = "cut" if motion["cut"][at] else f"roll {np.degrees(float(motion['rigid'][at][2])):+.1f} deg"
+    return captioned(picture, words, BLUE)
 
 
-def titled(picture: Frame, words: str, colour: tuple[int, int, int]) -> Frame:
-    """A picture with a strip above it that holds a few words (ASCII)."""
-    strip = np.zeros((CAPTION, picture.shape[1], 3), dtype=np.uint8)
-    cv2.putText(strip, words, (2, CAPTION - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.38, colour, 1, cv2.LINE_AA)
-    return np.concatenate([strip, picture], axis=0)
+def _tiled(tiles: list[BGRImage], columns: int) -> BGRImage:
+    """Tiles of one size as one picture, ``columns`` per row."""
+    framed = [cv2.copyMakeBorder(tile, *(GAP,) * 4, cv2.BORDER_CONSTANT, value=BACKGROUND) for tile in tiles]
+    framed += [np.full_like(framed[0], BACKGROUND)] * (-len(framed) % columns)
+    rows = [np.concatenate(framed[k : k + columns], axis=1) for k in range(0, len(framed), columns)]
+    return np.concatenate(rows)

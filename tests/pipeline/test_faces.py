@@ -1,4 +1,4 @@
-"""One face followed through the instants: steady crops, honest absences, and detectors that do as they say."""
+"""One face tracked through the instants: steady crops, absences that are reported, detectors that find faces."""
 
 from __future__ import annotations
 
@@ -11,21 +11,13 @@ import pytest
 
 from grace.pipeline.errors import UserError
 from grace.pipeline.execution.runner import run
+from grace.pipeline.faces.cropping import crop, crop_aligned, square
 from grace.pipeline.faces.detectors import Detection, Haar, YuNet
 from grace.pipeline.faces.settings import FacesSettings
-from grace.pipeline.faces.step import (
-    FacesStep,
-    crop,
-    crop_aligned,
-    main_track,
-    roll_angle,
-    shot_boundaries,
-    smooth,
-    square,
-    track_face,
-)
-from grace.pipeline.media.images import decode
-from grace.pipeline.media.video import Frame, probe, sample
+from grace.pipeline.faces.step import FacesStep
+from grace.pipeline.faces.tracking import main_track, roll_angle, shot_boundaries, smooth_boxes, track_face
+from grace.pipeline.media.images import BGRImage, decode_image
+from grace.pipeline.media.video import probe, sample_frames
 from grace.pipeline.store import Row, Store, write_clips
 from grace.pipeline.store.schemas import FACES
 from grace.pipeline.world.identity import sample_identity
@@ -58,7 +50,7 @@ def boxed(x: float, y: float, side: float, score: float = 1.0) -> Detection:
     return Detection(np.array([x, y, x + side, y + side], dtype=np.float32), score)
 
 
-def world_clip(number: int) -> tuple[list[Frame], np.ndarray]:
+def world_clip(number: int) -> tuple[list[BGRImage], np.ndarray]:
     """Sixteen frames of a rendered clip and the true face boxes."""
     rng = np.random.default_rng((5, number))
     identity = sample_identity(rng, number)
@@ -74,17 +66,17 @@ def overlaps(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return both / (np.prod(found[:, 2:] - found[:, :2], axis=1) + np.prod(truth[:, 2:] - truth[:, :2], axis=1) - both)
 
 
-def test_haar_follows_drawn_faces() -> None:
+def test_haar_tracks_drawn_faces() -> None:
     found = []
     for number in range(4):
         frames, truth = world_clip(number)
         track = track_face(frames, Haar(), 4)
-        assert track.seen.sum() >= 0.75 * track.searched.sum()
+        assert track.detected.sum() >= 0.75 * track.searched.sum()
         found.append(overlaps(track.boxes, truth))
     assert np.median(np.concatenate(found)) > 0.7
 
 
-def test_yunet_follows_drawn_faces(shared: Path) -> None:
+def test_yunet_tracks_drawn_faces(shared: Path) -> None:
     found = []
     for number in range(4):
         frames, truth = world_clip(number)
@@ -98,8 +90,8 @@ def test_real_faces_are_found_where_they_are_and_not_where_they_are_not(shared: 
     found = {}
     for name in ("single_face.mp4", "face_noface.mov"):
         path = shared / "faces" / name
-        taken = sample(path, "video", 8, probe(path, "video").n_frames)
-        found[name] = track_face(taken.frames, detect, 1).found.tolist()
+        sample = sample_frames(path, "video", 8, probe(path, "video").n_frames)
+        found[name] = track_face(sample.frames, detect, 1).found.tolist()
     assert found["single_face.mp4"] == [True] * 8
     assert found["face_noface.mov"] == [True] * 3 + [False] * 5
 
@@ -108,13 +100,13 @@ def test_still_head_gives_a_still_crop_whatever_the_jitter() -> None:
     rng = np.random.default_rng(0)
     still = np.tile([100.0, 80.0, 200.0, 210.0], (16, 1))
     jittered = still + rng.normal(0, 2.0, still.shape)
-    boxes = square(smooth(jittered), 0.1)
+    boxes = square(smooth_boxes(jittered), 0.1)
     assert np.abs(np.diff(boxes, axis=0)).max() < 1.3  # 1 % of the longer side
 
 
 def test_moving_head_is_not_lagged_behind() -> None:
     moving = np.tile([100.0, 80.0, 200.0, 210.0], (16, 1)) + 20.0 * np.arange(16)[:, None] * [1, 0, 1, 0]
-    assert np.abs(smooth(moving) - moving).max() < 10.0
+    assert np.abs(smooth_boxes(moving) - moving).max() < 10.0
 
 
 def test_main_face_is_large_central_and_lasts() -> None:
@@ -134,19 +126,19 @@ def test_a_cut_starts_a_new_track_and_missing_boxes_are_interpolated() -> None:
     place = {id(scenes[0]): boxed(10, 10, 40), id(scenes[1]): boxed(100, 50, 40)}
     calls = 0
 
-    def detect(frame: Frame) -> list[Detection]:
+    def detect(frame: BGRImage) -> list[Detection]:
         nonlocal calls
         calls += 1
         return [] if calls == 2 else [place[id(frame)]]
 
-    track = track_face(frames, detect, 3)  # searched: 0, 3, 5, 6, 9, 11; the second sees nothing, so 2 and 4 as well
+    track = track_face(frames, detect, 3)  # at 0, 3, 5, 6, 9, 11; nothing is found at 3, so 2 and 4 as well
     assert np.allclose(track.boxes[:6], [10, 10, 50, 50], atol=0.01)
     assert np.allclose(track.boxes[6:], [100, 50, 140, 90], atol=0.01)
-    assert (track.searched.sum(), track.seen.sum()) == (8, 7)
+    assert (track.searched.sum(), track.detected.sum()) == (8, 7)
     assert track.found.tolist() == [True] * 3 + [False] + [True] * 8
 
 
-def test_no_face_is_the_centre_crop_and_says_so(tmp_path: Path) -> None:
+def test_no_face_is_the_centre_crop_and_is_reported(tmp_path: Path) -> None:
     write_video(tmp_path / "clip.mp4", 20)
     row = opened(FacesSettings(instants=4, size=64), tmp_path).clip(clip("clip.mp4", 20))
     assert row["status"] == "fallback"
@@ -161,7 +153,7 @@ def test_shipped_crops_are_kept_whole(tmp_path: Path) -> None:
     assert row["status"] == "ok"
     assert row["boxes"].tolist() == [[0, -16, 96, 80]] * 3
     assert row["size"].tolist() == [96, 64]
-    assert decode(row["frames"][0]).shape == (96, 96, 3)
+    assert decode_image(row["frames"][0]).shape == (96, 96, 3)
 
 
 @pytest.mark.parametrize("box", [[-20, -10, 30, 40], [60, 40, 130, 110], [-5, -5, 200, 200], [300, 300, 310, 310]])
@@ -176,7 +168,7 @@ def test_crop_takes_the_pixels_of_the_box() -> None:
     assert crop(frame, np.array([30.0, 20.0, 50.0, 40.0]), 20).min() == 255
 
 
-def test_detector_model_is_asked_for_by_name(tmp_path: Path) -> None:
+def test_a_missing_detector_model_is_reported_by_its_key(tmp_path: Path) -> None:
     for model in (None, str(tmp_path / "gone.onnx")):
         with pytest.raises(UserError, match=r"faces\.detector_model"):
             FacesStep(FacesSettings(detector="yunet", detector_model=model), tmp_path)
@@ -185,7 +177,7 @@ def test_detector_model_is_asked_for_by_name(tmp_path: Path) -> None:
         opened(FacesSettings(detector="yunet", detector_model=str(tmp_path / "bad.onnx")), tmp_path)
 
 
-def test_identity_names_what_changes_content_and_no_path(tmp_path: Path) -> None:
+def test_cache_key_holds_what_changes_content_and_no_path(tmp_path: Path) -> None:
     cache_key = FacesStep(FacesSettings(), tmp_path).cache_key()
     assert cache_key["detector"] == "haar"
     assert str(tmp_path) not in str(cache_key)
@@ -210,7 +202,7 @@ def test_the_stage_gives_the_same_bytes_in_one_process_and_in_two(tmp_path: Path
     assert stored[2]["error"].startswith("faces: the video cannot be opened")
 
 
-def test_two_faces_of_like_tracks_are_followed_apart() -> None:
+def test_two_faces_with_similar_tracks_are_kept_apart() -> None:
     """A second, smaller face that is there from the start neither breaks nor joins the main one."""
     large, small = np.array([10.0, 10.0, 90.0, 90.0]), np.array([120.0, 20.0, 150.0, 50.0])
     found = {at: [Detection(small + at, 0.9), Detection(large + at, 0.95 if at else 0.8)] for at in range(4)}
@@ -218,7 +210,7 @@ def test_two_faces_of_like_tracks_are_followed_apart() -> None:
     assert [float(track[at].box[0]) for at in range(4)] == [10.0, 11.0, 12.0, 13.0]
 
 
-def test_crop_is_turned_until_the_eyes_are_level() -> None:
+def test_crop_is_rotated_until_the_eyes_are_level() -> None:
     frame = np.zeros((200, 200, 3), dtype=np.uint8)
     eyes = np.array([[70.0, 90.0], [130.0, 110.0]])
     for x, y in eyes:
@@ -234,12 +226,12 @@ def test_crop_is_turned_until_the_eyes_are_level() -> None:
 
 def test_a_tilted_head_stands_upright_with_landmarks(shared: Path, tmp_path: Path) -> None:
     write_frames_as_video(tmp_path / "clip.mp4", world_clip(1)[0])
-    chosen = FacesSettings(instants=4, detector="yunet", detector_model=str(shared / YUNET))
-    row = opened(chosen, tmp_path).clip(clip("clip.mp4", 16))
+    settings = FacesSettings(instants=4, detector="yunet", detector_model=str(shared / YUNET))
+    row = opened(settings, tmp_path).clip(clip("clip.mp4", 16))
     assert row["turns"].shape == (4,)
     assert "turns" not in opened(FacesSettings(instants=4), tmp_path).clip(clip("clip.mp4", 16))
     detect = YuNet(shared / YUNET)
-    wide = [cv2.copyMakeBorder(decode(image), 40, 40, 40, 40, cv2.BORDER_REPLICATE) for image in row["frames"]]
+    wide = [cv2.copyMakeBorder(decode_image(image), 40, 40, 40, 40, cv2.BORDER_REPLICATE) for image in row["frames"]]
     slopes = [roll_angle(max(detect(picture), key=lambda one: one.score)) for picture in wide]
     assert abs(np.mean(slopes)) < 0.05
     assert np.max(np.abs(slopes)) < 0.1

@@ -12,13 +12,14 @@ import pytest
 from grace.pipeline.faces.detectors import YuNet
 from grace.pipeline.faces.settings import FacesSettings
 from grace.pipeline.faces.step import FacesStep
-from grace.pipeline.media.images import decode
+from grace.pipeline.media.images import decode_image, write_image
 from grace.pipeline.media.video import probe
+from grace.pipeline.motion.maps import METHODS, MIN_RANGE, face_window, normalised, patch_motion, scaled
 from grace.pipeline.motion.registration import head_flow, head_motion, warp_back
 from grace.pipeline.motion.settings import MotionSettings
-from grace.pipeline.motion.step import METHODS, MIN_RANGE, MotionStep, face_window, normalised, patch_motion, scaled
+from grace.pipeline.motion.step import MotionStep
 from grace.pipeline.store import Row
-from grace.pipeline.visualize.contact_sheets import contact_sheet, save
+from grace.pipeline.visualize.contact_sheets import crop_sheet
 from grace.pipeline.world.identity import sample_identity
 from grace.pipeline.world.render import render_instants
 from grace.pipeline.world.scenario import Scene, Script
@@ -42,12 +43,12 @@ def pairs(frames: list[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def matrix(motion: tuple[float, float, float, float], side: int) -> np.ndarray:
-    """Shift (shares of the side), rotation and log scale about the middle, as OpenCV wants them."""
+    """Shift (shares of the side), rotation and log scale about the centre, as OpenCV's 2 × 3 matrix."""
     dx, dy, rotation, log_scale = motion
-    middle = (side - 1) / 2
-    yaw = cv2.getRotationMatrix2D((middle, middle), -np.degrees(rotation), np.exp(log_scale))
-    yaw[:, 2] += (dx * side, dy * side)
-    return yaw
+    centre = (side - 1) / 2
+    similarity = cv2.getRotationMatrix2D((centre, centre), -np.degrees(rotation), np.exp(log_scale))
+    similarity[:, 2] += (dx * side, dy * side)
+    return similarity
 
 
 def moved(picture: np.ndarray, motion: tuple[float, float, float, float]) -> np.ndarray:
@@ -86,7 +87,7 @@ def test_a_smile_glows_at_the_mouth(method: str, times: float) -> None:
 @pytest.mark.parametrize(
     "motion", [(0.02, -0.01, 0.0, 0.0), (0.0, 0.0, 0.05, 0.0), (-0.06, 0.03, -0.03, 0.02), (0.0, 0.0, 0.0, -0.04)]
 )
-def test_rigid_motion_is_found_and_taken_away(motion: tuple[float, float, float, float]) -> None:
+def test_rigid_motion_is_found_and_removed(motion: tuple[float, float, float, float]) -> None:
     picture = face(times=TIMES[:1])[0]
     pair = [(picture, moved(picture, motion))]
     values, rigid, cut = patch_motion(pair, 8, "registered")
@@ -102,7 +103,7 @@ def test_an_opening_mouth_does_not_drag_the_head_along() -> None:
     assert np.abs(rigid - still).max() < 0.004
 
 
-def test_light_is_no_motion() -> None:
+def test_a_change_of_light_is_no_motion() -> None:
     frames = face(times=np.full(4, 0.5))
     lit = [np.clip(frame * gain, 0, 255) for frame, gain in zip(frames, (0.8, 1.1, 0.7, 1.0), strict=True)]
     values, _, cut = patch_motion(pairs(lit), 8, "registered")
@@ -171,7 +172,7 @@ def test_flow_of_a_head_is_that_of_its_matrix() -> None:
     assert np.abs(there - np.stack([x, y], -1) - flow).max() < 0.01
 
 
-def test_a_head_that_turns_out_of_the_picture_is_no_expression() -> None:
+def test_yaw_and_pitch_of_the_head_are_found() -> None:
     picture = face(times=TIMES[:1])[0]
     grey = cv2.resize(picture, (64, 64), interpolation=cv2.INTER_AREA)
     even = normalised(grey[None])
@@ -198,7 +199,7 @@ def test_instants_are_not_compared_across_a_cut() -> None:
     assert values.max() < 0.01
 
 
-def test_motion_of_unlike_pictures_is_not_invented() -> None:
+def test_unlike_pictures_give_no_large_motion() -> None:
     rng = np.random.default_rng(2)
     a, b = (cv2.GaussianBlur(rng.normal(0, 1, (96, 96)).astype(np.float32), (0, 0), 2) for _ in range(2))
     assert np.abs(head_motion(a[None], b[None], np.ones((96, 96), dtype=np.float32))).max() < 0.2
@@ -215,6 +216,6 @@ def test_real_smile_glows_on_the_face_and_not_around_it(shared: Path, tmp_path: 
     made = MotionStep(MotionSettings()).clip(cropped)
     total = made["motion"].astype(np.float64).sum(axis=0)
     assert total[2:7, 2:6].sum() > 0.75 * total.sum()  # brows to chin, cheek to cheek
-    sheet = contact_sheet({**cropped, **made}, made)
-    save(sheet, str(tmp_path / "sheet.png"))
-    assert np.array_equal(decode((tmp_path / "sheet.png").read_bytes()), sheet)
+    sheet = crop_sheet({**cropped, **made}, made)
+    write_image(tmp_path / "sheet.png", sheet)
+    assert np.array_equal(decode_image((tmp_path / "sheet.png").read_bytes()), sheet)

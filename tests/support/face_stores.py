@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from grace.pipeline.store import Clips, Row, Store, write_clips
 from grace.pipeline.store.schemas import CAPTIONS, CLIPS, DESCRIPTIONS, FACES, FOLDS, MOTION
 
 PLANTED = "helplessness"
-"""A label that no prompt and no caption of the tests holds: wherever it turns up, it leaked."""
+"""A label that no prompt and no caption of the tests holds: where it turns up, a label leaked."""
 
 
 def jpeg(rng: np.random.Generator, side: int = 40) -> bytes:
@@ -54,7 +55,7 @@ def write_clips_with_faces(folder: Path, count: int, instants: int = 6, size: in
 
 
 def write_texts(folder: Path, kind: str, texts: Sequence[str], size: int = 32) -> None:
-    """``captions`` or ``descriptions`` with one text a clip."""
+    """``captions`` or ``descriptions`` with one text per clip."""
     schema, column = {"captions": (CAPTIONS, "caption"), "descriptions": (DESCRIPTIONS, "description")}[kind]
     rows = [
         {"clip_id": f"{PLANTED}_{number:03d}", "status": "ok", "error": "", column: text}
@@ -76,6 +77,6 @@ def clips_with_texts(folder: Path, count: int, motion: int) -> None:
 
 
 def _write(store: Store, rows: list[Row], size: int) -> None:
-    for shard in range(-(-len(rows) // size)):
+    for shard in range(math.ceil(len(rows) / size)):
         part = rows[shard * size : (shard + 1) * size]
         store.write(shard, part, {"fingerprint": f"{store.schema.stage}-{shard}", "version": 1, "identity": {}})

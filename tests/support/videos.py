@@ -1,4 +1,4 @@
-"""Small videos and folders of frames whose every frame shows its own number, and hands that alter a video's header."""
+"""Small videos and folders of images in which every frame shows its own number, and edits of a video's header."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def write_images(folder: Path, count: int, suffix: str = ".png") -> Path:
     return folder
 
 
-def turn_sideways(path: Path) -> None:
-    """Put the tag into an MP4 file's track header that says: show this turned by 90 degrees."""
+def rotate_by_tag(path: Path) -> None:
+    """Set the tag in an MP4 file's track header by which players rotate the video by 90 degrees."""
     content = bytearray(path.read_bytes())
     start = content.index(b"tkhd") + 4 + 40
     one = 1 << 16
@@ -118,7 +118,7 @@ def write_sound(path: Path) -> Path:
 
 
 def write_hanging(path: Path) -> Path:
-    """A regular file on which FFmpeg hangs for ever: it says that the pictures are in another, which is a pipe."""
+    """A regular file on which FFmpeg hangs for ever: it refers to another file, which is a pipe."""
     path.parent.mkdir(parents=True, exist_ok=True)
     os.mkfifo(path.with_name("pipe.bin"))
     path.write_text("ffconcat version 1.0\nfile pipe.bin\n")
