@@ -77,9 +77,9 @@ class Prediction:
         if not self.words:
             return None
         from grace.pipeline.visualize.alignment import alignment_sheet
-        from grace.pipeline.visualize.contact_sheets import crops
+        from grace.pipeline.visualize.contact_sheets import decode_crops
 
-        return alignment_sheet(crops(self.clip.row), self.words)
+        return alignment_sheet(decode_crops(self.clip.row), self.words)
 
 
 class GraceClassifier:

@@ -50,9 +50,9 @@ class ClipResult:
         """The face crops with their motion maps beneath, as a matplotlib figure."""
         from matplotlib.figure import Figure
 
-        from grace.pipeline.visualize.contact_sheets import contact_sheet
+        from grace.pipeline.visualize.contact_sheets import crop_sheet
 
-        sheet = contact_sheet(self.row, self.row if "motion" in self.row else None)
+        sheet = crop_sheet(self.row, self.row if "motion" in self.row else None)
         figure = Figure(figsize=(sheet.shape[1] / 100, sheet.shape[0] / 100 + 0.4), layout="constrained")
         axes = figure.add_subplot()
         axes.imshow(sheet[..., ::-1])
