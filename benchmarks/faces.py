@@ -38,11 +38,11 @@ from grace.pipeline.faces.tracking import track_face
 from grace.pipeline.media.video import probe, sample_frames, segment_centres
 from grace.pipeline.store import Row, Store, write_atomic, write_clips
 from grace.pipeline.store.schemas import FACES
-from grace.pipeline.world.emotions import LABELS
+from grace.pipeline.world.emotions import WORLD_LABELS
 from grace.pipeline.world.footage import write_video
 from grace.pipeline.world.identity import Identity, sample_identity
-from grace.pipeline.world.render import Truth, frame_times, measure, render
-from grace.pipeline.world.scenario import Script, sample_script
+from grace.pipeline.world.render import FrameTruth, frame_times, measure, render
+from grace.pipeline.world.scenario import Scenario, sample_scenario
 from grace.pipeline.world.settings import WorldSettings
 
 PROJECT = Path(__file__).parent.parent
@@ -103,7 +103,7 @@ def faces_ratio(scratch: Path, rows: list[Row], faces: FacesSettings, workers: i
     return min(bare) / min(stage)
 
 
-def quality(raw: Path, folder: Path, clips: list[tuple[Script, Identity]], faces: FacesSettings) -> dict[str, float]:
+def quality(raw: Path, folder: Path, clips: list[tuple[Scenario, Identity]], faces: FacesSettings) -> dict[str, float]:
     """Overlap with the true boxes, jitter of still heads, and the share of instants that are the right ones."""
     overlaps, jitters, right = [], [], []
     detect = make_detector(faces)
@@ -125,7 +125,7 @@ def quality(raw: Path, folder: Path, clips: list[tuple[Script, Identity]], faces
     }
 
 
-def jitter(boxes: np.ndarray, truth: Truth) -> np.ndarray:
+def jitter(boxes: np.ndarray, truth: FrameTruth) -> np.ndarray:
     """How far the crop goes from instant to instant without the head, in shares of its side."""
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
     side = boxes[:, 2] - boxes[:, 0]
@@ -167,11 +167,11 @@ def _bare(root: Path, faces: FacesSettings, rows: list[Row]) -> int:
     return found
 
 
-def _clip(raw: Path, number: int) -> tuple[Script, Identity]:
+def _clip(raw: Path, number: int) -> tuple[Scenario, Identity]:
     """A clip as a video; every second one has no distractors, so that its head is as still as a head is."""
     rng = np.random.default_rng((31, number))
     identity = sample_identity(rng, number)
-    script = sample_script(rng, identity, LABELS[number % len(LABELS)], WORLD, f"{number:05d}")
+    script = sample_scenario(rng, identity, WORLD_LABELS[number % len(WORLD_LABELS)], WORLD, f"{number:05d}")
     if number % 2:
         script = replace(script, distractors=(), scenes=script.scenes[:1])
     frames = (frame.image for frame in render(script, identity, WORLD))

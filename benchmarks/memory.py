@@ -85,7 +85,7 @@ def videos(folder: Path, clips: int, quick: bool) -> None:
     from grace.pipeline.world.footage import write_video
     from grace.pipeline.world.identity import sample_identity
     from grace.pipeline.world.render import frame_times, render_at
-    from grace.pipeline.world.scenario import sample_script
+    from grace.pipeline.world.scenario import sample_scenario
     from grace.pipeline.world.settings import WorldSettings
 
     raw, world, files = folder / "raw", WorldSettings(), []
@@ -93,7 +93,7 @@ def videos(folder: Path, clips: int, quick: bool) -> None:
     for number in range(4):
         rng = np.random.default_rng(number)
         identity = sample_identity(rng, number)
-        script = sample_script(rng, identity, "happiness", world)
+        script = sample_scenario(rng, identity, "happiness", world)
         times = frame_times(script, world)[:32]
         files.append(folder / f"{number}.mp4")
         write_video(files[-1], (frame.image for frame in render_at(script, identity, world, times)), world.fps, folder)

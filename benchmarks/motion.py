@@ -46,11 +46,11 @@ from grace.pipeline.motion.settings import MotionSettings
 from grace.pipeline.store import write_atomic
 from grace.pipeline.visualize.contact_sheets import overlay
 from grace.pipeline.world.actions import ACTIONS
-from grace.pipeline.world.emotions import LABELS
+from grace.pipeline.world.emotions import WORLD_LABELS
 from grace.pipeline.world.footage import write_video
 from grace.pipeline.world.identity import Identity, sample_identity
-from grace.pipeline.world.render import Truth, frame_times, render, render_instants
-from grace.pipeline.world.scenario import CHANCES, Script, sample_script
+from grace.pipeline.world.render import FrameTruth, frame_times, render, render_instants
+from grace.pipeline.world.scenario import CHANCES, Scenario, sample_scenario
 from grace.pipeline.world.settings import WorldSettings
 from grace.pipeline.world.timeline import Event, Timeline
 
@@ -65,7 +65,7 @@ GRID = MotionSettings().grid
 class Clip:
     """One rendered clip as the motion stage would see it, and its truth. ``changed`` is in grey levels."""
 
-    script: Script
+    script: Scenario
     identity: Identity
     pairs: list[tuple[np.ndarray, np.ndarray]]
     changed: Float[np.ndarray, "T G G"]
@@ -134,7 +134,7 @@ def rendered(count: int, seed: int) -> Iterator[Clip]:
     rng = np.random.default_rng(seed)
     for number in range(count):
         identity = sample_identity(rng, number)
-        script = sample_script(rng, identity, LABELS[number % len(LABELS)], settings)
+        script = sample_scenario(rng, identity, WORLD_LABELS[number % len(WORLD_LABELS)], settings)
         yield _clip(script, identity, settings, faces)
 
 
@@ -188,7 +188,7 @@ def sheet(clip: Clip) -> np.ndarray:
     return np.concatenate(lines)
 
 
-def _clip(script: Script, identity: Identity, settings: WorldSettings, faces: FacesSettings) -> Clip:
+def _clip(script: Scenario, identity: Identity, settings: WorldSettings, faces: FacesSettings) -> Clip:
     times = frame_times(script, settings)
     at = segment_centres(len(times), faces.instants)
     beside = neighbour_numbers(at, len(times))
@@ -213,7 +213,7 @@ def _held(intensities: np.ndarray, duration: float) -> Timeline:
     return Timeline(tuple(Event(action.name, value, -9.0, -8.0, 1e3, 1e4) for action, value in moved), duration)
 
 
-def _cut(script: Script, truth: Truth, after: Truth) -> Bool[np.ndarray, " T"]:
+def _cut(script: Scenario, truth: FrameTruth, after: FrameTruth) -> Bool[np.ndarray, " T"]:
     """Whether a scene begins between each instant and its neighbour, whichever comes first."""
     low, high = np.minimum(truth.times, after.times), np.maximum(truth.times, after.times)
     cut = np.zeros(len(low), dtype=bool)
@@ -222,7 +222,7 @@ def _cut(script: Script, truth: Truth, after: Truth) -> Bool[np.ndarray, " T"]:
     return cut
 
 
-def _apart(truth: Truth, after: Truth) -> tuple[Bool[np.ndarray, " T"], Bool[np.ndarray, " T"]]:
+def _apart(truth: FrameTruth, after: FrameTruth) -> tuple[Bool[np.ndarray, " T"], Bool[np.ndarray, " T"]]:
     blink, speech = (np.abs(getattr(after, name) - getattr(truth, name)) > FACE_MOTION for name in ("blink", "speech"))
     return blink, speech
 

@@ -1,1 +1,1 @@
-"""Three pocket models of the rendered world (CLIP, vision-language, language), and the code that built them."""
+"""Three pocket models of the rendered world (CLIP, vision-language, language), and the code that builds them."""

@@ -1,4 +1,4 @@
-"""Model folders as Hugging Face and vLLM open them: weights in bfloat16, tokenizer, processor, generation settings."""
+"""Writing of model folders for Hugging Face and vLLM: weights in bfloat16, tokenizer, processor, generation config."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def save_language_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFa
 
 
 def save_weights(model: PreTrainedModel, folder: Path) -> None:
-    """Write ``config.json`` and ``model.safetensors`` in bfloat16, leaving the model itself in float32."""
+    """Write ``config.json`` and ``model.safetensors`` in bfloat16; the model itself stays in float32."""
     import torch
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,7 @@ def save_weights(model: PreTrainedModel, folder: Path) -> None:
 
 
 def _name_plain_tokenizer(folder: Path) -> None:
-    """Name the tokenizer's class as every release of transformers knows it, not only the newest."""
+    """Write a class name of the tokenizer that every release of transformers knows, not only the newest."""
     file = folder / "tokenizer_config.json"
     config = json.loads(file.read_text(encoding="utf-8"))
     config["tokenizer_class"] = "PreTrainedTokenizerFast"

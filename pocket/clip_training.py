@@ -1,4 +1,4 @@
-"""What teaches the pocket CLIP: its losses, as a module around the model."""
+"""The losses of the pocket CLIP, as a module around the model."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from transformers import CLIPModel, CLIPTokenizer
 
 from grace.pipeline.world.actions import ACTIONS
-from grace.pocket.batches import OF_ACTION, cover
-from grace.pocket.train_clip import action_sentences, moment_sentences, nearness
-from grace.pocket.vision_pretraining import KNOWN, AuxiliaryHeads
+from grace.pocket.batches import ACTION_REGION, patch_coverage
+from grace.pocket.clip_targets import action_sentences, moment_sentences, nearness
+from grace.pocket.vision_pretraining import N_TARGETS, AuxiliaryHeads
 
 
 class ClipTraining(nn.Module):
@@ -22,8 +22,8 @@ class ClipTraining(nn.Module):
         super().__init__()
         self.model = model
         width = model.config.vision_config.hidden_size
-        self.from_class = nn.Linear(width, KNOWN)
-        self.lessons = AuxiliaryHeads(width)
+        self.from_class = nn.Linear(width, N_TARGETS)
+        self.auxiliary = AuxiliaryHeads(width)
         self.scale = nn.Parameter(torch.tensor([2.3, 2.3, 2.3]))
         self.bias = nn.Parameter(torch.tensor([-4.0, -4.0, -5.0]))
 
@@ -39,8 +39,8 @@ class ClipTraining(nn.Module):
         hidden = self.model.vision_model(pixel_values=torch.from_numpy(images)).last_hidden_state
         norm = self.model.vision_model.post_layernorm
         classes, patches = norm(hidden[:, 0]), norm(hidden[:, 1:])
-        whole = F.mse_loss(self.from_class(classes).float(), torch.from_numpy(truth))
-        lessons = self.lessons(patches, truth, regions)
+        intensity = F.mse_loss(self.from_class(classes).float(), torch.from_numpy(truth))
+        auxiliary = self.auxiliary(patches, truth, regions)
         frame = _unit(self.model.visual_projection(classes))
         patch = _unit(self.model.visual_projection(patches))
         texts, centres = action_sentences(rng)
@@ -50,23 +50,24 @@ class ClipTraining(nn.Module):
         scores = torch.stack([by_class, late_interaction(patch, words, mask)])
         logits = scores.float() * self.scale[:2].exp()[:, None, None] + self.bias[:2, None, None]
         paired = F.binary_cross_entropy_with_logits(logits, target.expand_as(logits))
-        placed = self._placed(patch, words, mask, target, torch.from_numpy(cover(regions)))
-        return 20 * whole + lessons + 4 * paired + 20 * placed + 0.3 * self._contrast(tokenizer, frame[::3], truth[::3])
+        grounding = self._grounding_loss(patch, words, mask, target, torch.from_numpy(patch_coverage(regions)))
+        contrast = self._contrastive_loss(tokenizer, frame[::3], truth[::3])
+        return 20 * intensity + auxiliary + 4 * paired + 20 * grounding + 0.3 * contrast
 
     def texts(
         self, tokenizer: CLIPTokenizer, texts: list[str]
     ) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n words d"], Bool[Tensor, "n words"]]:
-        """Sentence embeddings (at the end token), word embeddings, and which words are real and not special."""
+        """Sentence embeddings (at the end token), word embeddings, and the mask of words (no padding, not special)."""
         made = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
         output = self.model.text_model(input_ids=made["input_ids"], attention_mask=made["attention_mask"])
         words = _unit(self.model.text_projection(output.last_hidden_state))
         mask = made["attention_mask"].bool()
         last = mask.sum(1) - 1
-        places = torch.arange(mask.shape[1])
-        inner = mask & (places > 0) & (places < last[:, None])
+        positions = torch.arange(mask.shape[1])
+        inner = mask & (positions > 0) & (positions < last[:, None])
         return words[torch.arange(len(texts)), last], words, inner
 
-    def _placed(
+    def _grounding_loss(
         self,
         patch: Float[Tensor, "n patches d"],
         words: Float[Tensor, "m words d"],
@@ -74,14 +75,16 @@ class ClipTraining(nn.Module):
         target: Float[Tensor, "n m"],
         shown: Float[Tensor, "n patches regions"],
     ) -> Float[Tensor, ""]:
-        """Each action's words against each patch: near where the action's region is, as far as the action shows."""
-        spoken = (words * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
-        logits = torch.einsum("npd,md->nmp", patch, spoken) * self.scale[2].exp() + self.bias[2]
-        there = shown[..., OF_ACTION].transpose(1, 2) * target[..., None]
-        return F.binary_cross_entropy_with_logits(logits, there)
+        """Each action's words against each patch; the target is the region's share of the patch times the intensity."""
+        sentence = (words * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
+        logits = torch.einsum("npd,md->nmp", patch, sentence) * self.scale[2].exp() + self.bias[2]
+        target_patches = shown[..., ACTION_REGION].transpose(1, 2) * target[..., None]
+        return F.binary_cross_entropy_with_logits(logits, target_patches)
 
-    def _contrast(self, tokenizer: CLIPTokenizer, frame: Float[Tensor, "n d"], truth: np.ndarray) -> Float[Tensor, ""]:
-        """CLIP's loss, with frames of like intensities as further right answers."""
+    def _contrastive_loss(
+        self, tokenizer: CLIPTokenizer, frame: Float[Tensor, "n d"], truth: np.ndarray
+    ) -> Float[Tensor, ""]:
+        """CLIP's loss, in which frames with similar intensities share the target."""
         sentence, _, _ = self.texts(tokenizer, moment_sentences(truth))
         logits = (frame @ sentence.T).float() * self.model.logit_scale.exp().clamp(max=100)
         actions = torch.from_numpy(truth[:, : len(ACTIONS)])
@@ -92,7 +95,7 @@ class ClipTraining(nn.Module):
 def late_interaction(
     patch: Float[Tensor, "n patches d"], words: Float[Tensor, "m words d"], mask: Bool[Tensor, "m words"]
 ) -> Float[Tensor, "n m"]:
-    """How near each text is to each frame: the mean over its words of the cosine with the nearest patch."""
+    """FILIP's similarity of each text and frame: the mean over words of the cosine with the nearest patch."""
     cosines = torch.einsum("npd,mwd->nmwp", patch, words).amax(-1)
     return (cosines * mask).sum(-1) / mask.sum(-1).clamp(min=1)
 

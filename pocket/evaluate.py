@@ -1,6 +1,6 @@
-"""What the pocket models score on people and clips that they never saw: ``python -m pocket measure``.
+"""Evaluation of the pocket models on people and clips outside their training: ``python -m grace.pocket measure``.
 
-Texts are asked for as the pipeline asks for them, with its engine and prompts; crops are drawn like the training's.
+Texts are generated with the pipeline's own engine, requests and prompts; crops are made like those of training.
 """
 
 from __future__ import annotations
@@ -13,17 +13,24 @@ from typing import Any
 import numpy as np
 
 from grace.pipeline.world.actions import ACTIONS, REGIONS
-from grace.pipeline.world.sentences import coarse_caption, cues, fine_description, moment_sentence, named, truth
+from grace.pipeline.world.sentences import (
+    coarse_caption,
+    cues,
+    fine_description,
+    moment_sentence,
+    named_actions,
+    true_actions,
+)
 from grace.pipeline.world.timeline import VISIBLE, Timeline
-from grace.pocket.batches import aligned
+from grace.pocket.batches import place_crops
 from grace.pocket.render_dataset import BLOCK, UNSEEN, draw, instants, load
 
 HERE = Path(__file__).parent
 RESULT = HERE / "measured.json"
 
 
-def measure(quick: bool = False) -> dict[str, Any]:
-    """All figures, on 64 unseen clips when ``quick``, else on 500."""
+def evaluate(quick: bool = False) -> dict[str, Any]:
+    """All figures, on 500 unseen clips, or 64 if ``quick``."""
     count = 64 if quick else 500
     draw(UNSEEN, range(1 if quick else 2))
     clips, known, regions, timelines = unseen(count)
@@ -34,21 +41,21 @@ def measure(quick: bool = False) -> dict[str, Any]:
 
 
 def unseen(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[Timeline]]:
-    """Crops [count, INSTANTS, side, side, 3], placed as detectors place them, truth, region boxes, and timelines."""
+    """Unseen clips: crops [count, INSTANTS, side, side, 3], their ground truth, region boxes, and timelines."""
     crops, known, regions, timelines = [], [], [], []
     for block in load(UNSEEN):
         for index in range(BLOCK):
             rng = np.random.default_rng((UNSEEN, 4, block.first + index))
-            frames, boxes = aligned(block.frames[index], block.regions[index], rng)
+            frames, boxes = place_crops(block.frames[index], block.regions[index], rng)
             crops.append(frames)
             regions.append(boxes)
             known.append(block.truth[index])
-            timelines.append(block.script(index).timeline)
+            timelines.append(block.scenario(index).timeline)
     return np.stack(crops[:count]), np.stack(known[:count]), np.stack(regions[:count]), timelines[:count]
 
 
 def write_captions(clips: Sequence[np.ndarray], durations: list[float]) -> list[str]:
-    """Coarse captions of clips [INSTANTS, side, side, 3] by the pocket VLM, through the caption stage's own request."""
+    """Coarse captions of clips [INSTANTS, side, side, 3] by the pocket VLM, with the caption stage's own requests."""
     from grace.pipeline.engines import make_engine
     from grace.pipeline.text.caption import coarse_request
     from grace.pipeline.text.prompts import read_prompt
@@ -63,11 +70,11 @@ def write_captions(clips: Sequence[np.ndarray], durations: list[float]) -> list[
 
 
 def score_captions(captions: list[str], timelines: list[Timeline]) -> dict[str, float]:
-    """Precision and recall of the movements and of the regions that captions name, over all clips together."""
-    told = [named(caption) for caption in captions]
-    happened = [truth(timeline) for timeline in timelines]
-    actions = _precision_recall(told, happened)
-    regions = _precision_recall([{r for r, _ in one} for one in told], [{r for r, _ in one} for one in happened])
+    """Precision and recall of the movements and of the regions that captions name, micro-averaged over clips."""
+    stated = [named_actions(caption) for caption in captions]
+    true = [true_actions(timeline) for timeline in timelines]
+    actions = _precision_recall(stated, true)
+    regions = _precision_recall([{r for r, _ in one} for one in stated], [{r for r, _ in one} for one in true])
     names = ("precision", "recall")
     return {f"caption_action_{name}": value for name, value in zip(names, actions, strict=True)} | {
         f"caption_region_{name}": value for name, value in zip(names, regions, strict=True)
@@ -75,7 +82,7 @@ def score_captions(captions: list[str], timelines: list[Timeline]) -> dict[str, 
 
 
 def score_refinement(captions: list[str], timelines: list[Timeline]) -> dict[str, float]:
-    """The pocket LLM on true captions: share of valid JSON, and of answers that name just what the caption names."""
+    """The pocket LLM on true captions: shares of valid JSON, of answers that name what the caption names, of exact."""
     from grace.pipeline.engines import make_engine
     from grace.pipeline.text.prompts import read_prompt
     from grace.pipeline.text.refine import refine_request
@@ -91,20 +98,20 @@ def score_refinement(captions: list[str], timelines: list[Timeline]) -> dict[str
         except ValueError:
             continue
         valid += isinstance(content, dict) and {"description", "cues"} <= content.keys()
-        said = {(cue["region"], cue["action"]) for cue in content["cues"]}
-        faithful += said == named(caption) == named(content["description"])
+        in_cues = {(cue["region"], cue["action"]) for cue in content["cues"]}
+        faithful += in_cues == named_actions(caption) == named_actions(content["description"])
         exact += content == {"description": fine_description(timeline), "cues": cues(timeline)}
     count = len(captions)
     return {"refine_valid": valid / count, "refine_faithful": faithful / count, "refine_exact": exact / count}
 
 
 def score_clip(clips: np.ndarray, known: np.ndarray, regions: np.ndarray) -> dict[str, float]:
-    """Zero-shot retrieval of actions by the pocket CLIP, and how far words meet their regions.
+    """Zero-shot retrieval of actions by the pocket CLIP, and grounding of words in regions.
 
-    ``clip_action_auc``: area under the ROC curve of the frame-sentence cosine, mean over actions; ``clip_top1``: the
-    nearest of the 18 action sentences is of an action that shows (frames with one at least), beside
+    ``clip_action_auc``: area under the ROC curve of the cosine of frame and sentence, mean over actions. ``clip_top1``:
+    share of frames whose nearest of 18 action sentences names a visible action (among frames that have one), beside
     ``clip_top1_chance``. ``clip_grounding``: softmax (temperature 0.05) of an action sentence's words over the 64
-    patches, the share that falls into the action's region ÷ the share of patches there.
+    patches: the mass in the action's region ÷ the share of patches there.
     """
     import torch
     from sklearn.metrics import roc_auc_score
@@ -117,8 +124,8 @@ def score_clip(clips: np.ndarray, known: np.ndarray, regions: np.ndarray) -> dic
     intensities, boxes = known.reshape(-1, known.shape[-1])[:, : len(ACTIONS)], regions.reshape(-1, len(REGIONS), 4)
     tokens, _, real = encoder.texts([moment_sentence([(action, 0.58)]) for action in ACTIONS])
     tokens = torch.nn.functional.normalize(tokens.float(), dim=-1)
-    spoken = [one[mask] for one, mask in zip(tokens, real, strict=True)]
-    words, ends = [one[:-1].numpy() for one in spoken], torch.stack([one[-1] for one in spoken])
+    unpadded = [one[mask] for one, mask in zip(tokens, real, strict=True)]
+    words, ends = [one[:-1].numpy() for one in unpadded], torch.stack([one[-1] for one in unpadded])
     cosine, ratios = [], []
     for start in range(0, len(frames), 64):
         pixels = torch.stack([encoder.prepare(frame) for frame in frames[start : start + 64]])
@@ -154,6 +161,6 @@ def _grounding(patch: np.ndarray, words: list[np.ndarray], intensities: np.ndarr
     return found
 
 
-def _precision_recall(told: list[set[Any]], happened: list[set[Any]]) -> tuple[float, float]:
-    right = sum(len(a & b) for a, b in zip(told, happened, strict=True))
-    return right / max(sum(map(len, told)), 1), right / max(sum(map(len, happened)), 1)
+def _precision_recall(stated: list[set[Any]], true: list[set[Any]]) -> tuple[float, float]:
+    right = sum(len(a & b) for a, b in zip(stated, true, strict=True))
+    return right / max(sum(map(len, stated)), 1), right / max(sum(map(len, true)), 1)

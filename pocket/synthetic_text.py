@@ -1,4 +1,4 @@
-"""Texts of the rendered world for training: captions with their refinement, and all words a tokenizer has to know."""
+"""Texts of the rendered world for training: captions with their refinement, and a corpus for tokenizers."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from grace.pipeline.text.refine import refine_request
 from grace.pipeline.world.actions import ACTIONS
 from grace.pipeline.world.sentences import (
     INTENSITIES,
-    MOST,
+    MAX_CLAUSES,
     PHASES,
     Clause,
+    caption_from_clauses,
+    cues_from_clauses,
+    description_from_clauses,
     moment_sentence,
-    tell_coarse,
-    tell_cues,
-    tell_fine,
 )
 
 UNKNOWN = {"description": "The caption names no movement of the face.", "cues": []}
-"""The refinement of a caption in which no movement of the world is told."""
+"""The refinement of a caption that names no movement of the world."""
 
-# Sentences that a caption may hold besides, and that a refinement has to leave out.
+# Other sentences that a caption may contain, and that a refinement has to leave out.
 _ASIDES = (
     "I cannot see the face well.",
     "The picture is dark.",
@@ -44,8 +44,8 @@ _ASIDES = (
 
 
 def random_clauses(rng: np.random.Generator) -> tuple[Clause, ...]:
-    """Any movements in any order of time: more than faces do, so that a reader learns words and not habits."""
-    count = int(rng.choice(MOST + 1, p=[0.05, 0.1, 0.15, 0.2, 0.2, 0.15, 0.15]))
+    """Random movements in random order: more varied than in faces, so that a model learns words, not correlations."""
+    count = int(rng.choice(MAX_CLAUSES + 1, p=[0.05, 0.1, 0.15, 0.2, 0.2, 0.15, 0.15]))
     repeats = rng.random() < 0.1
     actions = rng.choice(len(ACTIONS), size=count, replace=bool(repeats))
     thirds = rng.integers(3, size=count)
@@ -59,21 +59,21 @@ def random_clauses(rng: np.random.Generator) -> tuple[Clause, ...]:
 
 
 def refinement(rng: np.random.Generator) -> tuple[str, str]:
-    """A coarse caption and the JSON it refines to; sometimes with asides, sometimes with asides only."""
+    """A coarse caption and its refinement as JSON; some captions have other sentences too, some have nothing else."""
     asides = list(rng.choice(_ASIDES, size=int(rng.integers(1, 3)), replace=False)) if rng.random() < 0.15 else []
     if asides and rng.random() < 0.2:
         return " ".join(asides), json.dumps(UNKNOWN)
-    told = random_clauses(rng)
-    caption = tell_coarse(told, rng)
-    answer = json.dumps({"description": tell_fine(told), "cues": tell_cues(told)})
+    clauses = random_clauses(rng)
+    caption = caption_from_clauses(clauses, rng)
+    answer = json.dumps({"description": description_from_clauses(clauses), "cues": cues_from_clauses(clauses)})
     before = bool(rng.random() < 0.5)
     return " ".join([*asides, caption] if before else [caption, *asides]), answer
 
 
 def shortened(prompt: Prompt, rng: np.random.Generator, keep: str) -> Prompt:
-    """The prompt with some of its sentences left out, never the paragraph with the slot ``keep``.
+    """The prompt without some of its sentences, but always with the paragraph that has the slot ``keep``.
 
-    A model trained on these does not hang on one wording, and its sequences are shorter; a quarter stays whole.
+    A model trained on these does not depend on one wording, and its sequences are shorter. A quarter stay complete.
     """
     if rng.random() < 0.25:
         return prompt

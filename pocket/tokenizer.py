@@ -1,4 +1,4 @@
-"""Byte-level BPE tokenizers trained on the world's language; any other text is bytes."""
+"""Byte-level BPE tokenizers trained on the world's texts; any other text is split into bytes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ VOCABULARY = 2048
 START, STOP, PAD = "<|im_start|>", "<|im_end|>", "<|endoftext|>"
 IMAGE_TOKENS = ("<image>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>")
 
-# A key of the answer's JSON is one piece with the punctuation around it, so that a cue is ten tokens and not twenty.
+# A key of the answer's JSON is one token with the punctuation around it, so that a cue has ten tokens, not twenty.
 _KEY = r'(?:"[,}\]{\[ ]*)?\{?"(?:description|cues|region|action|intensity|phase)": (?:\[\{?|")?'
-# A set phrase of the world's language ("the lip corners", "lower and draw together") is one piece too: it is what the
-# models choose and copy, and a caption of six movements is read and written in thirty steps instead of seventy.
+# A fixed phrase of the world's texts ("the lip corners", "lower and draw together") is one token too: phrases are what
+# the models choose and copy, and a caption of six movements has thirty tokens instead of seventy.
 _PHRASES = sorted(world_phrases(), key=lambda phrase: (-len(phrase), phrase))
 _PHRASE = rf"(?: |, )?(?:{'|'.join(map(re.escape, _PHRASES))})(?!\p{{L}})"
 _WORD = r" ?\p{L}+| ?\p{N}|[^\s\p{L}\p{N}]+|\s+"
@@ -37,7 +37,7 @@ CHAT_TEMPLATE = """\
 
 
 def train_chat_tokenizer(texts: Iterable[str], images: bool = False) -> PreTrainedTokenizerFast:
-    """A chat tokenizer; with ``images``, it has the tokens that Idefics3 puts around pictures."""
+    """A chat tokenizer; with ``images``, it has the image tokens of Idefics3."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -71,10 +71,10 @@ def train_chat_tokenizer(texts: Iterable[str], images: bool = False) -> PreTrain
 
 
 def train_clip_tokenizer(texts: Iterable[str], folder: Path) -> CLIPTokenizer:
-    """A tokenizer of CLIP's own kind (lower case, words end in ``</w>``), kept in ``folder``.
+    """A tokenizer like CLIP's own (lower case, words end in ``</w>``), saved in ``folder``.
 
-    The one that lies there is taken: trained again, it would number its tokens in another order, and weights that were
-    trained with the first would be worth nothing.
+    If ``folder`` has one, that is used: trained again, it could number its tokens differently, and weights trained with
+    the first would be useless.
     """
     import json
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,12 +22,12 @@ FOLDER = Path(__file__).parent / "llm"
 SCHEDULE = Schedule(steps=1800, rate=2e-3)
 BATCH = 24
 POOL = 8
-"""Batches are cut from pools of so many, sorted by length, so that little of a batch is padding."""
+"""Batches per pool. A pool is sorted by length and cut into batches, so that little of a batch is padding."""
 IGNORED = -100
 
 
 Example = tuple[list[int], list[int]]
-"""Token ids of a question and of its reply."""
+"""Token ids of a request and of its answer."""
 
 
 def prompts() -> list[Prompt]:
@@ -34,12 +35,17 @@ def prompts() -> list[Prompt]:
     return [read_prompt("coarse-v1"), read_prompt("refine-v1")]
 
 
+def padded_vocabulary(tokenizer: PreTrainedTokenizerFast) -> int:
+    """The tokenizer's size, rounded up to a multiple of 64."""
+    return math.ceil(len(tokenizer) / 64) * 64
+
+
 def text_config(tokenizer: PreTrainedTokenizerFast, layers: int) -> LlamaConfig:
-    """A Llama with heads of 64: vLLM's attention takes no smaller ones on a CPU."""
+    """A Llama with heads of 64, the smallest that vLLM's attention supports on a CPU."""
     from transformers import LlamaConfig
 
     return LlamaConfig(
-        vocab_size=-(-len(tokenizer) // 64) * 64,
+        vocab_size=padded_vocabulary(tokenizer),
         hidden_size=192,
         intermediate_size=512,
         num_hidden_layers=layers,
@@ -55,17 +61,17 @@ def text_config(tokenizer: PreTrainedTokenizerFast, layers: int) -> LlamaConfig:
 
 
 def example(tokenizer: PreTrainedTokenizerFast, prompt: Prompt, rng: np.random.Generator) -> Example:
-    """Token ids of one chat, and how many of them are the question's."""
+    """One training example: a refine request, some sentences of its prompt left out, and the right answer."""
     caption, answer = refinement(rng)
     messages = refine_messages(caption, shortened(prompt, rng, "captions"))
-    asked = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    question = tokenizer(asked, add_special_tokens=False)["input_ids"]
+    chat = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    question = tokenizer(chat, add_special_tokens=False)["input_ids"]
     reply = tokenizer(answer, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
     return question, reply
 
 
 def batch(tokenizer: PreTrainedTokenizerFast, prompt: Prompt, step: int) -> list[Example]:
-    """The examples of a training step: the steps of a pool take its lengths in a shuffled order."""
+    """The examples of a training step: a pool's batches are taken in random order of length."""
     pool, order = _pool(tokenizer, prompt, step // POOL)
     part = order[step % POOL]
     return pool[part * BATCH : (part + 1) * BATCH]
@@ -79,9 +85,9 @@ def _pool(tokenizer: PreTrainedTokenizerFast, prompt: Prompt, index: int) -> tup
 
 
 def padded(pairs: list[Example], pad: int) -> dict[str, torch.Tensor]:
-    """Questions and replies as one batch, padded on the right; labels cover the replies only.
+    """Requests and answers as one batch, padded on the right; labels cover the answers only.
 
-    There is no mask: attention is causal, so nothing sees the padding behind it.
+    No mask is needed: attention is causal, so no token attends to the padding behind it.
     """
     import torch
 
@@ -106,7 +112,7 @@ def build(folder: Path = FOLDER) -> None:
     prompt = read_prompt("refine-v1")
     torch.manual_seed(0)
     model = LlamaForCausalLM(text_config(tokenizer, layers=3))
-    model.set_attn_implementation("eager")  # on a CPU its backward pass is the faster one
+    model.set_attn_implementation("eager")  # its backward pass is the fastest on a CPU
 
     def loss(step: int) -> torch.Tensor:
         return model(**padded(batch(tokenizer, prompt, step), tokenizer.pad_token_id)).loss

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from stages._options import Params, Set, load_settings
-from stages._output import user_errors
+from stages._output import print_table, user_errors
 
 
 @user_errors
@@ -21,4 +21,12 @@ def command(
     from grace.pipeline.world.world import make_world
 
     settings = load_settings(params, override)
-    make_world(settings.world, out, settings.workers)
+    counts = make_world(settings.world, out, settings.workers)
+    rows: list[tuple[str, str]] = [
+        ("clips rendered", str(counts.rendered)),
+        ("clips skipped (rendered before)", str(counts.skipped)),
+        ("frames rendered", str(counts.frames)),
+        ("seconds", f"{counts.seconds:.1f}"),
+        ("frames/s", f"{counts.frames / counts.seconds:.0f}" if counts.frames else "–"),
+    ]
+    print_table(f"world in {out}", rows)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from grace.pipeline.audit.sources import Text
-from grace.pipeline.world.sentences import INTENSITIES, named_regions, phase, told
+from grace.pipeline.world.sentences import INTENSITIES, find_actions, named_regions, phase
 from grace.pipeline.world.timeline import Event
 
 APART = 0.2
@@ -77,7 +77,7 @@ def truthfulness(texts: Iterable[Text], truth: Truth) -> dict[str, Any]:
     stated: Counter[str] = Counter()
     for text in texts:
         happened = truth.get(text.clip_id, [])
-        said = told(text.text)
+        said = find_actions(text.text)
         _count(counts, "actions", {action.name for action, _ in said}, {each.action for each in happened})
         _count(counts, "regions", named_regions(text.text), {each.region for each in happened})
         _count_order(counts, [action.name for action, _ in said], happened)

@@ -1,7 +1,14 @@
-"""What a drawn face can do: FACS action units, the region each one moves, and the words for it.
+"""What a drawn face can do: FACS action units, the region that each one moves, and the words for it.
 
-The one vocabulary shared by the renderer, the ground truth, the true sentences and the benchmarks.
+The renderer, the ground truth, the true texts and the benchmarks share this vocabulary: ``ACTIONS`` lists the action
+units, ``BY_NAME`` and ``BY_UNIT`` find one, ``REGIONS`` are the parts of the face.
 Source: Ekman, Friesen & Hager, *Facial Action Coding System* (2002).
+
+Example:
+    >>> BY_UNIT[12]
+    Action(unit=12, name='lip corner pull', region='mouth', subject='the lip corners', verb='pull up')
+    >>> [action.unit for action in ACTIONS if action.region == "brows"]
+    [1, 2, 4]
 """
 
 from __future__ import annotations
@@ -13,9 +20,9 @@ REGIONS = ("brows", "eyes", "nose", "cheeks", "mouth", "jaw")
 
 @dataclass(frozen=True)
 class Action:
-    """One action unit: its FACS number, the region it moves, and how one says it.
+    """One action unit: its FACS number, the region that it moves, and its words.
 
-    ``subject verb`` is a plain sentence ("the inner brows rise"); ``name`` is its key in cues and truth.
+    ``subject verb`` is a plain sentence ("the inner brows rise"); ``name`` is its key in cues and ground truth.
     """
 
     unit: int

@@ -1,4 +1,4 @@
-"""What is behind and before the person: backgrounds, hands, locks of hair, subtitles."""
+"""What is behind and in front of the person: backgrounds, hands, locks of hair, subtitles."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from grace.pipeline.world.curves import smooth
 from grace.pipeline.world.identity import Colour, Identity
 from grace.pipeline.world.motion_curves import envelope
 from grace.pipeline.world.paint import Image, fill, shade, stroke, strokes
-from grace.pipeline.world.pose import Look, project
+from grace.pipeline.world.pose import Pose, project
 from grace.pipeline.world.scenario import Distractor
 
 MARGIN = 0.06  # of the picture's side, so that a shaking camera sees no edge
@@ -37,7 +37,7 @@ _WORDS = (
 
 @lru_cache(maxsize=8)
 def background(seed: int, size: int, busy: bool) -> Image:
-    """A room or street out of focus, ``MARGIN`` larger than the picture on every side. Do not write into it."""
+    """A blurred room or street, ``MARGIN`` larger than the picture on every side. Read-only, since it is cached."""
     rng = np.random.default_rng((seed, 7))
     side = round(size * (1 + 2 * MARGIN))
     first, second = np.array(_muted(rng, 60.0, 205.0)), np.array(_muted(rng, 40.0, 190.0))
@@ -61,13 +61,13 @@ def background(seed: int, size: int, busy: bool) -> Image:
 
 
 def _muted(rng: np.random.Generator, low: float, high: float) -> Colour:
-    """A colour near grey, as rooms have."""
+    """A random colour near grey."""
     blue, green, red = np.clip(rng.uniform(low, high) + rng.normal(0, 20, 3), 5, 245).tolist()
     return blue, green, red
 
 
 def paint_background(image: Image, seed: int, camera: tuple[float, float], strength: float, time: float) -> None:
-    """Fill the picture; a busy background (``strength`` > 0) also has somebody walking by."""
+    """Fill the picture; a busy background (``strength`` > 0) also has people who walk past."""
     size = image.shape[0]
     canvas = background(seed, size, strength > 0)
     move = np.array([[1, 0, camera[0] - MARGIN * size], [0, 1, camera[1] - MARGIN * size]], np.float64)
@@ -94,9 +94,9 @@ def paint_background(image: Image, seed: int, camera: tuple[float, float], stren
 
 
 def paint_hand(
-    image: Image, identity: Identity, look: Look, distractor: Distractor, time: float, rng: np.random.Generator
+    image: Image, identity: Identity, pose: Pose, distractor: Distractor, time: float, rng: np.random.Generator
 ) -> None:
-    """A hand that comes up to cheek, chin or brow and goes away again."""
+    """A hand that rises to cheek, chin or brow and sinks again."""
     side = rng.choice([-1.0, 1.0])
     goal = np.array([(0.62, 0.55), (0.10, 0.98), (0.60, -0.45)][int(rng.integers(3))]) * (side, 1.0)
     here = float(envelope(np.array([time]), distractor.start, distractor.end, 0.35)[0])
@@ -110,7 +110,7 @@ def paint_hand(
 
     def at(points: list[list[float]]) -> np.ndarray:
         placed = np.array(points) @ turn.T + wrist
-        return project(placed, np.full(len(placed), 0.3), look)
+        return project(placed, np.full(len(placed), 0.3), pose)
 
     palm = at(
         [
@@ -126,21 +126,21 @@ def paint_hand(
     )
     outline = smooth(palm, 40, closed=True)
     fill(image, outline, skin)
-    stroke(image, outline, edge, 0.02 * look.scale, closed=True)
+    stroke(image, outline, edge, 0.02 * pose.scale, closed=True)
     for column, reach in enumerate((0.22, 0.30, 0.28, 0.18)):
         x = -0.165 + 0.11 * column
         finger = at([[x, 0.12], [x * 1.15, 0.12 - reach]])
-        stroke(image, finger, edge, 0.135 * look.scale)
-        stroke(image, finger, skin, 0.105 * look.scale)
+        stroke(image, finger, edge, 0.135 * pose.scale)
+        stroke(image, finger, skin, 0.105 * pose.scale)
     thumb = at([[-0.20, 0.42], [-0.34, 0.20]])
-    stroke(image, thumb, edge, 0.14 * look.scale)
-    stroke(image, thumb, skin, 0.11 * look.scale)
+    stroke(image, thumb, edge, 0.14 * pose.scale)
+    stroke(image, thumb, skin, 0.11 * pose.scale)
 
 
 def paint_lock(
-    image: Image, identity: Identity, look: Look, distractor: Distractor, time: float, rng: np.random.Generator
+    image: Image, identity: Identity, pose: Pose, distractor: Distractor, time: float, rng: np.random.Generator
 ) -> None:
-    """A lock of hair that swings over one side of the face."""
+    """A lock of hair that swings in front of one side of the face."""
     side, wide = rng.choice([-1.0, 1.0]), 0.5 + 0.5 * distractor.strength
     swing = 0.06 * np.sin(2 * np.pi * rng.uniform(0.5, 1.1) * time + rng.uniform(0, 6.28))
     inner = np.array(
@@ -148,7 +148,7 @@ def paint_lock(
     )
     outer = np.array([[0.70, 0.42], [0.84, 0.0], [0.80, -0.60], [0.45, -1.08]])
     shape = np.concatenate([smooth(inner, 12), smooth(outer, 12)]) * (side, 1)
-    pixels = project(shape, np.full(len(shape), 0.42), look)
+    pixels = project(shape, np.full(len(shape), 0.42), pose)
     fill(image, pixels, identity.hair)
     strands = [pixels[:12] + (pixels[23:11:-1] - pixels[:12]) * share for share in (0.25, 0.5, 0.75)]
     strokes(image, strands, shade(identity.hair, 1.3), 1.0)

@@ -1,4 +1,4 @@
-"""Lines and furrows: the marks by which FACS tells an action unit apart, over those age has left."""
+"""Lines and furrows: the marks by which FACS distinguishes action units, and those of age."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DARKEST = 0.85
 
 
 class _Marks:
-    """Collects creases, leaving out those nobody would see."""
+    """Collects creases, without those that are too faint to see."""
 
     def __init__(self, sketch: Sketch) -> None:
         self.sketch = sketch

@@ -1,4 +1,4 @@
-"""One face on one picture, and where its regions lie."""
+"""Draw one face into a picture, and measure the boxes of its regions."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ from grace.pipeline.world.geometry import SIDES, face
 from grace.pipeline.world.hair import add_hair, paint_beard, paint_behind, paint_front
 from grace.pipeline.world.identity import Identity
 from grace.pipeline.world.paint import Image, Window, fill, lowered, shade, strokes
-from grace.pipeline.world.pose import Look, Points
+from grace.pipeline.world.pose import Points, Pose
 from grace.pipeline.world.shading import NEUTRAL, lines, relief
 
 Boxes = Float[np.ndarray, "regions 4"]
 """x0, y0, x1, y1 in pixels: one row for each of ``actions.REGIONS``, then the face's."""
 
 
-def draw_face(image: Image, identity: Identity, look: Look, light: float = 0.0) -> Boxes:
+def draw_face(image: Image, identity: Identity, pose: Pose, light: float = 0.0) -> Boxes:
     """Draw a person into ``image`` (uint8 BGR, in place) and return the region boxes.
 
     ``light`` in [-1, 1] says from which side the light comes (-1 image left).
     """
-    sketch, units = face(identity, look)
+    sketch, units = face(identity, pose)
     creases = add_creases(sketch, identity, units)
     add_hair(sketch, identity)
-    points = sketch.project(look)
-    paint_behind(image, identity, points, look)
+    points = sketch.project(pose)
+    paint_behind(image, identity, points, pose)
     _paint_skin(image, identity, points)
     window = Window.around(points["face"], image)
     if not window.empty:
-        soft = relief(identity, points, units, look, light, window)
-        _apply_light(window.of(image), points["face"] - window.origin, soft, lines(points, creases, look, window))
-    paint_nose(image, identity, points, look)
-    paint_eyes(image, identity, points, look)
+        soft = relief(identity, points, units, pose, light, window)
+        _apply_light(window.of(image), points["face"] - window.origin, soft, lines(points, creases, pose, window))
+    paint_nose(image, identity, points, pose)
+    paint_eyes(image, identity, points, pose)
     paint_brows(image, identity, points)
-    paint_mouth(image, identity, points, units, look)
-    paint_front(image, identity, points, look)
-    return _boxes(points, look)
+    paint_mouth(image, identity, points, units, pose)
+    paint_front(image, identity, points, pose)
+    return _boxes(points, pose)
 
 
-def measure_face(identity: Identity, look: Look) -> Boxes:
+def measure_face(identity: Identity, pose: Pose) -> Boxes:
     """The boxes that :func:`draw_face` returns, without drawing."""
-    sketch, _ = face(identity, look)
-    return _boxes(sketch.project(look), look)
+    sketch, _ = face(identity, pose)
+    return _boxes(sketch.project(pose), pose)
 
 
 def _paint_skin(image: Image, identity: Identity, points: dict[str, Points]) -> None:
@@ -70,8 +70,8 @@ def _apply_light(skin: Image, outline: Points, soft: np.ndarray, creases: np.nda
     cv2.multiply(skin, layer, dst=skin, scale=1 / NEUTRAL)
 
 
-def _boxes(points: dict[str, Points], look: Look) -> Boxes:
-    margin = 0.05 * look.scale
+def _boxes(points: dict[str, Points], pose: Pose) -> Boxes:
+    margin = 0.05 * pose.scale
     parts = {
         "brows": [points["above brow left"], points["above brow right"], points["brow left"], points["brow right"]],
         "eyes": [points[f"{part} {name}"] for _, name in SIDES for part in ("upper lid", "lower lid", "lid fold")],

@@ -10,47 +10,54 @@ from grace.pipeline.datasets.labels import SEVEN
 from grace.pipeline.world.actions import BY_UNIT
 from grace.pipeline.world.timeline import Event, Timeline
 
-LABELS = SEVEN
-SHARES = (0.209, 0.162, 0.229, 0.186, 0.126, 0.012, 0.077)
-"""DFEW's long tail (Jiang et al. 2020), in the order of ``LABELS``; sums to 1.001 as published."""
+WORLD_LABELS = SEVEN
+"""The emotions that the world shows: DFEW's and FERV39k's seven classes, in the canonical order."""
+
+LABEL_SHARES = (0.209, 0.162, 0.229, 0.186, 0.126, 0.012, 0.077)
+"""DFEW's long tail (Jiang et al. 2020), in the order of ``WORLD_LABELS``; sums to 1.001 as published."""
 
 
 @dataclass(frozen=True)
-class Part:
-    """One action unit of a prototype."""
+class PrototypeUnit:
+    """One action unit of an emotion's prototype."""
 
-    unit: int
+    unit: int  # FACS number
     chance: float  # of being shown at all
     strength: float  # mean apex intensity
     lag: float = 0.0  # seconds after the expression begins
 
 
-PROTOTYPES: dict[str, tuple[Part, ...]] = {
+PROTOTYPES: dict[str, tuple[PrototypeUnit, ...]] = {
     "happiness": (
-        Part(12, 0.96, 0.78), Part(6, 0.72, 0.70, 0.10), Part(25, 0.58, 0.65, 0.15), Part(26, 0.10, 0.40, 0.25),
-        Part(7, 0.12, 0.40, 0.10), Part(2, 0.08, 0.40), Part(14, 0.05, 0.45),
+        PrototypeUnit(12, 0.96, 0.78), PrototypeUnit(6, 0.72, 0.70, 0.10), PrototypeUnit(25, 0.58, 0.65, 0.15),
+        PrototypeUnit(26, 0.10, 0.40, 0.25), PrototypeUnit(7, 0.12, 0.40, 0.10), PrototypeUnit(2, 0.08, 0.40),
+        PrototypeUnit(14, 0.05, 0.45),
     ),
     "sadness": (
-        Part(1, 0.74, 0.66), Part(4, 0.62, 0.55, 0.15), Part(15, 0.78, 0.68, 0.35), Part(17, 0.46, 0.58, 0.45),
-        Part(43, 0.12, 0.45, 0.20), Part(7, 0.14, 0.40, 0.10), Part(25, 0.10, 0.40, 0.40), Part(20, 0.06, 0.40, 0.40),
+        PrototypeUnit(1, 0.74, 0.66), PrototypeUnit(4, 0.62, 0.55, 0.15), PrototypeUnit(15, 0.78, 0.68, 0.35),
+        PrototypeUnit(17, 0.46, 0.58, 0.45), PrototypeUnit(43, 0.12, 0.45, 0.20), PrototypeUnit(7, 0.14, 0.40, 0.10),
+        PrototypeUnit(25, 0.10, 0.40, 0.40), PrototypeUnit(20, 0.06, 0.40, 0.40),
     ),
     "neutral": (),
     "anger": (
-        Part(4, 0.88, 0.74), Part(7, 0.62, 0.62, 0.08), Part(5, 0.42, 0.52, 0.12), Part(23, 0.58, 0.68, 0.30),
-        Part(17, 0.28, 0.50, 0.35), Part(10, 0.26, 0.52, 0.30), Part(25, 0.18, 0.50, 0.40), Part(16, 0.12, 0.45, 0.40),
-        Part(9, 0.10, 0.40, 0.25),
+        PrototypeUnit(4, 0.88, 0.74), PrototypeUnit(7, 0.62, 0.62, 0.08), PrototypeUnit(5, 0.42, 0.52, 0.12),
+        PrototypeUnit(23, 0.58, 0.68, 0.30), PrototypeUnit(17, 0.28, 0.50, 0.35), PrototypeUnit(10, 0.26, 0.52, 0.30),
+        PrototypeUnit(25, 0.18, 0.50, 0.40), PrototypeUnit(16, 0.12, 0.45, 0.40), PrototypeUnit(9, 0.10, 0.40, 0.25),
     ),
     "surprise": (
-        Part(1, 0.84, 0.72), Part(2, 0.88, 0.76), Part(5, 0.72, 0.66, 0.04), Part(25, 0.78, 0.66, 0.08),
-        Part(26, 0.72, 0.68, 0.12), Part(4, 0.06, 0.35), Part(20, 0.06, 0.35, 0.20),
+        PrototypeUnit(1, 0.84, 0.72), PrototypeUnit(2, 0.88, 0.76), PrototypeUnit(5, 0.72, 0.66, 0.04),
+        PrototypeUnit(25, 0.78, 0.66, 0.08), PrototypeUnit(26, 0.72, 0.68, 0.12), PrototypeUnit(4, 0.06, 0.35),
+        PrototypeUnit(20, 0.06, 0.35, 0.20),
     ),
     "disgust": (
-        Part(9, 0.78, 0.70), Part(10, 0.78, 0.68, 0.08), Part(4, 0.42, 0.50, 0.20), Part(7, 0.28, 0.45, 0.15),
-        Part(15, 0.30, 0.52, 0.30), Part(16, 0.26, 0.50, 0.30), Part(17, 0.34, 0.55, 0.35), Part(25, 0.26, 0.50, 0.25),
+        PrototypeUnit(9, 0.78, 0.70), PrototypeUnit(10, 0.78, 0.68, 0.08), PrototypeUnit(4, 0.42, 0.50, 0.20),
+        PrototypeUnit(7, 0.28, 0.45, 0.15), PrototypeUnit(15, 0.30, 0.52, 0.30), PrototypeUnit(16, 0.26, 0.50, 0.30),
+        PrototypeUnit(17, 0.34, 0.55, 0.35), PrototypeUnit(25, 0.26, 0.50, 0.25),
     ),
     "fear": (
-        Part(5, 0.74, 0.68), Part(1, 0.78, 0.68, 0.10), Part(4, 0.58, 0.55, 0.15), Part(2, 0.52, 0.58, 0.12),
-        Part(20, 0.66, 0.66, 0.35), Part(25, 0.60, 0.60, 0.30), Part(26, 0.36, 0.52, 0.35), Part(7, 0.26, 0.42, 0.10),
+        PrototypeUnit(5, 0.74, 0.68), PrototypeUnit(1, 0.78, 0.68, 0.10), PrototypeUnit(4, 0.58, 0.55, 0.15),
+        PrototypeUnit(2, 0.52, 0.58, 0.12), PrototypeUnit(20, 0.66, 0.66, 0.35), PrototypeUnit(25, 0.60, 0.60, 0.30),
+        PrototypeUnit(26, 0.36, 0.52, 0.35), PrototypeUnit(7, 0.26, 0.42, 0.10),
     ),
 }  # fmt: skip
 
@@ -72,7 +79,7 @@ _NEUTRAL_UNITS = (1, 2, 4, 6, 7, 12, 14, 15, 17, 23, 25, 26)
 
 
 def sample_timeline(rng: np.random.Generator, label: str, duration: float, difficulty: float) -> Timeline:
-    """Draw the expression of one clip; ``difficulty`` scales how weak, brief, incomplete and mixed it gets."""
+    """Draw the expression of one clip; ``difficulty`` scales how weak, brief, incomplete and mixed it becomes."""
     faint = float(rng.uniform(0.50, 0.72)) if rng.random() < 0.24 * difficulty else 1.0
     brief = rng.random() < 0.18 * difficulty
     start = float(rng.uniform(0.03, 0.30)) * duration
@@ -89,35 +96,37 @@ def sample_timeline(rng: np.random.Generator, label: str, duration: float, diffi
 def _mixture(rng: np.random.Generator, label: str, difficulty: float) -> dict[int, tuple[float, float]]:
     """Apex strength and lag by action unit."""
     keep = 1.0 - 0.10 * difficulty
-    chosen = {part.unit: (part.strength, part.lag) for part in PROTOTYPES[label] if rng.random() < part.chance * keep}
-    if PROTOTYPES[label] and not chosen:
+    active = {each.unit: (each.strength, each.lag) for each in PROTOTYPES[label] if rng.random() < each.chance * keep}
+    if PROTOTYPES[label] and not active:
         first = PROTOTYPES[label][0]
-        chosen[first.unit] = (first.strength, first.lag)
+        active[first.unit] = (first.strength, first.lag)
     if label == "neutral" and rng.random() < 0.35 + 0.15 * difficulty:
         for unit in rng.choice(_NEUTRAL_UNITS, size=rng.integers(1, 3), replace=False):
-            chosen[int(unit)] = (float(rng.uniform(0.28, 0.42)), float(rng.uniform(0.0, 0.5)))
+            active[int(unit)] = (float(rng.uniform(0.28, 0.42)), float(rng.uniform(0.0, 0.5)))
     if rng.random() < 0.26 * difficulty:
-        _blend_in(rng, chosen, label)
+        _blend_in(rng, active, label)
     if rng.random() < 0.22 * difficulty:
         unit = int(rng.choice(_NEUTRAL_UNITS))
-        chosen.setdefault(unit, (float(rng.uniform(0.30, 0.50)), float(rng.uniform(0.0, 0.5))))
-    return chosen
+        active.setdefault(unit, (float(rng.uniform(0.30, 0.50)), float(rng.uniform(0.0, 0.5))))
+    return active
 
 
-def _blend_in(rng: np.random.Generator, chosen: dict[int, tuple[float, float]], label: str) -> None:
-    """Add one to three weak parts of an emotion that is easily confused with ``label``."""
+def _blend_in(rng: np.random.Generator, active: dict[int, tuple[float, float]], label: str) -> None:
+    """Add one to three weak action units of an emotion that is easily confused with ``label``."""
     others = CONFUSED[label]
     weights = np.arange(len(others), 0, -1, dtype=float)
     other = others[rng.choice(len(others), p=weights / weights.sum())]
-    parts = PROTOTYPES[other]
-    if not parts:
+    prototype = PROTOTYPES[other]
+    if not prototype:
         return
-    chances = np.array([part.chance for part in parts])
-    count = min(len(parts), int(rng.integers(1, 4)))
+    chances = np.array([each.chance for each in prototype])
+    count = min(len(prototype), int(rng.integers(1, 4)))
     ceiling = 0.42 if label == "neutral" else 0.60
-    for index in sorted(rng.choice(len(parts), size=count, replace=False, p=chances / chances.sum())):
-        part = parts[index]
-        chosen.setdefault(part.unit, (float(rng.uniform(0.30, ceiling)), part.lag + float(rng.uniform(0.1, 0.6))))
+    for index in sorted(rng.choice(len(prototype), size=count, replace=False, p=chances / chances.sum())):
+        lag = prototype[index].lag
+        active.setdefault(
+            prototype[index].unit, (float(rng.uniform(0.30, ceiling)), lag + float(rng.uniform(0.1, 0.6)))
+        )
 
 
 def _event(

@@ -1,4 +1,4 @@
-"""Frames as files: an MP4, or a folder of JPEGs, that exists whole or not at all."""
+"""Frames as files: an MP4, or a folder of JPEGs, each complete or absent."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _QUALITY = 95  # JPEG
 
 
 def write_video(path: Path, frames: Iterable[Image], fps: float, unfinished: Path) -> None:
-    """Encode frames (MPEG-4 part 2, the one codec in every OpenCV wheel; the same frames give the same bytes).
+    """Encode frames as MPEG-4 part 2, the codec that every OpenCV wheel has; the same frames give the same bytes.
 
-    Written inside the folder ``unfinished`` on the same disk, then renamed. Raises :class:`GraceError` when the disk
-    refuses it.
+    The file is written in the folder ``unfinished`` on the same disk, then renamed. Raises :class:`GraceError` when it
+    cannot be written.
     """
     temporary = unfinished / f"{os.getpid()}-{path.name}"
     writer: cv2.VideoWriter | None = None
@@ -37,7 +37,7 @@ def write_video(path: Path, frames: Iterable[Image], fps: float, unfinished: Pat
 
 
 def write_frames(folder: Path, frames: Iterable[Image], unfinished: Path) -> None:
-    """Write frames as ``00001.jpg``, ``00002.jpg``, … in the same way."""
+    """Write frames as ``00001.jpg``, ``00002.jpg``, … into a folder, in the same way."""
     temporary = unfinished / f"{os.getpid()}-{folder.name}"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()

@@ -10,7 +10,7 @@ import numpy as np
 from grace.pipeline.world.actions import ACTIONS
 from grace.pipeline.world.curves import smooth
 from grace.pipeline.world.identity import Identity
-from grace.pipeline.world.pose import Look, Sketch
+from grace.pipeline.world.pose import Pose, Sketch
 
 UNITS = tuple(action.unit for action in ACTIONS)
 SIDES = ((-1, "left"), (1, "right"))  # as they appear in the picture
@@ -19,22 +19,22 @@ Units = dict[int, float]
 """Intensity of every action unit by its FACS number."""
 
 
-def face(identity: Identity, look: Look) -> tuple[Sketch, Units]:
-    """All curves of the face at one instant, and the intensities by FACS number."""
-    units: Units = dict(zip(UNITS, (float(value) for value in look.actions), strict=True))
+def face(identity: Identity, pose: Pose) -> tuple[Sketch, Units]:
+    """All curves of the face in one frame, and the intensities by FACS number."""
+    units: Units = dict(zip(UNITS, (float(value) for value in pose.actions), strict=True))
     sketch = Sketch()
-    jaw = _jaw_drop(units, look)
+    jaw = _jaw_drop(units, pose)
     _outline(sketch, identity, units, jaw)
     for side, name in SIDES:
-        _eye(sketch, identity, units, look, side, name)
+        _eye(sketch, identity, units, pose, side, name)
         _brow(sketch, identity, units, side, name)
     _nose(sketch, identity, units)
-    _mouth(sketch, identity, units, look, jaw)
+    _mouth(sketch, identity, units, pose, jaw)
     return sketch, units
 
 
-def _jaw_drop(units: Units, look: Look) -> float:
-    return 0.19 * units[26] + 0.08 * look.speech
+def _jaw_drop(units: Units, pose: Pose) -> float:
+    return 0.19 * units[26] + 0.08 * pose.speech
 
 
 def _outline(sketch: Sketch, identity: Identity, units: Units, jaw: float) -> None:
@@ -65,8 +65,8 @@ def _outline(sketch: Sketch, identity: Identity, units: Units, jaw: float) -> No
         )
 
 
-def _eye(sketch: Sketch, identity: Identity, units: Units, look: Look, side: int, name: str) -> None:
-    lid = (1.0 - min(1.0, units[43])) * (1.0 - min(1.0, look.blink))
+def _eye(sketch: Sketch, identity: Identity, units: Units, pose: Pose, side: int, name: str) -> None:
+    lid = (1.0 - min(1.0, units[43])) * (1.0 - min(1.0, pose.blink))
     upper = 0.60 * identity.eye_opening + 0.085 * units[5] - 0.032 * units[7] - 0.012 * units[4] - 0.016 * units[9]
     lower = 0.40 * identity.eye_opening - 0.040 * units[7] - 0.036 * units[6] - 0.016 * units[9] + 0.012 * units[5]
     upper, lower = max(upper, 0.035), max(lower, 0.004)
@@ -77,7 +77,7 @@ def _eye(sketch: Sketch, identity: Identity, units: Units, look: Look, side: int
     x = np.array([-1.0, -0.62, 0.0, 0.60, 1.0]) * width
     tilt = -slant * x / width
     ends = np.array([0.012, 0, 0, 0, -0.004])
-    flat_upper = 0.74 + 0.12 * units[7]  # a tightened lid runs straight
+    flat_upper = 0.74 + 0.12 * units[7]  # a tightened lid is straighter
     top = tilt + ends + upper_y * np.array([0.0, flat_upper, 1.0, flat_upper + 0.08, 0.0])
     bottom = tilt + ends + lower_y * np.array([0.0, 0.66, 1.0, 0.86, 0.0])
     outward = np.array([side, 1.0])
@@ -91,7 +91,7 @@ def _eye(sketch: Sketch, identity: Identity, units: Units, look: Look, side: int
     sketch.add(f"lid fold {name}", smooth(fold * outward + middle, 13), lift=-0.03)
     bag = np.stack([x[[0, 2, 4]] * 0.95, np.array([0.045, 0.105, 0.05]) - 0.025 * units[6] - 0.012 * units[7]], 1)
     sketch.add(f"eye bag {name}", smooth(bag * outward + middle, 11), lift=-0.02)
-    look_at = middle + np.array([0.055 * look.gaze[0], -0.012 + 0.035 * look.gaze[1]])
+    look_at = middle + np.array([0.055 * pose.gaze[0], -0.012 + 0.035 * pose.gaze[1]])
     rim = look_at + np.array([[0.0, 0.0], [identity.iris_size, 0.0]])
     sketch.add(f"iris {name}", rim, lift=-0.03)
 
@@ -136,8 +136,8 @@ def _nose(sketch: Sketch, identity: Identity, units: Units) -> None:
     sketch.add("nose bridge", np.array([[0.0, top - 0.1], [0.0, top + 0.12], [0.0, tip - 0.02]]), lift=0.14)
 
 
-def _mouth(sketch: Sketch, identity: Identity, units: Units, look: Look, jaw: float) -> None:
-    half = identity.mouth_width * (1 + 0.30 * units[12] + 0.34 * units[20] - 0.10 * units[23] - 0.25 * look.rounding)
+def _mouth(sketch: Sketch, identity: Identity, units: Units, pose: Pose, jaw: float) -> None:
+    half = identity.mouth_width * (1 + 0.30 * units[12] + 0.34 * units[20] - 0.10 * units[23] - 0.25 * pose.rounding)
     half *= 1 - 0.06 * units[17] - 0.35 * jaw
     middle = identity.mouth_height
     corner_y = middle - 0.135 * units[12] + 0.115 * units[15] + 0.020 * units[20] + 0.45 * jaw - 0.015 * units[10]
@@ -149,10 +149,10 @@ def _mouth(sketch: Sketch, identity: Identity, units: Units, look: Look, jaw: fl
     upper_lip = identity.upper_lip * thin * (1 - 0.28 * units[12]) * (1 - 0.2 * units[10])
     lower_lip = identity.lower_lip * thin * (1 - 0.12 * units[12]) * (1 + 0.08 * units[17])
     seam = middle + 0.012 * units[12] - 0.010 * units[15] - 0.024 * units[17] - 0.03 * units[10]
-    parted = min(1.0, units[25] + 0.6 * units[26] + look.speech)
+    parted = min(1.0, units[25] + 0.6 * units[26] + pose.speech)
     rise = 0.022 * parted + 0.055 * units[10] + 0.02 * units[12] * units[25]
     gap = 0.065 * units[25] + 0.035 * units[20] * units[25] + jaw * (0.85 + 0.35 * units[25]) + 0.085 * units[16]
-    gap = max(0.0, (gap + 0.4 * rise + 0.05 * look.speech) * (1 - 0.8 * units[17]) * (1 - 0.75 * units[23]))
+    gap = max(0.0, (gap + 0.4 * rise + 0.05 * pose.speech) * (1 - 0.8 * units[17]) * (1 - 0.75 * units[23]))
 
     x = np.array([-1.0, -0.80, -0.52, -0.22, 0.0, 0.22, 0.52, 0.80, 1.0])
     across = np.where(x < 0, -corners[0, 0] * x, corners[1, 0] * x)

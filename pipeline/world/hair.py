@@ -1,4 +1,4 @@
-"""Hair, beard, glasses and shoulders: curves added to the sketch, then painted behind or before the face."""
+"""Hair, beard, glasses and shoulders: curves added to the sketch, then painted behind or in front of the face."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from grace.pipeline.world.curves import smooth
 from grace.pipeline.world.geometry import SIDES
 from grace.pipeline.world.identity import Colour, Identity
 from grace.pipeline.world.paint import Image, disc, fill, mixed, shade, stroke, strokes
-from grace.pipeline.world.pose import Look, Points, Sketch
+from grace.pipeline.world.pose import Points, Pose, Sketch
 
 _BACK = {"bob": 0.80, "long": 1.75}  # how far down hair hangs behind the face
 
 
 def add_hair(sketch: Sketch, identity: Identity) -> None:
-    """Add the curves of hair, beard and glasses, in the order painters expect them."""
+    """Add the curves of hair, beard and glasses, in the order in which they are painted."""
     if identity.hair_style != "bald":
-        outer, inner = _front(identity)
+        outer, inner = _front_hair(identity)
         sketch.add("hair outer", smooth(outer, 33), flat=-0.06)
         sketch.add("hair inner", smooth(inner, 33), lift=0.015)
     width, down = identity.width, _BACK.get(identity.hair_style)
@@ -48,8 +48,8 @@ def add_hair(sketch: Sketch, identity: Identity) -> None:
             sketch.add(f"glass temple {name}", temple, flat=0.12)
 
 
-def _front(identity: Identity) -> tuple[np.ndarray, np.ndarray]:
-    """Outer edge and hairline of the hair before the face, both from image left to right."""
+def _front_hair(identity: Identity) -> tuple[np.ndarray, np.ndarray]:
+    """Outer edge and hairline of the hair in front of the face, both from image left to right."""
     width, line, style = identity.width, -identity.hairline, identity.hair_style
     thick = {"buzz": 0.0, "short": 0.07, "side": 0.12, "quiff": 0.16, "bun": 0.03, "curly": 0.05}.get(style, 0.09)
     ends = {"bob": 0.55, "long": 0.62, "buzz": -0.22, "bun": -0.15}.get(style, -0.06)
@@ -63,6 +63,14 @@ def _front(identity: Identity) -> tuple[np.ndarray, np.ndarray]:
         ]
     )
     outer = np.concatenate([right[::-1] * (-1, 1), [[0.0, -1.17 - thick]], right])
+    inner = _hairline(style, line, ends) * (width, 1.0)
+    if style == "quiff":
+        outer[3:6, 1] -= (0.02, 0.05, 0.07)
+    return outer, inner
+
+
+def _hairline(style: str, line: float, ends: float) -> np.ndarray:
+    """Lower edge of the hair over the forehead at height ``line``, down to height ``ends``, for a face of width 1."""
     hairlines = {
         "side": [
             [-0.97, ends],
@@ -110,10 +118,7 @@ def _front(identity: Identity) -> tuple[np.ndarray, np.ndarray]:
         [0.94, -0.42],
         [0.99, ends],
     ]
-    inner = np.array(hairlines.get(style, usual)) * (width, 1.0)
-    if style == "quiff":
-        outer[3:6, 1] -= (0.02, 0.05, 0.07)
-    return outer, inner
+    return np.array(hairlines.get(style, usual))
 
 
 def _beard_line(identity: Identity) -> np.ndarray:
@@ -158,22 +163,22 @@ def _lens(identity: Identity) -> np.ndarray:
     )
 
 
-def paint_behind(image: Image, identity: Identity, points: dict[str, Points], look: Look) -> None:
+def paint_behind(image: Image, identity: Identity, points: dict[str, Points], pose: Pose) -> None:
     """Hair that hangs behind the head, then neck and shoulders."""
     if "hair back" in points:
         fill(image, points["hair back"], shade(identity.hair, 0.72))
     if "curls" in points:
         for curl in points["curls"]:
-            disc(image, curl, 0.22 * look.scale, shade(identity.hair, 0.80))
-    _paint_body(image, identity, look)
+            disc(image, curl, 0.22 * pose.scale, shade(identity.hair, 0.80))
+    _paint_body(image, identity, pose)
 
 
-def _paint_body(image: Image, identity: Identity, look: Look) -> None:
-    body = np.array(look.body if look.body is not None else look.centre)
-    head = (np.array(look.centre) - body) / look.scale  # the neck leans with the head
+def _paint_body(image: Image, identity: Identity, pose: Pose) -> None:
+    body = np.array(pose.body if pose.body is not None else pose.centre)
+    head = (np.array(pose.centre) - body) / pose.scale  # the neck leans with the head
 
     def pixels(shape: np.ndarray) -> Points:
-        return body + shape * look.scale
+        return body + shape * pose.scale
 
     half = identity.width * 0.56
     neck = np.array(
@@ -185,7 +190,7 @@ def _paint_body(image: Image, identity: Identity, look: Look) -> None:
     left = np.array([[-2.3, 2.5], [-1.75, 1.72], [-0.95, 1.42]])
     shoulders = smooth(np.concatenate([left, collar, left[::-1] * (-1, 1)]), 33)
     fill(image, pixels(np.concatenate([shoulders, [[2.4, 4.5], [-2.4, 4.5]]])), identity.clothes)
-    stroke(image, pixels(smooth(collar, 11)), shade(identity.clothes, 0.72), 0.06 * look.scale)
+    stroke(image, pixels(smooth(collar, 11)), shade(identity.clothes, 0.72), 0.06 * pose.scale)
 
 
 def paint_beard(image: Image, identity: Identity, points: dict[str, Points]) -> None:
@@ -201,29 +206,29 @@ def paint_beard(image: Image, identity: Identity, points: dict[str, Points]) -> 
     fill(image, np.concatenate([jaw, line]), colour)
 
 
-def paint_front(image: Image, identity: Identity, points: dict[str, Points], look: Look) -> None:
-    """Hair before the face, then glasses."""
+def paint_front(image: Image, identity: Identity, points: dict[str, Points], pose: Pose) -> None:
+    """Hair in front of the face, then glasses."""
     if "hair outer" in points:
         outer, inner = points["hair outer"], points["hair inner"]
         base = mixed(identity.skin, identity.hair, 0.72) if identity.hair_style == "buzz" else identity.hair
         fill(image, np.concatenate([outer, inner[::-1]]), base)
         if "curls" in points:
             for index, curl in enumerate(points["curls"]):
-                disc(image, curl, 0.17 * look.scale, shade(base, 1.0 + 0.14 * (-1) ** index))
+                disc(image, curl, 0.17 * pose.scale, shade(base, 1.0 + 0.14 * (-1) ** index))
         elif identity.hair_style != "buzz":
             gloss = (outer * 0.58 + inner * 0.42)[7:26]
             for factor, thickness in ((1.10, 0.15), (1.20, 0.06)):
-                stroke(image, gloss, shade(base, factor), thickness * look.scale)
+                stroke(image, gloss, shade(base, factor), thickness * pose.scale)
             _strands(image, outer, inner, base)
     if identity.glasses != "none":
         dark = (40.0, 38.0, 44.0)
         names = ("glass left", "glass right")
-        strokes(image, [points[name] for name in names], dark, 0.035 * look.scale, closed=True)
+        strokes(image, [points[name] for name in names], dark, 0.035 * pose.scale, closed=True)
         strokes(
             image,
             [points[name] for name in ("glass bridge", "glass temple left", "glass temple right")],
             dark,
-            0.035 * look.scale,
+            0.035 * pose.scale,
         )
 
 

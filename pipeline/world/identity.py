@@ -1,4 +1,4 @@
-"""Who is drawn: everything about a face that does not move."""
+"""The people of a world: everything about a face that does not move."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Identity:
 
 
 def sample_identity(rng: np.random.Generator, index: int = 0) -> Identity:
-    """Draw a person at random; ``index`` only names the person."""
+    """Draw a person at random; ``index`` is only the person's number."""
     tone = rng.uniform(0, len(_SKINS) - 1)
     skin = _between(_SKINS, tone) + rng.normal(0, 3, 3)
     feminine = rng.random() < 0.5

@@ -1,4 +1,4 @@
-"""Where head, eyes, camera and lamp are at any time of a script."""
+"""Curves over time: head, eyes and mouth, camera and light at any time of a scenario."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from grace.pipeline.world.pose import Look
-from grace.pipeline.world.scenario import Distractor, Scene, Script
+from grace.pipeline.world.pose import Pose
+from grace.pipeline.world.scenario import Distractor, Scenario, Scene
 
 Times = Float[np.ndarray, " frames"]
 
@@ -19,43 +19,43 @@ _HEAD = ("yaw", "pitch", "roll", "shift")
 
 
 @dataclass(frozen=True)
-class Instant:
-    """Everything the picture of one time is made of, besides who is in it."""
+class FrameState:
+    """Everything that decides a frame besides the person in it and what is painted over the face."""
 
     time: float
     scene: Scene
     cut: bool  # the first frame of a new scene
-    look: Look
+    pose: Pose
     camera: tuple[float, float]  # shake, pixels
     gain: float
     warmth: float
 
 
-def stage(script: Script, times: Times, size: int, fps: float) -> list[Instant]:
-    """The instants of a script at ``times`` (seconds), for square pictures of ``size`` pixels."""
+def frame_states(scenario: Scenario, times: Times, size: int, fps: float) -> list[FrameState]:
+    """The state of a scenario at each of ``times`` (seconds), for square pictures of ``size`` pixels."""
     curves = {kind: np.zeros(len(times)) for kind in (*_HEAD, "sink", "blink", "speech", "rounding", "right", "down")}
     curves |= {"camera x": np.zeros(len(times)), "camera y": np.zeros(len(times))}
     curves |= {"gain": np.ones(len(times)), "warmth": np.zeros(len(times))}
-    _sway(curves, times, script.seed)
-    for index, distractor in enumerate(script.distractors):
-        rng = np.random.default_rng((script.seed, index))
+    _sway(curves, times, scenario.seed)
+    for index, distractor in enumerate(scenario.distractors):
+        rng = np.random.default_rng((scenario.seed, index))
         _ADD.get(distractor.kind, _nothing)(curves, times, distractor, rng)
-    table = script.timeline.intensities(times)
-    return [_instant(script, row, float(time), table[row], curves, size, fps) for row, time in enumerate(times)]
+    table = scenario.timeline.intensities(times)
+    return [_frame_state(scenario, row, float(time), table[row], curves, size, fps) for row, time in enumerate(times)]
 
 
-def _instant(
-    script: Script, row: int, time: float, actions: np.ndarray, curves: dict[str, np.ndarray], size: int, fps: float
-) -> Instant:
+def _frame_state(
+    scenario: Scenario, row: int, time: float, actions: np.ndarray, curves: dict[str, np.ndarray], size: int, fps: float
+) -> FrameState:
     at = {name: float(curve[row]) for name, curve in curves.items()}
-    scene = scene_at(script, time)
+    scene = scene_at(scenario, time)
     camera = (at["camera x"] * size, at["camera y"] * size)
     scale = scene.scale * size
     rest = (scene.x * size + camera[0], scene.y * size + camera[1])
     yaw, pitch, roll = scene.yaw + at["yaw"], scene.pitch + at["pitch"], scene.roll + at["roll"]
     # The head turns about the neck, so a tilt also carries it sideways.
     centre = (rest[0] + scale * (at["shift"] + 0.55 * np.sin(at["roll"])), rest[1] + scale * at["sink"])
-    look = Look(
+    pose = Pose(
         actions=actions,
         yaw=yaw,
         pitch=pitch,
@@ -69,13 +69,13 @@ def _instant(
         body=(0.35 * centre[0] + 0.65 * rest[0], 0.35 * centre[1] + 0.65 * rest[1]),
     )
     before = time - 1.0 / fps
-    cut = before > -0.5 / fps and scene_at(script, before) is not scene
-    return Instant(time, scene, cut, look, camera, scene.gain * at["gain"], scene.warmth + at["warmth"])
+    cut = before > -0.5 / fps and scene_at(scenario, before) is not scene
+    return FrameState(time, scene, cut, pose, camera, scene.gain * at["gain"], scene.warmth + at["warmth"])
 
 
-def scene_at(script: Script, time: float) -> Scene:
+def scene_at(scenario: Scenario, time: float) -> Scene:
     """The camera position of a time."""
-    return [scene for scene in script.scenes if scene.start <= max(0.0, time) + 1e-9][-1]
+    return [scene for scene in scenario.scenes if scene.start <= max(0.0, time) + 1e-9][-1]
 
 
 def envelope(times: Times, start: float, end: float, edge: float = 0.3) -> Times:
@@ -86,7 +86,7 @@ def envelope(times: Times, start: float, end: float, edge: float = 0.3) -> Times
 
 
 def _sway(curves: dict[str, np.ndarray], times: Times, seed: int) -> None:
-    """Nobody sits perfectly still."""
+    """Add the small motion of a head that is held still."""
     rng = np.random.default_rng((seed, 1000))
     for kind, amount in (("yaw", 0.018), ("pitch", 0.012), ("roll", 0.010), ("shift", 0.008)):
         curves[kind] += amount * np.sin(2 * np.pi * rng.uniform(0.2, 0.6) * times + rng.uniform(0, 6.28))
@@ -96,7 +96,7 @@ def _turn(curves: dict[str, np.ndarray], times: Times, distractor: Distractor, r
     reach = {"yaw": _YAW, "pitch": _PITCH, "roll": _ROLL, "shift": _SHIFT}[distractor.kind] * distractor.strength
     reach *= rng.choice([-1.0, 1.0])
     curve = envelope(times, distractor.start, distractor.end, float(rng.uniform(0.25, 0.5)))
-    if rng.random() < 0.35:  # to and fro, as in nodding
+    if rng.random() < 0.35:  # back and forth, as in nodding
         curve = 0.6 * curve * np.sin(2 * np.pi * rng.uniform(0.8, 1.6) * (times - distractor.start))
     curves[distractor.kind] += reach * curve
     if distractor.kind == "shift":
@@ -143,7 +143,7 @@ def _light(curves: dict[str, np.ndarray], times: Times, distractor: Distractor, 
 
 
 def _nothing(curves: dict[str, np.ndarray], times: Times, distractor: Distractor, rng: np.random.Generator) -> None:
-    """What is painted over or behind the face moves neither head nor lamp."""
+    """Distractors that are painted over or behind the face add to no curve."""
 
 
 _ADD = {

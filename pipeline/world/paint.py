@@ -75,7 +75,7 @@ def mixed(first: Colour, second: Colour, share: float) -> Colour:
 
 @dataclass(frozen=True)
 class Window:
-    """A part of the picture, in whole pixels: what lies outside needs no work."""
+    """A part of the picture, in whole pixels: only what is inside is computed."""
 
     left: int
     top: int

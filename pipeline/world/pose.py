@@ -1,4 +1,4 @@
-"""How a head is held at one instant, and how its points come to the picture."""
+"""The pose of a head in one frame, and the projection of its points to the picture."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _DEPTH = 0.52  # how far the face bulges towards the viewer, face units
 
 
 @dataclass(frozen=True)
-class Look:
-    """Everything that changes from frame to frame. Angles in radians, ``centre`` in pixels."""
+class Pose:
+    """Everything about a face that changes from frame to frame. Angles in radians, ``centre`` in pixels."""
 
     actions: Float[np.ndarray, " actions"] = field(default_factory=lambda: np.zeros(len(ACTIONS)))
     yaw: float = 0.0  # to image right
@@ -28,7 +28,7 @@ class Look:
     blink: float = 0.0
     speech: float = 0.0  # how far talking opens the mouth, 0 to 1
     rounding: float = 0.0  # how far talking rounds the lips, 0 to 1
-    body: tuple[float, float] | None = None  # where the shoulders hang from, pixels; the head's centre if None
+    body: tuple[float, float] | None = None  # what the shoulders are attached to, pixels; the head's centre if None
 
 
 def depth(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -37,7 +37,7 @@ def depth(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 class Sketch:
-    """Named curves of one face in face units; :meth:`project` turns them all into pixels at once."""
+    """Named curves of one face in face units; :meth:`project` turns them into pixels in one batch."""
 
     def __init__(self) -> None:
         self._names: list[str] = []
@@ -52,13 +52,13 @@ class Sketch:
         self._lifts.append(lift if flat is None else flat)
         self._flat.append(flat is not None)
 
-    def project(self, look: Look) -> dict[str, Points]:
+    def project(self, pose: Pose) -> dict[str, Points]:
         """Every curve in pixels: turned by yaw and pitch about the head's middle, rolled, scaled and shifted."""
         lengths = [len(points) for points in self._points]
         points = np.concatenate(self._points)
         depths = np.repeat(self._lifts, lengths)
         depths += np.where(np.repeat(self._flat, lengths), 0.0, depth(points[:, 0], points[:, 1]))
-        pixels = project(points, depths, look)
+        pixels = project(points, depths, pose)
         curves, start = {}, 0
         for name, length in zip(self._names, lengths, strict=True):
             curves[name] = pixels[start : start + length]
@@ -66,14 +66,14 @@ class Sketch:
         return curves
 
 
-def project(points: np.ndarray, depths: np.ndarray, look: Look) -> Points:
+def project(points: np.ndarray, depths: np.ndarray, pose: Pose) -> Points:
     """Pixels of points [n, 2] at ``depths`` [n], both in face units."""
-    sin_yaw, cos_yaw = np.sin(look.yaw), np.cos(look.yaw)
-    sin_pitch, cos_pitch = np.sin(look.pitch), np.cos(look.pitch)
+    sin_yaw, cos_yaw = np.sin(pose.yaw), np.cos(pose.yaw)
+    sin_pitch, cos_pitch = np.sin(pose.pitch), np.cos(pose.pitch)
     x = points[:, 0] * cos_yaw + depths * sin_yaw
     z = depths * cos_yaw - points[:, 0] * sin_yaw
     y = points[:, 1] * cos_pitch + z * sin_pitch
-    sin_roll, cos_roll = np.sin(look.roll) * look.scale, np.cos(look.roll) * look.scale
+    sin_roll, cos_roll = np.sin(pose.roll) * pose.scale, np.cos(pose.roll) * pose.scale
     return np.stack(
-        [look.centre[0] + x * cos_roll - y * sin_roll, look.centre[1] + x * sin_roll + y * cos_roll], axis=1
+        [pose.centre[0] + x * cos_roll - y * sin_roll, pose.centre[1] + x * sin_roll + y * cos_roll], axis=1
     )

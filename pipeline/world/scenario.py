@@ -28,9 +28,9 @@ CHANCES = {
     "background": 0.25,
     "cut": 0.12,
 }
-"""How often each distractor is in a clip, at difficulty 1, whatever the clip's label. Blinks come at their own rate."""
+"""Probability of each distractor per clip at difficulty 1, whatever the label. Blinks have a rate of their own."""
 
-_BLINKS_A_SECOND = 0.35
+_BLINKS_PER_SECOND = 0.35
 _BLINK = 0.26  # seconds
 
 
@@ -46,7 +46,7 @@ class Distractor:
 
 @dataclass(frozen=True)
 class Scene:
-    """One camera position, from ``start`` (seconds) on."""
+    """One camera position, from ``start`` (seconds) until the next scene."""
 
     start: float
     x: float  # the head's centre, shares of the picture
@@ -64,8 +64,8 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class Script:
-    """One clip. A frame depends on the script and its time only."""
+class Scenario:
+    """Everything about a clip but its person. A frame depends on the person, the scenario and the frame's time only."""
 
     clip_id: str
     identity: int
@@ -81,20 +81,39 @@ class Script:
         return self.timeline.duration
 
 
-def sample_script(
+def sample_scenario(
     rng: np.random.Generator, identity: Identity, label: str, settings: WorldSettings, clip_id: str = ""
-) -> Script:
-    """Draw one clip of a person showing ``label``."""
+) -> Scenario:
+    """Draw one clip of a person who shows an emotion.
+
+    Args:
+        rng: source of everything random about the clip.
+        identity: the person.
+        label: one of ``emotions.WORLD_LABELS``.
+        settings: section ``world`` of ``params.yaml``; difficulty and layout count here.
+        clip_id: id of the clip.
+
+    Returns:
+        The expression over time (``timeline``), camera positions and distractors. Distractors do not depend on the
+        label.
+
+    Example:
+        >>> from grace.pipeline.world.identity import sample_identity
+        >>> rng = np.random.default_rng(0)
+        >>> scenario = sample_scenario(rng, sample_identity(rng), "surprise", WorldSettings(), "00001")
+        >>> scenario.label, 1.6 <= scenario.duration <= 2.6
+        ('surprise', True)
+    """
     duration = round(float(rng.uniform(1.6, 2.6)), 2)
     timeline = sample_timeline(rng, label, duration, settings.difficulty)
-    # A generator of their own, so that nothing about the expression can leak into what must not depend on it.
-    staging = np.random.default_rng(rng.integers(2**63))
-    close = LAYOUTS[settings.layout].close
-    distractors = _distractors(staging, duration, settings.difficulty)
-    scenes = [_scene(staging, 0.0, close)]
-    scenes += [_scene(staging, item.start, close) for item in distractors if item.kind == "cut"]
-    seed = int(staging.integers(2**31))
-    return Script(clip_id, identity.index, label, timeline, tuple(scenes), distractors, seed)
+    # Distractors and scenes have a generator of their own, so that nothing about the expression can leak into them.
+    nuisance = np.random.default_rng(rng.integers(2**63))
+    cropped = LAYOUTS[settings.layout].cropped
+    distractors = _distractors(nuisance, duration, settings.difficulty)
+    scenes = [_scene(nuisance, 0.0, cropped)]
+    scenes += [_scene(nuisance, item.start, cropped) for item in distractors if item.kind == "cut"]
+    seed = int(nuisance.integers(2**31))
+    return Scenario(clip_id, identity.index, label, timeline, tuple(scenes), distractors, seed)
 
 
 def _distractors(rng: np.random.Generator, duration: float, difficulty: float) -> tuple[Distractor, ...]:
@@ -109,15 +128,15 @@ def _distractors(rng: np.random.Generator, duration: float, difficulty: float) -
             start = end = float(rng.uniform(0.3, 0.7)) * duration
         if appears:
             found.append(Distractor(kind, round(start, 3), round(end, 3), round(strength, 3)))
-    for _ in range(rng.poisson(_BLINKS_A_SECOND * duration)):
+    for _ in range(rng.poisson(_BLINKS_PER_SECOND * duration)):
         start = float(rng.uniform(0.0, duration - _BLINK))
         found.append(Distractor("blink", round(start, 3), round(start + _BLINK, 3), 1.0))
     return tuple(found)
 
 
-def _scene(rng: np.random.Generator, start: float, close: bool) -> Scene:
-    scale = float(rng.uniform(0.40, 0.44) if close else rng.uniform(0.25, 0.35))
-    slack = 0.02 if close else 0.42 - 0.92 * scale
+def _scene(rng: np.random.Generator, start: float, cropped: bool) -> Scene:
+    scale = float(rng.uniform(0.40, 0.44) if cropped else rng.uniform(0.25, 0.35))
+    slack = 0.02 if cropped else 0.42 - 0.92 * scale
     return Scene(
         start=start,
         x=0.5 + float(rng.uniform(-slack, slack)),

@@ -1,8 +1,8 @@
-"""The true words of a rendered clip, and the reading of such words.
+"""The true texts of a rendered clip, and a reader of such texts.
 
-A timeline is told clause by clause. A :class:`Clause` says what moves, how strongly, when in the clip it begins
-(``third``) and how it unfolds (``phase``); the coarse caption, the fine description and the cues are three tellings
-of the same clauses, so whatever the coarse caption says, the other two follow from it.
+A timeline is described clause by clause. A :class:`Clause` says what moves, how strongly, when in the clip it begins
+(``third``) and how it unfolds (``phase``). The coarse caption, the fine description and the cues are three forms of the
+same clauses, so the other two follow from whatever the coarse caption says.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import numpy as np
 from grace.pipeline.world.actions import ACTIONS, BY_NAME, REGIONS, Action
 from grace.pipeline.world.timeline import LEVELS, Event, Timeline
 
-MOST = 6
-"""A caption tells at most so many movements, the strongest ones: a sentence has to end."""
+MAX_CLAUSES = 6
+"""Movements that a caption names at most, the strongest ones: texts stay short enough for a text encoder."""
 
 INTENSITIES = tuple(word for _, word in LEVELS)
 PHASES = ("onset", "apex", "offset")
 
-LATE = 0.8
+LATE_APEX = 0.8
 """An action whose apex begins after this share of the clip is still building up when the clip ends."""
 
-LAST = 0.04
+LAST_FRAME = 0.04
 """Seconds before the clip's end at which its last frame lies: what holds until then holds to the end."""
 
 FADED = 0.5
@@ -42,23 +42,23 @@ UNFOLDING_FINE = {
     "offset": "at a peak that fades again",
 }
 
-LONGEST_FINE = 3
-"""Clauses to a fine sentence: CLIP's text tower reads 77 tokens, a clause has up to 16."""
+MAX_CLAUSES_PER_SENTENCE = 3
+"""Clauses per fine sentence: CLIP's text tower reads 77 tokens, and a clause has up to 16."""
 
-# Other words for the same, so that a reader of captions does not hang on one wording.
-_WHEN_ALIKE = (
+# Other wordings of the same, so that a model trained on captions does not depend on one of them.
+_WHEN_VARIANTS = (
     ("At first", "First", "To begin with"),
     ("Then", "Next", "After that"),
     ("At the end", "Finally", "In the end"),
 )
-_REST_ALIKE = (REST, "The face is still.", "Nothing moves in the face.", "The face rests throughout.")
+_REST_VARIANTS = (REST, "The face is still.", "Nothing moves in the face.", "The face rests throughout.")
 
 _SINGULAR = frozenset({"the nose", "the upper lip", "one lip corner", "the lower lip", "the chin", "the jaw"})
 
 
 @dataclass(frozen=True)
 class Clause:
-    """One movement as it is told. ``third`` is the part of the clip it begins in: 0, 1 or 2."""
+    """One movement as texts state it. ``third`` is the part of the clip that it begins in: 0, 1 or 2."""
 
     action: Action
     level: str
@@ -69,21 +69,30 @@ class Clause:
 def phase(event: Event, duration: float) -> str:
     """How an action unfolds inside its clip of ``duration`` seconds.
 
-    ``onset``: its apex begins in the last fifth of the clip or after it, so it is seen building up only;
-    ``offset``: else, its intensity in the last frame is below half its apex; ``apex``: else, it holds to the end.
+    Args:
+        event: the action over time.
+        duration: length of the clip in seconds.
+
+    Returns:
+        ``onset`` if its apex begins in the last fifth of the clip or later, so that only its rise is visible; else
+        ``offset`` if its intensity in the last frame is below half of its apex; else ``apex``, which holds to the end.
+
+    Example:
+        >>> from grace.pipeline.world.timeline import Event
+        >>> phase(Event("jaw drop", 0.8, onset=0.2, apex_start=0.4, apex_end=0.9, offset=1.2), duration=2.0)
+        'offset'
     """
-    if event.apex_start > LATE * duration:
+    if event.apex_start > LATE_APEX * duration:
         return "onset"
-    end = float(event.at(np.array([duration - LAST]))[0])
+    end = float(event.at(np.array([duration - LAST_FRAME]))[0])
     return "offset" if end < FADED * event.intensity else "apex"
 
 
-def clauses(timeline: Timeline) -> tuple[Clause, ...]:
-    """What there is to tell: the visible events, the strongest :data:`MOST` of them, in time order."""
+def timeline_clauses(timeline: Timeline) -> tuple[Clause, ...]:
+    """One clause for each of the strongest :data:`MAX_CLAUSES` visible events, in time order."""
     visible = timeline.visible()
-    strongest = sorted(visible, key=lambda event: -event.intensity)[:MOST]
-    told = [event for event in visible if event in strongest]
-    return tuple(_clause(event, timeline.duration) for event in told)
+    strongest = sorted(visible, key=lambda event: -event.intensity)[:MAX_CLAUSES]
+    return tuple(_clause(event, timeline.duration) for event in visible if event in strongest)
 
 
 def _clause(event: Event, duration: float) -> Clause:
@@ -92,65 +101,117 @@ def _clause(event: Event, duration: float) -> Clause:
 
 
 def coarse_caption(timeline: Timeline) -> str:
-    """What the face does, in time order, naming no emotion: one sentence for each third of the clip that has any."""
-    return tell_coarse(clauses(timeline))
+    """The true coarse caption: what the face does, in time order, without naming an emotion.
+
+    Args:
+        timeline: the expression of one clip.
+
+    Returns:
+        One sentence for each third of the clip in which a movement begins; "The face stays at rest." if none does.
+
+    Example:
+        >>> from grace.pipeline.world.timeline import Event, Timeline
+        >>> smile = Event("lip corner pull", 0.8, onset=0.1, apex_start=0.4, apex_end=2.0, offset=2.0)
+        >>> coarse_caption(Timeline((smile,), duration=2.0))
+        'At first the lip corners pull up strongly and hold.'
+    """
+    return caption_from_clauses(timeline_clauses(timeline))
 
 
 def fine_description(timeline: Timeline) -> str:
-    """Two to five sentences: the regions that move, then each movement with intensity and phase, in time order."""
-    return tell_fine(clauses(timeline))
+    """The true description (fine text): the regions that move, then each movement with its intensity and phase.
+
+    Args:
+        timeline: the expression of one clip.
+
+    Returns:
+        Two to five sentences, movements in time order.
+
+    Example:
+        >>> from grace.pipeline.world.timeline import Event, Timeline
+        >>> smile = Event("lip corner pull", 0.8, onset=0.1, apex_start=0.4, apex_end=2.0, offset=2.0)
+        >>> fine_description(Timeline((smile,), duration=2.0))
+        'Movement shows in the mouth. In the beginning the lip corners pull up strongly, at a peak that holds.'
+    """
+    return description_from_clauses(timeline_clauses(timeline))
 
 
 def cues(timeline: Timeline) -> list[dict[str, str]]:
-    """Each movement as ``region``, ``action``, ``intensity``, ``phase``, in time order."""
-    return tell_cues(clauses(timeline))
+    """The true cues.
+
+    Args:
+        timeline: the expression of one clip.
+
+    Returns:
+        For each movement, in time order: ``region``, ``action``, ``intensity`` and ``phase``.
+
+    Example:
+        >>> from grace.pipeline.world.timeline import Event, Timeline
+        >>> smile = Event("lip corner pull", 0.8, onset=0.1, apex_start=0.4, apex_end=2.0, offset=2.0)
+        >>> cues(Timeline((smile,), duration=2.0))
+        [{'region': 'mouth', 'action': 'lip corner pull', 'intensity': 'strongly', 'phase': 'apex'}]
+    """
+    return cues_from_clauses(timeline_clauses(timeline))
 
 
-def tell_coarse(told: Sequence[Clause], rng: np.random.Generator | None = None) -> str:
+def caption_from_clauses(clauses: Sequence[Clause], rng: np.random.Generator | None = None) -> str:
     """The coarse caption of some clauses; with ``rng``, in one of several wordings."""
-    if not told:
-        return REST if rng is None else _REST_ALIKE[int(rng.integers(len(_REST_ALIKE)))]
+    if not clauses:
+        return REST if rng is None else _REST_VARIANTS[int(rng.integers(len(_REST_VARIANTS)))]
     if rng is None or rng.random() < 0.5:
-        return _by_third(told, WHEN, lambda clause: _coarse_clause(clause, False))
-    when = tuple(words[int(rng.integers(len(words)))] for words in _WHEN_ALIKE)
+        return _by_third(clauses, WHEN, lambda clause: _coarse_clause(clause, False))
+    when = tuple(words[int(rng.integers(len(words)))] for words in _WHEN_VARIANTS)
     adverb_first = bool(rng.random() < 0.3)
-    return _by_third(told, when, lambda clause: _coarse_clause(clause, adverb_first))
+    return _by_third(clauses, when, lambda clause: _coarse_clause(clause, adverb_first))
 
 
-def tell_fine(told: Sequence[Clause]) -> str:
+def description_from_clauses(clauses: Sequence[Clause]) -> str:
     """The fine description of some clauses."""
-    if not told:
+    if not clauses:
         return REST_FINE
-    regions = list(dict.fromkeys(clause.action.region for clause in told))
-    return f"Movement shows in {_listed(regions)}. " + _by_third(told, WHEN_FINE, _fine_clause, LONGEST_FINE)
+    regions = list(dict.fromkeys(clause.action.region for clause in clauses))
+    return f"Movement shows in {_listed(regions)}. " + _by_third(
+        clauses, WHEN_FINE, _fine_clause, MAX_CLAUSES_PER_SENTENCE
+    )
 
 
-def tell_cues(told: Sequence[Clause]) -> list[dict[str, str]]:
+def cues_from_clauses(clauses: Sequence[Clause]) -> list[dict[str, str]]:
     """The cues of some clauses, keys in the order of the ``cues`` column."""
     return [
         {"region": clause.action.region, "action": clause.action.name, "intensity": clause.level, "phase": clause.phase}
-        for clause in told
+        for clause in clauses
     ]
 
 
 def moment_sentence(active: Iterable[tuple[Action, float]]) -> str:
-    """What one frame shows, as "The brows lower and draw together clearly; the lips part slightly.".
+    """What one frame shows.
 
-    ``active`` holds actions with their intensity in [0, 1] at that moment; none gives the sentence of a face at rest.
+    Args:
+        active: actions with their intensity in [0, 1] in this frame.
+
+    Returns:
+        One sentence; without actions, the sentence of a face at rest.
+
+    Example:
+        >>> from grace.pipeline.world.actions import BY_NAME
+        >>> moment_sentence([(BY_NAME["brow lower"], 0.6), (BY_NAME["lips part"], 0.3)])
+        'The brows lower and draw together clearly; the lips part slightly.'
     """
-    told = [f"{action.subject} {action.verb} {_level(intensity)}" for action, intensity in active]
-    return _capital("; ".join(told)) + "." if told else REST
+    phrases = [f"{action.subject} {action.verb} {_level(intensity)}" for action, intensity in active]
+    return _capital("; ".join(phrases)) + "." if phrases else REST
 
 
 def _level(intensity: float) -> str:
     return next(word for bound, word in LEVELS if intensity < bound)
 
 
-def _by_third(told: Sequence[Clause], when: Sequence[str], say: Callable[[Clause], str], longest: int = MOST) -> str:
-    """Sentences of clauses: neighbours that begin in the same third share one of at most ``longest`` clauses."""
+def _by_third(
+    clauses: Sequence[Clause], when: Sequence[str], say: Callable[[Clause], str], longest: int = MAX_CLAUSES
+) -> str:
+    """Join clauses into sentences: those that begin in the same third share one, of at most ``longest`` clauses."""
     sentences: list[str] = []
     last, count = -1, 0
-    for clause in told:
+    for clause in clauses:
         if clause.third != last:
             sentences.append(f"{when[clause.third]} {say(clause)}")
             count = 1
@@ -177,8 +238,8 @@ def _fine_clause(clause: Clause) -> str:
 
 
 def _listed(words: Sequence[str]) -> str:
-    named = [f"the {word}" for word in words]
-    return named[0] if len(named) == 1 else ", ".join(named[:-1]) + " and " + named[-1]
+    items = [f"the {word}" for word in words]
+    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1]
 
 
 def _capital(text: str) -> str:
@@ -186,9 +247,9 @@ def _capital(text: str) -> str:
 
 
 def world_phrases() -> set[str]:
-    """The set phrases that every text of the world is made of: subjects, verbs, names, times and unfoldings."""
+    """The fixed phrases that all texts of the world consist of: subjects, verbs, names, times and phases."""
     of_actions = {phrase for action in ACTIONS for phrase in (action.subject, action.verb, action.name)}
-    of_times = {*WHEN_FINE, *(phrase for alike in _WHEN_ALIKE for phrase in alike)}
+    of_times = {*WHEN_FINE, *(phrase for alike in _WHEN_VARIANTS for phrase in alike)}
     of_phases = {"as the clip ends", *UNFOLDING_FINE.values()}
     return of_actions | of_times | of_phases | {f"and {word}" for word in ("hold", "holds", "relax", "relaxes")}
 
@@ -204,27 +265,35 @@ _PATTERNS = tuple((action, _pattern(action)) for action in ACTIONS)
 _REGION_PATTERN = re.compile(rf"\b({'|'.join(REGIONS)})\b", re.IGNORECASE)
 
 
-def told(text: str) -> list[tuple[Action, str]]:
-    """The movements that a text of the world's language names, in the order of telling, each with its clause.
+def find_actions(text: str) -> list[tuple[Action, str]]:
+    """Find the movements that a text names, if it uses the sentences of the world.
 
-    Reads coarse captions, fine descriptions and cues alike; words of any other language are passed over.
+    Args:
+        text: a coarse caption, a description or cues; other wordings are ignored.
+
+    Returns:
+        Each action once, in the order of its first mention, with its clause.
+
+    Example:
+        >>> [(action.name, clause) for action, clause in find_actions("Then the jaw drops open slightly and holds.")]
+        [('jaw drop', 'the jaw drops open slightly and holds')]
     """
     flat = " ".join(text.split())
     found = [(match.start(), action) for action, pattern in _PATTERNS if (match := pattern.search(flat))]
     return [(action, re.split(r"[;.]", flat[start:])[0]) for start, action in sorted(found, key=lambda item: item[0])]
 
 
-def named(text: str) -> set[tuple[str, str]]:
-    """The movements that a text names (:func:`told`), as ``(region, action name)``."""
-    return {(action.region, action.name) for action, _ in told(text)}
+def named_actions(text: str) -> set[tuple[str, str]]:
+    """The movements that a text names (:func:`find_actions`), as ``(region, action name)``."""
+    return {(action.region, action.name) for action, _ in find_actions(text)}
 
 
-def truth(timeline: Timeline) -> set[tuple[str, str]]:
-    """The movements that happen in a clip, as :func:`named` gives them; all visible ones, however many."""
+def true_actions(timeline: Timeline) -> set[tuple[str, str]]:
+    """All visible movements of a clip, however many, as :func:`named_actions` gives them."""
     return {(BY_NAME[event.action].region, event.action) for event in timeline.visible()}
 
 
 def named_regions(text: str) -> set[str]:
     """The regions that a text names, by their word or by a movement in them."""
     words = {word.lower() for word in _REGION_PATTERN.findall(text)}
-    return words | {region for region, _ in named(text)}
+    return words | {region for region, _ in named_actions(text)}

@@ -19,4 +19,4 @@ class WorldSettings(Section):
     size: Annotated[int, Field(ge=96)] = 224  # pixels, square frames
     fps: Positive = 25.0
     layout: Literal["folder", "mafw", "dfew", "ferv39k"] = "folder"
-    difficulty: NotNegative = 1.0  # scales noise of mixtures, weak clips and distractors
+    difficulty: NotNegative = 1.0  # scales how mixed and weak expressions are, and how many distractors there are

@@ -1,4 +1,4 @@
-"""Light on skin: a soft multiplicative layer that gives the flat drawing its volume."""
+"""Light on skin: a soft multiplicative layer that gives the flat drawing volume."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from grace.pipeline.world.creases import Creases
 from grace.pipeline.world.geometry import SIDES, Units
 from grace.pipeline.world.identity import Identity
 from grace.pipeline.world.paint import Window, disc, ellipse, fill, stroke
-from grace.pipeline.world.pose import Look, Points, depth, project
+from grace.pipeline.world.pose import Points, Pose, depth, project
 
 NEUTRAL = 200  # value of the layer that leaves skin as it is
 _SHADOW = np.array([0.95, 0.88, 0.72])  # skin shadows are warm: blue is lost first
@@ -22,7 +22,7 @@ Spots = list[tuple[float, float, float, float, np.ndarray]]
 
 
 def relief(
-    identity: Identity, points: dict[str, Points], units: Units, look: Look, light: float, window: Window
+    identity: Identity, points: dict[str, Points], units: Units, pose: Pose, light: float, window: Window
 ) -> np.ndarray:
     """Soft light over the window, uint8 [height, width, 3] where ``NEUTRAL`` is 1.
 
@@ -31,18 +31,18 @@ def relief(
     width, height = window.size
     layer = np.empty(((height + 1) // 2, (width + 1) // 2, 3), np.uint8)
     layer[:] = _tone(-0.30)
-    centre = np.array(look.centre)
-    inner = (points["face"] - centre) * 0.86 + centre + (light * 0.10 * look.scale, -0.01 * look.scale)
+    centre = np.array(pose.centre)
+    inner = (points["face"] - centre) * 0.86 + centre + (light * 0.10 * pose.scale, -0.01 * pose.scale)
     fill(layer, window.half(inner), _colour(_tone(0.02)))
-    _spots(layer, _blobs(identity, units, look, light), look, window)
-    _ridges(layer, points, light, look, window)
-    layer = cv2.GaussianBlur(layer, (0, 0), 0.030 * look.scale)
+    _spots(layer, _blobs(identity, units, pose, light), pose, window)
+    _ridges(layer, points, light, pose, window)
+    layer = cv2.GaussianBlur(layer, (0, 0), 0.030 * pose.scale)
     return cv2.resize(layer, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def _blobs(identity: Identity, units: Units, look: Look, light: float) -> Spots:
+def _blobs(identity: Identity, units: Units, pose: Pose, light: float) -> Spots:
     eye_x, eye_y, nose = identity.eye_spacing, identity.eye_height, identity.nose_length
-    jaw = 0.19 * units[26] + 0.08 * look.speech
+    jaw = 0.19 * units[26] + 0.08 * pose.speech
     mouth, chin = identity.mouth_height, identity.chin_length + jaw
     bulge = 0.5 * units[6] + 0.5 * units[12]
     blush = _BLUSH * -identity.blush
@@ -73,35 +73,35 @@ def _blobs(identity: Identity, units: Units, look: Look, light: float) -> Spots:
     return spots
 
 
-def _ridges(layer: np.ndarray, points: dict[str, Points], light: float, look: Look, window: Window) -> None:
+def _ridges(layer: np.ndarray, points: dict[str, Points], light: float, pose: Pose, window: Window) -> None:
     """The nose: a dark flank away from the light, then the bright bridge and tip."""
     bridge = window.half(points["nose bridge"])
     for side, name in SIDES:
         flank = np.concatenate([points[f"ridge {name}"], points[f"wing {name}"], points["nose bridge"][::-1]])
         fill(layer, window.half(flank), _colour(_tone(-0.10 + 0.09 * side * light)))
-    stroke(layer, bridge, _colour(_tone(0.16)), 0.045 * look.scale)
-    disc(layer, bridge[-1], 0.031 * look.scale, _colour(_tone(0.18)))
+    stroke(layer, bridge, _colour(_tone(0.16)), 0.045 * pose.scale)
+    disc(layer, bridge[-1], 0.031 * pose.scale, _colour(_tone(0.18)))
 
 
-def _spots(layer: np.ndarray, spots: Spots, look: Look, window: Window) -> None:
+def _spots(layer: np.ndarray, spots: Spots, pose: Pose, window: Window) -> None:
     where = np.array([spot[:4] for spot in spots])  # x, y, half width, half height
     ends = np.concatenate([where[:, :2], where[:, :2] + where[:, 2:] * (1, 0), where[:, :2] + where[:, 2:] * (0, 1)])
     depths = np.tile(depth(where[:, 0], where[:, 1]), 3)
-    centres, rights, belows = np.split(window.half(project(ends, depths, look)), 3)
+    centres, rights, belows = np.split(window.half(project(ends, depths, pose)), 3)
     across = np.hypot(*(rights - centres).T)
     down = np.hypot(*(belows - centres).T)
     for row, (*_, tone) in enumerate(spots):
-        ellipse(layer, centres[row], float(across[row]), float(down[row]), look.roll, _colour(tone))
+        ellipse(layer, centres[row], float(across[row]), float(down[row]), pose.roll, _colour(tone))
 
 
-def lines(points: dict[str, Points], creases: Creases, look: Look, window: Window) -> np.ndarray:
+def lines(points: dict[str, Points], creases: Creases, pose: Pose, window: Window) -> np.ndarray:
     """Creases as a multiplicative layer over the window, uint8 [height, width, 3], 255 where there is none."""
     width, height = window.size
     layer = np.full((height, width), 255, np.uint8)
     for name, darkness, thickness in sorted(creases, key=lambda crease: crease[1]):
-        wanted = thickness * look.scale
-        value = 255 * (1 - 0.54 * darkness * min(1.0, wanted / max(1, round(wanted))))
-        stroke(layer, points[name] - window.origin, value, wanted)
+        pixels = thickness * pose.scale
+        value = 255 * (1 - 0.54 * darkness * min(1.0, pixels / max(1, round(pixels))))
+        stroke(layer, points[name] - window.origin, value, pixels)
     return cv2.LUT(cv2.cvtColor(cv2.GaussianBlur(layer, (3, 3), 0.6), cv2.COLOR_GRAY2BGR), _WARM)
 
 

@@ -1,7 +1,7 @@
 """When a drawn face does what: events of action units along onset–apex–offset curves.
 
-A :class:`Timeline` is all there is to know about the expression of one rendered clip; the renderer draws it,
-the ground truth tabulates it, and the true sentences tell it.
+A :class:`Timeline` holds the whole expression of one rendered clip: the renderer draws it, the ground truth tabulates
+it, and the true texts describe it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from jaxtyping import Float
 from grace.pipeline.world.actions import ACTIONS, BY_NAME
 
 VISIBLE = 0.25
-"""An action whose intensity never reaches this share of its full range is not part of the truth."""
+"""An action whose intensity never reaches this share of its full range is not part of the ground truth."""
 
 LEVELS = ((0.45, "slightly"), (0.72, "clearly"), (1.01, "strongly"))
 """Upper bound of the apex intensity for each word."""
@@ -48,14 +48,14 @@ class Event:
 class Timeline:
     """The expression of one clip: its events and its length in seconds.
 
-    Events are expressive actions only; blinks, speech and gaze are distractors and live in the script.
+    Events are expressive actions only; blinks, speech and gaze are distractors of the scenario.
     """
 
     events: tuple[Event, ...]
     duration: float
 
     def visible(self) -> tuple[Event, ...]:
-        """The events that a viewer can see, in time order (by onset, then by FACS number)."""
+        """The visible events, in time order (by onset, then by FACS number)."""
         seen = [event for event in self.events if event.intensity >= VISIBLE]
         return tuple(sorted(seen, key=lambda event: (event.onset, BY_NAME[event.action].unit)))
 

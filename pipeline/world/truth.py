@@ -1,4 +1,4 @@
-"""Ground truth as two Parquet tables: one row a frame, one row a clip."""
+"""Ground truth as two Parquet tables: one row per frame, one row per clip."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from grace.pipeline.world.actions import ACTIONS, BY_NAME, REGIONS
-from grace.pipeline.world.render import Truth
-from grace.pipeline.world.scenario import Script
+from grace.pipeline.world.render import FrameTruth
+from grace.pipeline.world.scenario import Scenario
+from grace.pipeline.world.sentences import coarse_caption, fine_description
 
 FRAMES = "truth/frames.parquet"
 CLIPS = "truth/clips.parquet"
@@ -51,7 +52,7 @@ _CLIPS = pa.schema(
         ("duration", pa.float32()),
         ("caption", pa.string()),  # the true coarse caption
         ("sentences", pa.list_(pa.string())),  # the true description, sentence by sentence
-        ("events", pa.list_(pa.struct(_EVENT))),  # those a viewer can see, in time order
+        ("events", pa.list_(pa.struct(_EVENT))),  # the visible ones, in time order
         ("distractors", pa.list_(pa.struct([("kind", pa.string()), *_spans]))),
     ]
 )
@@ -59,28 +60,26 @@ _CLIPS = pa.schema(
 _GROUP = 64  # clips in one row group
 
 
-def clip_row(script: Script, fold: int) -> dict[str, Any]:
+def clip_row(scenario: Scenario, fold: int) -> dict[str, Any]:
     """A clip's row of ``truth/clips.parquet``."""
-    from grace.pipeline.world.sentences import coarse_caption, fine_description
-
-    timeline = script.timeline
+    timeline = scenario.timeline
     return {
-        "clip_id": script.clip_id,
-        "label": script.label,
-        "identity": script.identity,
+        "clip_id": scenario.clip_id,
+        "label": scenario.label,
+        "identity": scenario.identity,
         "fold": fold,
-        "duration": script.duration,
+        "duration": scenario.duration,
         "caption": coarse_caption(timeline),
         "sentences": [sentence.strip() + "." for sentence in fine_description(timeline).split(".") if sentence.strip()],
         "events": [
             {**asdict(event), "region": BY_NAME[event.action].region, "level": event.level}
             for event in timeline.visible()
         ],
-        "distractors": [asdict(distractor) for distractor in script.distractors],
+        "distractors": [asdict(distractor) for distractor in scenario.distractors],
     }
 
 
-def frame_rows(clip_id: str, truth: Truth) -> list[dict[str, Any]]:
+def frame_rows(clip_id: str, truth: FrameTruth) -> list[dict[str, Any]]:
     """A clip's rows of ``truth/frames.parquet``."""
     return [
         {
@@ -102,7 +101,7 @@ def frame_rows(clip_id: str, truth: Truth) -> list[dict[str, Any]]:
 def write_truth(root: Path, clips: Iterable[tuple[dict[str, Any], list[dict[str, Any]]]], unfinished: Path) -> None:
     """Write both tables from pairs of :func:`clip_row` and :func:`frame_rows`, in the order of the clips.
 
-    A few clips are in memory at a time; the tables appear whole, under their names, at the end.
+    Only a few clips are in memory. The tables are written in the folder ``unfinished``, and renamed at the end.
     """
     made = {FRAMES: unfinished / "frames.parquet", CLIPS: unfinished / "clips.parquet"}
     with (

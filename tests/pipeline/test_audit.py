@@ -22,10 +22,10 @@ from grace.pipeline.store import Store, failure, write_clips
 from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS
 from grace.pipeline.text.cues import regions_in
 from grace.pipeline.world.actions import ACTIONS
-from grace.pipeline.world.emotions import LABELS
+from grace.pipeline.world.emotions import WORLD_LABELS
 from grace.pipeline.world.identity import sample_identity
-from grace.pipeline.world.scenario import Script, sample_script
-from grace.pipeline.world.sentences import coarse_caption, cues, fine_description, told
+from grace.pipeline.world.scenario import Scenario, sample_scenario
+from grace.pipeline.world.sentences import coarse_caption, cues, find_actions, fine_description
 from grace.pipeline.world.settings import WorldSettings
 from grace.pipeline.world.truth import clip_row, write_truth
 
@@ -39,18 +39,19 @@ def tokenizer(project: Path) -> Any:
 
 
 @pytest.fixture(scope="module")
-def scripts() -> list[Script]:
+def scripts() -> list[Scenario]:
     """The scripts of forty rendered clips; nothing is drawn."""
     rng = np.random.default_rng(3)
     settings = WorldSettings()
     drawn = [
-        sample_script(rng, sample_identity(rng, number), LABELS[number % len(LABELS)], settings) for number in range(40)
+        sample_scenario(rng, sample_identity(rng, number), WORLD_LABELS[number % len(WORLD_LABELS)], settings)
+        for number in range(40)
     ]
     return [replace(script, clip_id=f"{number:05d}") for number, script in enumerate(drawn)]
 
 
 @pytest.fixture(scope="module")
-def root(scripts: list[Script], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def root(scripts: list[Scenario], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a world, as far as its truth goes."""
     folder = tmp_path_factory.mktemp("world")
     (folder / "unfinished").mkdir()
@@ -222,7 +223,7 @@ def test_too_few_labels_are_no_classification() -> None:
 # --- truth ---
 
 
-def test_the_true_texts_of_the_world_are_true(scripts: list[Script], truth: Truth) -> None:
+def test_the_true_texts_of_the_world_are_true(scripts: list[Scenario], truth: Truth) -> None:
     coarse = [Text(script.clip_id, coarse_caption(script.timeline)) for script in scripts]
     fine = [Text(script.clip_id, fine_description(script.timeline)) for script in scripts]
     for said in (coarse, fine):
@@ -234,7 +235,7 @@ def test_the_true_texts_of_the_world_are_true(scripts: list[Script], truth: Trut
     assert gained > 0.1, "the fine text says the region in so many words"
 
 
-def test_false_texts_are_found_false(scripts: list[Script], truth: Truth) -> None:
+def test_false_texts_are_found_false(scripts: list[Scenario], truth: Truth) -> None:
     shown = [script for script in scripts if script.timeline.visible()]
     turned = [Text(shown[k - 1].clip_id, coarse_caption(script.timeline)) for k, script in enumerate(shown)]
     silent = [Text(script.clip_id, "") for script in shown]
@@ -243,19 +244,19 @@ def test_false_texts_are_found_false(scripts: list[Script], truth: Truth) -> Non
     assert (found["actions"]["recall"], found["specificity"]) == (0.0, 0.0)
 
 
-def test_a_telling_in_reverse_order_is_wrong_in_its_order_only(scripts: list[Script], truth: Truth) -> None:
+def test_a_telling_in_reverse_order_is_wrong_in_its_order_only(scripts: list[Scenario], truth: Truth) -> None:
     reverse = []
     for script in scripts:
-        clauses = [clause for _, clause in told(coarse_caption(script.timeline))]
+        clauses = [clause for _, clause in find_actions(coarse_caption(script.timeline))]
         reverse.append(Text(script.clip_id, "; ".join(reversed(clauses))))
     found = truthfulness(reverse, truth)
     assert found["actions"]["precision"] == 1.0
     assert found["order"]["precision"] == 0.0
 
 
-def test_cues_of_the_world_name_what_its_texts_tell(scripts: list[Script]) -> None:
+def test_cues_of_the_world_name_what_its_texts_tell(scripts: list[Scenario]) -> None:
     for script in scripts:
-        said = [action.name for action, _ in told(fine_description(script.timeline))]
+        said = [action.name for action, _ in find_actions(fine_description(script.timeline))]
         assert said == [cue["action"] for cue in cues(script.timeline)]
 
 
@@ -320,7 +321,7 @@ def test_a_tokenizer_that_is_not_there_is_named(tmp_path: Path) -> None:
         load_tokenizer(str(tmp_path))
 
 
-def dataset(folder: Path, scripts: list[Script]) -> None:
+def dataset(folder: Path, scripts: list[Scenario]) -> None:
     """Captions and descriptions of every clip as they truly are, but one caption that failed."""
     ok = {"status": "ok", "error": ""}
     clips, captions, descriptions = [], [], []
@@ -331,13 +332,13 @@ def dataset(folder: Path, scripts: list[Script]) -> None:
         failed = failure(script.clip_id, "caption: the model wrote no text")
         captions.append(failed if number == 0 else {**clip, "caption": coarse, "finish_reason": "stop"})
         descriptions.append(failed if number == 0 else {**clip, "caption": coarse, "description": fine, "cues": []})
-    write_clips(folder, clips, list(LABELS))
+    write_clips(folder, clips, list(WORLD_LABELS))
     Store(folder / "captions", CAPTIONS).write(0, captions, {})
     Store(folder / "descriptions", DESCRIPTIONS).write(0, descriptions, {})
 
 
 def test_the_report_of_a_data_set_is_json_with_pictures(
-    tmp_path: Path, scripts: list[Script], truth: Truth, tokenizer: Any
+    tmp_path: Path, scripts: list[Scenario], truth: Truth, tokenizer: Any
 ) -> None:
     dataset(tmp_path, scripts)
     report = audit(of_dataset(tmp_path), tokenizer, truth)

@@ -22,7 +22,7 @@ from grace.pipeline.store import Row, Store, write_clips
 from grace.pipeline.store.schemas import FACES
 from grace.pipeline.world.identity import sample_identity
 from grace.pipeline.world.render import frame_times, render_instants
-from grace.pipeline.world.scenario import sample_script
+from grace.pipeline.world.scenario import sample_scenario
 from grace.pipeline.world.settings import WorldSettings
 from tests.support.videos import write_frames_as_video, write_images, write_video
 
@@ -54,7 +54,7 @@ def world_clip(number: int) -> tuple[list[BGRImage], np.ndarray]:
     """Sixteen frames of a rendered clip and the true face boxes."""
     rng = np.random.default_rng((5, number))
     identity = sample_identity(rng, number)
-    script = sample_script(rng, identity, "happiness", WorldSettings())
+    script = sample_scenario(rng, identity, "happiness", WorldSettings())
     times = frame_times(script, WorldSettings())
     frames, truth = render_instants(script, identity, WorldSettings(), times[:: len(times) // 16][:16])
     return list(frames), truth.face

@@ -22,7 +22,7 @@ from grace.pipeline.store import Row
 from grace.pipeline.visualize.contact_sheets import crop_sheet
 from grace.pipeline.world.identity import sample_identity
 from grace.pipeline.world.render import render_instants
-from grace.pipeline.world.scenario import Scene, Script
+from grace.pipeline.world.scenario import Scenario, Scene
 from grace.pipeline.world.settings import WorldSettings
 from grace.pipeline.world.timeline import Event, Timeline
 
@@ -33,7 +33,7 @@ def face(events: tuple[Event, ...] = (), times: np.ndarray = TIMES) -> list[np.n
     """Grey pictures of one drawn head that fills them, without distractors but its own faint sway."""
     identity = sample_identity(np.random.default_rng(4), 0)
     scene = Scene(0.0, 0.5, 0.5, 0.42, 0.0, 0.0, 0.0, 0.3, 1.0, 0.0, 0.0, 0.0, 1)
-    script = Script("x", 0, "happiness", Timeline(events, 2.0), (scene,), (), 3)
+    script = Scenario("x", 0, "happiness", Timeline(events, 2.0), (scene,), (), 3)
     frames, _ = render_instants(script, identity, WorldSettings(), times)
     return [cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY).astype(np.float32) for frame in frames]
 

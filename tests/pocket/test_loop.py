@@ -1,4 +1,4 @@
-"""The training loop of the pocket models goes on where it was stopped."""
+"""The training loop of the pocket models resumes where it was interrupted."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Small(nn.Module):
     def loss(self, step: int) -> torch.Tensor:
         made = torch.Generator().manual_seed(step)
         seen = torch.randn(16, 6, generator=made)
-        told = self.head(torch.tanh(self.layers[0](seen))).squeeze(1)
-        return ((told - seen[:, 0] * seen[:, 1]) ** 2).mean().float()
+        predicted = self.head(torch.tanh(self.layers[0](seen))).squeeze(1)
+        return ((predicted - seen[:, 0] * seen[:, 1]) ** 2).mean().float()
 
 
-def test_stopped_training_ends_with_the_weights_of_an_undisturbed_one(tmp_path: Path) -> None:
+def test_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(tmp_path: Path) -> None:
     schedule = Schedule(steps=6, muon=1e-2)
     (tmp_path / "whole").mkdir()
     (tmp_path / "stopped").mkdir()

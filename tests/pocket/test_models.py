@@ -1,4 +1,4 @@
-"""The pocket models as anybody would open them, and what they say of clips that they never saw."""
+"""The pocket models as any program opens them, their cards, and their output for unseen clips."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ import pytest
 
 from grace.pipeline.checkpoints import knows_only
 from grace.pipeline.world.actions import ACTIONS
-from grace.pipeline.world.sentences import coarse_caption, moment_sentence, named, truth
+from grace.pipeline.world.sentences import coarse_caption, moment_sentence, named_actions, true_actions
 from grace.pipeline.world.timeline import VISIBLE, Timeline
-from grace.pocket.batches import aligned
-from grace.pocket.evaluate import score_captions, score_refinement, write_captions
-from grace.pocket.render_dataset import draw_clip, script_of
+from grace.pocket.batches import place_crops
+from grace.pocket.evaluate import RESULT, score_captions, score_refinement, write_captions
+from grace.pocket.model_cards import render_cards
+from grace.pocket.render_dataset import draw_clip, training_scenario
 
 SEED = 3000
-"""Of clips that neither trained the models nor measured them."""
+"""Of clips that were used neither for training nor for the figures of the cards."""
 
 
 @pytest.fixture(scope="module")
 def clips() -> list[tuple[np.ndarray, np.ndarray, Timeline]]:
     """Crops, intensities and timelines of a few unseen clips."""
     drawn = []
-    for number in range(0, 36, 3):  # three clips a person: twelve people
+    for number in range(0, 36, 3):  # three clips per person: twelve people
         frames, known, regions = draw_clip(SEED, number)
-        frames, _ = aligned(frames, regions, np.random.default_rng(number))
-        drawn.append((frames, known[:, : len(ACTIONS)], script_of(SEED, number)[0].timeline))
+        frames, _ = place_crops(frames, regions, np.random.default_rng(number))
+        drawn.append((frames, known[:, : len(ACTIONS)], training_scenario(SEED, number)[0].timeline))
     return drawn
 
 
@@ -42,9 +43,15 @@ def test_folders_are_ordinary_and_small(folder: Path, name: str) -> None:
     config = json.loads((folder / name / "config.json").read_text())
     for part in (config, config.get("text_config", {}), config.get("vision_config", {})):
         if "num_attention_heads" in part:
-            assert part["hidden_size"] // part["num_attention_heads"] == 64, "vLLM's CPU attention takes heads of 64"
+            assert part["hidden_size"] // part["num_attention_heads"] == 64, "vLLM's CPU attention needs heads of 64"
     assert (folder / name / "tokenizer.json").is_file()
     assert knows_only(str(folder / name)) == "the rendered world"
+
+
+def test_cards_are_what_their_writer_writes(folder: Path) -> None:
+    cards = render_cards(json.loads(RESULT.read_text()))
+    assert {name: (folder / name / "README.md").read_text() for name in ("clip", "vlm", "llm")} == cards
+    assert all("arXiv 2507.11892" in card and "python -m grace.pocket build" in card for card in cards.values())
 
 
 def test_all_three_fit_into_40_megabytes(folder: Path) -> None:
@@ -67,7 +74,7 @@ def test_refinement_is_json_and_true_to_the_caption(clips: Any) -> None:
     found = score_refinement([coarse_caption(timeline) for timeline in timelines], timelines)
     assert found["refine_valid"] == 1
     assert found["refine_faithful"] >= 0.8
-    assert any(named(coarse_caption(timeline)) == truth(timeline) for timeline in timelines)
+    assert any(named_actions(coarse_caption(timeline)) == true_actions(timeline) for timeline in timelines)
 
 
 def test_clip_tells_frames_with_an_action_from_frames_without(folder: Path, clips: Any) -> None:

@@ -15,7 +15,7 @@ from grace.pipeline.store.schemas import DESCRIPTIONS, FACES, MOTION
 from grace.pipeline.visualize.contact_sheets import ABSENT, BETWEEN, CAPTION, DETECTED, GAP, WIDE
 from grace.pipeline.world.identity import sample_identity
 from grace.pipeline.world.render import render_instants
-from grace.pipeline.world.scenario import sample_script
+from grace.pipeline.world.scenario import sample_scenario
 from grace.pipeline.world.settings import WorldSettings
 from stages import app
 
@@ -125,7 +125,7 @@ def test_show_says_why_it_has_crops_only(folder: Path) -> None:
 def test_show_draws_whole_frames_with_boxes_that_say_how_they_came_about(folder: Path) -> None:
     rng = np.random.default_rng(5)
     identity = sample_identity(rng, 0)
-    script = sample_script(rng, identity, "happiness", WorldSettings())
+    script = sample_scenario(rng, identity, "happiness", WorldSettings())
     faces, _ = render_instants(script, identity, WorldSettings(), np.arange(6) / 25)
     blank = np.full_like(faces[0], 90)
     raw = folder / "raw" / "mine"

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from grace.pipeline.world.emotions import LABELS
+from grace.pipeline.world.emotions import WORLD_LABELS
 from grace.pipeline.world.identity import sample_identity
 from grace.pipeline.world.render import render_instants
-from grace.pipeline.world.scenario import sample_script
+from grace.pipeline.world.scenario import sample_scenario
 from grace.pipeline.world.settings import WorldSettings
 
 Boxes = list[np.ndarray]
@@ -26,8 +26,10 @@ def frames() -> list[tuple[np.ndarray, np.ndarray]]:
         for number in range(70):
             rng = np.random.default_rng((77, number))
             identity = sample_identity(rng, number)
-            script = sample_script(rng, identity, LABELS[number % 7], WorldSettings())
-            images, truth = render_instants(script, identity, WorldSettings(), np.array([0.35, 0.8]) * script.duration)
+            scenario = sample_scenario(rng, identity, WORLD_LABELS[number % 7], WorldSettings())
+            images, truth = render_instants(
+                scenario, identity, WorldSettings(), np.array([0.35, 0.8]) * scenario.duration
+            )
             yield from zip(images, truth.face, strict=True)
 
     return list(some())

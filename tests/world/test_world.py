@@ -14,10 +14,10 @@ import pytest
 
 from grace.pipeline.errors import UserError
 from grace.pipeline.world.actions import ACTIONS, REGIONS
-from grace.pipeline.world.emotions import LABELS
+from grace.pipeline.world.emotions import WORLD_LABELS
 from grace.pipeline.world.layouts import LAYOUTS
 from grace.pipeline.world.render import frame_times, render_instants
-from grace.pipeline.world.sampling import plan, script_of
+from grace.pipeline.world.sampling import clip_scenario, sample_clips
 from grace.pipeline.world.settings import WorldSettings
 from grace.pipeline.world.world import make_world
 
@@ -41,24 +41,23 @@ def test_processes_do_not_change_the_bytes(world: Path, tmp_path: Path) -> None:
     assert hashes(tmp_path) == hashes(world)
 
 
-def test_an_interrupted_world_ends_with_the_same_bytes(
-    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_interrupted_world_ends_with_the_same_bytes(world: Path, tmp_path: Path) -> None:
     make_world(SMALL, tmp_path, 0)
     for name in ("clips/00002.mp4", "clips/00005.mp4", "truth/frames.parquet", "clips.csv"):
         (tmp_path / name).unlink()
     (tmp_path / "unfinished").mkdir()
     (tmp_path / "unfinished" / "123-00002.mp4").write_bytes(b"half a clip")
-    capsys.readouterr()
-    make_world(SMALL, tmp_path, 0)
+    counts = make_world(SMALL, tmp_path, 0)
     assert hashes(tmp_path) == hashes(world)
-    assert [cell for cell in capsys.readouterr().out.split() if cell.isdigit()][:2] == ["2", "3"]
+    assert (counts.rendered, counts.skipped) == (2, 3)
 
 
-def test_other_settings_make_the_world_anew(tmp_path: Path) -> None:
+def test_a_world_of_other_settings_is_removed_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     make_world(SMALL, tmp_path, 0)
     before = hashes(tmp_path)
+    assert not caplog.records
     make_world(SMALL.model_copy(update={"seed": 9, "layout": "mafw"}), tmp_path, 0)
+    assert "it is removed and made again" in caplog.text
     assert not (tmp_path / "clips.csv").exists() and not (tmp_path / "clips").exists()
     assert hashes(tmp_path).keys() != before.keys()
     assert json.loads((tmp_path / "world.json").read_text())["world"]["seed"] == 9
@@ -74,7 +73,7 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path: Path) -> None:
 def test_truth_has_a_row_a_frame_and_a_row_a_clip(world: Path) -> None:
     frames = pq.read_table(world / "truth/frames.parquet").to_pandas()
     clips = pq.read_table(world / "truth/clips.parquet").to_pylist()
-    assert [clip["clip_id"] for clip in clips] == [part.clip_id for part in plan(SMALL)]
+    assert [clip["clip_id"] for clip in clips] == [spec.clip_id for spec in sample_clips(SMALL)]
     for clip in clips:
         video = cv2.VideoCapture(str(world / "clips" / f"{clip['clip_id']}.mp4"))
         decoded = 0
@@ -82,7 +81,7 @@ def test_truth_has_a_row_a_frame_and_a_row_a_clip(world: Path) -> None:
             decoded += 1
         own = frames[frames.clip_id == clip["clip_id"]]
         assert decoded == len(own) and own.frame.tolist() == list(range(decoded))
-        assert clip["label"] in LABELS and clip["caption"] and clip["sentences"]
+        assert clip["label"] in WORLD_LABELS and clip["caption"] and clip["sentences"]
         assert {event["region"] for event in clip["events"]} <= set(REGIONS)
     row = frames.iloc[0]
     assert len(row.actions) == len(ACTIONS) and len(row.regions) == 4 * len(REGIONS) and len(row.face) == 4
@@ -90,10 +89,10 @@ def test_truth_has_a_row_a_frame_and_a_row_a_clip(world: Path) -> None:
 
 
 def test_video_coding_keeps_the_picture(world: Path) -> None:
-    part = plan(SMALL)[0]
-    script, identity = script_of(SMALL, part)
-    drawn, _ = render_instants(script, identity, SMALL, frame_times(script, SMALL)[:6])
-    video = cv2.VideoCapture(str(world / "clips" / f"{part.clip_id}.mp4"))
+    spec = sample_clips(SMALL)[0]
+    scenario, identity = clip_scenario(SMALL, spec)
+    drawn, _ = render_instants(scenario, identity, SMALL, frame_times(scenario, SMALL)[:6])
+    video = cv2.VideoCapture(str(world / "clips" / f"{spec.clip_id}.mp4"))
     assert min(cv2.PSNR(video.read()[1], image) for image in drawn) > 28.0
 
 
@@ -102,13 +101,13 @@ def test_a_layout_is_read_back_by_its_adapter(name: str, tmp_path: Path) -> None
     settings = SMALL.model_copy(update={"layout": name})
     make_world(settings, tmp_path, 0)
     listed = {clip.clip_id: clip for clip in import_module(f"grace.pipeline.datasets.{name}").read(tmp_path)}
-    parts = plan(settings)
-    assert listed.keys() == {part.clip_id for part in parts}
-    for part in parts:
-        clip = listed[part.clip_id]
-        assert clip.label == part.label and not clip.problem
-        assert clip.source == ("frames" if LAYOUTS[name].close else "video")
+    specs = sample_clips(settings)
+    assert listed.keys() == {spec.clip_id for spec in specs}
+    for spec in specs:
+        clip = listed[spec.clip_id]
+        assert clip.label == spec.label and not clip.problem
+        assert clip.source == ("frames" if LAYOUTS[name].cropped else "video")
         tested = {fold for fold, split in clip.folds.items() if split == "test"}
-        assert tested == ({part.fold} & {1} if name == "ferv39k" else {part.fold})
+        assert tested == ({spec.fold} & {1} if name == "ferv39k" else {spec.fold})
         place = tmp_path / clip.path
-        assert len(list(place.glob("*.jpg"))) > 10 if LAYOUTS[name].close else place.stat().st_size > 1000
+        assert len(list(place.glob("*.jpg"))) > 10 if LAYOUTS[name].cropped else place.stat().st_size > 1000
