@@ -38,7 +38,7 @@ class TracedStep(DrawStep):
 
     def clip(self, row: Row) -> Row:
         with self.trace.open("a") as file:
-            file.write(f"{row['clip_id']} {ray.get_runtime_context().get_node_id()}\n")
+            file.write(f"{row['clip_id']} {os.environ['RAY_RAYLET_PID']}\n")
         while len({node for _, node in begun(self.trace)}) < self.nodes:
             time.sleep(0.05)
         return super().clip(row)
@@ -170,7 +170,8 @@ def test_a_node_killed_in_mid_run_costs_its_current_shard_only(cluster: Any, tmp
     killed: list[int] = []
 
     def kill() -> None:
-        while sum(node == nodes[0].node_id for _, node in begun(trace)) < SIZE + 2:
+        raylet = str(nodes[0].all_processes["raylet"][0].process.pid)
+        while sum(node == raylet for _, node in begun(trace)) < SIZE + 2:
             time.sleep(0.05)
         made.remove_node(nodes[0], allow_graceful=False)
         killed.append(len(list((folder / "faces").glob("0*.h5"))))
