@@ -27,8 +27,8 @@ def load_settings(path: str | Path | None = "params.yaml", overrides: Sequence[s
         The settings, with defaults for every key that is not there.
 
     Raises:
-        UserError: The file is missing or not YAML, or a key is unknown, renamed or has a wrong value; the sentence names
-            file and key.
+        UserError: The file is missing or not YAML, or a key is unknown, renamed or has a wrong value; the sentence
+            names file and key.
 
     Example:
         >>> load_settings(None, ["faces.size=96"]).faces.size

@@ -79,8 +79,8 @@ def read_settings(model: type[S], path: str | Path | None = "params.yaml", overr
         The settings, with defaults for every key that is not there.
 
     Raises:
-        UserError: The file is missing or not YAML, or a key is unknown, renamed or has a wrong value; the sentence names
-            file and key.
+        UserError: The file is missing or not YAML, or a key is unknown, renamed or has a wrong value; the sentence
+            names file and key.
 
     Example:
         >>> read_settings(PipelineSettings, None, ["faces.instants=8", "shards={clips: 16}"]).faces.instants

@@ -149,9 +149,9 @@ class StepInputs:
         UserError: The table of clips is missing, broken, or of another version.
 
     Example:
-        >>> inputs = StepInputs(MotionStep(settings.motion), Path("data/demo"), size=32)  # doctest: +SKIP
-        >>> len(inputs), inputs.rows(0)[0].keys()  # doctest: +SKIP
-        (8, dict_keys(['clip_id', 'status', 'error', 'frames', 'neighbours']))
+        >>> inputs = StepInputs(MotionStep(MotionSettings()), Path("data/demo"), size=32)  # doctest: +SKIP
+        >>> len(inputs), list(inputs.rows(0)[0])  # doctest: +SKIP
+        (8, ['clip_id', 'status', 'error', 'frames', 'neighbours', 'found'])
     """
 
     def __init__(self, step: Step, folder: Path, size: int) -> None:
