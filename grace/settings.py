@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from grace.pipeline.settings import PipelineSettings, read_settings
@@ -15,10 +16,22 @@ class Settings(PipelineSettings):
     evaluate: EvaluateSettings = EvaluateSettings()
 
 
-def load_settings(path: str | Path = "params.yaml", overrides: list[str] | None = None) -> Settings:
-    """Read settings from a YAML file and apply ``section.key=value`` overrides (values are YAML).
+def load_settings(path: str | Path | None = "params.yaml", overrides: Sequence[str] = ()) -> Settings:
+    """Read settings from a YAML file and apply overrides.
 
-    Raises :class:`~grace.pipeline.errors.UserError` naming the file and the key when one is unknown or has a wrong
-    value.
+    Args:
+        path: The file; None for the defaults.
+        overrides: ``section.key=value`` each, where the value is YAML.
+
+    Returns:
+        The settings, with defaults for every key that is not there.
+
+    Raises:
+        UserError: The file is missing or not YAML, or a key is unknown, renamed or has a wrong value; the sentence
+            names file and key.
+
+    Example:
+        >>> load_settings(None, ["faces.size=96"]).faces.size
+        96
     """
     return read_settings(Settings, path, overrides)

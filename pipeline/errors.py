@@ -4,9 +4,16 @@ from __future__ import annotations
 
 
 class GraceError(Exception):
-    """Something went wrong that a person can put right; printed without a traceback, exit code 1."""
+    """Something went wrong that a person can put right; printed without a traceback.
+
+    Example:
+        >>> error = GraceError("The disk is full: free some space, then run it again.")
+        >>> str(error), error.exit_code
+        ('The disk is full: free some space, then run it again.', 1)
+    """
 
     exit_code = 1
+    """What the command line exits with."""
 
 
 class UserError(GraceError):

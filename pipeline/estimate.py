@@ -30,88 +30,129 @@ TEXT_STORES = {"caption": ("captions", CAPTIONS), "refine": ("descriptions", DES
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What one stage takes of one clip."""
+class StageCost:
+    """What one stage takes per clip.
+
+    Example:
+        >>> cost = StageCost("faces", seconds_per_clip=0.5, processes=4)
+        >>> cost.hours(clips=28_800)
+        1.0
+    """
 
     stage: str
-    seconds: float | None = None
+    seconds_per_clip: float | None = None
     """In one process, once its model is open; None when the stage could not be tried."""
-    bytes: float | None = None
+    bytes_per_clip: float | None = None
+    """On disk; None when the stage could not be tried."""
     processes: int = 1
-    gpu: int | None = None
-    """Bytes of GPU memory at the peak; None without a GPU."""
-    weights: int | None = None
-    """Bytes of the stage's model at 16 bits a weight, which a GPU must hold at least; None without a local model."""
+    """Clips that are done concurrently on this machine."""
+    gpu_bytes: int | None = None
+    """GPU memory at the peak; None without a GPU."""
+    weight_bytes: int | None = None
+    """The stage's model at 16 bits per weight, which a GPU must hold at least; None without a local model."""
     note: str = ""
+    """Why the stage could not be tried, or what went wrong with single clips."""
 
     def hours(self, clips: int) -> float | None:
-        """Of ``clips`` clips on this machine."""
-        return None if self.seconds is None else self.seconds * clips / self.processes / 3600
+        """For ``clips`` clips on this machine; None when the stage could not be tried."""
+        return None if self.seconds_per_clip is None else self.seconds_per_clip * clips / self.processes / 3600
 
 
 @dataclass(frozen=True)
-class Shape:
-    """Sizes of a clip's tokens: T instants, P patches, L text tokens, D wide."""
+class TokenShape:
+    """Sizes of a clip's tokens.
+
+    Example:
+        >>> shape = TokenShape(instants=16, patches=49, length=128, width=512)
+        >>> shape.bytes("float16"), shape.bytes("int8"), shape.bytes("int8", keep=12)
+        (951168, 479744, 174660)
+    """
 
     instants: int
+    """T, instants per clip."""
     patches: int
+    """P, patches per instant."""
     length: int
+    """L, text tokens."""
     width: int
+    """D, dimensions per token."""
 
-    def bytes(self, storage: str, kept: int | None = None) -> int:
-        """On disk, a clip."""
-        patches = kept or self.patches
-        tokens = self.instants * (patches + 1) + self.length
-        scales = 4 if storage == "int8" else 0
-        places = 2 * self.instants * patches + 4 if kept else 0
-        return tokens * (self.width * (1 if storage == "int8" else 2) + scales) + places + 7 * self.length
+    def bytes(self, storage: str, keep: int | None = None) -> int:
+        """Size on disk per clip, in bytes.
+
+        Args:
+            storage: ``float16`` or ``int8``, as in ``tokens.storage``.
+            keep: Patches kept per instant, as in ``tokens.keep``; None for all.
+        """
+        tokens = self.instants * ((keep or self.patches) + 1) + self.length
+        scale_bytes = 4 if storage == "int8" else 0
+        index_bytes = 2 * self.instants * keep + 4 if keep else 0
+        return tokens * (self.width * (1 if storage == "int8" else 2) + scale_bytes) + index_bytes + 7 * self.length
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The clips of a data set and what each stage takes of one."""
+class Estimate:
+    """How many clips a data set has, and what each stage takes for one of them."""
 
     clips: int
+    """Clips of the data set that can be read."""
     tried: int
-    costs: tuple[Cost, ...]
-    shape: Shape | None
+    """Clips that the figures come from."""
+    costs: tuple[StageCost, ...]
+    """One per stage, in their order."""
+    shape: TokenShape | None
     """Of the tokens; None when the stage could not be tried."""
 
 
-def plan(settings: PipelineSettings, dataset: str, samples: int = 4) -> Plan:
-    """Take ``samples`` clips, spread over the data set, through every stage in a folder that is thrown away.
+def estimate(settings: PipelineSettings, dataset: str, samples: int = 4) -> Estimate:
+    """Take a few clips, spread over the data set, through every stage in a folder that is thrown away.
 
-    Times are of this machine as it is just now. A stage that cannot be tried (its model is not here, its server does
-    not answer) says so in its note, and a typical text stands in for what it would have written. Raises
-    :class:`UserError` when the data set is not indexed or holds no clip that can be read.
+    Times are those of this machine under its present load. A stage that cannot be tried (its model is not here, its
+    server does not answer) says so in its note, and a typical text stands in for what it would have written.
+
+    Args:
+        settings: What the stages shall do.
+        dataset: A data set that ``grace index`` has listed.
+        samples: Clips to try.
+
+    Returns:
+        Seconds and bytes per clip and stage.
+
+    Raises:
+        UserError: The data set is not indexed, or holds no clip that can be read.
+
+    Example:
+        >>> found = estimate(load_settings(), "demo", samples=2)  # doctest: +SKIP
+        >>> {cost.stage: cost.hours(found.clips) for cost in found.costs}  # doctest: +SKIP
     """
     clips = Clips(settings.folder(dataset))
     usable = [row for row in clips.rows if row["status"] != "failed"]
     if not usable:
         raise UserError(f"{clips.path} lists no clip that can be read: run `grace index --dataset {dataset}` again.")
-    places = np.linspace(0, len(usable) - 1, min(samples, len(usable))).round().astype(int)
-    chosen = [usable[place] for place in places]
-    with TemporaryDirectory(prefix="grace-plan-") as scratch:
+    positions = np.linspace(0, len(usable) - 1, min(samples, len(usable))).round().astype(int)
+    sample = [usable[position] for position in positions]
+    with TemporaryDirectory(prefix="grace-estimate-") as scratch:
         folder = Path(scratch) / dataset
-        write_clips(folder, chosen, clips.labels)
-        whole = replace_data(settings, scratch)
-        costs = tuple(_try(stage, whole, dataset, folder, chosen) for stage in STAGES)
-        return Plan(len(usable), len(chosen), costs, _shape(folder) if costs[-1].seconds is not None else None)
+        write_clips(folder, sample, clips.labels)
+        changed = _for_trial(settings, scratch)
+        costs = tuple(_try(stage, changed, dataset, folder, sample) for stage in STAGES)
+        tokens_tried = costs[-1].seconds_per_clip is not None
+        return Estimate(len(usable), len(sample), costs, _shape(folder) if tokens_tried else None)
 
 
-def replace_data(settings: PipelineSettings, data: str) -> PipelineSettings:
-    """The same settings with ``tokens.keep`` left out, so that the whole is measured, and another data folder."""
+def _for_trial(settings: PipelineSettings, data: str) -> PipelineSettings:
+    """The same settings with another data folder, and with whole tokens, whose other sizes can be computed."""
     tokens = settings.tokens.model_copy(update={"keep": None, "storage": "float16"})
     return settings.model_copy(update={"data": data, "tokens": tokens})
 
 
-def _try(stage: str, settings: PipelineSettings, dataset: str, folder: Path, clips: Sequence[Row]) -> Cost:
-    cost = Cost(stage, weights=_weights(settings, stage))
+def _try(stage: str, settings: PipelineSettings, dataset: str, folder: Path, clips: Sequence[Row]) -> StageCost:
+    cost = StageCost(stage, weight_bytes=_weight_bytes(settings, stage))
     try:
         made = step(stage, settings, dataset)
         cost = replace(cost, processes=_processes(made, settings))
         made.open()
-        _reset_gpu()
+        _reset_gpu_peak()
         start = time.perf_counter()
         run(made, folder, size=len(clips), max_failed=1.0)
         seconds = time.perf_counter() - start
@@ -125,9 +166,9 @@ def _try(stage: str, settings: PipelineSettings, dataset: str, folder: Path, cli
     remarks = [f"{row['status']}: {row['error']}" for row in rows if row["status"] != "ok"]
     return replace(
         cost,
-        seconds=seconds / len(clips),
-        bytes=store.path(0).stat().st_size / len(clips),
-        gpu=_gpu_peak(),
+        seconds_per_clip=seconds / len(clips),
+        bytes_per_clip=store.path(0).stat().st_size / len(clips),
+        gpu_bytes=_gpu_peak(),
         note=f"{len(remarks)} of {len(clips)} clips tried, such as {remarks[0]}" if remarks else "",
     )
 
@@ -136,8 +177,8 @@ def _processes(made: Step, settings: PipelineSettings) -> int:
     return max(1, min(settings.workers, os.cpu_count() or 1)) if made.parallel else 1
 
 
-def _weights(settings: PipelineSettings, stage: str) -> int | None:
-    """Counted in the headers of the checkpoint's files; nothing is loaded."""
+def _weight_bytes(settings: PipelineSettings, stage: str) -> int | None:
+    """At 16 bits per weight, counted in the headers of the checkpoint's files; nothing is loaded."""
     from huggingface_hub import snapshot_download
     from safetensors import safe_open
 
@@ -159,25 +200,25 @@ def _weights(settings: PipelineSettings, stage: str) -> int | None:
 
 
 def _stand_in(stage: str, folder: Path, clips: Sequence[Row]) -> None:
-    """Rows with a typical text in the place of what a text stage would have written."""
+    """Write rows with a typical text instead of what a text stage would have written."""
     if stage in TEXT_STORES:
         name, schema = TEXT_STORES[stage]
         texts = {"caption": TYPICAL, "description": TYPICAL}
         rows = [{"clip_id": clip["clip_id"], "status": "ok", "error": "", **texts} for clip in clips]
-        Store(folder / name, schema).write(0, rows, {"fingerprint": "plan"})
+        Store(folder / name, schema).write(0, rows, {"fingerprint": "stand-in"})
 
 
-def _shape(folder: Path) -> Shape | None:
+def _shape(folder: Path) -> TokenShape | None:
     from grace.pipeline.store.schemas import TOKENS
 
     for row in Store(folder / "tokens", TOKENS).read(0, ["status", "visual", "text"]):
         if row["status"] != "failed":
             instants, patches, width = row["visual"].shape
-            return Shape(instants, patches, len(row["text"]), width)
+            return TokenShape(instants, patches, len(row["text"]), width)
     return None
 
 
-def _reset_gpu() -> None:
+def _reset_gpu_peak() -> None:
     import torch
 
     if torch.cuda.is_available():
@@ -185,7 +226,7 @@ def _reset_gpu() -> None:
 
 
 def _gpu_peak() -> int | None:
-    """Of this process; an engine that computes elsewhere (vllm, a server) does not count."""
+    """Bytes in this process; an engine that computes elsewhere (vllm, a server) does not count."""
     import torch
 
     return int(torch.cuda.max_memory_allocated()) if torch.cuda.is_available() else None

@@ -1,4 +1,4 @@
-"""A section of ``params.yaml``: each package keeps its own in its ``settings.py``."""
+"""What the sections of ``params.yaml`` share: each package keeps its own section in its ``settings.py``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,13 @@ NotNegative = Annotated[float, Field(ge=0)]
 
 
 class Section(BaseModel):
-    """A part of ``params.yaml``; unknown keys are refused."""
+    """A section of ``params.yaml``: unknown keys are refused, and nothing changes after it was read.
+
+    Example:
+        >>> class CropSettings(Section):
+        ...     size: Count = 128  # pixels
+        >>> CropSettings(size=96)
+        CropSettings(size=96)
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

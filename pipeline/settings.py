@@ -1,11 +1,14 @@
 """``params.yaml`` as typed settings: what the steps need of it, and how such a file is read.
 
-Each section is a model in the ``settings.py`` of its package, where every key has its meaning, unit and default. A key
-that is not there is an error that names it.
+Each section is a model in the ``settings.py`` of its package, where every key has its meaning, unit and default.
+Reading has three parts: a file becomes keys and values, ``section.key=value`` overrides are put in, and the whole is
+validated once. A key that does not exist is an error that names it, one that was renamed an error that names the new
+one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -25,9 +28,20 @@ from grace.pipeline.world.settings import WorldSettings
 
 S = TypeVar("S", bound=Section)
 
+RENAMED_KEYS: dict[str, str] = {}
+"""Old keys, or whole sections, to what they are called now; dotted, as one writes them with ``--set``."""
+
 
 class PipelineSettings(Section):
-    """All of ``params.yaml`` that comes before training."""
+    """All of ``params.yaml`` that comes before training.
+
+    Example:
+        >>> settings = PipelineSettings(workers=4)
+        >>> settings.workers, settings.shards.clips
+        (4, 32)
+        >>> settings.folder("demo").as_posix()
+        'data/demo'
+    """
 
     datasets: list[str] = ["demo"]
     folds: list[Annotated[int, Field(ge=1, le=5)]] = [1, 2]
@@ -35,7 +49,7 @@ class PipelineSettings(Section):
     data: str = "data"
     lists: dict[str, ListFilesSettings] = {}  # data sets that come as list files
     workers: Annotated[int, Field(ge=0)] = 2  # local processes; 0 runs in this one
-    clip_seconds: Positive = 120.0  # a local process longer at one clip is ended, the clip failed
+    clip_seconds: Positive = 120.0  # a process that is longer at one clip is killed, and the clip failed
     runner: Literal["processes", "ray"] = "processes"  # on this machine, or on a Ray cluster
     max_failed: Share = 0.01
     shards: ShardsSettings = ShardsSettings()
@@ -49,43 +63,104 @@ class PipelineSettings(Section):
     tokens: TokensSettings = TokensSettings()
 
     def folder(self, dataset: str) -> Path:
-        """Where everything made from a data set lies: ``data/<dataset>``."""
+        """The folder of everything made from a data set: ``data/<dataset>``."""
         return Path(self.data) / dataset
 
 
-def read_settings(model: type[S], path: str | Path = "params.yaml", overrides: list[str] | None = None) -> S:
-    """Read a YAML file as ``model`` and apply ``section.key=value`` overrides (values are YAML).
+def read_settings(model: type[S], path: str | Path | None = "params.yaml", overrides: Sequence[str] = ()) -> S:
+    """Read settings from a YAML file and apply overrides.
 
-    Raises :class:`UserError` naming the file and the key when one is unknown or has a wrong value.
+    Args:
+        model: The model of the whole file.
+        path: The file; None for the defaults.
+        overrides: ``section.key=value`` each, where the value is YAML.
+
+    Returns:
+        The settings, with defaults for every key that is not there.
+
+    Raises:
+        UserError: The file is missing or not YAML, or a key is unknown, renamed or has a wrong value; the sentence
+            names file and key.
+
+    Example:
+        >>> read_settings(PipelineSettings, None, ["faces.instants=8", "shards={clips: 16}"]).faces.instants
+        8
     """
-    file = Path(path)
-    try:
-        content: Any = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    except FileNotFoundError:
-        raise UserError(
-            f"There is no settings file {file}: run from the project's folder or name one with --params."
-        ) from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{file} must hold keys and values, such as 'datasets: [demo]'.")
-    for override in overrides or []:
-        key, equals, value = override.partition("=")
-        if not equals:
-            raise UserError(f"--set wants section.key=value, not '{override}'.")
-        _assign(content, key.strip().split("."), yaml.safe_load(value), override)
+    content = {} if path is None else _read_file(Path(path))
+    for override in overrides:
+        _apply(override, content)
+    return validate(model, content, "the settings" if path is None else str(path))
+
+
+def validate(model: type[S], content: Mapping[str, Any], source: str) -> S:
+    """Make settings of keys and values, as a file holds them.
+
+    Args:
+        model: The model of the whole file.
+        content: Keys and values, sections nested.
+        source: What the keys come from, such as the file's name; leads the sentence of what is wrong.
+
+    Raises:
+        UserError: A key is unknown, renamed or has a wrong value.
+
+    Example:
+        >>> validate(PipelineSettings, {"faces": {"instants": 8}}, "params.yaml").faces.instants
+        8
+    """
+    _refuse_renamed(content, source)
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        raise UserError(f"{file}: {_explain(error, model)}") from None
+        raise UserError(f"{source}: {_explain(error, model)}") from None
 
 
-def _assign(content: dict[str, Any], keys: list[str], value: Any, override: str) -> None:
-    for key in keys[:-1]:
-        content = content.setdefault(key, {})
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        raise UserError(
+            f"There is no settings file {path}: run from the project's folder or name one with --params."
+        ) from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} must hold keys and values, such as 'datasets: [demo]'.")
+    return content
+
+
+def _apply(override: str, content: dict[str, Any]) -> None:
+    """Put one ``section.key=value`` into the content of a file."""
+    dotted, equals, written = override.partition("=")
+    if not equals:
+        raise UserError(f"--set needs section.key=value, not '{override}'.")
+    try:
+        value: Any = yaml.safe_load(written)
+    except yaml.YAMLError as error:
+        raise UserError(f"--set {override}: the value is not valid YAML: {' '.join(str(error).split())}") from None
+    *sections, key = dotted.strip().split(".")
+    named: Any = {key: value}
+    for section in reversed(sections):
+        named = {section: named}
+    _refuse_renamed(named, f"--set {override}")
+    for section in sections:
+        content = content.setdefault(section, {})
         if not isinstance(content, dict):
-            raise UserError(f"--set {override}: '{key}' is a value, not a section.")
-    content[keys[-1]] = value
+            raise UserError(f"--set {override}: '{section}' is a value, not a section.")
+    content[key] = value
+
+
+def _refuse_renamed(content: Mapping[str, Any], source: str) -> None:
+    """Raise :class:`UserError` with a sentence for each of :data:`RENAMED_KEYS` that stands in ``content``."""
+    if sentences := [f"'{old}' is called '{new}' now." for old, new in RENAMED_KEYS.items() if _holds(content, old)]:
+        raise UserError(f"{source}: {' '.join(sentences)}")
+
+
+def _holds(content: Any, dotted: str) -> bool:
+    for key in dotted.split("."):
+        if not isinstance(content, Mapping) or key not in content:
+            return False
+        content = content[key]
+    return True
 
 
 def _explain(error: ValidationError, model: type[Section]) -> str:
@@ -102,11 +177,12 @@ def _explain(error: ValidationError, model: type[Section]) -> str:
     return " ".join(sentences)
 
 
-def _section(whole: type[Section], location: tuple[Any, ...]) -> type[BaseModel] | None:
-    model: Any = whole
+def _section(whole: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel] | None:
+    """The model at a location within a model; None where there is a value or a table with keys of the user's."""
+    model: type[BaseModel] = whole
     for part in location:
         field = model.model_fields.get(str(part))
-        model = field.annotation if field else None
-        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
             return None
+        model = field.annotation
     return model

@@ -14,7 +14,7 @@ from stages.tables.formats import strip_control
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from grace.pipeline.estimate import Cost, Plan, Shape
+    from grace.pipeline.estimate import Estimate, StageCost, TokenShape
     from grace.settings import Settings
 
 
@@ -26,10 +26,10 @@ def command(
     override: Set = [],  # noqa: B006
 ) -> None:
     """Take a few clips through every stage and print hours, disk and GPU memory for the whole data set."""
-    from grace.pipeline.estimate import plan
+    from grace.pipeline.estimate import estimate
 
     settings = load_settings(params, override)
-    made = plan(settings, dataset, clips)
+    made = estimate(settings, dataset, clips)
     console().print(stage_table(made, settings, dataset))
     if made.shape is not None:
         console().print(storage_table(made.shape, made.clips, settings))
@@ -39,7 +39,7 @@ def command(
     _warn_of_disk(made, settings, dataset)
 
 
-def stage_table(made: Plan, settings: Settings, dataset: str) -> Table:
+def stage_table(made: Estimate, settings: Settings, dataset: str) -> Table:
     """A row a stage, then the sum."""
     from rich.table import Table
 
@@ -55,7 +55,7 @@ def stage_table(made: Plan, settings: Settings, dataset: str) -> Table:
         whole = None if kept is None else kept * made.clips
         table.add_row(
             cost.stage,
-            _time(cost.seconds),
+            _time(cost.seconds_per_clip),
             str(cost.processes),
             _time(taken and 3600 * taken),
             _size(kept),
@@ -69,14 +69,14 @@ def stage_table(made: Plan, settings: Settings, dataset: str) -> Table:
         table.add_row("train", _time(pace), "1", _time(3600 * training))
         hours += training
     table.add_section()
-    more = "> " if any(cost.seconds is None for cost in made.costs) else ""
+    more = "> " if any(cost.seconds_per_clip is None for cost in made.costs) else ""
     table.add_row("together", "", "", more + _time(3600 * hours), "", more + _size(disk))
     table.caption = ("– could not be tried, see below. " if more else "") + "Training: at most, if no fold stops early."
     table.caption_justify = "left"
     return table
 
 
-def storage_table(shape: Shape, clips: int, settings: Settings) -> Table:
+def storage_table(shape: TokenShape, clips: int, settings: Settings) -> Table:
     """What tokens would take in other settings of tokens.storage and tokens.keep."""
     from rich.table import Table
 
@@ -98,11 +98,11 @@ def storage_table(shape: Shape, clips: int, settings: Settings) -> Table:
     return table
 
 
-def stored(cost: Cost, shape: Shape | None, settings: Settings) -> float | None:
+def stored(cost: StageCost, shape: TokenShape | None, settings: Settings) -> float | None:
     """Bytes a clip that a stage keeps, in the settings chosen."""
     if cost.stage == "tokens" and shape is not None:
         return shape.bytes(settings.tokens.storage, settings.tokens.keep)
-    return cost.bytes
+    return cost.bytes_per_clip
 
 
 def training_hours(seconds: float, clips: int, settings: Settings) -> float:
@@ -111,7 +111,7 @@ def training_hours(seconds: float, clips: int, settings: Settings) -> float:
     return seconds * clips * share * settings.train.epochs * len(settings.folds) / 3600
 
 
-def _training(shape: Shape, settings: Settings) -> float:
+def _training(shape: TokenShape, settings: Settings) -> float:
     from grace.trainer.throughput import seconds_per_clip
 
     return seconds_per_clip(
@@ -143,13 +143,13 @@ def _size(size: float | None) -> str:
     return f"{size / 1e3:.0f} kB"
 
 
-def _gpu(cost: Cost) -> str:
-    if cost.gpu:
-        return _size(cost.gpu)
-    return f"> {_size(cost.weights)}" if cost.weights else ""
+def _gpu(cost: StageCost) -> str:
+    if cost.gpu_bytes:
+        return _size(cost.gpu_bytes)
+    return f"> {_size(cost.weight_bytes)}" if cost.weight_bytes else ""
 
 
-def _warn_of_disk(made: Plan, settings: Settings, dataset: str) -> None:
+def _warn_of_disk(made: Estimate, settings: Settings, dataset: str) -> None:
     import shutil
 
     where = next(path for path in (settings.folder(dataset), *settings.folder(dataset).parents) if path.exists())

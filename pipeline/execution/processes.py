@@ -1,8 +1,8 @@
-"""Work in local processes that are watched: what hangs or dies on one clip costs that clip only.
+"""Work in local processes under supervision: what hangs or dies on one clip costs that clip only.
 
-A decoder cannot be interrupted from within its process, and may take the process with it. So each process writes down
-which clip it has begun and when; the watcher ends a process that is too long at one clip, starts another in its place,
-and has the job done again without that clip.
+A decoder cannot be interrupted from within its process, and may take the process down with it. So each process records
+which clip it has begun and when; the supervisor kills a process that spends too long on one clip, starts another, and
+gives it the same job without that clip. The local runner uses many such processes, a Ray actor one.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ import signal
 import time
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from threading import Thread
-from typing import Any, Protocol, TypeVar
+from types import TracebackType
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from grace.pipeline.errors import GraceError
 
@@ -26,11 +28,16 @@ Job_ = TypeVar("Job_", contravariant=True)
 Result_ = TypeVar("Result_", covariant=True)
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+Clip = TypeVar("Clip")
 
 IDLE = -1
-"""The place of no clip: the process opens, reads its inputs or commits, which may take any time."""
+"""The position of no clip: the process opens, reads its inputs or commits, which may take any time."""
 MAX_CRASHES = 2
-"""Times a process must die at the same place before the clip there is to blame: the first may have been meant."""
+"""Crashes at the same clip before the clip is to blame: a first one may be somebody's ``kill``."""
+
+
+class RepeatedCrashError(GraceError):
+    """Processes keep dying while no clip is under way."""
 
 
 class Task(Protocol[Job_, Result_]):
@@ -40,112 +47,201 @@ class Task(Protocol[Job_, Result_]):
         """Load what :meth:`run` needs."""
 
     def run(self, job: Job_, skipped: Mapping[int, str], on_clip_start: Callable[[int], None]) -> Result_:
-        """Do a job of several clips; ``on_clip_start`` is told a clip's place in the job before the clip is touched.
+        """Do a job of several clips, going through them with :func:`watched_clips`.
 
-        ``skipped`` are the places of clips that must not be touched again, with the cause. Once all clips are through,
-        ``on_clip_start(IDLE)`` stops the clock.
+        Args:
+            job: What to do.
+            skipped: Position in the job to the cause, for clips that must not be touched again.
+            on_clip_start: To be called with a clip's position before the clip is touched, and with :data:`IDLE` after
+                the last one.
         """
+
+
+def watched_clips(
+    clips: Iterable[Clip], skipped: Mapping[int, str], on_clip_start: Callable[[int], None]
+) -> Iterator[tuple[Clip, str | None]]:
+    """The clips of a job, each under the supervisor's clock while the caller is busy with it.
+
+    Yields each clip with None, or with the cause why it must not be touched.
+
+    Example:
+        >>> list(watched_clips(["a", "b"], {1: "it hangs"}, lambda position: print("at", position)))
+        at 0
+        at -1
+        [('a', None), ('b', 'it hangs')]
+    """
+    for position, clip in enumerate(clips):
+        if position not in skipped:
+            on_clip_start(position)
+        yield clip, skipped.get(position)
+    on_clip_start(IDLE)
 
 
 def run_in_processes(
     task: Task[Job, Result], jobs: Sequence[Job], *, workers: int, clip_seconds: float
 ) -> Iterator[tuple[int, Result]]:
-    """The number and the result of every job, in the order in which they are done by ``workers`` processes.
+    """Do all jobs in up to ``workers`` processes; see :meth:`WatchedWorkers.run`."""
+    with WatchedWorkers(task, workers=workers, clip_seconds=clip_seconds) as pool:
+        yield from pool.run(jobs)
 
-    A clip that is under way for longer than ``clip_seconds``, or on which a process dies twice, is lost to its job.
-    Raises what ``task`` raises, and :class:`GraceError` when processes die with no clip under way.
+
+@dataclass
+class _Job:
+    """One job, and what became of the processes that had it."""
+
+    index: int
+    content: Any
+    skipped: dict[int, str] = field(default_factory=dict)
+    crashes: Counter[int] = field(default_factory=Counter)
+
+    def record_crash(self, position: int, hung: bool, clip_seconds: float) -> None:
+        """Decide what a process that ended at ``position`` means for the next attempt."""
+        self.crashes[position] += 1
+        if hung:
+            self.skipped[position] = (
+                f"given up after {clip_seconds:g} seconds (clip_seconds): its decoder hangs, or it is very long"
+            )
+        elif position != IDLE and self.crashes[position] >= MAX_CRASHES:
+            self.skipped[position] = "the process died on this clip (killed, or its decoder crashed)"
+        elif self.crashes[position] > MAX_CRASHES:
+            raise RepeatedCrashError(
+                "A worker process died again and again while no clip was under way (killed for want of "
+                "memory?): set workers to a smaller number and run it again."
+            )
+
+
+class WatchedWorkers(Generic[Job, Result]):
+    """Processes that hold a task opened, do jobs, and are replaced when they die or hang on a clip.
+
+    A process starts when there is a job for it and stays alive between jobs, until :meth:`close`.
+
+    Args:
+        task: What the processes do.
+        workers: How many processes at most.
+        clip_seconds: Seconds that a process may spend on one clip.
     """
-    waiting = deque(range(len(jobs)))
-    skipped: list[dict[int, str]] = [{} for _ in jobs]
-    crashes: Counter[tuple[int, int]] = Counter()
-    pool = [_Worker(task) for _ in range(min(workers, len(jobs)))]
-    try:
-        while waiting or any(worker.number is not None for worker in pool):
-            for worker in pool:
-                if worker.number is None and waiting:
-                    number = waiting.popleft()
-                    worker.give(number, jobs[number], skipped[number])
-            busy = {worker.connection: worker for worker in pool if worker.number is not None}
-            answered = set(wait(list(busy), timeout=min(1.0, clip_seconds / 4)))
-            for connection, worker in busy.items():
-                assert worker.number is not None
-                if connection in answered and (answer := worker.take()) is not None:
-                    yield answer
-                elif connection in answered or worker.overdue(clip_seconds):
-                    number, clip, hung = worker.number, *worker.end(clip_seconds)
-                    crashes[number, clip] += 1
-                    if hung or (clip != IDLE and crashes[number, clip] >= MAX_CRASHES):
-                        skipped[number][clip] = _cause(hung, clip_seconds)
-                    elif crashes[number, clip] > MAX_CRASHES:
-                        raise GraceError(
-                            "A worker process died again and again while no clip was under way (killed for want of "
-                            "memory?): set workers to a smaller number and run it again."
-                        )
-                    waiting.appendleft(number)
-                    pool[pool.index(worker)] = _Worker(task)
-    finally:
-        for worker in pool:
-            worker.end(clip_seconds)
 
+    def __init__(self, task: Task[Job, Result], *, workers: int, clip_seconds: float) -> None:
+        self.task = task
+        self.workers = workers
+        self.clip_seconds = clip_seconds
+        self._pool: list[_Worker] = []
 
-def _cause(hung: bool, clip_seconds: float) -> str:
-    if hung:
-        return f"given up after {clip_seconds:g} seconds (clip_seconds): its decoder hangs, or it is very long"
-    return "the process died on this clip (killed, or its decoder crashed)"
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Result]]:
+        """Do the jobs, and yield index and result of each as it is done.
+
+        A clip that is under way for longer than ``clip_seconds``, or on which a process dies :data:`MAX_CRASHES`
+        times, is skipped when its job is done again.
+
+        Raises:
+            RepeatedCrashError: Processes keep dying while no clip is under way.
+            Exception: Whatever the task raises.
+        """
+        pending = deque(_Job(index, job) for index, job in enumerate(jobs))
+        try:
+            while pending or any(worker.job for worker in self._pool):
+                self._assign(pending)
+                for worker in self._answered_or_overdue():
+                    if (answer := worker.receive()) is not None:
+                        yield answer
+                    else:
+                        pending.appendleft(self._give_up(worker))
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Kill the processes."""
+        while self._pool:
+            self._pool.pop().kill(self.clip_seconds)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _assign(self, pending: deque[_Job]) -> None:
+        """Give jobs to free processes, starting as many as there may be."""
+        for worker in self._pool:
+            if pending and worker.job is None:
+                worker.give(pending.popleft())
+        while pending and len(self._pool) < self.workers:
+            self._pool.append(_Worker(self.task))
+            self._pool[-1].give(pending.popleft())
+
+    def _answered_or_overdue(self) -> Iterator[_Worker]:
+        """Wait a moment; then the busy processes that have answered, are gone, or are too long at a clip."""
+        busy = {worker.connection: worker for worker in self._pool if worker.job is not None}
+        answered = set(wait(list(busy), timeout=min(1.0, self.clip_seconds / 4)))
+        for connection, worker in busy.items():
+            if connection in answered or worker.is_overdue(self.clip_seconds):
+                yield worker
+
+    def _give_up(self, worker: _Worker) -> _Job:
+        """Kill a process that hangs or is gone; its job, which knows now what it died of."""
+        assert worker.job is not None
+        self._pool.remove(worker)
+        worker.job.record_crash(*worker.kill(self.clip_seconds), self.clip_seconds)
+        return worker.job
 
 
 class _Worker:
-    """One process, and the number of the job that it has."""
+    """One process, and the job that it has."""
 
     def __init__(self, task: Task[Any, Any]) -> None:
         context = get_context("spawn")
-        self.number: int | None = None
-        self._clock = context.RawArray("d", 2)  # when the clip under way was begun (0: none is), and its place
+        self.job: _Job | None = None
+        self._clock = context.RawArray("d", 2)  # when the clip under way was begun (0: none is), and its position
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(task, theirs, self._clock), daemon=True)
         self._process.start()
         theirs.close()
 
-    def give(self, number: int, job: Any, skipped: Mapping[int, str]) -> None:
-        self.number = number
-        with suppress(OSError):  # it is gone already: take() will tell
-            self.connection.send((job, dict(skipped)))
+    def give(self, job: _Job) -> None:
+        self.job = job
+        with suppress(OSError):  # it is gone already: receive() will notice
+            self.connection.send((job.content, job.skipped))
 
-    def take(self) -> tuple[int, Any] | None:
-        """The job's number and its result, or None when the process is gone; raises what the work raised."""
+    def receive(self) -> tuple[int, Any] | None:
+        """Index and result of its job, or None when it gave no answer; raises what the task raised."""
+        assert self.job is not None
         try:
+            if not self.connection.poll():
+                return None
             result, error = self.connection.recv()
         except (EOFError, OSError):
             return None
         if error is not None:
             raise error
-        number, self.number = self.number, None
-        assert number is not None
-        return number, result
+        job, self.job = self.job, None
+        return job.index, result
 
-    def overdue(self, seconds: float) -> bool:
+    def is_overdue(self, seconds: float) -> bool:
         """Whether the clip under way was begun more than ``seconds`` ago."""
         return 0 < self._clock[0] < time.monotonic() - seconds
 
-    def end(self, seconds: float) -> tuple[int, bool]:
-        """Kill the process; the place of the clip that was under way, and whether it was overdue."""
-        overdue = self._clock[0] if self._process.is_alive() and self.overdue(seconds) else None
+    def kill(self, seconds: float) -> tuple[int, bool]:
+        """Kill the process; the position of the clip that was under way, and whether it was overdue."""
+        overdue = self._clock[0] if self._process.is_alive() and self.is_overdue(seconds) else None
         self._process.kill()
         self._process.join(5)  # a process that waits for a dead network disk cannot even be killed
         self.connection.close()
-        place = int(self._clock[1]) if self._clock[0] else IDLE
-        return place, place != IDLE and overdue == self._clock[0]  # else it went on to another clip just now
+        position = int(self._clock[1]) if self._clock[0] else IDLE
+        return position, position != IDLE and overdue == self._clock[0]  # else it went on to another clip just now
 
 
 def _serve(task: Task[Any, Any], connection: Connection, clock: Any) -> None:
     """What a process does: jobs as they come, until it is killed or something goes wrong."""
 
-    def on_clip_start(place: int) -> None:
+    def on_clip_start(position: int) -> None:
         clock[0] = 0.0
-        clock[1] = place
-        clock[0] = 0.0 if place == IDLE else time.monotonic()
+        clock[1] = position
+        clock[0] = 0.0 if position == IDLE else time.monotonic()
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the watcher, who ends this process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the supervisor, which ends this process
     exit_with_parent()
     try:
         task.open()

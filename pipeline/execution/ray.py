@@ -1,11 +1,15 @@
-"""Work on a Ray cluster: actors hold it opened, and one that dies costs the jobs it had, which others do again.
+"""Work on a Ray cluster: actors hold a task opened, and one that dies costs the jobs it had, which others do again.
 
-The counterpart of ``grace.pipeline.execution.processes`` beyond one machine. Every node sees the project's folder under the same path
-(a shared disk): a shard is read and committed by the actor that makes it.
+The counterpart of :mod:`grace.pipeline.execution.processes` beyond one machine, and built on it: an actor does jobs
+that go clip by clip in a supervised process beneath it, so that a clip that hangs or kills does not cost the actor.
+Every node sees the project's folder under the same path (a shared disk): a shard is read and committed where it is
+made.
 """
 
 from __future__ import annotations
 
+import logging
+import math
 import os
 import pickle
 import sys
@@ -14,11 +18,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Timer
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from grace.pipeline.errors import GraceError, UserError
-from grace.pipeline.execution.processes import IDLE, MAX_CRASHES, Task, run_in_processes
+from grace.pipeline.execution.processes import RepeatedCrashError, Task, WatchedWorkers
 
 if TYPE_CHECKING:
     from grace.pipeline.execution.settings import RaySettings
@@ -27,7 +30,7 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 MAX_ACTOR_CRASHES = 5
-"""Actors that a job, or each place that opens the work, may cost before the whole run is given up."""
+"""Actors that a job may cost before the whole run is given up; while opening, the same in a row for each actor."""
 
 _TOO_MANY_CRASHES = (
     f"More than {MAX_ACTOR_CRASHES} workers on the Ray cluster died one after another at the same work (for want of "
@@ -35,10 +38,15 @@ _TOO_MANY_CRASHES = (
 )
 
 WAIT_NOTICE = 60.0
-"""Seconds without a worker at work after which a person is told that all wait."""
+"""Seconds without a worker that is ready after which a warning says that the run waits."""
 
 FORWARDED_VARIABLES = ("HF_", "TRANSFORMERS_", "TOKENIZERS_", "VLLM_", "OPENAI_")
 """Environment variables, by how they begin, that an actor takes over from the process that started it."""
+
+OPENING = -1
+"""The index of no job: the actor opens the task."""
+
+logger = logging.getLogger(__name__)
 
 
 def run_on_ray(
@@ -46,29 +54,37 @@ def run_on_ray(
     jobs: Sequence[Job],
     settings: RaySettings,
     *,
-    clip_seconds: float,
-    at_once: int,
-    by_clip: bool,
+    clip_seconds: float | None,
+    jobs_per_actor: int = 1,
 ) -> Iterator[tuple[int, Result]]:
-    """The number and the result of every job, in the order in which they are done, by actors of a cluster.
+    """Do all jobs by actors of a cluster, and yield index and result of each as it is done.
 
-    Each actor opens ``task`` once and has ``at_once`` jobs under way, in threads. A job whose actor died is given to
-    another one. With ``by_clip``, for task that tells where it is (``on_clip_start``), an actor that is at one clip for longer
-    than ``clip_seconds`` ends itself, and a job that cost :data:`~grace.pipeline.execution.processes.MAX_CRASHES` actors is done by a watched
-    process beneath its actor, which finds the clip to blame. Raises what ``task`` raises, :class:`UserError` when
-    there is no cluster or no place on it, :class:`GraceError` when actors keep dying.
+    A job whose actor died is given to another one.
+
+    Args:
+        task: What the actors do.
+        jobs: What to do it to.
+        settings: The cluster, and what each actor needs.
+        clip_seconds: With a number, each actor has one supervised process for its jobs, as :class:`WatchedWorkers`
+            describes; None for a task that does not say which clip it is at: it runs in the actor itself.
+        jobs_per_actor: Jobs that an actor does concurrently, in threads.
+
+    Raises:
+        UserError: There is no cluster, or no node has what an actor needs.
+        GraceError: Actors keep dying.
+        Exception: Whatever the task raises.
     """
     with _ray_session(settings) as slots:
-        pool = _ActorPool(task, settings, clip_seconds if by_clip else None, at_once)
+        pool = _ActorPool(task, settings, clip_seconds, jobs_per_actor)
         try:
-            yield from pool.run(jobs, min(settings.workers or slots, slots, -(-len(jobs) // at_once)))
+            yield from pool.run(jobs, min(settings.workers or slots, slots, math.ceil(len(jobs) / jobs_per_actor)))
         finally:
             pool.shutdown()
 
 
 @contextmanager
 def _ray_session(settings: RaySettings) -> Iterator[int]:
-    """Be on the cluster; how many actors fit there."""
+    """Be connected to the cluster; how many actors fit there."""
     import ray
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster of our own sends nothing to anybody
@@ -106,8 +122,9 @@ def _connect(address: str) -> None:
 
 
 def _slots(node: dict[str, float], settings: RaySettings) -> int:
-    asked = {"CPU": settings.cpus, "GPU": settings.gpus}
-    return min(int(node.get(name, 0) / amount) for name, amount in asked.items() if amount)
+    """How many actors fit on a node."""
+    needed = {"CPU": settings.cpus, "GPU": settings.gpus}
+    return min(int(node.get(name, 0) / amount) for name, amount in needed.items() if amount)
 
 
 @dataclass
@@ -117,47 +134,42 @@ class _ActorPool:
     task: Task[Any, Any]
     settings: RaySettings
     clip_seconds: float | None
-    at_once: int
-    free: list[Any] = field(default_factory=list, init=False)  # an actor stands here once for each job it could take
+    jobs_per_actor: int
+    free: list[Any] = field(default_factory=list, init=False)  # each actor once for every further job it can take
     opening: dict[Any, Any] = field(default_factory=dict, init=False)  # promise to actor
-    busy: dict[Any, tuple[Any, int]] = field(default_factory=dict, init=False)  # promise to actor and job
+    busy: dict[Any, tuple[Any, int]] = field(default_factory=dict, init=False)  # promise to actor and index of the job
 
-    def run(self, jobs: Sequence[Job], count: int) -> Iterator[tuple[int, Any]]:
-        import ray
-
-        waiting, crashes = deque(range(len(jobs))), Counter[int]()
-        for _ in range(count):
+    def run(self, jobs: Sequence[Job], actors: int) -> Iterator[tuple[int, Any]]:
+        pending, crashes = deque(range(len(jobs))), Counter[int]()
+        for _ in range(actors):
             self._start_actor()
-        while waiting or self.busy:
-            while waiting and self.free:
-                number = waiting.popleft()
-                actor = self.free.pop(0)
-                isolated = self.clip_seconds is not None and crashes[number] >= MAX_CRASHES
-                self.busy[actor.run.remote(jobs[number], isolated)] = (actor, number)
-            done, _ = ray.wait([*self.opening, *self.busy], timeout=WAIT_NOTICE)
-            if not done and not self.busy:
-                print("No worker on the Ray cluster is ready yet; waiting.", file=sys.stderr)
-            for promise in done:
-                actor, number = self.busy.pop(promise, (None, IDLE))
-                actor = actor or self.opening.pop(promise, None)
-                if actor is None:
+        while pending or self.busy:
+            while pending and self.free:
+                actor, index = self.free.pop(0), pending.popleft()
+                self.busy[actor.run.remote(jobs[index])] = (actor, index)
+            for promise in self._wait():
+                if promise in self.opening:
+                    actor, index = self.opening.pop(promise), OPENING
+                elif promise in self.busy:
+                    actor, index = self.busy.pop(promise)
+                else:
                     continue  # its actor died with another job, and this one was taken back then
                 alive, result = _answer(promise)
                 if not alive:
-                    lost = sorted(set(self._drop_actor(actor)) | {number})
-                    crashes.update(lost)
-                    if crashes[IDLE] > MAX_ACTOR_CRASHES * count or any(
-                        crashes[each] > MAX_ACTOR_CRASHES for each in lost if each >= 0
+                    interrupted = {index, *self._drop_actor(actor)}
+                    crashes.update(interrupted)
+                    if any(
+                        crashes[each] > MAX_ACTOR_CRASHES * (actors if each == OPENING else 1) for each in interrupted
                     ):
                         raise GraceError(_TOO_MANY_CRASHES)
-                    waiting.extendleft(each for each in reversed(lost) if each != IDLE)
+                    pending.extendleft(sorted(interrupted - {OPENING}, reverse=True))
                     self._start_actor()
-                elif number == IDLE:
-                    crashes[IDLE] = 0
-                    self.free += [actor] * self.at_once
+                elif index == OPENING:
+                    crashes[OPENING] = 0
+                    self.free += [actor] * self.jobs_per_actor
                 else:
                     self.free.append(actor)
-                    yield number, result
+                    yield index, result
 
     def shutdown(self) -> None:
         """End every actor."""
@@ -166,6 +178,15 @@ class _ActorPool:
         actors = [*self.free, *self.opening.values(), *(actor for actor, _ in self.busy.values())]
         for actor in dict.fromkeys(actors):
             ray.kill(actor)
+
+    def _wait(self) -> list[Any]:
+        """Promises that are kept, or broken by the actor's death; at least one, unless the wait was long."""
+        import ray
+
+        done, _ = ray.wait([*self.opening, *self.busy], timeout=WAIT_NOTICE)
+        if not done and not self.busy:
+            logger.warning("No worker on the Ray cluster is ready yet; waiting.")
+        return done
 
     def _start_actor(self) -> None:
         import ray
@@ -176,7 +197,7 @@ class _ActorPool:
             .options(
                 num_cpus=self.settings.cpus,
                 num_gpus=self.settings.gpus,
-                max_concurrency=self.at_once,
+                max_concurrency=self.jobs_per_actor,
                 scheduling_strategy="SPREAD",
             )
             .remote(pickle.dumps(self.task), self.clip_seconds)
@@ -189,14 +210,14 @@ class _ActorPool:
 
         ray.kill(actor)  # it may be cut off, not dead: it shall not go on beside its successor
         self.free = [other for other in self.free if other is not actor]
-        lost = {promise: number for promise, (other, number) in self.busy.items() if other is actor}
-        for promise in lost:
+        interrupted = {promise: index for promise, (other, index) in self.busy.items() if other is actor}
+        for promise in interrupted:
             del self.busy[promise]
-        return list(lost.values())
+        return list(interrupted.values())
 
 
 def _answer(promise: Any) -> tuple[bool, Any]:
-    """Whether the actor lives, and what it answered; raises what its work raised."""
+    """Whether the actor can go on, and what it answered; raises what its task raised."""
     import ray
     from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 
@@ -205,20 +226,23 @@ def _answer(promise: Any) -> tuple[bool, Any]:
     except (RayActorError, OutOfMemoryError):
         return False, None
     except RayTaskError as error:
+        if isinstance(error.cause, RepeatedCrashError):
+            return False, None  # no process lives long where it is: the job may fare better elsewhere
         if isinstance(error.cause, GraceError | MemoryError):
             raise error.cause from None
         raise
 
 
 class _Actor:
-    """What runs on a node: the work, opened once. Its clock ends it when a clip takes too long."""
+    """What runs on a node: the task, opened once, here or in a supervised process."""
 
     def __init__(self, task: bytes, clip_seconds: float | None) -> None:
-        self.packed = task
-        self.clip_seconds = clip_seconds
+        self._packed = task
+        self._clip_seconds = clip_seconds
+        self._supervisor: WatchedWorkers[Any, Any] | None = None
 
     def open(self, folder: str, paths: list[str], environment: dict[str, str]) -> None:
-        """Stand where the starting process stands, with its modules and settings; then load what the work needs."""
+        """Take over folder, modules and variables of the process that started the run; then open the task."""
         os.environ.update(environment)
         try:
             os.chdir(folder)
@@ -228,34 +252,15 @@ class _Actor:
                 "project's folder, and the raw data, under the same path."
             ) from None
         sys.path += [path for path in paths if path not in sys.path]
-        self.task: Task[Any, Any] = pickle.loads(self.packed)
-        self.task.open()
+        self._task: Task[Any, Any] = pickle.loads(self._packed)
+        if self._clip_seconds is None:
+            self._task.open()
+        else:
+            self._supervisor = WatchedWorkers(self._task, workers=1, clip_seconds=self._clip_seconds)
 
-    def run(self, job: Any, isolated: bool) -> Any:
-        """One job. A careful one runs in a process beneath this one, which may die or be ended at a clip."""
-        if isolated and self.clip_seconds is not None:
-            fresh = pickle.loads(self.packed)
-            ((_, result),) = run_in_processes(fresh, [job], workers=1, clip_seconds=self.clip_seconds)
-            return result
-        clock = _Clock(self.clip_seconds)
-        try:
-            return self.task.run(job, {}, clock.on_clip_start)
-        finally:
-            clock.on_clip_start(IDLE)
-
-
-class _Clock:
-    """Ends this process when a clip takes longer than ``seconds``: nothing less interrupts a decoder."""
-
-    def __init__(self, seconds: float | None) -> None:
-        self.seconds = seconds
-        self.timer: Timer | None = None
-
-    def on_clip_start(self, place: int) -> None:
-        if self.timer is not None:
-            self.timer.cancel()
-        self.timer = None
-        if place != IDLE and self.seconds is not None:
-            self.timer = Timer(self.seconds, os._exit, (1,))
-            self.timer.daemon = True
-            self.timer.start()
+    def run(self, job: Any) -> Any:
+        """Do one job; in a supervised process, without the clips that hang or kill it."""
+        if self._supervisor is None:
+            return self._task.run(job, {}, lambda position: None)
+        ((_, result),) = self._supervisor.run([job])
+        return result

@@ -6,6 +6,7 @@ in local ones, or on a Ray cluster), shows progress, counts failures, and leaves
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -18,9 +19,9 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from grace.pipeline.errors import GraceError
-from grace.pipeline.execution.processes import IDLE, run_in_processes
+from grace.pipeline.execution.processes import run_in_processes, watched_clips
 from grace.pipeline.execution.step import Step, StepInputs, process_rows
-from grace.pipeline.store import Row, Store, failure, folder_lock
+from grace.pipeline.store import Row, failure, folder_lock
 
 if TYPE_CHECKING:
     from grace.pipeline.execution.settings import RaySettings
@@ -30,20 +31,41 @@ __all__ = ["Summary", "run"]
 
 @dataclass
 class Summary:
-    """What became of the clips of a stage."""
+    """What became of the clips of a stage.
+
+    Example:
+        >>> summary = Summary("faces")
+        >>> summary.count(
+        ...     [
+        ...         {"clip_id": "a", "status": "ok", "error": ""},
+        ...         {"clip_id": "b", "status": "failed", "error": "faces: the video is empty"},
+        ...         {"clip_id": "c", "status": "failed", "error": "index: the file is missing"},
+        ...     ]
+        ... )
+        >>> summary.clips, summary.carried, dict(summary.failed), summary.failed_share
+        (3, 1, {'the video is empty': 1}, 0.5)
+    """
 
     stage: str
+    """Name of the stage: ``faces``."""
     clips: int = 0
-    done: int = 0  # made now
-    skipped: int = 0  # made earlier, from the same inputs
+    """Clips in the data set, whatever became of them."""
+    done: int = 0
+    """Clips whose shards were made in this run."""
+    skipped: int = 0
+    """Clips whose shards were made earlier from the same inputs, so that nothing was to be done."""
     fallbacks: int = 0
-    failed: Counter[str] = field(default_factory=Counter)  # cause to clips, this stage's own failures
-    carried: int = 0  # clips that an earlier stage failed
+    """Clips that were done in a lesser way (status ``fallback``)."""
+    failed: Counter[str] = field(default_factory=Counter)
+    """Cause to the number of clips that this stage itself failed, in this run or earlier."""
+    carried: int = 0
+    """Clips that an earlier stage failed."""
     seconds: float = 0.0
+    """Wall time of the run."""
 
     @property
     def failed_share(self) -> float:
-        """The share of clips that this stage itself failed."""
+        """Share of clips that this stage failed, in [0, 1], of those that no earlier stage failed."""
         return sum(self.failed.values()) / max(self.clips - self.carried, 1)
 
     def count(self, rows: list[Row]) -> None:
@@ -61,7 +83,7 @@ def run(
     step: Step,
     folder: Path,
     *,
-    size: int,
+    size: int = 32,
     workers: int = 0,
     clip_seconds: float = 120.0,
     cluster: RaySettings | None = None,
@@ -69,158 +91,207 @@ def run(
     retry_failed: bool = False,
     report: Callable[[Summary], None] = lambda summary: None,
 ) -> Summary:
-    """Run ``step`` over every shard of the data set in ``folder`` (``data/<dataset>``) that is not already so made.
+    """Run a step over every shard of a data set that is not there yet, or was made from something else.
 
-    ``size`` clips a shard; ``workers`` local processes for steps that are ``parallel`` (0: this process), where a
-    clip that takes longer than ``clip_seconds`` or kills its process is failed; ``cluster`` has the shards of any
-    step made by the workers of a Ray cluster instead; ``retry_failed`` redoes shards in which this stage failed
-    clips. ``report`` gets the summary before the verdict.
-    Raises :class:`GraceError` when more than ``max_failed`` (a share) of the clips failed in this stage.
+    A run that was interrupted, killed or failed goes on where it stopped when it is called again.
+
+    Args:
+        step: What is done to each clip.
+        folder: The data set's folder, ``data/<dataset>``.
+        size: Clips per shard; the same for all stages of a data set.
+        workers: Local processes for a step that is ``parallel``; 0 runs it in this process.
+        clip_seconds: Seconds that such a process may spend on one clip; the clip of one that takes longer, or dies, is
+            failed.
+        cluster: Makes the shards of any step on a Ray cluster instead.
+        max_failed: Largest share of clips, in [0, 1], that this stage may fail.
+        retry_failed: Redo the shards in which this stage failed clips.
+        report: Gets the summary before the run is judged by ``max_failed``.
+
+    Returns:
+        What became of the clips.
+
+    Raises:
+        UserError: An input is missing, or the step cannot be opened.
+        GraceError: More than ``max_failed`` of the clips failed in this stage, or the step cannot go on.
+
+    Example:
+        A step that writes the store ``captions``, over a data set of two clips:
+
+        >>> from tempfile import TemporaryDirectory
+        >>> from grace.pipeline.execution.step import ClipStep
+        >>> from grace.pipeline.store import Store, write_clips
+        >>> from grace.pipeline.store.schemas import CAPTIONS
+        >>> class LengthStep(ClipStep):
+        ...     name, version, schema, folder = "caption", 1, CAPTIONS, "captions"
+        ...     reads = {"clips": ("n_frames",)}
+        ...
+        ...     def cache_key(self):
+        ...         return {}
+        ...
+        ...     def clip(self, row):
+        ...         return {**row, "caption": f"{row['n_frames']} frames"}
+        >>> clips = [{"clip_id": name, "status": "ok", "error": "", "n_frames": 9} for name in ("a", "b")]
+        >>> with TemporaryDirectory() as scratch:
+        ...     folder = Path(scratch)
+        ...     write_clips(folder, clips, labels=["happiness"])
+        ...     first, second = run(LengthStep(), folder), run(LengthStep(), folder)
+        ...     texts = [row["caption"] for row in Store(folder / "captions", CAPTIONS).rows()]
+        >>> texts, first.done, second.done, second.skipped
+        (['9 frames', '9 frames'], 2, 0, 2)
     """
-    sources = StepInputs(step, folder, size)
-    store = Store(Path(folder) / step.folder, step.schema)
-    summary = Summary(step.name)
     start = time.perf_counter()
+    inputs, summary = StepInputs(step, folder, size), Summary(step.name)
+    store = inputs.output
     with folder_lock(store.folder):
-        store.prune(len(sources))
-        wanted: dict[int, str] = {}
-        for shard in range(len(sources)):
-            made_from = sources.fingerprint(shard)
-            if store.fingerprint(shard) == made_from and not (retry_failed and _has_failures(store, shard, step)):
-                summary.skipped += len(sources.clips.shard(shard, size))
-            else:
-                wanted[shard] = made_from
-        with tqdm(total=len(sources.clips), initial=summary.skipped, desc=step.name, unit="clip") as bar:
-            if cluster is not None:
-                making = _run_ray(step, Path(folder), size, wanted, cluster, clip_seconds)
-            elif step.parallel and workers:
-                making = _run_processes(step, Path(folder), size, wanted, workers, clip_seconds)
-            else:
-                making = _run_inline(step, Path(folder), size, wanted)
-            for count in making:
+        store.prune(len(inputs))
+        pending = _pending(inputs, retry_failed)
+        summary.skipped = sum(len(inputs.clips.shard(k, size)) for k in range(len(inputs)) if k not in pending)
+        with tqdm(total=len(inputs.clips), initial=summary.skipped, desc=step.name, unit="clip") as bar:
+            for count in _make(inputs, pending, workers, clip_seconds, cluster) if pending else ():
                 bar.update(count)
                 summary.done += count
-    for shard in range(len(sources)):
+    for shard in range(len(inputs)):
         summary.count(store.read(shard, ["clip_id", "status", "error"]))
     summary.seconds = time.perf_counter() - start
     report(summary)
     if summary.failed_share > max_failed:
         raise GraceError(
             f"{step.name} failed {sum(summary.failed.values())} of {summary.clips - summary.carried} clips, more than "
-            f"max_failed ({max_failed:.1%}) allows: mend the causes above and run it again with --retry-failed, "
+            f"max_failed ({max_failed:.1%}) allows: fix the causes above and run it again with --retry-failed, "
             "or raise max_failed."
         )
     return summary
 
 
-def _has_failures(store: Store, shard: int, step: Step) -> bool:
-    rows = store.read(shard, ["status", "error"])
-    return any(row["status"] == "failed" and row["error"].startswith(f"{step.name}: ") for row in rows)
+def _pending(inputs: StepInputs, retry_failed: bool) -> dict[int, str]:
+    """The shards to be made, and the fingerprints that they will have."""
+    pending: dict[int, str] = {}
+    for shard in range(len(inputs)):
+        fingerprint = inputs.fingerprint(shard)
+        if inputs.output.fingerprint(shard) != fingerprint or (retry_failed and _has_failures(inputs, shard)):
+            pending[shard] = fingerprint
+    return pending
 
 
-def _run_inline(step: Step, folder: Path, size: int, wanted: dict[int, str]) -> Iterator[int]:
-    """In this process: shard after shard, or some at once where the step begins clips ahead; yields clips done."""
-    if not wanted:
-        return
-    sources = StepInputs(step, folder, size)
+def _has_failures(inputs: StepInputs, shard: int) -> bool:
+    rows = inputs.output.read(shard, ["status", "error"])
+    return any(row["status"] == "failed" and row["error"].startswith(f"{inputs.step.name}: ") for row in rows)
+
+
+def _make(
+    inputs: StepInputs, pending: dict[int, str], workers: int, clip_seconds: float, cluster: RaySettings | None
+) -> Iterator[int]:
+    """Make the pending shards where they are to be made; yields numbers of clips as they are done."""
+    if cluster is not None:
+        return _run_ray(inputs, pending, cluster, clip_seconds)
+    if inputs.step.parallel and workers:
+        return _run_processes(inputs, pending, workers, clip_seconds)
+    return _run_inline(inputs, pending)
+
+
+def _run_inline(inputs: StepInputs, pending: dict[int, str]) -> Iterator[int]:
+    """In this process: shard after shard, or several concurrently where the step begins clips ahead."""
+    step = inputs.step
     step.open()
     try:
         if step.prefetch_clips:
-            yield from _run_threaded(sources, wanted, 1 + -(-step.prefetch_clips // size))
+            yield from _run_threaded(inputs, pending)
         else:
-            for job in wanted.items():
-                yield from _process_shard(sources, *job)
+            for job in pending.items():
+                yield from _process_shard(inputs, *job)
     finally:
         step.close()
 
 
-def _run_threaded(sources: StepInputs, wanted: dict[int, str], threads: int) -> Iterator[int]:
-    """Shards side by side in threads, each committed when it is whole, so that an engine never waits for work."""
+def _run_threaded(inputs: StepInputs, pending: dict[int, str]) -> Iterator[int]:
+    """Several shards concurrently in threads, each committed when it is whole, so that an engine never waits."""
 
     def make(job: tuple[int, str]) -> int:
-        return sum(_process_shard(sources, *job))
+        return sum(_process_shard(inputs, *job))
 
-    waiting = iter(wanted.items())
-    with ThreadPoolExecutor(threads, f"{sources.step.name} shard") as pool:
-        running = {pool.submit(make, job) for job in islice(waiting, threads)}
+    jobs, threads = iter(pending.items()), _concurrent_shards(inputs)
+    with ThreadPoolExecutor(threads, f"{inputs.step.name} shard") as pool:
+        running = {pool.submit(make, job) for job in islice(jobs, threads)}
         try:
             while running:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
                     yield future.result()
-                    running |= {pool.submit(make, job) for job in islice(waiting, 1)}
+                    running |= {pool.submit(make, job) for job in islice(jobs, 1)}
         except BaseException:
             for future in running:
                 future.cancel()
-            sources.step.close()  # ends what the other threads wait for
+            inputs.step.close()  # ends what the other threads wait for
             raise
 
 
-def _process_shard(sources: StepInputs, shard: int, made_from: str) -> Iterator[int]:
-    """Make one shard and commit it; yields 1 for each clip as it is done."""
-    made: list[Row] = []
-    for row in process_rows(sources.step, sources.rows(shard)):
-        made.append(row)
-        yield 1
-    _commit(sources, shard, made_from, made)
+def _concurrent_shards(inputs: StepInputs) -> int:
+    """Shards that one opened step has under way, so that ``prefetch_clips`` are begun beyond the one that drains."""
+    return 1 + math.ceil(inputs.step.prefetch_clips / inputs.size)
 
 
-def _run_processes(
-    step: Step, folder: Path, size: int, wanted: dict[int, str], workers: int, clip_seconds: float
-) -> Iterator[int]:
-    """Shards side by side in local processes; yields the number of clips of each."""
-    work = _Shards(step, folder, size)
-    for _, count in run_in_processes(work, list(wanted.items()), workers=workers, clip_seconds=clip_seconds):
+def _run_processes(inputs: StepInputs, pending: dict[int, str], workers: int, clip_seconds: float) -> Iterator[int]:
+    """In local processes, which do one shard each at a time."""
+    task, jobs = _ShardTask(inputs.step, inputs.folder, inputs.size), list(pending.items())
+    for _, count in run_in_processes(task, jobs, workers=workers, clip_seconds=clip_seconds):
         yield count
 
 
-def _run_ray(
-    step: Step, folder: Path, size: int, wanted: dict[int, str], cluster: RaySettings, clip_seconds: float
-) -> Iterator[int]:
-    """Shards side by side on a Ray cluster; yields the number of clips of each."""
-    if not wanted:
-        return
+def _run_ray(inputs: StepInputs, pending: dict[int, str], cluster: RaySettings, clip_seconds: float) -> Iterator[int]:
+    """On a Ray cluster, whose actors do one shard each at a time, or several where the step begins clips ahead."""
     from grace.pipeline.execution.ray import run_on_ray
 
-    work, at_once = _Shards(step, folder, size), 1 + -(-step.prefetch_clips // size)
-    jobs = list(wanted.items())
-    for _, count in run_on_ray(work, jobs, cluster, clip_seconds=clip_seconds, at_once=at_once, by_clip=step.parallel):
+    task, jobs = _ShardTask(inputs.step, inputs.folder, inputs.size), list(pending.items())
+    if inputs.step.parallel:
+        done = run_on_ray(task, jobs, cluster, clip_seconds=clip_seconds)
+    else:
+        done = run_on_ray(task, jobs, cluster, clip_seconds=None, jobs_per_actor=_concurrent_shards(inputs))
+    for _, count in done:
         yield count
+
+
+def _process_shard(inputs: StepInputs, shard: int, fingerprint: str) -> Iterator[int]:
+    """Make one shard and commit it; yields 1 for each clip as it is done."""
+    made: list[Row] = []
+    for row in process_rows(inputs.step, inputs.rows(shard)):
+        made.append(row)
+        yield 1
+    _commit(inputs, shard, fingerprint, made)
 
 
 @dataclass
-class _Shards:
-    """Whole shards as work of processes elsewhere: clip by clip where the step is ``parallel``."""
+class _ShardTask:
+    """Making whole shards in other processes: clip by clip where the step is ``parallel``."""
 
     step: Step
     folder: Path
     size: int
-    sources: StepInputs = field(init=False)
+    inputs: StepInputs = field(init=False)
 
     def open(self) -> None:
-        self.sources = StepInputs(self.step, self.folder, self.size)
+        self.inputs = StepInputs(self.step, self.folder, self.size)
         self.step.open()
 
     def run(self, job: tuple[int, str], skipped: Mapping[int, str], on_clip_start: Callable[[int], None]) -> int:
-        shard, made_from = job
+        shard, fingerprint = job
         if not self.step.parallel:
-            return sum(_process_shard(self.sources, shard, made_from))
+            return sum(_process_shard(self.inputs, shard, fingerprint))
         made: list[Row] = []
-        for place, row in enumerate(self.sources.rows(shard)):
-            if place in skipped:
-                made.append(failure(row["clip_id"], f"{self.step.name}: {skipped[place]}"))
+        for row, cause in watched_clips(self.inputs.rows(shard), skipped, on_clip_start):
+            if cause is not None:
+                made.append(failure(row["clip_id"], f"{self.step.name}: {cause}"))
             else:
-                on_clip_start(place)
                 made += process_rows(self.step, [row])
-        on_clip_start(IDLE)
-        _commit(self.sources, shard, made_from, made)
+        _commit(self.inputs, shard, fingerprint, made)
         return len(made)
 
 
-def _commit(sources: StepInputs, shard: int, made_from: str, made: list[Row]) -> None:
+def _commit(inputs: StepInputs, shard: int, fingerprint: str, made: list[Row]) -> None:
     """Write one shard whole, its rows in the order of the clips."""
-    step = sources.step
-    store = Store(sources.folder / step.folder, step.schema)
-    inputs = {name: earlier.fingerprint(shard) for name, earlier in sources.stores.items()}
-    meta = {"fingerprint": made_from, "version": step.version, "identity": sources.cache_key, "inputs": inputs}
-    store.write(shard, sorted(made, key=lambda row: str(row["clip_id"])), meta)
+    meta = {
+        "fingerprint": fingerprint,
+        "version": inputs.step.version,
+        "identity": inputs.cache_key,
+        "inputs": {name: store.fingerprint(shard) for name, store in inputs.stores.items()},
+    }
+    inputs.output.write(shard, sorted(made, key=lambda row: str(row["clip_id"])), meta)

@@ -12,13 +12,13 @@ from grace.pipeline.section import Count, NotNegative, Positive, Section
 class ShardsSettings(Section):
     """How every store is split."""
 
-    clips: Count = 32
+    clips: Count = 32  # per shard
 
 
 class RaySettings(Section):
     """The cluster of ``runner: ray``; every node sees the project's folder and the raw data under the same path."""
 
     address: str = "auto"  # host:port; auto: the cluster this machine is part of, else one of its own; local: its own
-    workers: Annotated[int, Field(ge=0)] = 0  # at once; 0: as many as the cluster has room for
+    workers: Annotated[int, Field(ge=0)] = 0  # actors that run concurrently; 0: as many as the cluster can hold
     cpus: Positive = 1.0  # of each worker
     gpus: NotNegative = 0.0  # of each worker

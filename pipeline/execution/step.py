@@ -1,4 +1,4 @@
-"""What a stage does to a shard: rows in, one row a clip out. Everything else is the runner's."""
+"""What a stage does to a shard: rows in, one row per clip out. Everything else is the runner's."""
 
 from __future__ import annotations
 
@@ -6,15 +6,33 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from grace.pipeline.errors import ClipError, GraceError
-from grace.pipeline.store import Clips, Row, Schema, Store, UserError, failure, fingerprint
+from grace.pipeline.errors import ClipError, GraceError, UserError
+from grace.pipeline.messages import error_line
+from grace.pipeline.store import Clips, Row, Schema, Store, failure, fingerprint
 from grace.pipeline.store.schemas import STORES
 
 
 class Step:
     """One kind of work on a shard of clips; small and picklable, heavy things are loaded in :meth:`open`.
 
-    A step sees the columns in ``reads`` and no others: what is not declared there (a label) cannot reach it.
+    A step sees the columns in ``reads`` and no others: what is not declared there (a label) cannot reach it. Subclass
+    it for work on many clips in one batch; :class:`ClipStep` is simpler where clips are done one by one.
+
+    Example:
+        >>> from grace.pipeline.store.schemas import CAPTIONS
+        >>> class ShoutStep(Step):
+        ...     name, version, schema, folder = "caption", 1, CAPTIONS, "captions"
+        ...     reads = {"clips": ("caption_human",)}
+        ...
+        ...     def cache_key(self):
+        ...         return {}
+        ...
+        ...     def shard(self, rows):
+        ...         texts = [row["caption_human"].upper() for row in rows]  # a model would take them in one batch
+        ...         return [{**row, "caption": text} for row, text in zip(rows, texts)]
+        >>> clip = {"clip_id": "a", "status": "ok", "error": "", "caption_human": "she smiles"}
+        >>> [row["caption"] for row in process_rows(ShoutStep(), [clip])]
+        ['SHE SMILES']
     """
 
     name: ClassVar[str]
@@ -22,22 +40,23 @@ class Step:
     version: ClassVar[int]
     """Rises when the same parameters give other content."""
     schema: ClassVar[Schema]
+    """The columns that it writes."""
     folder: ClassVar[str]
-    """The store it writes, a key of ``STORES``."""
+    """The store that it writes, a key of ``STORES``."""
     reads: ClassVar[dict[str, tuple[str, ...]]]
     """Stores and columns it is made from; ``clips`` is the table of clips."""
     parallel: ClassVar[bool] = False
     """Whether several processes may each run it (it is bound by one core), or it fills the machine by itself."""
     prefetch_clips: int = 0
-    """How many clips of the following shards to begin before one is done, so that what answers them never idles;
-    above 0, :meth:`shard` is called from several threads."""
+    """How many clips of the following shards to begin before one is done, so that an engine that answers many requests
+    never idles; above 0, :meth:`shard` is called from several threads."""
 
     def cache_key(self) -> dict[str, Any]:
         """Every parameter and model that changes the content, as JSON without absolute paths."""
         raise NotImplementedError
 
-    def inputs(self, clip_ids: Sequence[str]) -> Any:
-        """What else than ``reads`` shapes the rows of these clips, as JSON; part of their shard's fingerprint."""
+    def extra_inputs(self, clip_ids: Sequence[str]) -> Any:
+        """What besides ``reads`` shapes the rows of these clips, as JSON; part of their shard's fingerprint."""
         return None
 
     def can_recover(self, row: Row) -> bool:
@@ -45,26 +64,64 @@ class Step:
         return False
 
     def open(self) -> None:
-        """Load what :meth:`shard` needs, once a process."""
+        """Load what :meth:`shard` needs, once per process."""
 
     def close(self) -> None:
         """Give back what :meth:`open` took; called from another thread, it also ends what is under way."""
 
     def shard(self, rows: list[Row]) -> Iterable[Row]:
-        """One row for each of ``rows``, the clips that no earlier stage failed or this one rescues, in any order.
+        """Do the clips of a shard.
 
-        Raise :class:`GraceError` when the whole stage cannot go on; shards already committed stay.
+        Args:
+            rows: The clips that no earlier stage failed, or that this step can recover, with the columns in ``reads``.
+
+        Returns:
+            One row per clip, in any order.
+
+        Raises:
+            GraceError: The whole stage cannot go on; shards already committed stay.
         """
         raise NotImplementedError
 
 
 class ClipStep(Step):
-    """A step that does one clip at a time, several processes side by side."""
+    """A step that does one clip at a time, so that several processes can share a shard's stage.
+
+    Example:
+        >>> from grace.pipeline.store.schemas import CAPTIONS
+        >>> class LengthStep(ClipStep):
+        ...     name, version, schema, folder = "caption", 1, CAPTIONS, "captions"
+        ...     reads = {"clips": ("n_frames",)}
+        ...
+        ...     def cache_key(self):
+        ...         return {}
+        ...
+        ...     def clip(self, row):
+        ...         if row["n_frames"] < 2:
+        ...             raise ClipError("nothing moves in one frame")
+        ...         return {**row, "caption": f"{row['n_frames']} frames"}
+        >>> clips = [{"clip_id": str(n), "status": "ok", "error": "", "n_frames": n} for n in (1, 9)]
+        >>> for row in process_rows(LengthStep(), clips):
+        ...     print(row["status"], row.get("caption") or row["error"])
+        failed caption: nothing moves in one frame
+        ok 9 frames
+    """
 
     parallel: ClassVar[bool] = True
 
     def clip(self, row: Row) -> Row:
-        """The row of one clip. :class:`ClipError` fails this clip with its message as the cause."""
+        """Do one clip.
+
+        Args:
+            row: The clip, with the columns in ``reads``.
+
+        Returns:
+            Its row in the store that the step writes.
+
+        Raises:
+            ClipError: The clip fails, with this message as the cause. So does any other exception but
+                :class:`GraceError`, which stops the stage.
+        """
         raise NotImplementedError
 
     def shard(self, rows: list[Row]) -> Iterable[Row]:
@@ -77,11 +134,25 @@ class ClipStep(Step):
             except (GraceError, MemoryError):
                 raise
             except Exception as error:  # a decoder's or a library's complaint about this one file
-                yield failure(row["clip_id"], f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
+                yield failure(row["clip_id"], error_line(error))
 
 
 class StepInputs:
-    """What a step reads in one data set's folder: the clips and the stores of earlier stages, shard by shard."""
+    """What a step reads in one data set's folder: the clips and the stores of earlier stages, shard by shard.
+
+    Args:
+        step: The step; its ``reads`` names the stores.
+        folder: The data set's folder, ``data/<dataset>``.
+        size: Clips per shard.
+
+    Raises:
+        UserError: The table of clips is missing, broken, or of another version.
+
+    Example:
+        >>> inputs = StepInputs(MotionStep(MotionSettings()), Path("data/demo"), size=32)  # doctest: +SKIP
+        >>> len(inputs), list(inputs.rows(0)[0])  # doctest: +SKIP
+        (8, ['clip_id', 'status', 'error', 'frames', 'neighbours', 'found'])
+    """
 
     def __init__(self, step: Step, folder: Path, size: int) -> None:
         self.step = step
@@ -90,12 +161,18 @@ class StepInputs:
         self.cache_key = step.cache_key()
         self.clips = Clips(folder, step.reads.get("clips", ()))
         self.stores = {name: Store(self.folder / name, STORES[name]) for name in step.reads if name != "clips"}
+        self.output = Store(self.folder / step.folder, step.schema)
+        """The store that the step writes."""
 
     def __len__(self) -> int:
         return self.clips.count_shards(self.size)
 
     def fingerprint(self, shard: int) -> str:
-        """What the step's shard would be made from: itself, its parameters, its models, its input shards."""
+        """The fingerprint that the step's shard would have: of the step, its parameters, models and input shards.
+
+        Raises:
+            UserError: A shard that it would be made from is missing or broken.
+        """
         inputs: dict[str, Any] = {name: store.fingerprint(shard) for name, store in self.stores.items()}
         for name, found in inputs.items():
             if found is None:
@@ -104,7 +181,7 @@ class StepInputs:
                     f"run `grace {self.stores[name].schema.stage} --dataset {self.folder.name}` first."
                 )
         step, clips = self.step, self.clips.shard(shard, self.size)
-        if more := step.inputs([clip["clip_id"] for clip in clips]):
+        if more := step.extra_inputs([clip["clip_id"] for clip in clips]):
             inputs["more"] = more
         return fingerprint(
             {
@@ -118,7 +195,11 @@ class StepInputs:
         )
 
     def rows(self, shard: int) -> list[Row]:
-        """The clips of a shard with all that the step reads of them; status and error as the last stage left them."""
+        """The clips of a shard with every column that the step reads; status and error are those of the first failure.
+
+        Raises:
+            UserError: An input shard is missing, broken, or holds other clips.
+        """
         rows = [dict(clip) for clip in self.clips.shard(shard, self.size)]
         for name, store in self.stores.items():
             found = store.read(shard, ["clip_id", "status", "error", *self.step.reads[name]])
@@ -135,14 +216,21 @@ class StepInputs:
 
 
 def process_rows(step: Step, rows: Sequence[Row]) -> Iterable[Row]:
-    """The step's rows for ``rows``, one a clip: failed clips are carried along, forgotten ones are failed.
+    """The step's rows for ``rows``, one per clip.
 
-    A failure names the stage it arose in: ``faces: the video is empty``.
+    Clips that an earlier stage failed are carried along, and clips that the step gives no row for are failed. A failure
+    names the stage it arose in: ``faces: the video is empty``.
+
+    Args:
+        step: An opened step.
+        rows: Clips with the columns in ``step.reads``.
+
+    Raises:
+        ValueError: The step gives two rows for one clip, or a row for a clip that is not among ``rows``.
     """
-    lost = [row for row in rows if row["status"] == "failed" and not step.can_recover(row)]
-    yield from (failure(row["clip_id"], row["error"]) for row in lost)
-    gone = {row["clip_id"] for row in lost}
-    waiting = {row["clip_id"]: row for row in rows if row["clip_id"] not in gone}
+    carried = {row["clip_id"]: row["error"] for row in rows if row["status"] == "failed" and not step.can_recover(row)}
+    yield from (failure(clip_id, error) for clip_id, error in carried.items())
+    waiting = {row["clip_id"]: row for row in rows if row["clip_id"] not in carried}
     for row in step.shard(list(waiting.values())) if waiting else ():
         if waiting.pop(row["clip_id"], None) is None:
             raise ValueError(f"{step.name} gave a row for {row['clip_id']}, which it was not asked for or gave before")

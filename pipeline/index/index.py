@@ -19,7 +19,7 @@ from grace.pipeline.datasets.base import FOLDS
 from grace.pipeline.datasets.file_tree import is_video
 from grace.pipeline.datasets.settings import ListFilesSettings
 from grace.pipeline.errors import ClipError, GraceError, UserError
-from grace.pipeline.execution.processes import IDLE, run_in_processes
+from grace.pipeline.execution.processes import run_in_processes, watched_clips
 from grace.pipeline.index.reconciliation import (
     DIFFERS,
     ENDS_EARLY,
@@ -33,10 +33,11 @@ from grace.pipeline.index.reconciliation import (
     Reconciliation,
 )
 from grace.pipeline.media.video import MissingError, NoFramesError, Probe, list_images, probe
+from grace.pipeline.messages import error_line
 from grace.pipeline.store import Row, failure, write_clips
 
 BATCH = 16
-"""Clips that a process counts between two reports."""
+"""Clips per job, after which a process reports what it counted."""
 
 
 @dataclass(frozen=True)
@@ -60,24 +61,41 @@ def index(
     accept: Collection[str] = (),
     report: Callable[[Reconciliation], None] = lambda found: None,
 ) -> Reconciliation:
-    """Write ``<folder>/clips.parquet`` and ``reconciliation.csv`` for a data set whose raw files lie under ``root``.
+    """List the clips of a data set, count their frames, and write ``clips.parquet`` and ``reconciliation.csv``.
 
-    Frames are counted in ``workers`` local processes (at least one), since a decoder may hang or die:
-    ``clip_seconds`` bounds what it may spend on one clip. ``clips_folder`` and ``lists`` are those of
-    :func:`grace.pipeline.datasets.read`. ``report`` gets the reconciliation before the verdict.
-    Raises :class:`UserError` when the root is not that data set or ``accept`` names no finding; :class:`GraceError`
-    when no clip at all is usable or, if ``strict``, when anything does not fit but for the findings that ``accept``
-    names.
+    Args:
+        dataset: Name of the data set.
+        root: Folder of its raw files.
+        folder: Where the two files are written, ``data/<dataset>``.
+        clips_folder: Folder under ``root`` that holds the clips, where a set ships several; see
+            :func:`grace.pipeline.datasets.read`.
+        lists: The list files of a set that has no adapter of its own.
+        workers: Local processes that count frames, at least one, since a decoder may hang or die.
+        clip_seconds: Seconds that a process may spend on one clip.
+        strict: Make everything that does not fit an error.
+        accept: Findings that are no error under ``strict``.
+        report: Gets the reconciliation before it is judged.
+
+    Returns:
+        What the lists say against what is there.
+
+    Raises:
+        UserError: ``root`` is not that data set, or ``accept`` names no finding.
+        GraceError: No clip at all is usable, or something does not fit and ``strict`` is set.
+
+    Example:
+        >>> found = index("dfew", Path("/raw/DFEW"), Path("data/dfew"), report=print)  # doctest: +SKIP
+        >>> found.usable, found.count("missing")  # doctest: +SKIP
     """
-    if strange := sorted(set(accept) - set(FINDINGS)):
-        raise UserError(f"index.accept.{dataset} names '{strange[0]}': the findings are {', '.join(FINDINGS)}.")
+    if unknown := sorted(set(accept) - set(FINDINGS)):
+        raise UserError(f"index.accept.{dataset} names '{unknown[0]}': the findings are {', '.join(FINDINGS)}.")
     listings, classes = read(dataset, root, clips_folder, lists)
     ids = label_ids(classes)
     found = Reconciliation(annotated=len(listings))
     rows = []
-    for listing, held in zip(listings, _held(root, listings, workers, clip_seconds), strict=True):
-        rows.append(_row(listing, held, ids))
-        _count(found, listing, held)
+    for listing, probed in zip(listings, _probe_all(root, listings, workers, clip_seconds), strict=True):
+        rows.append(_row(listing, probed, ids))
+        _count(found, listing, probed)
     for path in _unlisted(root, listings):
         found.note(UNLISTED, path)
     write_clips(folder, rows, classes)
@@ -98,8 +116,8 @@ def index(
 
 
 @dataclass(frozen=True)
-class _Counting:
-    """Counting the frames of a batch of clips, as work of watched processes."""
+class _ProbeTask:
+    """Counting the frames of a batch of clips in supervised processes."""
 
     root: Path
 
@@ -109,15 +127,10 @@ class _Counting:
     def run(
         self, job: list[Listing], skipped: Mapping[int, str], on_clip_start: Callable[[int], None]
     ) -> list[Probe | Unusable]:
-        held: list[Probe | Unusable] = []
-        for place, listing in enumerate(job):
-            if place in skipped:
-                held.append(Unusable(UNREADABLE, skipped[place]))
-            else:
-                on_clip_start(place)
-                held.append(_probe(self.root / listing.path, listing))
-        on_clip_start(IDLE)
-        return held
+        probed: list[Probe | Unusable] = []
+        for listing, cause in watched_clips(job, skipped, on_clip_start):
+            probed.append(_probe(self.root / listing.path, listing) if cause is None else Unusable(UNREADABLE, cause))
+        return probed
 
 
 def _probe(path: Path, listing: Listing) -> Probe | Unusable:
@@ -132,31 +145,30 @@ def _probe(path: Path, listing: Listing) -> Probe | Unusable:
     except MemoryError:
         raise
     except Exception as error:  # a decoder's complaint about this one file
-        return Unusable(UNREADABLE, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
+        return Unusable(UNREADABLE, error_line(error))
 
 
-def _held(root: Path, listings: list[Listing], workers: int, clip_seconds: float) -> Iterator[Probe | Unusable]:
+def _probe_all(root: Path, listings: list[Listing], workers: int, clip_seconds: float) -> Iterator[Probe | Unusable]:
     """What each listed clip holds, or why it cannot be used, in the order of the lists."""
-    good = [listing for listing in listings if listing.problem is None]
-    jobs = [good[start : start + BATCH] for start in range(0, len(good), BATCH)]
-    held: dict[str, Probe | Unusable] = {}
-    with tqdm(total=len(good), desc="index", unit="clip") as bar:
-        for number, counted in run_in_processes(
-            _Counting(root), jobs, workers=max(workers, 1), clip_seconds=clip_seconds
-        ):
-            held |= zip((listing.clip_id for listing in jobs[number]), counted, strict=True)
-            bar.update(len(counted))
+    readable = [listing for listing in listings if listing.problem is None]
+    jobs = [readable[start : start + BATCH] for start in range(0, len(readable), BATCH)]
+    results = run_in_processes(_ProbeTask(root), jobs, workers=max(workers, 1), clip_seconds=clip_seconds)
+    probed: dict[str, Probe | Unusable] = {}
+    with tqdm(total=len(readable), desc="index", unit="clip") as bar:
+        for job, batch in results:
+            probed |= zip((listing.clip_id for listing in jobs[job]), batch, strict=True)
+            bar.update(len(batch))
     for listing in listings:
         if listing.problem is not None:
             yield Unusable(listing.problem.finding, listing.problem.cause)
         else:
-            yield held.pop(listing.clip_id)
+            yield probed.pop(listing.clip_id)
 
 
-def _row(listing: Listing, held: Probe | Unusable, ids: Mapping[str, int]) -> Row:
-    """The row of one clip: what the lists say, and what its file holds."""
+def _row(listing: Listing, probed: Probe | Unusable, ids: Mapping[str, int]) -> Row:
+    """The row of one clip: what the lists say, then what its file holds."""
     known = listing.label in ids
-    said: Row = {
+    row: Row = {
         "clip_id": listing.clip_id,
         "status": "ok",
         "error": "",
@@ -173,17 +185,17 @@ def _row(listing: Listing, held: Probe | Unusable, ids: Mapping[str, int]) -> Ro
         "annotated_frames": listing.annotated_frames,
         "caption_human": listing.caption_human,
     }
-    if isinstance(held, Unusable):
+    if isinstance(probed, Unusable):
         where = f"{listing.path}: " if listing.problem is None else ""
-        return {**said, **failure(listing.clip_id, f"index: {where}{held.cause}")}
-    said |= {"n_frames": held.n_frames, "fps": held.fps, "width": held.width, "height": held.height}
-    if held.ends_early:
-        promise = f"the video ends early: {held.n_frames} of {held.declared} frames could be decoded"
-        said |= {"status": "fallback", "error": f"index: {listing.path}: {promise}"}
-    return said
+        return {**row, **failure(listing.clip_id, f"index: {where}{probed.cause}")}
+    row |= {"n_frames": probed.n_frames, "fps": probed.fps, "width": probed.width, "height": probed.height}
+    if probed.ends_early:
+        cause = f"the video ends early: {probed.n_frames} of {probed.declared} frames could be decoded"
+        row |= {"status": "fallback", "error": f"index: {listing.path}: {cause}"}
+    return row
 
 
-def _count(found: Reconciliation, listing: Listing, held: Probe | Unusable) -> None:
+def _count(found: Reconciliation, listing: Listing, probed: Probe | Unusable) -> None:
     """Add one clip to the reconciliation."""
     for fold, split in listing.folds.items():
         found.folds.setdefault(fold, Counter())[split] += 1
@@ -192,36 +204,38 @@ def _count(found: Reconciliation, listing: Listing, held: Probe | Unusable) -> N
     if listing.leaked:
         folds = ", ".join(str(fold) for fold in listing.leaked)
         found.note(LEAKED, listing.clip_id, f"fold {folds}: kept in test")
-    if listing.problem is None and not (isinstance(held, Unusable) and held.finding == MISSING):
+    if listing.problem is None and not (isinstance(probed, Unusable) and probed.finding == MISSING):
         found.videos += listing.source == "video"
         found.folders += listing.source == "frames"
-    if isinstance(held, Unusable):
-        found.note(held.finding, listing.clip_id, held.cause)
+    if isinstance(probed, Unusable):
+        found.note(probed.finding, listing.clip_id, probed.cause)
         return
     found.usable += 1
-    off = held.n_frames - listing.annotated_frames
-    if listing.annotated_frames >= 0 and off:
-        found.differences[off] += 1
-        detail = f"{held.n_frames} counted, {listing.annotated_frames} annotated ({off:+d})"
+    difference = probed.n_frames - listing.annotated_frames
+    if listing.annotated_frames >= 0 and difference:
+        found.differences[difference] += 1
+        detail = f"{probed.n_frames} counted, {listing.annotated_frames} annotated ({difference:+d})"
         found.note(DIFFERS, listing.clip_id, detail)
-    if held.ends_early:
-        found.note(ENDS_EARLY, listing.clip_id, f"{held.n_frames} of {held.declared} frames could be decoded")
+    if probed.ends_early:
+        found.note(ENDS_EARLY, listing.clip_id, f"{probed.n_frames} of {probed.declared} frames could be decoded")
 
 
 def _unlisted(root: Path, listings: list[Listing]) -> Iterator[str]:
-    """Videos and folders of frames in the folders of the listed ones that no list names, relative to the root.
+    """Paths, relative to the root, of videos and folders of frames that no list names.
 
-    Videos are looked for below the deepest folder that holds all listed videos, folders of frames likewise.
+    Videos are looked for below the deepest folder that holds all listed videos, and folders of frames below the deepest
+    one that holds all listed folders.
     """
     for source in ("video", "frames"):
         listed = {listing.path for listing in listings if listing.path and listing.source == source}
         if listed:
             top = posixpath.commonpath([posixpath.dirname(path) for path in listed])
             parents = {parent for path in listed for parent in _parents(path)}
-            yield from _strangers(root, top, source, listed, parents)
+            yield from _walk_unlisted(root, top, source, listed, parents)
 
 
-def _strangers(root: Path, folder: str, source: str, listed: set[str], parents: set[str]) -> Iterator[str]:
+def _walk_unlisted(root: Path, folder: str, source: str, listed: set[str], parents: set[str]) -> Iterator[str]:
+    """Those below ``folder``; ``parents`` are all folders that hold anything listed."""
     try:
         with os.scandir(root / folder) as scan:
             items = sorted(scan, key=lambda item: item.name)
@@ -232,18 +246,19 @@ def _strangers(root: Path, folder: str, source: str, listed: set[str], parents: 
         if path in listed:
             continue
         if path in parents:
-            yield from _strangers(root, path, source, listed, parents)
+            yield from _walk_unlisted(root, path, source, listed, parents)
         elif source == "video" and is_video(item.name):
             yield path
-        # Links to folders that hold nothing listed are not followed: they may lead round in circles.
+        # Links to folders that hold nothing listed are not followed: they may be circular.
         elif item.is_dir(follow_symlinks=False):
             if source == "frames" and _holds_images(Path(item.path)):
                 yield path
             else:
-                yield from _strangers(root, path, source, listed, parents)
+                yield from _walk_unlisted(root, path, source, listed, parents)
 
 
 def _parents(path: str) -> Iterator[str]:
+    """Every folder above a path, the nearest first."""
     while path := posixpath.dirname(path):
         yield path
 

@@ -41,20 +41,34 @@ FINDINGS = (
 FILE = "reconciliation.csv"
 
 BINS = ((None, -10), (-9, -4), (-3, -3), (-2, -2), (-1, -1), (1, 1), (2, 2), (3, 3), (4, 9), (10, None))
-"""Ranges of frames counted less frames annotated; the published counts are mostly off by one or two."""
+"""Ranges of frames counted minus frames annotated; published counts are mostly off by one or two."""
 
 
 @dataclass
 class Reconciliation:
-    """What the index found, in numbers of clips. A clip may show several findings; ``usable`` ones have frames."""
+    """What the index found, in numbers of clips. A clip may show several findings.
+
+    Example:
+        >>> found = Reconciliation(annotated=2, usable=1)
+        >>> found.note(MISSING, "a", "there is no file a.mp4")
+        >>> found.count(MISSING), found.faults(), found.faults(accept=[MISSING])
+        (1, {'missing': 1}, {})
+    """
 
     annotated: int = 0
+    """Clips that the lists name."""
     usable: int = 0
-    videos: int = 0  # of those found
-    folders: int = 0  # of frames, of those found
-    folds: dict[int, Counter[str]] = field(default_factory=dict)  # fold to clips in train and in test
+    """Clips with frames."""
+    videos: int = 0
+    """Listed videos that are there."""
+    folders: int = 0
+    """Listed folders of frames that are there."""
+    folds: dict[int, Counter[str]] = field(default_factory=dict)
+    """Fold to the number of clips in ``train`` and in ``test``."""
     findings: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: {name: [] for name in FINDINGS})
-    differences: Counter[int] = field(default_factory=Counter)  # frames counted less frames annotated, to clips
+    """Finding to the clips, or files, that show it, each with a detail."""
+    differences: Counter[int] = field(default_factory=Counter)
+    """Frames counted minus frames annotated, to the number of clips; 0 is left out."""
 
     @property
     def found(self) -> int:
@@ -70,30 +84,30 @@ class Reconciliation:
         return len(self.findings[finding])
 
     def faults(self, accept: Collection[str] = ()) -> dict[str, int]:
-        """Findings that show in any clip, and in how many, but for those that ``accept`` names."""
+        """Finding to the number of clips, for findings that any clip shows and ``accept`` does not name."""
         return {finding: len(clips) for finding, clips in self.findings.items() if clips and finding not in accept}
 
     def distribution(self) -> list[tuple[str, int]]:
-        """How far the frame counts are off, in frames, and how many clips are off so far."""
+        """Ranges of :attr:`differences`, such as ``+4 … +9``, and the number of clips in each that has any."""
         rows = []
         for low, high in BINS:
             clips = sum(
                 count
-                for off, count in self.differences.items()
-                if (low is None or off >= low) and (high is None or off <= high)
+                for difference, count in self.differences.items()
+                if (low is None or difference >= low) and (high is None or difference <= high)
             )
             if clips:
                 rows.append((_range(low, high), clips))
         return rows
 
     def write(self, folder: Path) -> Path:
-        """Commit every finding, one a line, as ``reconciliation.csv``."""
+        """Commit every finding, one per line, as ``reconciliation.csv``; returns its path."""
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
         table.writerow(["finding", "clip", "detail"])
         for finding, clips in self.findings.items():
             table.writerows((finding, clip, detail) for clip, detail in clips)
-        # Names that are no text in any encoding, as disks may hold them, are written with their bytes escaped.
+        # File names may be no text in any encoding; their bytes are escaped.
         write_atomic(folder / FILE, text.getvalue().encode("utf-8", errors="backslashreplace"))
         return folder / FILE
 

@@ -9,5 +9,5 @@ class IndexSettings(Section):
     """Listing clips and counting their frames (``grace index``)."""
 
     strict: bool = False  # whatever does not fit is an error
-    accept: dict[str, list[str]] = {}  # data set to the findings that are known of it: told, and no error under strict
+    accept: dict[str, list[str]] = {}  # data set to its known findings: reported, but no error under strict
     folders: dict[str, str] = {}  # data set to the folder under its root that holds the clips, where there are several

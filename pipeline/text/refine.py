@@ -67,7 +67,7 @@ class RefineStep(Step):
         asked = self.settings.model_dump(include={"max_tokens", "max_attempts", "seed", "use_label"})
         return {**asked, "engine": self.engine.cache_key(), "prompt": self.prompt.cache_key}
 
-    def inputs(self, clip_ids: Sequence[str]) -> dict[str, str]:
+    def extra_inputs(self, clip_ids: Sequence[str]) -> dict[str, str]:
         """The corrections of these clips: a new one redoes its shard and no other."""
         return {clip_id: self.overrides[clip_id] for clip_id in clip_ids if clip_id in self.overrides}
 

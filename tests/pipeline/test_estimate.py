@@ -1,4 +1,4 @@
-"""The plan before anything runs: what a few clips took, and what the whole will."""
+"""The estimate before anything runs: what a few clips took, and what the whole data set will take."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from grace.pipeline.errors import UserError
-from grace.pipeline.estimate import Shape, plan
+from grace.pipeline.estimate import TokenShape, estimate
 from grace.pipeline.execution.runner import run
 from grace.pipeline.store import Store, write_clips
 from grace.pipeline.store.schemas import TOKENS
@@ -43,27 +43,27 @@ def world(folder: Path, checkpoint: Checkpoint) -> Settings:
 
 
 def test_every_stage_that_can_be_tried_is_timed_and_weighed(tmp_path: Path, checkpoint: Checkpoint) -> None:
-    made = plan(world(tmp_path, checkpoint), "set", samples=2)
+    made = estimate(world(tmp_path, checkpoint), "set", samples=2)
     costs = {cost.stage: cost for cost in made.costs}
     assert (made.clips, made.tried) == (3, 2)
-    assert made.shape == Shape(instants=4, patches=4, length=64, width=16)
+    assert made.shape == TokenShape(instants=4, patches=4, length=64, width=16)
     for stage in ("faces", "motion", "tokens"):
-        seconds, size = costs[stage].seconds, costs[stage].bytes
+        seconds, size = costs[stage].seconds_per_clip, costs[stage].bytes_per_clip
         assert seconds is not None and seconds > 0
         assert size is not None and size > 500
         hours = costs[stage].hours(7200)
         assert hours == pytest.approx(2 * seconds / costs[stage].processes)
     for stage in ("caption", "refine"):
-        assert costs[stage].seconds is None
+        assert costs[stage].seconds_per_clip is None
         assert "no-" in costs[stage].note
-    assert costs["tokens"].weights is not None
-    assert costs["caption"].weights is None
+    assert costs["tokens"].weight_bytes is not None
+    assert costs["caption"].weight_bytes is None
     assert not (tmp_path / "data" / "set" / "tokens").exists()
 
 
 def test_a_set_that_is_not_indexed_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"clips\.parquet is missing: run `grace index`"):
-        plan(Settings(data=str(tmp_path)), "set")
+        estimate(Settings(data=str(tmp_path)), "set")
 
 
 @pytest.mark.parametrize("keep", [None, 2])
@@ -73,5 +73,5 @@ def test_sizes_are_those_of_the_files(storage: str, keep: int | None, tmp_path: 
     settings = {"model": str(checkpoint("clip")), "text_length": 64, "storage": storage, "keep": keep}
     run(tokens_step(TokensSettings.model_validate(settings)), tmp_path, size=8)
     path = Store(tmp_path / "tokens", TOKENS).path(0)
-    expected = 8 * Shape(instants=6, patches=4, length=64, width=16).bytes(storage, keep)
+    expected = 8 * TokenShape(instants=6, patches=4, length=64, width=16).bytes(storage, keep)
     assert expected < path.stat().st_size < expected + 12_000  # HDF5's own, ids and the shard's metadata

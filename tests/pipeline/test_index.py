@@ -1,4 +1,4 @@
-"""The index counts real frames, has a row for every listed clip, and tells what does not fit."""
+"""The index counts real frames, has a row for every listed clip, and reports what does not fit."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def rows_of(folder: Path) -> dict[str, Row]:
 
 @pytest.fixture(scope="module")
 def indexed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Reconciliation]:
-    place = tmp_path_factory.mktemp("indexed")
-    return place / "data", index("mine", write_set(place / "raw"), place / "data")
+    parent = tmp_path_factory.mktemp("indexed")
+    return parent / "data", index("mine", write_set(parent / "raw"), parent / "data")
 
 
 def test_every_listed_clip_has_a_row_with_its_cause(indexed: tuple[Path, Reconciliation]) -> None:
@@ -188,7 +188,7 @@ def test_no_absolute_path_is_stored_and_the_bytes_are_the_same_elsewhere(
         assert str(tmp_path).encode() not in content
 
 
-def test_a_root_without_the_clips_stops_the_road(tmp_path: Path) -> None:
+def test_a_root_without_the_clips_stops_the_pipeline(tmp_path: Path) -> None:
     (tmp_path / "clips.csv").write_text("path,label\na.mp4,fear\nb.mp4,sad\n")
     with pytest.raises(GraceError, match=r"None of the 2 clips .* roots\.mine"):
         index("mine", tmp_path, tmp_path / "data")
@@ -211,12 +211,12 @@ def test_a_decoder_that_hangs_costs_that_clip_only(tmp_path: Path) -> None:
         assert "given up after 4 seconds (clip_seconds): its decoder hangs" in rows[clip_id]["error"]
 
 
-def test_names_no_encoding_knows_are_told_and_break_nothing(tmp_path: Path) -> None:
+def test_names_no_encoding_knows_are_reported_and_break_nothing(tmp_path: Path) -> None:
     write_video(tmp_path / "clips/good.mp4", 3)
     try:
         Path(os.fsdecode(os.fsencode(tmp_path / "clips") + b"/\xff\xfe.mp4")).touch()
     except OSError:
-        pytest.skip("this file system wants names to be text")
+        pytest.skip("this file system needs names to be text")
     (tmp_path / "clips.csv").write_text("path,label\nclips/good.mp4,fear\n")
     assert index("mine", tmp_path, tmp_path / "data").count("files that no list names") == 1
     assert "clips/\\udcff\\udcfe.mp4" in (tmp_path / "data/reconciliation.csv").read_text()

@@ -1,9 +1,10 @@
-"""Watched processes: who is to blame when one dies, and how its errors arrive."""
+"""Supervised processes: which clip is to blame when one dies, how its errors arrive, and how long it lives."""
 
 from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from grace.pipeline.errors import GraceError, UserError
-from grace.pipeline.execution.processes import IDLE, run_in_processes
+from grace.pipeline.execution.processes import WatchedWorkers, run_in_processes, watched_clips
 
 
 @dataclass
@@ -24,10 +25,8 @@ class Count:
 
     def run(self, job: list[str], skipped: Mapping[int, str], on_clip_start: Callable[[int], None]) -> list[int | str]:
         made: list[int | str] = []
-        for place, name in enumerate(job):
-            on_clip_start(place)
-            made.append(skipped[place] if place in skipped else self._length(name))
-        on_clip_start(IDLE)
+        for name, cause in watched_clips(job, skipped, on_clip_start):
+            made.append(self._length(name) if cause is None else cause)
         if "die after" in job:
             os.kill(os.getpid(), signal.SIGKILL)
         return made
@@ -42,6 +41,24 @@ class Count:
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return len(name)
+
+
+@dataclass
+class Identify:
+    """Returns the process's id, and how often it has been opened; hangs when a job says so."""
+
+    opened: int = 0
+
+    def open(self) -> None:
+        self.opened += 1
+
+    def run(self, job: str, skipped: Mapping[int, str], on_clip_start: Callable[[int], None]) -> tuple[int, int, str]:
+        causes = []
+        for name, cause in watched_clips([job], skipped, on_clip_start):
+            if cause is None and name == "hang":
+                time.sleep(3600)
+            causes.append(cause or "")
+        return os.getpid(), self.opened, causes[0]
 
 
 def test_a_process_killed_once_is_nobodys_fault_and_twice_is_the_clips(tmp_path: Path) -> None:
@@ -62,3 +79,27 @@ def test_errors_for_people_arrive_as_they_are_and_bugs_with_their_traceback(tmp_
         list(run_in_processes(Count(tmp_path), [["refuse"]], workers=1, clip_seconds=600))
     with pytest.raises(RuntimeError, match=r"(?s)in _length.*KeyError: 'our own'"):
         list(run_in_processes(Count(tmp_path), [["bug"]], workers=1, clip_seconds=600))
+
+
+def test_a_process_stays_opened_between_runs_until_it_hangs_or_dies() -> None:
+    with WatchedWorkers(Identify(), workers=1, clip_seconds=2) as pool:
+        ((_, first),) = pool.run(["fine"])
+        ((_, second),) = pool.run(["fine"])
+        assert first == second == (first[0], 1, "")
+        ((_, (after_hang, opened, cause)),) = pool.run(["hang"])
+        assert (opened, cause[:22]) == (1, "given up after 2 secon")
+        assert after_hang != first[0]
+        ((_, (same, *_)),) = pool.run(["fine"])
+        assert same == after_hang
+        os.kill(after_hang, signal.SIGKILL)  # between two jobs
+        ((_, (replaced, *_)),) = pool.run(["fine"])
+        assert replaced != after_hang
+    with pytest.raises(ProcessLookupError):
+        os.kill(replaced, 0)
+
+
+def test_no_more_processes_start_than_there_are_jobs() -> None:
+    with WatchedWorkers(Identify(), workers=4, clip_seconds=60) as pool:
+        assert list(pool.run([])) == []
+        assert len({pid for _, (pid, *_) in pool.run(["fine"])}) == 1
+        assert len(pool._pool) == 1

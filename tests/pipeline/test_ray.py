@@ -1,4 +1,4 @@
-"""The runner on a Ray cluster: the bytes of a local run, and a dead worker or node costs what it had under way."""
+"""The runner on a Ray cluster: the bytes of a local run, and a dead actor or node costs what it had under way."""
 
 from __future__ import annotations
 
@@ -29,28 +29,29 @@ CLIPS, SIZE = 60, 3
 
 
 class TracedStep(DrawStep):
-    """Draws, and writes down which node began which clip; nobody goes on before all nodes have begun one."""
+    """Draws, and records which node and which actor began each clip; no clip goes on before all nodes began one."""
 
-    def __init__(self, trace: Path, nodes: int, seconds: float) -> None:
+    def __init__(self, trace: Path, nodes: int = 1, seconds: float = 0.0) -> None:
         super().__init__(seconds=seconds)
         self.trace = trace
         self.nodes = nodes
 
     def clip(self, row: Row) -> Row:
         with self.trace.open("a") as file:
-            file.write(f"{row['clip_id']} {ray.get_runtime_context().get_node_id()}\n")
-        while len({node for _, node in begun(self.trace)}) < self.nodes:
+            # A per-clip step runs in a process beneath the actor, which has the variables of its node's raylet.
+            file.write(f"{row['clip_id']} {os.environ['RAY_RAYLET_PID']} {os.getppid()}\n")
+        while len({node for _, node, _ in begun(self.trace)}) < self.nodes:
             time.sleep(0.05)
         return super().clip(row)
 
 
 def begun(trace: Path) -> list[list[str]]:
-    """Clips and the nodes that began them."""
+    """Clips, and the raylet and the actor, by process id, that began them."""
     return [line.split() for line in trace.read_text().splitlines()] if trace.exists() else []
 
 
 class WholeShardStep(DrawStep):
-    """The same as a step that fills a machine by itself and begins clips ahead, as the text stages do."""
+    """The same as a step that fills a machine by itself and prefetches clips, as the text stages do."""
 
     parallel = False
     prefetch_clips = SIZE
@@ -77,7 +78,7 @@ class MortalStep(DrawStep):
 
 
 def ports() -> dict[str, int]:
-    """Free ports for a node's agents: a node that has to be told them gives up on a busy machine."""
+    """Free ports for a node's agents: a node that has to find them itself gives up on a busy machine."""
     names = ("metrics_agent_port", "metrics_export_port", "runtime_env_agent_port", "dashboard_agent_listen_port")
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in names]
@@ -121,20 +122,26 @@ def test_two_stages_give_the_bytes_of_a_local_run(cluster: Any, tmp_path: Path) 
     assert files(tmp_path / "ray") == files(tmp_path / "local")
 
 
-def test_a_step_that_wants_whole_shards_gets_several_at_once(cluster: Any, tmp_path: Path, local: Any) -> None:
+def test_a_step_that_takes_whole_shards_gets_several_concurrently(cluster: Any, tmp_path: Path, local: Any) -> None:
     write_demo_clips(tmp_path / "ray", CLIPS)
     run(WholeShardStep(deadly=tmp_path / "died"), tmp_path / "ray", size=SIZE, cluster=RaySettings(workers=2))
     assert (tmp_path / "died").exists()
     assert files(tmp_path / "ray") == local()
 
 
-def test_clips_that_kill_or_hang_their_worker_cost_themselves_only(cluster: Any, tmp_path: Path) -> None:
-    write_demo_clips(tmp_path, 12, paths={4: "die"})
-    summary = run(DrawStep(), tmp_path, size=SIZE, cluster=RaySettings(), max_failed=1)
-    assert sum(summary.failed.values()) == 1
-    rows = list(Store(tmp_path / "faces", FACES).rows(["clip_id", "status", "error"]))
-    assert [row["clip_id"] for row in rows if row["status"] == "failed"] == ["c004"]
+def test_clips_that_kill_or_hang_cost_themselves_only_and_not_the_actor(cluster: Any, tmp_path: Path) -> None:
+    folder, trace = tmp_path / "ray", tmp_path / "trace"
+    write_demo_clips(folder, 12, paths={4: "die", 7: "hang"})
+    on = RaySettings(workers=1)
+    summary = run(TracedStep(trace), folder, size=SIZE, cluster=on, clip_seconds=4, max_failed=1)
+    assert sum(summary.failed.values()) == 2
+    rows = list(Store(folder / "faces", FACES).rows(["clip_id", "status", "error"]))
+    assert [row["clip_id"] for row in rows if row["status"] == "failed"] == ["c004", "c007"]
     assert "the process died on this clip" in rows[4]["error"]
+    assert "given up after 4 seconds (clip_seconds)" in rows[7]["error"]
+    times = Counter(clip for clip, *_ in begun(trace))
+    assert (times["c004"], times["c007"], times["c000"]) == (2, 1, 1)
+    assert len({actor for *_, actor in begun(trace)}) == 1, "the actor lived through both"
 
 
 def test_a_clip_that_takes_too_long_is_given_up(cluster: Any, tmp_path: Path) -> None:
@@ -145,7 +152,7 @@ def test_a_clip_that_takes_too_long_is_given_up(cluster: Any, tmp_path: Path) ->
     assert list(summary.failed) == ["given up after 1.5 seconds (clip_seconds): its decoder hangs, or it is very long"]
 
 
-def test_what_a_step_complains_of_reaches_the_person(cluster: Any, tmp_path: Path) -> None:
+def test_a_step_s_error_arrives_as_it_is(cluster: Any, tmp_path: Path) -> None:
     write_demo_clips(tmp_path, 4)
     with pytest.raises(UserError, match=r"^There is no model 'missing'\.$"):
         run(BrokenStep(), tmp_path, size=2, cluster=RaySettings())
@@ -157,7 +164,7 @@ def test_workers_that_die_again_and_again_end_the_run(cluster: Any, tmp_path: Pa
         run(MortalStep(), tmp_path, size=2, cluster=RaySettings(workers=1))
 
 
-def test_more_than_a_node_has_is_refused_at_once(cluster: Any, tmp_path: Path) -> None:
+def test_more_than_a_node_has_is_refused_immediately(cluster: Any, tmp_path: Path) -> None:
     write_demo_clips(tmp_path, 4)
     with pytest.raises(UserError, match=r"No node of the Ray cluster has 1 CPUs and 8 GPUs for one worker"):
         run(DrawStep(), tmp_path, size=2, cluster=RaySettings(gpus=8))
@@ -170,7 +177,8 @@ def test_a_node_killed_in_mid_run_costs_its_current_shard_only(cluster: Any, tmp
     killed: list[int] = []
 
     def kill() -> None:
-        while sum(node == nodes[0].node_id for _, node in begun(trace)) < SIZE + 2:
+        raylet = str(nodes[0].all_processes["raylet"][0].process.pid)
+        while sum(node == raylet for _, node, _ in begun(trace)) < SIZE + 2:
             time.sleep(0.05)
         made.remove_node(nodes[0], allow_graceful=False)
         killed.append(len(list((folder / "faces").glob("0*.h5"))))
@@ -184,9 +192,9 @@ def test_a_node_killed_in_mid_run_costs_its_current_shard_only(cluster: Any, tmp
     rows = list(Store(folder / "faces", FACES).rows(["clip_id", "status"]))
     assert [row["clip_id"] for row in rows] == [f"c{k:03d}" for k in range(CLIPS)], "every clip exactly once"
     assert {row["status"] for row in rows} == {"ok"}
-    began = Counter(clip for clip, _ in begun(trace))
+    began = Counter(clip for clip, *_ in begun(trace))
     assert set(began) == {row["clip_id"] for row in rows}
-    by_node = Counter(node for _, node in begun(trace))
+    by_node = Counter(node for _, node, _ in begun(trace))
     assert len(by_node) == 3
     again = {int(clip[1:]) // SIZE for clip, times in began.items() if times > 1}
     assert len(again) <= 1, "one worker ran on that node, with one shard under way"

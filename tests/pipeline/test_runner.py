@@ -30,10 +30,10 @@ def test_a_second_run_skips_everything(tmp_path: Path) -> None:
 
 
 def test_local_processes_give_the_same_bytes(tmp_path: Path) -> None:
-    for where, workers in (("here", 0), ("processes", 2)):
+    for where, workers in (("inline", 0), ("processes", 2)):
         write_demo_clips(tmp_path / where, 10)
         run(DrawStep(), tmp_path / where, size=3, workers=workers)
-    assert files(tmp_path / "here") == files(tmp_path / "processes")
+    assert files(tmp_path / "inline") == files(tmp_path / "processes")
 
 
 def test_a_changed_parameter_redoes_the_stage_and_what_depends_on_it(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_failures_keep_their_row_and_are_carried_along(tmp_path: Path) -> None:
     }
 
 
-def test_too_many_failures_stop_the_road_and_can_be_retried(tmp_path: Path) -> None:
+def test_too_many_failures_stop_the_pipeline_and_can_be_retried(tmp_path: Path) -> None:
     write_demo_clips(tmp_path, 4, paths={1: "bad"})
     with pytest.raises(GraceError, match=r"faces failed 1 of 4 clips, more than max_failed \(1\.0%\) allows"):
         run(DrawStep(), tmp_path, size=2)
@@ -150,7 +150,7 @@ KILLED = textwrap.dedent(
 @pytest.mark.parametrize("workers", [0, 2])
 def test_resume_after_kill_gives_same_bytes(tmp_path: Path, workers: int) -> None:
     project = Path(__file__).parents[2]
-    script = tmp_path / "road.py"
+    script = tmp_path / "pipeline.py"
     script.write_text(f"import sys; sys.path.insert(0, {str(project)!r})\n{KILLED}")
 
     def start(folder: Path) -> subprocess.Popen[bytes]:

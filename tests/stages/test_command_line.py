@@ -59,7 +59,7 @@ def test_typer_runner_keeps_its_own_commands(project: Path) -> None:
         (["index", "-S", "roots.demo=gone"], "The root of data set 'demo', gone, is not a folder"),
         (["faces", "-S", "faces.instant=8"], "unknown key 'faces.instant' (known here: instants"),
         (["faces", "-S", "faces.instants=none"], "'faces.instants': input should be a valid integer"),
-        (["faces", "-S", "fast"], "--set wants section.key=value, not 'fast'"),
+        (["faces", "-S", "fast"], "--set needs section.key=value, not 'fast'"),
         (["motion", "--params", "other.yaml"], "There is no settings file other.yaml"),
         (["inspect", "--dataset", "demo"], "clips.parquet is missing: run `grace index`"),
         (["caption", "-S", "caption.model=no/such/model"], "no/such/model"),

@@ -1,0 +1,109 @@
+"""Settings: a file, overrides and defaults, and one sentence for each thing that is wrong with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from grace.pipeline import settings as module
+from grace.pipeline.errors import UserError
+from grace.pipeline.settings import PipelineSettings, read_settings, validate
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "params.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_overrides_win_over_the_file_and_the_file_over_the_defaults(tmp_path: Path) -> None:
+    path = write(tmp_path, "workers: 4\nfaces: {instants: 8, size: 64}\n")
+    settings = read_settings(PipelineSettings, path, ["faces.size=96", "roots.mine=/raw", "ray.cpus=0.5"])
+    assert (settings.workers, settings.faces.instants, settings.faces.size) == (4, 8, 96)
+    assert (settings.roots, settings.ray.cpus) == ({"mine": "/raw"}, 0.5)
+    assert settings.shards.clips == PipelineSettings().shards.clips
+
+
+def test_the_defaults_need_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert read_settings(PipelineSettings, None) == PipelineSettings()
+    assert read_settings(PipelineSettings, write(tmp_path, "")) == PipelineSettings()
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "sentence"),
+    [
+        ("faces: {instant: 8}", [], r"params\.yaml: unknown key 'faces\.instant' \(known here: instants, "),
+        ("speed: fast", [], r"params\.yaml: unknown key 'speed' \(known here: datasets, "),
+        ("workers: -1\nmax_failed: 2", [], r"'workers': input should be .* got -1\. 'max_failed': input should be"),
+        ("- a list", [], r"params\.yaml must hold keys and values"),
+        ("faces: [unclosed", [], r"params\.yaml is not valid YAML"),
+        ("", ["fast"], r"--set needs section\.key=value, not 'fast'"),
+        ("", ["workers=[1"], r"--set workers=\[1: the value is not valid YAML"),
+        ("workers: 2", ["workers.local=1"], r"--set workers\.local=1: 'workers' is a value, not a section"),
+        ("", ["faces.instant=8"], r"params\.yaml: unknown key 'faces\.instant'"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, overrides: list[str], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        read_settings(PipelineSettings, write(tmp_path, text), overrides)
+
+
+RENAMED = {"faces.pixels": "faces.size", "cluster": "ray", "caption.server.patience": "caption.server.retry_timeout"}
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "sentence"),
+    [
+        ("faces: {pixels: 64}", [], "params.yaml: 'faces.pixels' is called 'faces.size' now."),
+        (
+            "cluster: {cpus: 1}\nfaces: {pixels: 64, instant: 8}",
+            [],
+            "params.yaml: 'faces.pixels' is called 'faces.size' now. 'cluster' is called 'ray' now.",
+        ),
+        ("", ["faces.pixels=64"], "--set faces.pixels=64: 'faces.pixels' is called 'faces.size' now."),
+        ("", ["faces={pixels: 64}"], "--set faces={pixels: 64}: 'faces.pixels' is called 'faces.size' now."),
+        ("", ["cluster.cpus=1"], "--set cluster.cpus=1: 'cluster' is called 'ray' now."),
+        (
+            "",
+            ["caption.server.patience=9"],
+            "--set caption.server.patience=9: 'caption.server.patience' is called 'caption.server.retry_timeout' now.",
+        ),
+    ],
+)
+def test_a_renamed_key_is_named_with_its_new_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, overrides: list[str], sentence: str
+) -> None:
+    monkeypatch.setattr(module, "RENAMED_KEYS", RENAMED)
+    with pytest.raises(UserError) as caught:
+        read_settings(PipelineSettings, write(tmp_path, text), overrides)
+    assert str(caught.value).removeprefix(f"{tmp_path}/") == sentence
+
+
+def test_new_names_are_not_taken_for_old_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RENAMED_KEYS", {**RENAMED, "workers.local": "workers"})
+    path = write(tmp_path, "faces: {size: 64}\nworkers: 3")
+    assert read_settings(PipelineSettings, path, ["ray.cpus=2"]).faces.size == 64
+
+
+def test_every_renamed_key_leads_to_one_that_exists() -> None:
+    from grace.settings import Settings
+
+    for old, new in module.RENAMED_KEYS.items():
+        *sections, key = new.split(".")
+        model = module._section(Settings, tuple(sections))
+        assert model is not None and key in model.model_fields, f"{old} leads to {new}, which is no key"
+        with pytest.raises(UserError, match=f"'{new}' now"):
+            module._refuse_renamed(_nested(old), "params.yaml")
+
+
+def _nested(dotted: str) -> dict[str, object]:
+    key, _, rest = dotted.partition(".")
+    return {key: _nested(rest) if rest else 1}
+
+
+def test_what_a_run_kept_is_checked_like_a_file() -> None:
+    assert validate(PipelineSettings, {"faces": {"instants": 8}}, "config.yaml").faces.instants == 8
+    with pytest.raises(UserError, match=r"^config\.yaml: unknown key 'faces\.instant'"):
+        validate(PipelineSettings, {"faces": {"instant": 8}}, "config.yaml")
