@@ -236,8 +236,8 @@ def finish(
             for seed in range(seeds)
             for fold in range(1, size.folds + 1)
         ]
-        if found := score(folders, rival=variant.rival):
-            scored[variant.name] = found
+        if one := score(folders, rival=variant.rival):
+            scored[variant.name] = one
     if not scored:
         raise UserError(f"There is no finished run in {work}: start the benchmark without --table.")
     found = figures(scored)

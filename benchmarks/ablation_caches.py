@@ -1,4 +1,4 @@
-"""The ablation's caches: one rendered world, taken through every stage of the pipeline, with fine, coarse or no text."""
+"""The ablation's caches: one rendered world, taken through every stage, with fine, coarse or no text."""
 
 from __future__ import annotations
 

@@ -77,8 +77,8 @@ def problem(clips: int, words: int) -> tuple[Tensor, Tensor, Tensor]:
 
 def ours(cost: Tensor, a: Tensor, b: Tensor) -> None:
     """One solution and its gradient in cost and both marginals."""
-    leaves = [tensor.clone().requires_grad_() for tensor in (cost, a, b)]
-    solved = sinkhorn(*leaves, EPSILON, LIMIT, TOLERANCE)
+    cost, a, b = (tensor.clone().requires_grad_() for tensor in (cost, a, b))
+    solved = sinkhorn(cost, a, b, EPSILON, LIMIT, TOLERANCE)
     (solved.cost.sum() + (solved.plan * cost).sum()).backward()
 
 

@@ -14,6 +14,7 @@ cosine_least and cosine_mean, the least and the mean cosine between tokens of bo
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -102,9 +103,7 @@ def precision(encoder: ClipEncoder, frames: Tensor, batch: int, rounds: int) -> 
             encoder.model.to(dtype)
             encoder.images(frames[:2])
             pixels = [encoder.normalise(part) for part in frames.split(batch)]
-            taken.append(
-                len(frames) / seconds(lambda pixels=pixels: forward(encoder, pixels), device=encoder.model.device)
-            )
+            taken.append(len(frames) / seconds(partial(forward, encoder, pixels), device=encoder.model.device))
             tokens[dtype] = torch.cat([encoder.images(part)[0] for part in frames[:32].split(16)]).float()
     cosine = torch.cosine_similarity(tokens[torch.float32], tokens[torch.bfloat16], dim=-1)
     return {
@@ -136,7 +135,7 @@ def stage_beside_bare(folder: Path, encoder: ClipEncoder, clips: int, batch: int
     ]
     stage, bare = [], []
     for number in range(rounds):
-        bare.append(len(frames) / seconds(lambda: forward(encoder, pixels, texts), device=encoder.model.device))
+        bare.append(len(frames) / seconds(partial(forward, encoder, pixels, texts), device=encoder.model.device))
         for shard in (folder / "tokens").glob("*.h5"):
             shard.unlink()
         stage.append(clips * INSTANTS / seconds(lambda: run(step, folder, size=SHARD)))

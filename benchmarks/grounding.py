@@ -168,7 +168,8 @@ def where_and_when(
     actions = np.array([frames[k]["actions"] for k in at])
     crop = np.asarray(row["boxes"], dtype=np.float64)
     size = np.stack([crop[:, 2] - crop[:, 0], crop[:, 3] - crop[:, 1]], axis=1)
-    region, moving = {}, {}
+    region: dict[str, np.ndarray] = {}
+    moving: dict[str, np.ndarray] = {}
     for place, name in enumerate(REGIONS):
         low, high = ((boxes[:, place, k : k + 2] - crop[:, :2]) / size * side for k in (0, 2))
         edges = np.arange(side)
@@ -177,7 +178,7 @@ def where_and_when(
         ]  # share of each column, of each row
         region[name] = (covered[1][:, :, None] * covered[0][:, None, :]).reshape(len(at), -1)
         of_part = [number for number, action in enumerate(ACTIONS) if action.region == name]
-        moving[name] = (actions[:, of_part] > MOVING).any(1)
+        moving[name] = np.any(actions[:, of_part] > MOVING, axis=1)
     return region, moving
 
 

@@ -136,7 +136,7 @@ def score(sides: Sequence[Float[np.ndarray, "clips features"]], labels: Sequence
 
 def uar_table(reached: dict[str, list[float]], folds: Sequence[int]) -> Table:
     """One row per kind of features, one column per fold."""
-    rows = [(name, *(f"{100 * value:.1f}" for value in (*values, np.mean(values)))) for name, values in reached.items()]
+    rows = [(name, *(f"{100 * value:.1f}" for value in (*values, fmean(values)))) for name, values in reached.items()]
     columns = ("from", *(f"fold {fold}" for fold in folds), "mean")
     return table("the label, read linearly: UAR of the test clips, in %", columns, rows)
 

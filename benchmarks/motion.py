@@ -30,7 +30,7 @@ from jaxtyping import Bool, Float
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.harness import SHARED, Benchmark, scratch_folder, table
-from benchmarks.motion_registration_baselines import methods
+from benchmarks.motion_registration_baselines import GreyPairs, methods
 from grace.pipeline.faces.cropping import crop, square
 from grace.pipeline.faces.settings import FacesSettings
 from grace.pipeline.media.images import decode_crop, write_image
@@ -136,8 +136,8 @@ def rendered(count: int, seed: int) -> Iterator[Clip]:
         yield _clip(script, identity, settings, faces)
 
 
-def judge(clips: list[Clip], name: str, make: Callable[[list], Method]) -> dict[str, float]:
-    """AUC over all patches, over the clips with each distractor, and the share of cuts found; seconds a clip."""
+def judge(clips: list[Clip], name: str, make: Callable[[GreyPairs], Method]) -> dict[str, float]:
+    """AUC over all patches, over the clips with each distractor, and the share of cuts found; milliseconds per clip."""
     rows: list[tuple[set[str], np.ndarray, np.ndarray]] = []
     cuts: list[tuple[bool, bool]] = []
     start = time.process_time()  # of this process: other work on the machine does not count

@@ -23,10 +23,14 @@ GreyPairs = list[tuple[np.ndarray, np.ndarray]]
 
 def methods(model: Path | None) -> dict[str, Callable[[GreyPairs], Method]]:
     """Every candidate by name, each made for the pairs of one clip; landmarks need YuNet's file, ``model``."""
-    made = {name: lambda _, method=method: method for name, method in METHODS.items()}
+
+    def for_any_clip(method: Method) -> Callable[[GreyPairs], Method]:
+        return lambda _: method
+
+    made = {name: for_any_clip(method) for name, method in METHODS.items()}
     candidates = {"at once": head_motion, "phase": phase_shift, "ecc": ecc, "sparse": sparse_flow}
     for name, register in candidates.items():
-        made[name] = lambda _, register=register: partial(registered_difference, register=register)
+        made[name] = for_any_clip(partial(registered_difference, register=register))
     if model is not None:
         detect = YuNet(model)
         made["landmarks"] = lambda pairs: partial(registered_difference, register=_by_landmarks(detect, pairs))

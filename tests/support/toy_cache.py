@@ -1,7 +1,8 @@
-"""A small cache of real store files whose emotions can be learned: each class has its own looks and its own words."""
+"""A small cache of real store files whose emotions can be learned: each class has its own visual and text pattern."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def toy_cache(
 ) -> Path:
     """A data set of ``clips`` clips, every third in the test part of fold 1, with six subjects.
 
-    ``failed`` are places of clips without tokens; ``test_labels`` replaces the labels of all test clips.
+    ``failed`` are the numbers of clips without tokens; ``test_labels`` replaces the labels of all test clips.
     """
     generator = np.random.default_rng(seed)
     looks = generator.normal(size=(len(LABELS), WIDTH))
@@ -68,7 +69,7 @@ def toy_cache(
 
 def write_shards(store: Store, rows: list[Row], cache_key: dict[str, Any] | None = None) -> None:
     """Rows as shards of ``SHARD`` clips, with the metadata that a stage writes."""
-    for shard in range(-(-len(rows) // SHARD)):
+    for shard in range(math.ceil(len(rows) / SHARD)):
         part = rows[shard * SHARD : (shard + 1) * SHARD]
         made = {"identity": cache_key or {"model": "toy"}, "rows": fingerprint(part)}
         store.write(shard, part, {"identity": made["identity"], "fingerprint": fingerprint(made)})
