@@ -1,4 +1,4 @@
-"""A small real step for the tests of the runner: random bytes as each clip's face crops, or a failure as requested."""
+"""A small real step for the tests of the runner: draws a face's worth of bytes for each clip, or breaks as told."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LABELS = ["happiness", "sadness"]
 def write_demo_clips(
     folder: Path, count: int, paths: dict[int, str] | None = None, failed: set[int] | None = None
 ) -> None:
-    """``count`` clips c000, c001, …; ``paths`` says how the drawing step misbehaves on some of them."""
+    """``count`` clips c000, c001, …; ``paths`` tells the drawing step how to misbehave on some of them."""
     rows: list[Row] = []
     for k in range(count):
         row = {
