@@ -25,7 +25,7 @@ from grace.pipeline.audit.ground_truth import Truth, read_truth, truthfulness
 from grace.pipeline.audit.sources import Texts, of_dataset
 from grace.pipeline.execution.runner import run
 from grace.pipeline.index.index import index
-from grace.pipeline.steps import step
+from grace.pipeline.steps import make_step
 from grace.pipeline.world.world import make_world
 from grace.settings import Settings, load_settings
 
@@ -73,7 +73,7 @@ def fresh(clips: int, scratch: Path) -> tuple[Texts, Truth]:
     index("truth", scratch / "raw", settings.folder("truth"))
     for stage in ("faces", "caption", "refine"):
         run(
-            step(stage, settings, "truth"),
+            make_step(stage, settings, "truth"),
             settings.folder("truth"),
             size=settings.shards.clips,
             workers=settings.workers,

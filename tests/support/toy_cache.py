@@ -1,8 +1,7 @@
-"""A small cache of real store files whose emotions can be learned: each class has its own visual and text pattern."""
+"""A small cache of real store files whose emotions can be learned: each class has its own looks and its own words."""
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ def toy_cache(
 ) -> Path:
     """A data set of ``clips`` clips, every third in the test part of fold 1, with six subjects.
 
-    ``failed`` are the numbers of clips without tokens; ``test_labels`` replaces the labels of all test clips.
+    ``failed`` are places of clips without tokens; ``test_labels`` replaces the labels of all test clips.
     """
     generator = np.random.default_rng(seed)
     looks = generator.normal(size=(len(LABELS), WIDTH))
@@ -69,7 +68,7 @@ def toy_cache(
 
 def write_shards(store: Store, rows: list[Row], cache_key: dict[str, Any] | None = None) -> None:
     """Rows as shards of ``SHARD`` clips, with the metadata that a stage writes."""
-    for shard in range(math.ceil(len(rows) / SHARD)):
+    for shard in range(-(-len(rows) // SHARD)):
         part = rows[shard * SHARD : (shard + 1) * SHARD]
         made = {"identity": cache_key or {"model": "toy"}, "rows": fingerprint(part)}
         store.write(shard, part, {"identity": made["identity"], "fingerprint": fingerprint(made)})
