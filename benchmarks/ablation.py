@@ -1,28 +1,25 @@
 """GRACE earns its parts: four methods, and GRACE with each part removed alone, on the rendered world.
 
-One world, one cache, one loop, one tuning budget: for each method the learning rate is chosen among the same
-{rates} on the validation clips of fold 1, mean of all seeds; GRACE without a part keeps
-GRACE's. Test folds are read once, protocol held-out. Each of {clips} clips is in the test part of one fold of {folds};
-every run is repeated with {seeds} seeds. Difficulty is frozen as DIFFICULTY below, set so that `vision` reaches UAR
-0.55 to 0.70, before any method is compared.
+One world, one cache, one loop, one tuning budget: for each method the learning rate is chosen among the same RATES on
+the validation clips of fold 1, mean of all seeds; GRACE without a part keeps GRACE's. Test folds are read once,
+protocol held-out. Each clip is in the test part of one fold; every run is repeated with several seeds (Size below).
+Difficulty is frozen as DIFFICULTY below, set so that `vision` reaches UAR 0.55 to 0.70, before any method is compared.
 
-    python benchmarks/ablation.py                  # all of it; start it again after any stop, it goes on
-    python benchmarks/ablation.py --calibrate      # the world and `vision` alone, to set DIFFICULTY
-    python benchmarks/ablation.py --table          # the table of the runs that are there
-    python benchmarks/ablation.py --quick          # a small world, one seed, few epochs: that it works
-    python benchmarks/ablation.py --quick --data data/demo    # the same on a cache that is there already
+    python -m benchmarks.ablation                  # all of it; start it again after any stop, it continues
+    python -m benchmarks.ablation --calibrate      # the world and `vision` alone, to set DIFFICULTY
+    python -m benchmarks.ablation --table          # the table of the finished runs
+    python -m benchmarks.ablation --quick          # a small world, one seed, few epochs: that it works
+    python -m benchmarks.ablation --quick --data data/demo    # the same on an existing cache
 
 Ends with one line of JSON: grace_gain, the UAR lead over the best rival in points (goal >= 3), and parts, the lead of
-GRACE over itself without each part (goal: each > 0).
+GRACE over itself without each part (goal: each > 0). 2 CPU cores: @@.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import shutil
-import sys
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -32,17 +29,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from rich.console import Console
 from tqdm import tqdm
 
-PROJECT = Path(__file__).parent.parent
-sys.path[:0] = [str(PROJECT), str(PROJECT / "benchmarks")]
-
-from ablation_caches import FOLDERS, make_caches, world_settings  # noqa: E402
-from ablation_table import Score, figures, score, table, validation_uar  # noqa: E402
-
-from grace.pipeline.execution.processes import exit_with_parent  # noqa: E402
-from grace.pipeline.store import UserError, write_atomic  # noqa: E402
+from benchmarks.ablation_caches import FOLDERS, make_caches, world_settings
+from benchmarks.ablation_table import Score, figures, score, table, validation_uar
+from benchmarks.harness import PROJECT, Benchmark
+from grace.pipeline.execution.processes import exit_with_parent
+from grace.pipeline.store import UserError
 
 DIFFICULTY = 2.0
 """Frozen before any other method was run: `vision` reached UAR 0.80, 0.77, 0.79 with three learning rates on fold 1 of
@@ -113,32 +106,42 @@ class Job:
     settings: dict[str, Any]
 
 
+BENCHMARK = Benchmark(
+    "ablation",
+    __doc__,
+    keys=("grace_gain", "best_rival", "rivals", "parts", "uar", "validation_uar", "learning_rates"),
+    quick="a small world, one seed, few epochs",
+)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    options = BENCHMARK.parser()
+    options.add_argument("--calibrate", action="store_true", help="vision alone, one seed")
+    options.add_argument("--table", action="store_true", help="train nothing")
+    options.add_argument("--difficulty", type=float, default=DIFFICULTY, help="with --calibrate: another world")
+    options.add_argument("--data", type=Path, help="a data set's folder, such as data/demo, instead of the world")
+    options.add_argument("--work", type=Path, default=PROJECT / "data/ablation", help="where everything is kept")
+    options.add_argument("--workers", type=int, default=2, help="training runs side by side, one thread each")
+    return options
+
+
 def main() -> None:
     """Make the world and its cache, tune, train what is missing, print the table and the line of JSON."""
-    size = Size()
-    text = (__doc__ or "").format(rates=RATES, clips=size.clips, folds=size.folds, seeds=size.seeds)
-    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--calibrate", action="store_true", help="vision alone, one seed")
-    parser.add_argument("--table", action="store_true", help="train nothing")
-    parser.add_argument("--difficulty", type=float, default=DIFFICULTY, help="with --calibrate: another world")
-    parser.add_argument("--data", type=Path, help="a data set's folder, such as data/demo, in the world's place")
-    parser.add_argument("--work", type=Path, default=PROJECT / "data/ablation", help="where everything is kept")
-    parser.add_argument("--workers", type=int, default=2, help="training runs side by side, one thread each")
-    chosen = parser.parse_args()
-    if chosen.difficulty != DIFFICULTY and not chosen.calibrate:
-        parser.error("--difficulty goes with --calibrate: runs are compared on the frozen world only")
-    size = QUICK if chosen.quick else size
-    work = chosen.work / (chosen.data.name if chosen.data else f"{size.clips}-clips-difficulty-{chosen.difficulty:g}")
-    variants = CALIBRATED if chosen.calibrate else VARIANTS
-    kinds = ("none",) if chosen.calibrate else ("description", "caption")
-    world = world_settings(work, size.clips, size.identities, chosen.difficulty)
+    args = parser().parse_args()
+    if args.difficulty != DIFFICULTY and not args.calibrate:
+        parser().error("--difficulty goes with --calibrate: runs are compared on the frozen world only")
+    size = QUICK if args.quick else Size()
+    work = args.work / (args.data.name if args.data else f"{size.clips}-clips-difficulty-{args.difficulty:g}")
+    variants = CALIBRATED if args.calibrate else VARIANTS
+    kinds = ("none",) if args.calibrate else ("description", "caption")
+    world = world_settings(work, size.clips, size.identities, args.difficulty)
     folders = {text: work / "data" / name for text, name in FOLDERS.items() if text in kinds}
-    if not chosen.table:
-        make_caches(world, folders, chosen.data)
-    seeds = 1 if chosen.calibrate else size.seeds
-    rates = tuned(work, folders, size, variants, seeds, chosen.workers, train_them=not chosen.table)
-    if not chosen.table:
+    if not args.table:
+        make_caches(world, folders, args.data)
+    seeds = 1 if args.calibrate else size.seeds
+    rates = tuned(work, folders, size, variants, seeds, args.workers, train_them=not args.table)
+    if not args.table:
         keep_tuned(work, variants, rates, seeds)
         methods = [variant for variant in variants if variant.rival or variant.name == "grace"]
         parts = [variant for variant in variants if variant not in methods]
@@ -149,8 +152,8 @@ def main() -> None:
             for fold in range(1, size.folds + 1)
             for variant in rows
         ]
-        run_all(jobs, chosen.workers, "runs")
-    finish(work, size, variants, seeds, rates, chosen.quick or chosen.calibrate)
+        run_all(jobs, args.workers, "runs")
+    finish(work, size, variants, seeds, rates, args.quick or args.calibrate)
 
 
 def tuned(
@@ -207,7 +210,7 @@ def runs_of(work: Path, variant: Variant, seed: int) -> Path:
 
 
 def run_all(jobs: list[Job], workers: int, name: str) -> None:
-    """Train every run that is not there, several side by side."""
+    """Train every run that is missing, several side by side."""
     with ProcessPoolExecutor(workers, get_context("spawn"), exit_with_parent) as pool:
         waiting = [pool.submit(train_one, one) for one in jobs]
         for future in tqdm(as_completed(waiting), name, len(waiting), unit="run"):
@@ -215,7 +218,7 @@ def run_all(jobs: list[Job], workers: int, name: str) -> None:
 
 
 def train_one(job: Job) -> None:
-    """One run; one that is there, from the same cache and settings, is left as it is."""
+    """One run; a finished one from the same cache and settings is left as it is."""
     from grace.trainer.settings import TrainSettings
     from grace.trainer.train import train
 
@@ -225,7 +228,7 @@ def train_one(job: Job) -> None:
 def finish(
     work: Path, size: Size, variants: tuple[Variant, ...], seeds: int, rates: dict[str, float], trial: bool
 ) -> None:
-    """Print the table of the runs that are there, and the line of JSON; keep both when it is the full ablation."""
+    """Print the table of the finished runs, and the line of JSON; keep the figures of the full ablation."""
     scored: dict[str, Score] = {}
     for variant in variants:
         folders = [
@@ -233,17 +236,14 @@ def finish(
             for seed in range(seeds)
             for fold in range(1, size.folds + 1)
         ]
-        if found := score(folders, rival=variant.rival):
-            scored[variant.name] = found
+        if one := score(folders, rival=variant.rival):
+            scored[variant.name] = one
     if not scored:
         raise UserError(f"There is no finished run in {work}: start the benchmark without --table.")
-    made, found = table(scored), figures(scored)
+    found = figures(scored)
     found |= {"runs": f"{sum(len(one.runs) for one in scored.values())} of {len(variants) * seeds * size.folds}"}
     found |= {"learning_rates": rates}
-    Console(highlight=False, width=150).print(made)
-    if not trial:
-        write_atomic(PROJECT / "benchmarks/results/ablation.json", (json.dumps(found, indent=2) + "\n").encode())
-    print(json.dumps(found))
+    BENCHMARK.report(found, keep=not trial, tables=[table(scored)])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The ablation's caches: one rendered world, taken through every stage of the road, with fine, coarse or no text."""
+"""The ablation's caches: one rendered world, taken through every stage, with fine, coarse or no text."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from benchmarks.harness import PROJECT
 from grace.pipeline.execution.runner import run
-from grace.pipeline.steps import STAGES, root_of, step
+from grace.pipeline.steps import STEPS, make_step
 from grace.pipeline.tokens.step import TokensStep
 from grace.settings import Settings, load_settings
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from grace.pipeline.store import Row
 
-PROJECT = Path(__file__).parent.parent
 FOLDERS = {"description": "fine", "caption": "coarse", "none": "textless"}
 """The text that is encoded, and the name of its cache."""
 
@@ -49,13 +49,13 @@ def world_settings(work: Path, clips: int, identities: int, difficulty: float) -
 
 
 def make_caches(settings: Settings, folders: dict[str, Path], data: Path | None) -> None:
-    """Make what is missing of the caches in ``folders``: world, index and stages, or ``data`` in their place."""
+    """Make what is missing of the caches in ``folders``: world, index and stages, or ``data`` instead of them."""
     base = next(iter(folders.values())).parent / FOLDERS["description"]
-    stages = [stage for stage in STAGES if stage != "tokens"]
+    stages = [stage for stage in STEPS if stage != "tokens"]
     if set(folders) == {"none"}:
         stages = ["faces", "motion"]
     if data is None:
-        _road(settings, base, stages)
+        _run_pipeline(settings, base, stages)
     else:
         _link(data, base)
     for text, folder in folders.items():
@@ -72,17 +72,18 @@ def _link(source: Path, folder: Path) -> None:
         link.symlink_to((source / name).resolve())
 
 
-def _road(settings: Settings, folder: Path, stages: list[str]) -> None:
+def _run_pipeline(settings: Settings, folder: Path, stages: list[str]) -> None:
     """The world, its index, and the stages."""
+    from grace.pipeline.datasets import root_of
     from grace.pipeline.index.index import index
     from grace.pipeline.world.world import make_world
 
     root = Path(settings.roots[folder.name])
     make_world(settings.world, root, settings.workers)
-    index(folder.name, root_of(settings, folder.name), folder, workers=settings.workers)
+    index(folder.name, root_of(settings.roots, folder.name), folder, workers=settings.workers)
     for stage in stages:
-        made = step(stage, settings, folder.name)
-        run(made, folder, size=settings.shards.clips, workers=settings.workers, max_failed=settings.max_failed)
+        step = make_step(stage, settings, folder.name)
+        run(step, folder, size=settings.shards.clips, workers=settings.workers, max_failed=settings.max_failed)
 
 
 def _tokens(settings: Settings, folder: Path, text: str) -> None:

@@ -28,7 +28,7 @@ Run = tuple[int, int]
 
 @dataclass(frozen=True)
 class Score:
-    """The predictions of one variant: of each finished run, whether each test clip was right, and what chose it."""
+    """The predictions of one variant: for each finished run, which test clips were right, and its validation score."""
 
     rival: bool
     names: list[str]
@@ -64,7 +64,7 @@ def score(folders: Iterable[Path], rival: bool) -> Score | None:
 
 
 def validation_uar(folder: Path) -> float:
-    """The validation score of a run's chosen epoch; no test clip has a part in it."""
+    """The validation score of a run's selected epoch; no test clip is read for it."""
     settings = TrainSettings.model_validate(read_config(folder)["settings"])
     scores = pd.read_csv(folder / "history.csv")["validation_uar"]
     return float(scores.rolling(settings.window).mean().max())
@@ -83,7 +83,7 @@ def paired(first: Score, second: Score) -> tuple[dict[str, Lead], float] | None:
 
 
 def table(scored: dict[str, Score]) -> Table:
-    """A row a variant: its scores in %, the interval of UAR, and the lead of GRACE over it with both tests."""
+    """One row per variant: scores in %, the interval of UAR, and the lead of GRACE over it with both tests."""
     title = "test clips of all folds, in %; lead of grace in points of UAR"
     made = Table(title=title, title_justify="left", box=HORIZONTALS, padding=(0, 1, 0, 0), pad_edge=False)
     for column in ("variant", "runs", "val. UAR", *COLUMNS, "UAR 95%", "lead of grace", "95%", "p", "McNemar"):

@@ -1,39 +1,32 @@
-"""The cache reads at memory speed, and int8 halves it without a loss.
+"""The cache reads at memory speed, checksums included, and int8 halves it without a loss.
 
 Reading: random whole clips (every column that training reads, tokens and motion, of ViT-B/32's shape) through
 ``Cache.read``, one at a time and 32 at a time, beside copies of the same bytes out of an ``np.memmap`` of every column
-of the same files, in turn, all of it in the page cache and in the maps. Size: bytes of a clip's video tokens beside the
-float32 hidden states of CLIP's vision tower for the same frames; in ``bytes_ratio_with_text`` the whole clip beside the
-hidden states of both towers, text at the same positions. UAR: each method trained on a data set's tokens as float16 and
-as int8, same folds and seeds; the change is the mean over the pairs, in points.
+of the same files, in turns, all of it in the page cache and in the maps. Size: bytes of a clip's video tokens beside
+the float32 hidden states of CLIP's vision tower for the same frames; in ``bytes_ratio_with_text`` the whole clip beside
+the hidden states of both towers, text at the same positions. UAR: each method trained on a data set's tokens as float16
+and as int8, same folds and seeds; the change is the mean over the pairs, in points.
 
-    python benchmarks/cache.py [--quick] [--data data/demo]
+    python -m benchmarks.cache [--quick] [--data data/demo]
 
-Ends with one line of JSON: read_ratio (goal >= 0.90), bytes_ratio of int8 (goal <= 0.17), int8_size (goal <= 0.55),
-uar_change (goal: within 0.5 point; absent when there is no data set to train on).
+Ends with one line of JSON: read_ratio (goal >= 0.95), bytes_ratio of int8 (goal <= 0.17), int8_size (goal <= 0.55),
+uar_change (goal: within 0.5 points; absent when there is no data set to train on). 2 CPU cores: @@.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
-import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import mean, median, stdev
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
+from benchmarks.harness import Benchmark, median_ratio, progress, scratch_folder, seconds
 from benchmarks.train import GRID, INSTANTS, LENGTH, WIDTH, random_cache
-from grace.pipeline.store import Row, Store, write_atomic
+from grace.pipeline.store import Row, Store
 from grace.pipeline.store.schemas import FOLDS, TOKENS
 from grace.pipeline.tokens.compression import quantize_row
 from grace.trainer.data import Cache
@@ -45,24 +38,32 @@ HIDDEN, TEXT_HIDDEN = 768, 512
 METHODS = ("vision", "grace")
 BATCH = 32
 
+BENCHMARK = Benchmark(
+    "cache",
+    __doc__,
+    keys=("read_ratio", "bytes_ratio", "int8_size", "uar_change"),
+    quick="fewer clips, one fold, one seed",
+)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    options = BENCHMARK.parser()
+    options.add_argument("--data", type=Path, default=Path("data/demo"), help="folder of a data set with tokens")
+    return options
+
 
 def main() -> None:
     """Measure, print the table and the line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer clips, one fold, one seed; no file is written")
-    parser.add_argument("--data", type=Path, default=Path("data/demo"), help="folder of a data set with tokens")
-    chosen = parser.parse_args()
-    clips, rounds, seeds = (64, 5, 1) if chosen.quick else (512, 21, 5)
-    with TemporaryDirectory(prefix="grace-bench-") as scratch:
-        made = random_cache(Path(scratch) / "random", clips)
-        figures: dict[str, Any] = reading(made, rounds) | sizes(made)
-        if (chosen.data / "tokens").is_dir():
-            settings = TrainSettings().model_copy(update={"epochs": 6 if chosen.quick else 30})
-            figures |= uar_change(chosen.data, Path(scratch), settings, seeds, 1 if chosen.quick else len(FOLDS))
-    Console(highlight=False).print(table(figures))
-    if not chosen.quick:
-        write_atomic(Path(__file__).parent / "results/cache.json", (json.dumps(figures, indent=2) + "\n").encode())
-    print(json.dumps(figures))
+    args = parser().parse_args()
+    clips, rounds, seeds = (64, 5, 1) if args.quick else (512, 21, 5)
+    with scratch_folder() as scratch:
+        folder = random_cache(scratch / "random", clips)
+        figures: dict[str, Any] = reading(folder, rounds) | sizes(folder)
+        if (args.data / "tokens").is_dir():
+            settings = TrainSettings().model_copy(update={"epochs": 6 if args.quick else 30})
+            figures |= uar_change(args.data, scratch, settings, seeds, 1 if args.quick else len(FOLDS))
+    BENCHMARK.report(figures, keep=not args.quick)
 
 
 def reading(folder: Path, rounds: int) -> dict[str, float]:
@@ -73,22 +74,23 @@ def reading(folder: Path, rounds: int) -> dict[str, float]:
     order = np.random.default_rng(0)
     singles, batches = [], []
     for number in range(rounds + 1):
-        chosen = [ids[place] for place in order.permutation(len(ids))]
-        groups = [chosen[start : start + BATCH] for start in range(0, len(chosen) - BATCH + 1, BATCH)]
-        single = rate(lambda part: cache.read(part), [[clip_id] for clip_id in chosen])
-        copied = rate(lambda part: copies(cache, maps, part), [[clip_id] for clip_id in chosen])
+        drawn = [ids[place] for place in order.permutation(len(ids))]
+        groups = [drawn[start : start + BATCH] for start in range(0, len(drawn) - BATCH + 1, BATCH)]
+        single = rate(lambda part: cache.read(part), [[clip_id] for clip_id in drawn])
+        copied = rate(lambda part: copies(cache, maps, part), [[clip_id] for clip_id in drawn])
         batch = rate(lambda part: cache.read(part), groups)
         stacked = rate(lambda part: copies(cache, maps, part), groups)
         if number:  # in the first round, files come into memory and pages into the maps
             singles.append((single, copied))
             batches.append((batch, stacked))
+    read, copied_out = ([pair[side] for pair in singles] for side in (0, 1))
     size = sum(array.nbytes for array in cache.row(ids[0]).values())
     return {
-        "read_ratio": round(median(a / b for a, b in singles), 3),
-        "batch_read_ratio": round(median(a / b for a, b in batches), 3),
-        "read_clips_per_second": round(median(a for a, _ in singles), 1),
-        "memmap_clips_per_second": round(median(b for _, b in singles), 1),
-        "read_gigabytes_per_second": round(median(a for a, _ in singles) * size / 1e9, 2),
+        "read_ratio": round(median_ratio(read, copied_out), 3),
+        "batch_read_ratio": round(median_ratio(*zip(*batches, strict=True)), 3),
+        "read_clips_per_second": round(median(read), 1),
+        "memmap_clips_per_second": round(median(copied_out), 1),
+        "read_gigabytes_per_second": round(median(read) * size / 1e9, 2),
     }
 
 
@@ -123,11 +125,13 @@ def copies(
 
 
 def rate(work: Callable[[Sequence[str]], object], parts: Sequence[Sequence[str]]) -> float:
-    """Clips a second of ``work`` on each of the parts."""
-    start = time.perf_counter()
-    for part in parts:
-        work(part)
-    return sum(map(len, parts)) / (time.perf_counter() - start)
+    """Clips per second of ``work`` on each of the parts."""
+
+    def all_parts() -> None:
+        for part in parts:
+            work(part)
+
+    return sum(map(len, parts)) / seconds(all_parts)
 
 
 def sizes(folder: Path) -> dict[str, float]:
@@ -162,10 +166,10 @@ def uar_change(data: Path, scratch: Path, settings: TrainSettings, seeds: int, m
     for method in METHODS:
         for fold in folds:
             for seed in range(seeds):
-                asked = settings.model_copy(update={"method": method, "seed": seed})
-                uar = {kind: train(folder, asked, fold, quiet=True)["UAR"] for kind, folder in kinds.items()}
+                one = settings.model_copy(update={"method": method, "seed": seed})
+                uar = {kind: train(folder, one, fold, quiet=True)["UAR"] for kind, folder in kinds.items()}
                 changes.append(100 * (uar["int8"] - uar["float16"]))
-                print(f"{method}, fold {fold}, seed {seed}: {changes[-1]:+.2f} points", file=sys.stderr)
+                progress(f"{method}, fold {fold}, seed {seed}: {changes[-1]:+.2f} points")
     error = stdev(changes) / len(changes) ** 0.5 if len(changes) > 1 else None
     return {
         "uar_change": round(mean(changes), 3),
@@ -185,14 +189,6 @@ def copied(data: Path, folder: Path) -> Path:
 
 def _small(row: Row) -> Row:
     return row if row["status"] == "failed" else quantize_row(row)
-
-
-def table(figures: dict[str, Any]) -> Table:
-    """The figures, a row each."""
-    made = Table(title="the cache of tokens", title_justify="left", show_header=False)
-    for name, value in figures.items():
-        made.add_row(name.replace("_", " "), str(value))
-    return made
 
 
 if __name__ == "__main__":

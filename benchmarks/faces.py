@@ -2,41 +2,36 @@
 
 On the rendered world, where the truth is known, for each detector: intersection over union of box and true face
 (median), the jitter of a still head's crop (median change from instant to instant of a clip whose head only sways,
-less the head's own, in shares of the box), and whether the instants are exactly those asked for. Then clips a second
+less the head's own, in shares of the box), and whether the instants are exactly those requested. Then clips per second
 of the stage against a bare loop that decodes and detects the same frames in as many processes. Then the real videos
 of ../shared/faces, where that folder is: how many instants with a face have one, by YuNet on every instant.
 
-    python benchmarks/faces.py [--quick] [--yunet model.onnx] [--workers 2]
+    python -m benchmarks.faces [--quick] [--yunet model.onnx] [--workers 2]
 
-Ends with one line of JSON: faces_ratio, and <detector>_iou, <detector>_jitter, <detector>_instants,
-<detector>_real_found and <detector>_real_absent. The full run writes benchmarks/results/faces.json.
+Ends with one line of JSON: faces_ratio (goal >= 0.90), and <detector>_iou, <detector>_jitter, <detector>_instants,
+<detector>_real_found and <detector>_real_absent. 2 CPU cores: @@.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
+from benchmarks.harness import SHARED, Benchmark, progress, scratch_folder, seconds
 from grace.pipeline.execution.runner import run
 from grace.pipeline.faces.detectors import make_detector
 from grace.pipeline.faces.settings import FacesSettings
 from grace.pipeline.faces.step import FacesStep
 from grace.pipeline.faces.tracking import track_face
 from grace.pipeline.media.video import probe, sample_frames, segment_centres
-from grace.pipeline.store import Row, Store, write_atomic, write_clips
+from grace.pipeline.store import Row, Store, write_clips
 from grace.pipeline.store.schemas import FACES
 from grace.pipeline.world.emotions import WORLD_LABELS
 from grace.pipeline.world.footage import write_video
@@ -45,61 +40,64 @@ from grace.pipeline.world.render import FrameTruth, frame_times, measure, render
 from grace.pipeline.world.scenario import Scenario, sample_scenario
 from grace.pipeline.world.settings import WorldSettings
 
-PROJECT = Path(__file__).parent.parent
 WORLD = WorldSettings()
 DETECTED = 0.5
 """Overlap with YuNet's box, found on every instant, from which a real face counts as found."""
 
+BENCHMARK = Benchmark(
+    "faces", __doc__, keys=("faces_ratio", "haar_iou", "haar_jitter", "haar_instants"), quick="16 clips"
+)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    options = BENCHMARK.parser()
+    options.add_argument("--clips", type=int, default=160)
+    options.add_argument("--yunet", type=Path, help="YuNet's ONNX file; ../shared has one")
+    options.add_argument("--workers", type=int, default=2)
+    return options
+
 
 def main() -> None:
-    """Render, run, compare, print the line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="16 clips; no file is written")
-    parser.add_argument("--clips", type=int, default=160)
-    parser.add_argument("--yunet", type=Path, help="YuNet's ONNX file; ../shared has one")
-    parser.add_argument("--workers", type=int, default=2)
-    chosen = parser.parse_args()
-    shared = PROJECT.parent / "shared"
-    model = chosen.yunet or shared / "models/yunet_n_320_320.onnx"
+    """Render, run, compare, print the table and the line of JSON."""
+    args = parser().parse_args()
+    model = args.yunet or SHARED / "models/yunet_n_320_320.onnx"
     settings = {"haar": FacesSettings(margin=0.0)}
     if model.is_file():
         settings["yunet"] = FacesSettings(detector="yunet", detector_model=str(model))
     figures: dict[str, float] = {}
-    with TemporaryDirectory(prefix="grace-bench-") as scratch:
-        raw = Path(scratch) / "raw"
+    with scratch_folder() as scratch:
+        raw = scratch / "raw"
         raw.mkdir()
-        clips = [_clip(raw, number) for number in range(16 if chosen.quick else chosen.clips)]
+        clips = [_clip(raw, number) for number in range(16 if args.quick else args.clips)]
         rows = [_row(raw, script.clip_id) for script, _ in clips]
-        figures["faces_ratio"] = faces_ratio(Path(scratch), rows, settings["haar"], chosen.workers)
+        figures["faces_ratio"] = faces_ratio(scratch, rows, settings["haar"], args.workers)
         for name, faces in settings.items():
-            folder = Path(scratch) / name
+            folder = scratch / name
             write_clips(folder, rows, [])
-            run(FacesStep(faces, raw), folder, size=8, workers=chosen.workers)
+            run(FacesStep(faces, raw), folder, size=8, workers=args.workers)
             figures |= {f"{name}_{key}": value for key, value in quality(raw, folder, clips, faces).items()}
-    videos = sorted((shared / "faces").glob("*.m*"))
+    videos = sorted((SHARED / "faces").glob("*.m*"))
     if videos and "yunet" in settings:
         for name, faces in settings.items():
             figures |= {f"{name}_{key}": value for key, value in real(videos, faces, settings["yunet"]).items()}
-    figures = {key: round(value, 4) for key, value in figures.items()}
-    if not chosen.quick:
-        write_atomic(Path(__file__).parent / "results/faces.json", (json.dumps(figures, indent=2) + "\n").encode())
-    print(json.dumps(figures))
+    BENCHMARK.report({key: round(value, 4) for key, value in figures.items()}, keep=not args.quick)
 
 
 def faces_ratio(scratch: Path, rows: list[Row], faces: FacesSettings, workers: int) -> float:
-    """Clips a second of the stage over those of the bare loop; the better of two of each, taken in turn."""
+    """Clips per second of the stage over those of the bare loop; the better of two of each, taken in turns."""
     step, bare, stage = FacesStep(faces, scratch / "raw"), [], []
-    for turn in range(2):
-        start = time.perf_counter()
+
+    def bare_loop() -> None:
         with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
             list(pool.map(partial(_bare, scratch / "raw", faces), [rows[k::workers] for k in range(workers)]))
-        bare.append(time.perf_counter() - start)
+
+    for turn in range(2):
+        bare.append(seconds(bare_loop))
         folder = scratch / f"ratio-{turn}"
         write_clips(folder, rows, [])
-        start = time.perf_counter()
-        run(step, folder, size=8, workers=workers)
-        stage.append(time.perf_counter() - start)
-    print(f"bare {min(bare):.2f} s, stage {min(stage):.2f} s, {len(rows)} clips", file=sys.stderr)
+        stage.append(seconds(partial(run, step, folder, size=8, workers=workers)))
+    progress(f"bare {min(bare):.2f} s, stage {min(stage):.2f} s, {len(rows)} clips")
     return min(bare) / min(stage)
 
 
@@ -109,9 +107,9 @@ def quality(raw: Path, folder: Path, clips: list[tuple[Scenario, Identity]], fac
     detect = make_detector(faces)
     for row, (script, identity) in zip(Store(folder / "faces", FACES).rows(), clips, strict=True):
         times = frame_times(script, WORLD)
-        wanted = times[segment_centres(len(times), faces.instants)]
-        right += (np.abs(row["times"] - wanted) < 0.5 / WORLD.fps).tolist()
-        truth = measure(script, identity, WORLD, wanted)
+        expected = times[segment_centres(len(times), faces.instants)]
+        right += (np.abs(row["times"] - expected) < 0.5 / WORLD.fps).tolist()
+        truth = measure(script, identity, WORLD, expected)
         taken = sample_frames(raw / f"{script.clip_id}.mp4", "video", faces.instants, len(times))
         # The store keeps square crops; the face's own box is what the track has.
         overlaps += overlap(track_face(taken.frames, detect, faces.detect_every).boxes, truth.face).tolist()
@@ -140,9 +138,9 @@ def overlap(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return both / (np.prod(found[:, 2:] - found[:, :2], axis=1) + np.prod(truth[:, 2:] - truth[:, :2], axis=1) - both)
 
 
-def real(videos: list[Path], faces: FacesSettings, judge: FacesSettings) -> dict[str, float]:
+def real(videos: list[Path], faces: FacesSettings, reference_settings: FacesSettings) -> dict[str, float]:
     """Of the instants of real videos with a face, those in which it is found; of those without, those so reported."""
-    reference, detect = make_detector(judge), make_detector(faces)
+    reference, detect = make_detector(reference_settings), make_detector(faces)
     found, absent = [], []
     for video in videos:
         taken = sample_frames(video, "video", 48, probe(video, "video").n_frames)
@@ -150,8 +148,8 @@ def real(videos: list[Path], faces: FacesSettings, judge: FacesSettings) -> dict
         for at, frame in enumerate(taken.frames):
             there = reference(frame)
             if there:
-                met = overlap(np.repeat(track.boxes[at : at + 1], len(there), 0), np.array([f.box for f in there]))
-                found.append(bool(track.found[at]) and float(met.max()) > DETECTED)
+                shared = overlap(np.repeat(track.boxes[at : at + 1], len(there), 0), np.array([f.box for f in there]))
+                found.append(bool(track.found[at]) and float(shared.max()) > DETECTED)
             else:
                 absent.append(not track.found[at])
     return {"real_found": float(np.mean(found)), "real_absent": float(np.mean(absent)) if absent else float("nan")}

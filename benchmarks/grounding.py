@@ -1,47 +1,43 @@
 """Alignment points right: where the mass of a word that names a part of the face lands, against the world's truth.
 
 For every such word ("brows", "lips", …) of the test clips' descriptions: the share of its mass on the patches of that
-part (drawn where the renderer put it), on the instants at which the part truly moves, and on both at once; each over
+part (drawn where the renderer put it), on the instants at which the part truly moves, and on both together; each over
 chance, which is the part's share of the crop's area, of the clip's instants, and their product. Four ways to send the
 mass: the plan of `grace`; of `grace` trained with the visual marginal held exactly (column_weight infinite); of `grace`
 trained with cross-attention in the place of transport; and plain cosine of the cached CLIP tokens,
 softmax(cos/epsilon), which nothing was trained for.
 
-    python benchmarks/grounding.py [--quick] [--data data/demo] [--root raw/demo] [--folds 1,2]
+    python -m benchmarks.grounding [--quick] [--data data/demo] [--root raw/demo] [--folds 1,2]
 
-Ends with one line of JSON: grounding_lift, mass on the part over chance for `grace` (goal >= 4, and ahead of both).
+Ends with one line of JSON: grounding_lift, mass on the part over chance for `grace` (goal >= 4, and ahead of
+cross-attention_lift and cosine_lift where vision is general). 2 CPU cores: @@.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 from jaxtyping import Bool, Float
-from rich.console import Console
 from rich.table import Table
 
-PROJECT = Path(__file__).parent.parent
-sys.path.insert(0, str(PROJECT))
-
-from grace.pipeline.store import Row, Store, UserError, write_atomic  # noqa: E402
-from grace.pipeline.store.schemas import FACES, MOTION, TOKENS  # noqa: E402
-from grace.pipeline.visualize.alignment import merge_subwords  # noqa: E402
-from grace.pipeline.world.actions import ACTIONS, REGIONS  # noqa: E402
-from grace.settings import load_settings  # noqa: E402
-from grace.trainer.classifier import GraceClassifier  # noqa: E402
-from grace.trainer.data import Cache, scatter_to_grid  # noqa: E402
-from grace.trainer.protocol import split  # noqa: E402
-from grace.trainer.settings import TrainSettings  # noqa: E402
-from grace.trainer.train import run_folder, train  # noqa: E402
+from benchmarks.harness import PROJECT, Benchmark, add_world_options, table
+from grace.pipeline.store import Row, Store, UserError
+from grace.pipeline.store.schemas import FACES, MOTION, TOKENS
+from grace.pipeline.visualize.alignment import merge_subwords
+from grace.pipeline.world.actions import ACTIONS, REGIONS
+from grace.settings import load_settings
+from grace.trainer.classifier import GraceClassifier
+from grace.trainer.data import Cache, scatter_to_grid
+from grace.trainer.protocol import split
+from grace.trainer.settings import TrainSettings
+from grace.trainer.train import run_folder, train
 
 NAMED = {
     **dict.fromkeys(("brow", "brows", "eyebrow", "eyebrows", "forehead"), "brows"),
@@ -74,23 +70,30 @@ class Landing:
     chance: tuple[float, float, float]
 
 
+BENCHMARK = Benchmark(
+    "grounding",
+    __doc__,
+    keys=("grounding_lift", "cross-attention_lift", "cosine_lift"),
+    quick="one fold, few epochs",
+)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    options = BENCHMARK.parser()
+    add_world_options(options, PROJECT / "data/demo", PROJECT / "raw/demo", folds="1,2")
+    options.add_argument("--work", type=Path, default=PROJECT / "data/grounding", help="where the runs are kept")
+    return options
+
+
 def main() -> None:
     """Train what is missing, measure, print the table and the line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one fold, few epochs; no file is written")
-    parser.add_argument("--data", type=Path, default=PROJECT / "data/demo")
-    parser.add_argument("--root", type=Path, default=PROJECT / "raw/demo", help="the world's raw files and truth")
-    parser.add_argument("--folds", default="1,2")
-    parser.add_argument("--work", type=Path, default=PROJECT / "data/grounding", help="where the runs are kept")
-    chosen = parser.parse_args()
-    folds = [1] if chosen.quick else [int(fold) for fold in chosen.folds.split(",")]
-    settings = TrainSettings().model_copy(update={"epochs": 5 if chosen.quick else 30})
-    landings = [
-        landing for fold in folds for landing in measured(chosen.data, chosen.root, chosen.work, settings, fold)
-    ]
+    args = parser().parse_args()
+    folds = args.folds[:1] if args.quick else args.folds
+    settings = TrainSettings().model_copy(update={"epochs": 5 if args.quick else 30})
+    landings = [landing for fold in folds for landing in measured(args.data, args.root, args.work, settings, fold)]
     if not landings:
-        raise UserError(f"No test clip of {chosen.data} has a word that names a part of the face.")
-    Console(highlight=False).print(table(landings))
+        raise UserError(f"No test clip of {args.data} has a word that names a part of the face.")
     lifts = {way: [round(lift, 3) for lift in lift_of(landings, way)] for way in WAYS}
     figures = {
         "grounding_lift": lifts["grace"][0],
@@ -100,9 +103,7 @@ def main() -> None:
         **{f"{way.replace(' ', '_')}_moment_lift": lifts[way][1] for way in WAYS[1:]},
         "words": sum(landing.way == "grace" for landing in landings),
     }
-    if not chosen.quick:
-        write_atomic(PROJECT / "benchmarks/results/grounding.json", (json.dumps(figures, indent=2) + "\n").encode())
-    print(json.dumps(figures))
+    BENCHMARK.report(figures, keep=not args.quick, tables=[lift_table(landings)])
 
 
 def measured(data: Path, root: Path, work: Path, settings: TrainSettings, fold: int) -> Iterator[Landing]:
@@ -113,7 +114,7 @@ def measured(data: Path, root: Path, work: Path, settings: TrainSettings, fold: 
     classifiers = {}
     for way, changed in TRAINED.items():
         runs = work / name / way.replace(" ", "-")
-        train(data, replace(settings, **changed), fold, runs)
+        train(data, settings.model_copy(update=changed), fold, runs)
         classifiers[way] = GraceClassifier.from_pretrained(run_folder(runs, "grace", fold))
     tokens = load_settings(PROJECT / "params.yaml").tokens
     tokenizer = AutoTokenizer.from_pretrained(tokens.model, revision=tokens.revision)
@@ -167,7 +168,8 @@ def where_and_when(
     actions = np.array([frames[k]["actions"] for k in at])
     crop = np.asarray(row["boxes"], dtype=np.float64)
     size = np.stack([crop[:, 2] - crop[:, 0], crop[:, 3] - crop[:, 1]], axis=1)
-    region, moving = {}, {}
+    region: dict[str, np.ndarray] = {}
+    moving: dict[str, np.ndarray] = {}
     for place, name in enumerate(REGIONS):
         low, high = ((boxes[:, place, k : k + 2] - crop[:, :2]) / size * side for k in (0, 2))
         edges = np.arange(side)
@@ -176,7 +178,7 @@ def where_and_when(
         ]  # share of each column, of each row
         region[name] = (covered[1][:, :, None] * covered[0][:, None, :]).reshape(len(at), -1)
         of_part = [number for number, action in enumerate(ACTIONS) if action.region == name]
-        moving[name] = (actions[:, of_part] > MOVING).any(1)
+        moving[name] = np.any(actions[:, of_part] > MOVING, axis=1)
     return region, moving
 
 
@@ -208,29 +210,27 @@ def cosine(row: Row, epsilon: float) -> Float[np.ndarray, "text instants patches
 
 def lift_of(landings: list[Landing], way: str, part: str | None = None) -> tuple[float, float, float]:
     """Mass over chance for the part, the moment, and both; words count alike."""
-    chosen = [one for one in landings if one.way == way and part in (None, one.region)]
-    mass, chance = (np.array([getattr(one, name) for one in chosen]).mean(0) for name in ("mass", "chance"))
+    selected = [one for one in landings if one.way == way and part in (None, one.region)]
+    mass, chance = (np.array([getattr(one, name) for one in selected]).mean(0) for name in ("mass", "chance"))
     part_lift, moment, both = (mass / chance).tolist()
     return part_lift, moment, both
 
 
-def table(landings: list[Landing]) -> Table:
-    """A row a way, then a row a part of the face for ``grace``."""
-    made = Table(title="mass of words that name a part of the face, over chance", title_justify="left")
-    for column in ("", "words", "part", "moment", "both", "mass on part"):
-        made.add_column(column, justify="left" if not column else "right", no_wrap=True)
-    for way in WAYS:
-        chosen = [one for one in landings if one.way == way]
-        share = np.mean([one.mass[0] for one in chosen])
-        made.add_row(way, str(len(chosen)), *(f"{lift:.2f}" for lift in lift_of(landings, way)), f"{share:.1%}")
-    made.add_section()
-    for part in REGIONS:
-        chosen = [one for one in landings if one.way == "grace" and one.region == part]
-        if chosen:
-            share = np.mean([one.mass[0] for one in chosen])
-            lifts = (f"{lift:.2f}" for lift in lift_of(landings, "grace", part))
-            made.add_row(f"grace, {part}", str(len(chosen)), *lifts, f"{share:.1%}")
-    return made
+def lift_table(landings: list[Landing]) -> Table:
+    """One row per way, then one row per part of the face for ``grace``."""
+
+    def row(name: str, way: str, part: str | None = None) -> list[str]:
+        selected = [one for one in landings if one.way == way and part in (None, one.region)]
+        share = np.mean([one.mass[0] for one in selected])
+        return [name, str(len(selected)), *(f"{lift:.2f}" for lift in lift_of(landings, way, part)), f"{share:.1%}"]
+
+    named = {one.region for one in landings if one.way == "grace"}
+    parts = [row(f"grace, {part}", "grace", part) for part in REGIONS if part in named]
+    return table(
+        "mass of words that name a part of the face, over chance",
+        ("", "words", "part", "moment", "both", "mass on part"),
+        [*(row(way, way) for way in WAYS), None, *parts],
+    )
 
 
 def _side(row: Row) -> int:

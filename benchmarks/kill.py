@@ -1,11 +1,13 @@
 """Nothing is lost: `dvc repro` killed with SIGKILL and run again gives the bytes of an undisturbed run.
 
-Each road starts afresh in a copy of the project and is killed at random moments, again and again until it ends by
-itself (every other kill hits only DVC, so that a stage lives on as an orphan beside the next run); then every file
-under raw/ and data/ is compared. Roads go on until `--kills N` kills (20) have hit; `--quick` does 2. The full run is
-kept as benchmarks/results/kill.json.
+Each pipeline starts from nothing in a copy of the project and is killed at random moments, again and again until it
+ends by itself (every other kill hits only DVC, so that a stage lives on as an orphan beside the next run); then every
+file under raw/ and data/ is compared. Pipelines go on until `--kills N` kills (20) have hit.
 
-Prints one line of JSON: kills; roads; kills_ok, the share of the kills that lay on roads with equal bytes.
+    python -m benchmarks.kill [--quick] [--kills 20] [--seed 0]
+
+Ends with one line of JSON: kills_ok (goal 1.0), the share of the kills whose pipeline ended with equal bytes; kills;
+roads, the pipelines that were run. 2 CPU cores: @@.
 """
 
 from __future__ import annotations
@@ -19,11 +21,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
-PROJECT = Path(__file__).parent.parent
+from benchmarks.harness import PROJECT, Benchmark, progress, scratch_folder
+
 OVERRIDES = (
     "world.clips=14",
     "world.identities=10",
@@ -35,7 +37,9 @@ OVERRIDES = (
     "train.epochs=2",
     "evaluate.bootstrap=50",
 )
-"""A small road through every stage; texts are cut short, since it is storage that is tried here."""
+"""A small pipeline through every stage; texts are cut short, since it is storage that is tested here."""
+
+BENCHMARK = Benchmark("kill", __doc__, keys=("kills", "kills_ok"), quick="2 kills")
 
 
 def copy_project(folder: Path) -> None:
@@ -44,8 +48,7 @@ def copy_project(folder: Path) -> None:
     for name in filter(None, listed.split("\0")):
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(PROJECT / name, target)
-    sys.path.insert(0, str(PROJECT))
+        shutil.copy2(PROJECT / name, target, follow_symlinks=False)
     from grace.settings import load_settings
 
     settings = load_settings(folder / "params.yaml", list(OVERRIDES))
@@ -66,23 +69,23 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file that the road made."""
+    """SHA-256 of every file that the pipeline made."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for room in ("raw", "data")
-        for path in sorted((folder / room).rglob("*"))
+        for outputs in ("raw", "data")
+        for path in sorted((folder / outputs).rglob("*"))
         if path.is_file() and path.name != ".gitignore"
     }
 
 
 def repro(folder: Path) -> None:
-    """Run the road to its end."""
+    """Run the pipeline to its end."""
     if start(folder).wait() != 0:
         sys.exit(f"dvc repro failed:\n{(folder / 'repro.log').read_text()[-3000:]}")
 
 
-def killed_road(folder: Path, length: float, moments: random.Random, most: int) -> int:
-    """Run the road in ``folder`` to its end through at most ``most`` kills; returns how many hit it."""
+def run_killed(folder: Path, length: float, moments: random.Random, most: int) -> int:
+    """Run the pipeline in ``folder`` to its end through at most ``most`` kills; returns how many hit it."""
     copy_project(folder)
     for kills in range(most):
         process = start(folder)
@@ -99,39 +102,38 @@ def killed_road(folder: Path, length: float, moments: random.Random, most: int) 
     return most
 
 
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    options = BENCHMARK.parser()
+    options.add_argument("--kills", type=int, default=20)
+    options.add_argument("--seed", type=int, default=0)
+    return options
+
+
 def main() -> None:
     """Print the share of kills that cost nothing."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--quick", action="store_true", help="2 kills")
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    kills = 2 if arguments.quick else arguments.kills
-    moments = random.Random(arguments.seed)
-    with tempfile.TemporaryDirectory(prefix="grace-kill-") as scratch:
-        whole = Path(scratch) / "whole"
+    args = parser().parse_args()
+    kills = 2 if args.quick else args.kills
+    moments = random.Random(args.seed)
+    with scratch_folder() as scratch:
+        whole = scratch / "whole"
         copy_project(whole)
         began = time.monotonic()
         repro(whole)
         length = time.monotonic() - began
-        wanted = digests(whole)
-        print(f"undisturbed: {length:.0f} s, {len(wanted)} files", file=sys.stderr)
-        hit = fine = roads = 0
+        expected = digests(whole)
+        progress(f"undisturbed: {length:.0f} s, {len(expected)} files")
+        hit = fine = runs = 0
         while hit < kills:
-            folder = Path(scratch) / f"road-{roads}"
-            times = killed_road(folder, length, moments, kills - hit)
+            folder = scratch / f"killed-{runs}"
+            times = run_killed(folder, length, moments, kills - hit)
             found = digests(folder)
-            differing = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
-            roads, hit, fine = roads + 1, hit + times, fine + (0 if differing else times)
+            differing = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+            runs, hit, fine = runs + 1, hit + times, fine + (0 if differing else times)
             verdict = f"differs in {', '.join(differing[:5])}" if differing else "same bytes"
-            print(f"road {roads}, killed {times} times: {verdict}", file=sys.stderr, flush=True)
+            progress(f"pipeline {runs}, killed {times} times: {verdict}")
             shutil.rmtree(folder, ignore_errors=True)
-    figures = {"kills": kills, "roads": roads, "kills_ok": fine / kills}
-    if not arguments.quick:
-        from grace.pipeline.store import write_atomic
-
-        write_atomic(PROJECT / "benchmarks/results/kill.json", (json.dumps(figures, indent=2) + "\n").encode())
-    print(json.dumps(figures))
+    BENCHMARK.report({"kills": kills, "roads": runs, "kills_ok": fine / kills}, keep=not args.quick)
 
 
 if __name__ == "__main__":

@@ -3,28 +3,24 @@
 A ridge regression learns every action's intensity at every instant from the truth itself, which no method is ever
 given: once from the frame's class token, once from all its patches in their places (the first principal components of
 each), both with their difference from the clip's mean beside them. R² of the test clips says what is visible at all.
-The label is then read from these readings as benchmarks/linear_probe_labels.py reads it from the true movements in order: how far
-such eyes get with a perfect teacher. Penalties are chosen on the validation clips. The set is the ablation's world,
-which benchmarks/ablation.py makes.
+The label is then read from these predictions as benchmarks.linear_probe_labels reads it from the true movements in
+order: how far such tokens get when the true actions supervise them. Penalties are chosen on the validation clips. The
+set is the ablation's world, which benchmarks.ablation makes; for another set no file is written.
 
-    python benchmarks/linear_probe_actions.py [--folds 1,2] [--data data/demo --root raw/demo]
+    python -m benchmarks.linear_probe_actions [--quick] [--folds 1,2] [--data data/demo --root raw/demo]
 
-Ends with one line of JSON: R² of each action and the UAR, mean of the folds; kept in benchmarks/results/visible.json.
+Ends with one line of JSON: R² of each action from "class tokens" and from "patches", and the uar, mean of the folds,
+kept in benchmarks/results/visible.json (a diagnosis without a goal). 2 CPU cores: @@.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from grounding import truth
 from jaxtyping import Float, Int
-from readable import PROJECT, WORLD, score, segments
-from rich.console import Console
 from rich.table import Table
 from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
@@ -33,7 +29,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
-from grace.pipeline.store import Row, Store, write_atomic
+from benchmarks.grounding import truth
+from benchmarks.harness import Benchmark, add_world_options, table
+from benchmarks.linear_probe_labels import WORLD, score, segments
+from grace.pipeline.store import Row, Store
 from grace.pipeline.store.schemas import FACES
 from grace.pipeline.world.actions import ACTIONS
 from grace.trainer.data import Cache, Subset
@@ -43,6 +42,8 @@ from grace.trainer.settings import TrainSettings
 COMPONENTS = 24  # of each patch
 SAMPLE = 30_000  # patches that the components are made of
 PENALTIES = (1e3, 1e4, 1e5)
+
+BENCHMARK = Benchmark("visible", __doc__, keys=("uar", "class tokens", "patches"), quick="the first fold only")
 
 
 @dataclass(frozen=True)
@@ -55,18 +56,21 @@ class Side:
     actions: Float[np.ndarray, "clips instants actions"]
 
 
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    options = BENCHMARK.parser()
+    add_world_options(options, WORLD / "data/fine", WORLD / "raw", folds="1,2,3,4,5")
+    return options
+
+
 def main() -> None:
     """Read actions from tokens and labels from actions; print the table and the line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=WORLD / "data/fine")
-    parser.add_argument("--root", type=Path, default=WORLD / "raw", help="the world's raw files and truth")
-    parser.add_argument("--folds", default="1,2,3,4,5")
-    chosen = parser.parse_args()
-    cache, frames = Cache(chosen.data), truth(chosen.root, ("time", "actions"))
-    times = {row["clip_id"]: row["times"] for row in Store(chosen.data / "faces", FACES).rows(["clip_id", "times"])}
+    args = parser().parse_args()
+    cache, frames = Cache(args.data), truth(args.root, ("time", "actions"))
+    times = {row["clip_id"]: row["times"] for row in Store(args.data / "faces", FACES).rows(["clip_id", "times"])}
     seen: dict[str, list[np.ndarray]] = {"class tokens": [], "patches": []}
     reached: dict[str, list[float]] = {"class tokens": [], "patches": [], "truth": []}
-    for number in tqdm([int(fold) for fold in chosen.folds.split(",")], unit="fold"):
+    for number in tqdm(args.folds[:1] if args.quick else args.folds, unit="fold"):
         fold = split(cache, number, TrainSettings())
         sides = [side(part, cache, frames, times) for part in (fold.choice.train, fold.choice.selection, fold.test)]
         labels = [one.labels for one in sides]
@@ -78,14 +82,12 @@ def main() -> None:
             reached[name].append(score([movements(one) for one in readings], labels, len(cache.labels)))
     visible = {name: np.mean(folds, axis=0) for name, folds in seen.items()}
     uar = {name: float(np.mean(folds)) for name, folds in reached.items()}
-    Console(highlight=False).print(table(visible, uar))
     figures = {"uar": {name: round(value, 4) for name, value in uar.items()}} | {
         name: {action.name: round(float(value), 3) for action, value in zip(ACTIONS, values, strict=True)}
         for name, values in visible.items()
     }
-    if chosen.data == parser.get_default("data"):
-        write_atomic(PROJECT / "benchmarks/results/visible.json", (json.dumps(figures, indent=2) + "\n").encode())
-    print(json.dumps(figures))
+    keep = not args.quick and args.data == parser().get_default("data")
+    BENCHMARK.report(figures, keep=keep, tables=[visibility_table(visible, uar)])
 
 
 def side(part: Subset, cache: Cache, frames: dict[str, list[Row]], times: dict[str, list[float]]) -> Side:
@@ -119,7 +121,7 @@ def read(
     tokens: Sequence[Float[np.ndarray, "clips instants features"]],
     actions: Sequence[Float[np.ndarray, "clips instants actions"]],
 ) -> list[Float[np.ndarray, "clips instants actions"]]:
-    """The actions as the tokens tell them, for each side; the penalty is the validation clips' best."""
+    """The actions as predicted from the tokens, for each side; the penalty is the validation clips' best."""
     given = [flat(np.concatenate([one, one - one.mean(1, keepdims=True)], axis=-1, dtype=np.float32)) for one in tokens]
     fitted = []
     for penalty in PENALTIES:
@@ -139,18 +141,15 @@ def flat(clips: Float[np.ndarray, "clips instants features"]) -> Float[np.ndarra
     return clips.reshape(-1, clips.shape[-1])
 
 
-def table(visible: dict[str, np.ndarray], uar: dict[str, float]) -> Table:
-    """A row an action, the clearest first; the label's UAR last."""
-    made = Table(title="what the tokens show: R² of each action's intensity on test clips", title_justify="left")
-    for name in ("action", "part of the face"):
-        made.add_column(name)
-    for name in (*visible, "truth"):
-        made.add_column(name, justify="right")
-    for at in np.argsort(-visible["class tokens"]):
-        made.add_row(ACTIONS[at].name, ACTIONS[at].region, *(f"{max(r2[at], 0):.2f}" for r2 in visible.values()), "")
-    made.add_section()
-    made.add_row("the label from them, UAR in %", "", *(f"{100 * uar[name]:.1f}" for name in (*visible, "truth")))
-    return made
+def visibility_table(visible: dict[str, np.ndarray], uar: dict[str, float]) -> Table:
+    """One row per action, the clearest first; the label's UAR last."""
+    rows: list[list[str] | None] = [
+        [ACTIONS[at].name, ACTIONS[at].region, *(f"{max(r2[at], 0):.2f}" for r2 in visible.values()), ""]
+        for at in np.argsort(-visible["class tokens"])
+    ]
+    label = ["the label from them, UAR in %", "", *(f"{100 * uar[name]:.1f}" for name in (*visible, "truth"))]
+    title = "what the tokens show: R² of each action's intensity on test clips"
+    return table(title, ("action", "part of the face", *visible, "truth"), [*rows, None, label], text_columns=2)
 
 
 if __name__ == "__main__":

@@ -1,44 +1,40 @@
-"""What there is to be had: the label as a linear classifier reads it from the cached tokens, and from the truth.
+"""What the cache holds: the label as a linear classifier reads it from the cached tokens, and from the truth.
 
 Methods that learn from the same cache can differ by no more than the cache holds. Each row is a logistic regression on
 pooled tokens of a clip (mean, largest and spread over its instants; in order: the means of its quarters, too), or on
 the movements that truly happened (each action's largest and mean intensity; in order: the means of its quarters, too):
-what the same reading gives to eyes that miss nothing. The strength of its penalty is chosen on the validation clips, as
-an epoch is; the test clips are read once. The set is the ablation's world, which benchmarks/ablation.py makes; of
+the upper bound of a vision encoder that misses nothing. The strength of its penalty is chosen on the validation clips,
+as an epoch is; the test clips are read once. The set is the ablation's world, which benchmarks.ablation makes; for
 another set no file is written.
 
-    python benchmarks/linear_probe_labels.py [--folds 1,2] [--data data/demo --root raw/demo]
+    python -m benchmarks.linear_probe_labels [--quick] [--folds 1,2] [--data data/demo --root raw/demo]
 
-Ends with one line of JSON: the UAR of each row, mean of the folds; kept in benchmarks/results/readable.json.
+Ends with one line of JSON: the UAR of each row, mean of the folds, kept in benchmarks/results/readable.json: the floor
+of every trained method (goal of the ablation's probe_gain: >= 0 over it). 2 CPU cores: @@.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 from jaxtyping import Float
-from rich.console import Console
 from rich.table import Table
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
-PROJECT = Path(__file__).parent.parent
-sys.path[:0] = [str(PROJECT), str(PROJECT / "benchmarks")]
-
-from grounding import truth  # noqa: E402
-
-from grace.pipeline.store import Row, write_atomic  # noqa: E402
-from grace.trainer.data import Cache, Subset  # noqa: E402
-from grace.trainer.metrics import uar  # noqa: E402
-from grace.trainer.protocol import split  # noqa: E402
-from grace.trainer.settings import TrainSettings  # noqa: E402
+from benchmarks.grounding import truth
+from benchmarks.harness import PROJECT, Benchmark, add_world_options, table
+from grace.pipeline.store import Row
+from grace.trainer.data import Cache, Subset
+from grace.trainer.metrics import uar
+from grace.trainer.protocol import split
+from grace.trainer.settings import TrainSettings
 
 READ = {
     "class tokens": ("class",),
@@ -57,18 +53,23 @@ WORLD = PROJECT / "data/ablation/3000-clips-difficulty-2"
 SEGMENTS = 4
 PENALTIES = (0.003, 0.01, 0.03, 0.1, 1.0)
 
+BENCHMARK = Benchmark("readable", __doc__, keys=tuple(READ), quick="the first fold only")
+
 Features = dict[str, Float[np.ndarray, "clips features"]]
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    options = BENCHMARK.parser()
+    add_world_options(options, WORLD / "data/fine", WORLD / "raw", folds="1,2,3,4,5")
+    return options
 
 
 def main() -> None:
     """Pool, fit, print the table and the line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=WORLD / "data/fine")
-    parser.add_argument("--root", type=Path, default=WORLD / "raw", help="the world's raw files and truth")
-    parser.add_argument("--folds", default="1,2,3,4,5")
-    chosen = parser.parse_args()
-    folds = [int(fold) for fold in chosen.folds.split(",")]
-    cache, moved = Cache(chosen.data), true_movements(chosen.root)
+    args = parser().parse_args()
+    folds = args.folds[:1] if args.quick else args.folds
+    cache, moved = Cache(args.data), true_movements(args.root)
     reached: dict[str, list[float]] = {name: [] for name in READ}
     for number in folds:
         fold = split(cache, number, TrainSettings())
@@ -77,11 +78,9 @@ def main() -> None:
         for name, kinds in READ.items():
             sides = [np.hstack([one[kind] for kind in kinds]) for one in pooled]
             reached[name].append(score(sides, [part.labels for part in parts], len(cache.labels)))
-    Console(highlight=False).print(table(reached, folds))
     figures = {name: round(float(np.mean(values)), 4) for name, values in reached.items()}
-    if chosen.data == parser.get_default("data"):
-        write_atomic(PROJECT / "benchmarks/results/readable.json", (json.dumps(figures, indent=2) + "\n").encode())
-    print(json.dumps(figures))
+    keep = not args.quick and args.data == parser().get_default("data")
+    BENCHMARK.report(figures, keep=keep, tables=[uar_table(reached, folds)])
 
 
 def true_movements(root: Path) -> dict[str, Features]:
@@ -136,16 +135,11 @@ def score(sides: Sequence[Float[np.ndarray, "clips features"]], labels: Sequence
     return uar(labels[2], best.predict(sides[2]), classes)
 
 
-def table(reached: dict[str, list[float]], folds: Sequence[int]) -> Table:
-    """A row a kind of features, a column a fold."""
-    made = Table(title="the label, read linearly: UAR of the test clips, in %", title_justify="left")
-    made.add_column("from")
-    for fold in folds:
-        made.add_column(f"fold {fold}", justify="right")
-    made.add_column("mean", justify="right")
-    for name, values in reached.items():
-        made.add_row(name, *(f"{100 * value:.1f}" for value in (*values, np.mean(values))))
-    return made
+def uar_table(reached: dict[str, list[float]], folds: Sequence[int]) -> Table:
+    """One row per kind of features, one column per fold."""
+    rows = [(name, *(f"{100 * value:.1f}" for value in (*values, fmean(values)))) for name, values in reached.items()]
+    columns = ("from", *(f"fold {fold}" for fold in folds), "mean")
+    return table("the label, read linearly: UAR of the test clips, in %", columns, rows)
 
 
 if __name__ == "__main__":

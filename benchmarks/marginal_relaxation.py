@@ -5,17 +5,16 @@ the clip, or none, and for column weights from 0 (cross-attention) to infinite (
 trained to know parts of the face, which real checkpoints know less well; so the same is asked of patches that are
 blurred: mixed with their frame's class token, as patches of real CLIPs are, or drowned in noise.
 
-    python benchmarks/marginal_relaxation.py [--quick] [--data data/demo] [--root raw/demo] [--folds 1,2]
+    python -m benchmarks.marginal_relaxation [--quick] [--data data/demo] [--root raw/demo] [--folds 1,2]
 
-Ends with one line of JSON: for each kind of patches, the lift on the part by row of the table.
+Ends with one line of JSON: for each kind of patches, the lift on the part by row of the table, kept in
+benchmarks/results/marginals.json (a diagnosis without a goal; grounding measures the claim). 2 CPU cores: @@.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,24 +22,18 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
-PROJECT = Path(__file__).parent.parent
-sys.path[:0] = [str(PROJECT), str(PROJECT / "benchmarks")]
-
-from grounding import NAMED, landed, lift_of, rows, truth, where_and_when  # noqa: E402
-
-from grace.pipeline.store import write_atomic  # noqa: E402
-from grace.pipeline.visualize.alignment import merge_subwords  # noqa: E402
-from grace.settings import load_settings  # noqa: E402
-from grace.trainer.alignment import cosine_cost, cross_attention, sinkhorn, unit  # noqa: E402
-from grace.trainer.batch import Batch  # noqa: E402
-from grace.trainer.data import Cache, collate  # noqa: E402
-from grace.trainer.model import motion_scores  # noqa: E402
-from grace.trainer.protocol import split  # noqa: E402
-from grace.trainer.settings import TrainSettings  # noqa: E402
+from benchmarks.grounding import NAMED, landed, lift_of, rows, truth, where_and_when
+from benchmarks.harness import PROJECT, Benchmark, add_world_options, table
+from grace.pipeline.visualize.alignment import merge_subwords
+from grace.settings import load_settings
+from grace.trainer.alignment import cosine_cost, cross_attention, sinkhorn, unit
+from grace.trainer.batch import Batch
+from grace.trainer.data import Cache, collate
+from grace.trainer.model import motion_scores
+from grace.trainer.protocol import split
+from grace.trainer.settings import TrainSettings
 
 EPSILON, FLOOR, ITERATIONS = 0.05, 0.05, 200
 MOTIONS = {"none": ("frame", 0.0), "frame, γ 1": ("frame", 1.0), "clip, γ 2": ("clip", 2.0)}
@@ -54,6 +47,8 @@ PATCHES = {
 }
 """Share of the class token in each patch, and length of the noise added to its unit vector."""
 
+BENCHMARK = Benchmark("marginals", __doc__, keys=tuple(PATCHES), quick="the first fold only")
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -66,32 +61,30 @@ class Clip:
     batch: Batch
 
 
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    options = BENCHMARK.parser()
+    add_world_options(options, PROJECT / "data/demo", PROJECT / "raw/demo", folds="1,2")
+    return options
+
+
 def main() -> None:
     """Measure every combination, print the table and the line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one fold; no file is written")
-    parser.add_argument("--data", type=Path, default=PROJECT / "data/demo")
-    parser.add_argument("--root", type=Path, default=PROJECT / "raw/demo", help="the world's raw files and truth")
-    parser.add_argument("--folds", default="1,2")
-    chosen = parser.parse_args()
+    args = parser().parse_args()
     torch.set_num_threads(1)
-    folds = [1] if chosen.quick else [int(fold) for fold in chosen.folds.split(",")]
-    clips = test_clips(chosen.data, chosen.root, folds)
-    made = Table(title="mass of region words on their part, over chance", title_justify="left")
-    for column in ("motion in b", "column weight", *PATCHES):
-        made.add_column(column, justify="right")
+    clips = test_clips(args.data, args.root, args.folds[:1] if args.quick else args.folds)
+    lines: list[list[str] | None] = []
     figures: dict[str, dict[str, float]] = {name: {} for name in PATCHES}
     for motion in MOTIONS:
         for weight in WEIGHTS:
             found = {name: lift(clips, how, motion, weight) for name, how in PATCHES.items()}
             for name, value in found.items():
                 figures[name][f"{motion}, rho {weight:g}"] = round(value, 3)
-            made.add_row(motion, f"{weight:g}", *(f"{value:.2f}" for value in found.values()))
-        made.add_section()
-    Console(highlight=False).print(made)
-    if not chosen.quick:
-        write_atomic(PROJECT / "benchmarks/results/marginals.json", (json.dumps(figures, indent=2) + "\n").encode())
-    print(json.dumps(figures))
+            lines.append([motion, f"{weight:g}", *(f"{value:.2f}" for value in found.values())])
+        lines.append(None)
+    title = "mass of region words on their part, over chance"
+    tables = [table(title, ("motion in b", "column weight", *PATCHES), lines)]
+    BENCHMARK.report(figures, keep=not args.quick, tables=tables)
 
 
 def test_clips(data: Path, root: Path, folds: list[int]) -> list[Clip]:

@@ -4,31 +4,27 @@ Each stage runs in a process of its own on a data set made for it, once with N c
 compared is the peak of that process as the kernel counted it, files that are mapped included, and where the stage has
 worker processes, that of the largest of them added. index, faces and motion go from 200 clips to 2,000.
 
-    python benchmarks/memory.py [--quick] [--stage tokens]
+    python -m benchmarks.memory [--quick] [--stage tokens]
 
-Ends with one line of JSON: rss_ratio (goal <= 1.1), the worst of the stages, and each stage's own.
+Ends with one line of JSON: rss_ratio (goal <= 1.1), the worst of the stages, and each stage's own. 2 CPU cores: @@.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from rich.console import Console
-from rich.table import Table
-
-PROJECT = Path(__file__).parent.parent
-sys.path.insert(0, str(PROJECT))
+from benchmarks.harness import PROJECT, Benchmark, progress, scratch_folder, table
 
 SHARD = 8
 MORE = 10
+
+BENCHMARK = Benchmark("memory", __doc__, keys=("rss_ratio",), quick="few, small clips")
 
 
 @dataclass(frozen=True)
@@ -43,43 +39,45 @@ class Stage:
     """Do the stage on it."""
 
 
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    options = BENCHMARK.parser()
+    options.add_argument("--stage", choices=STAGES, help="this one only")
+    options.add_argument("--inside", type=Path, help=argparse.SUPPRESS)  # the folder of the measured process
+    return options
+
+
 def main() -> None:
     """Measure each stage at both sizes, print the table and the line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="few, small clips; no file is written")
-    parser.add_argument("--stage", choices=STAGES, help="this one only")
-    parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
-    chosen = parser.parse_args()
-    if chosen.inside:
-        STAGES[chosen.stage].run(chosen.inside)
+    args = parser().parse_args()
+    if args.inside:
+        STAGES[args.stage].run(args.inside)
         print(sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
         return
-    peaks = {name: peak(name, chosen.quick) for name in ([chosen.stage] if chosen.stage else STAGES)}
-    Console(highlight=False).print(table(peaks))
+    peaks = {name: peak(name, args.quick) for name in ([args.stage] if args.stage else STAGES)}
     ratios = {f"{name}_rss_ratio": round(more / few, 3) for name, (few, more) in peaks.items()}
     figures = {"rss_ratio": max(ratios.values()), **ratios}
-    if not chosen.quick and not chosen.stage:
-        from grace.pipeline.store import write_atomic
-
-        write_atomic(Path(__file__).parent / "results/memory.json", (json.dumps(figures, indent=2) + "\n").encode())
-    print(json.dumps(figures))
+    title = f"peak resident memory, MB, at {MORE} times the clips"
+    rows = [(name, f"{few:.0f}", f"{more:.0f}", f"{more / few:.3f}") for name, (few, more) in peaks.items()]
+    tables = [table(title, ("stage", "N", f"{MORE} N", "ratio"), rows)]
+    BENCHMARK.report(figures, keep=not args.quick and not args.stage, tables=tables)
 
 
 def peak(name: str, quick: bool) -> tuple[float, float]:
     """Megabytes at N clips and at ten times as many."""
     stage, found = STAGES[name], []
     for clips in (stage.clips[not quick], MORE * stage.clips[not quick]):
-        with TemporaryDirectory(prefix="grace-bench-") as scratch:
-            stage.build(Path(scratch), clips, quick)
-            inside = [sys.executable, __file__, "--stage", name, "--inside", scratch]
+        with scratch_folder() as scratch:
+            stage.build(scratch, clips, quick)
+            inside = [sys.executable, "-m", "benchmarks.memory", "--stage", name, "--inside", str(scratch)]
             done = subprocess.run(inside, check=True, capture_output=True, text=True, cwd=PROJECT)
             found.append(int(done.stdout.split()[-1]) / 1024)
-            print(f"{name}: {clips} clips, {found[-1]:.0f} MB", file=sys.stderr)
+            progress(f"{name}: {clips} clips, {found[-1]:.0f} MB")
     return found[0], found[1]
 
 
 def videos(folder: Path, clips: int, quick: bool) -> None:
-    """A folder set of drawn clips: as many names as asked for, of a few files."""
+    """A folder set of drawn clips: as many names as requested, of a few files."""
     import numpy as np
 
     from grace.pipeline.world.footage import write_video
@@ -99,9 +97,7 @@ def videos(folder: Path, clips: int, quick: bool) -> None:
         write_video(files[-1], (frame.image for frame in render_at(script, identity, world, times)), world.fps, folder)
     for number in range(clips):
         (raw / f"{number:05d}.mp4").hardlink_to(files[number % len(files)])
-    (raw / "clips.csv").write_text(
-        "path,label\n" + "".write_virtual_dataset(f"{number:05d}.mp4,fear\n" for number in range(clips))
-    )
+    (raw / "clips.csv").write_text("path,label\n" + "".join(f"{number:05d}.mp4,fear\n" for number in range(clips)))
 
 
 def indexed(folder: Path, clips: int, quick: bool) -> None:
@@ -143,7 +139,7 @@ def crops(folder: Path, clips: int, quick: bool) -> None:
 
 
 def tokens(folder: Path) -> None:
-    """The tokens stage with the pocket CLIP, and its shards joined."""
+    """The tokens stage with the pocket CLIP, and the virtual data set of its shards."""
     from grace.pipeline.execution.runner import run
     from grace.pipeline.store import Store
     from grace.pipeline.store.virtual import write_virtual_dataset
@@ -184,17 +180,6 @@ STAGES = {
     "tokens": Stage((32, 128), crops, tokens),
     "train": Stage((64, 160), cached, train),
 }
-
-
-def table(peaks: dict[str, tuple[float, float]]) -> Table:
-    """A row a stage."""
-    made = Table(title=f"peak resident memory, MB, at {MORE} times the clips", title_justify="left")
-    made.add_column("stage")
-    for name in ("N", f"{MORE} N", "ratio"):
-        made.add_column(name, justify="right")
-    for name, (few, more) in peaks.items():
-        made.add_row(name, f"{few:.0f}", f"{more:.0f}", f"{more / few:.3f}")
-    return made
 
 
 if __name__ == "__main__":

@@ -9,41 +9,34 @@ Plain difference is plain frame differencing: the same grid and scaling, no regi
 no window on the face. The time of each method is compared with that of decoding: what it takes to read the same clips'
 frames from their videos (rendered here, 224 pixels wide; and ../shared/faces where there is such a folder).
 
-    python benchmarks/motion.py [--quick] [--clips 150] [--yunet model.onnx] [--sheet sheet.png]
+    python -m benchmarks.motion [--quick] [--clips 150] [--yunet model.onnx] [--sheet sheet.png]
 
-Ends with one line of JSON: motion_auc of the default method, motion_gain over plain difference, worst (the AUC of the
-distractor that it takes worst, speech and blinks apart), decode_ratio and decode_ratio_real. The full run writes
-benchmarks/results/motion.json.
+Ends with one line of JSON: motion_auc of the default method (goal >= 0.96), motion_gain over plain difference (goal
+>= 0.15 over three seeds; --seed), worst (the least AUC of any distractor, speech and blinks apart), decode_ratio and
+decode_ratio_real. 2 CPU cores: @@.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float
-from rich.console import Console
-from rich.table import Table
 from sklearn.metrics import roc_auc_score
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from benchmarks.motion_registration_baselines import methods
+from benchmarks.harness import SHARED, Benchmark, scratch_folder, table
+from benchmarks.motion_registration_baselines import GreyPairs, methods
 from grace.pipeline.faces.cropping import crop, square
 from grace.pipeline.faces.settings import FacesSettings
 from grace.pipeline.media.images import decode_crop, write_image
 from grace.pipeline.media.video import neighbour_numbers, probe, sample_frames, segment_centres
 from grace.pipeline.motion.maps import METHODS, MIN_RANGE, Method, patch_motion, scaled
 from grace.pipeline.motion.settings import MotionSettings
-from grace.pipeline.store import write_atomic
 from grace.pipeline.visualize.contact_sheets import overlay
 from grace.pipeline.world.actions import ACTIONS
 from grace.pipeline.world.emotions import WORLD_LABELS
@@ -60,6 +53,8 @@ FACE_MOTION = 0.02
 """Change of a blink or of speech, from 0 to 1, above which an instant shows face motion without emotion."""
 GRID = MotionSettings().grid
 
+BENCHMARK = Benchmark("motion", __doc__, keys=("motion_auc", "motion_gain", "worst", "decode_ratio"), quick="24 clips")
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -74,22 +69,25 @@ class Clip:
     speech: Bool[np.ndarray, " T"]
 
 
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    options = BENCHMARK.parser()
+    options.add_argument("--clips", type=int, default=150)
+    options.add_argument("--seed", type=int, default=7)
+    options.add_argument("--yunet", type=Path, help="YuNet's ONNX file, to try registration by landmarks too")
+    options.add_argument("--sheet", type=Path, help="write a picture of one clip's truth and maps here")
+    return options
+
+
 def main() -> None:
     """Render, compare the methods, print the table and the line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="24 clips")
-    parser.add_argument("--clips", type=int, default=150)
-    parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--yunet", type=Path, help="YuNet's ONNX file, to try registration by landmarks too")
-    parser.add_argument("--sheet", type=Path, help="write a picture of one clip's truth and maps here")
-    chosen = parser.parse_args()
+    args = parser().parse_args()
     cv2.setNumThreads(1)
-    count = 24 if chosen.quick else chosen.clips
-    clips = list(rendered(count, chosen.seed))
-    if chosen.sheet:
-        write_image(chosen.sheet, sheet(clips[0]))
-    scores = {name: judge(clips, name, make) for name, make in methods(chosen.yunet).items()}
-    Console(highlight=False).print(table(scores))
+    count = 24 if args.quick else args.clips
+    clips = list(rendered(count, args.seed))
+    if args.sheet:
+        write_image(args.sheet, sheet(clips[0]))
+    scores = {name: judge(clips, name, make) for name, make in methods(args.yunet).items()}
     method = MotionSettings().method
     best = scores[method]
     apart = {"all", "none", "speech", "blink"}
@@ -99,14 +97,14 @@ def main() -> None:
         "worst": min(best[kind] for kind in CHANCES if kind not in apart and not np.isnan(best[kind])),
         "decode_ratio": decode_ratio(_videos(clips[:6])),
     }
-    real = sorted((Path(__file__).parents[2] / "shared/faces").glob("*.m*"))
+    real = sorted((SHARED / "faces").glob("*.m*"))
     if real:
         figures["decode_ratio_real"] = decode_ratio(real)
     line = {key: round(value, 4) for key, value in figures.items()} | {"clips": count}
-    if not chosen.quick:
-        content = json.dumps({**line, "table": scores}, indent=2) + "\n"
-        write_atomic(Path(__file__).parent / "results/motion.json", content.encode())
-    print(json.dumps(line))
+    rows = [(group, *(f"{score[group]:.3f}" for score in scores.values())) for group in next(iter(scores.values()))]
+    title = "ROC-AUC of patch motion against patches that expression moved"
+    tables = [table(title, ("clips with", *scores), rows)]
+    BENCHMARK.report(line, keep=not args.quick, tables=tables, details={"table": scores})
 
 
 def decode_ratio(videos: Iterable[Path]) -> float:
@@ -138,8 +136,8 @@ def rendered(count: int, seed: int) -> Iterator[Clip]:
         yield _clip(script, identity, settings, faces)
 
 
-def judge(clips: list[Clip], name: str, make: Callable[[list], Method]) -> dict[str, float]:
-    """AUC over all patches, over the clips with each distractor, and the share of cuts found; seconds a clip."""
+def judge(clips: list[Clip], name: str, make: Callable[[GreyPairs], Method]) -> dict[str, float]:
+    """AUC over all patches, over the clips with each distractor, and the share of cuts found; milliseconds per clip."""
     rows: list[tuple[set[str], np.ndarray, np.ndarray]] = []
     cuts: list[tuple[bool, bool]] = []
     start = time.process_time()  # of this process: other work on the machine does not count
@@ -162,17 +160,6 @@ def judge(clips: list[Clip], name: str, make: Callable[[list], Method]) -> dict[
     scores["false cuts"] = float(np.mean([found for true, found in cuts if not true]))
     scores["ms a clip"] = 1000 * seconds
     return scores
-
-
-def table(scores: dict[str, dict[str, float]]) -> Table:
-    """One row a distractor, one column a method."""
-    made = Table(title="ROC-AUC of patch motion against patches that expression moved", title_justify="left")
-    made.add_column("clips with")
-    for method in scores:
-        made.add_column(method, justify="right")
-    for group in next(iter(scores.values())):
-        made.add_row(group, *(f"{score[group]:.3f}" for score in scores.values()))
-    return made
 
 
 def sheet(clip: Clip) -> np.ndarray:
@@ -238,13 +225,13 @@ def _jpeg(frame: np.ndarray, box: np.ndarray, faces: FacesSettings) -> bytes:
 
 
 def _videos(clips: list[Clip]) -> Iterator[Path]:
-    """The clips as the video files of a rendered world, which go when the next is asked for."""
+    """The clips as the video files of a rendered world, removed at the end."""
     settings = WorldSettings()
-    with TemporaryDirectory(prefix="grace-bench-") as scratch:
+    with scratch_folder() as scratch:
         for number, clip in enumerate(clips):
-            path = Path(scratch) / f"{number}.mp4"
+            path = scratch / f"{number}.mp4"
             frames = (frame.image for frame in render(clip.script, clip.identity, settings))
-            write_video(path, frames, settings.fps, Path(scratch))
+            write_video(path, frames, settings.fps, scratch)
             yield path
 
 
@@ -253,11 +240,11 @@ def _grey(image: np.ndarray) -> np.ndarray:
 
 
 def _auc(rows: list[tuple[set[str], np.ndarray, np.ndarray]], group: str) -> float:
-    chosen = [(moved, motion) for groups, moved, motion in rows if group in groups]
-    if not chosen:
+    selected = [(moved, motion) for groups, moved, motion in rows if group in groups]
+    if not selected:
         return float("nan")
-    moved = np.concatenate([item[0] for item in chosen])
-    motion = np.concatenate([item[1] for item in chosen])
+    moved = np.concatenate([item[0] for item in selected])
+    motion = np.concatenate([item[1] for item in selected])
     return float(roc_auc_score(moved, motion)) if 0 < moved.sum() < len(moved) else float("nan")
 
 

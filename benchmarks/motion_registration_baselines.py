@@ -1,6 +1,6 @@
 """Other ways to find the head's motion between two crops, to be compared with the one that was chosen.
 
-Each becomes a method by :func:`grace.pipeline.motion.maps.registered_difference`: same light, same pooling, another registration,
+Each becomes a method by :func:`registered_difference`: same lighting normalisation, same pooling, another registration,
 one frame after the other only. ``at once`` is that with the chosen registration.
 """
 
@@ -22,11 +22,15 @@ GreyPairs = list[tuple[np.ndarray, np.ndarray]]
 
 
 def methods(model: Path | None) -> dict[str, Callable[[GreyPairs], Method]]:
-    """Every candidate by name, each made for the pairs of one clip; landmarks need the YuNet file ``model``."""
-    made = {name: lambda _, method=method: method for name, method in METHODS.items()}
+    """Every candidate by name, each made for the pairs of one clip; landmarks need YuNet's file, ``model``."""
+
+    def for_any_clip(method: Method) -> Callable[[GreyPairs], Method]:
+        return lambda _: method
+
+    made = {name: for_any_clip(method) for name, method in METHODS.items()}
     candidates = {"at once": head_motion, "phase": phase_shift, "ecc": ecc, "sparse": sparse_flow}
     for name, register in candidates.items():
-        made[name] = lambda _, register=register: partial(registered_difference, register=register)
+        made[name] = for_any_clip(partial(registered_difference, register=register))
     if model is not None:
         detect = YuNet(model)
         made["landmarks"] = lambda pairs: partial(registered_difference, register=_by_landmarks(detect, pairs))
@@ -39,12 +43,12 @@ def ecc(frames: GreyImages, neighbours: GreyImages, window: Window) -> HeadMotio
     mask = (window > 0.5).astype(np.uint8)
     criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-4)
     for at, (a, b) in enumerate(zip(frames, neighbours, strict=True)):
-        yaw = np.eye(2, 3, dtype=np.float32)
+        matrix = np.eye(2, 3, dtype=np.float32)
         try:
-            _, yaw = cv2.findTransformECC(a, b, yaw, cv2.MOTION_EUCLIDEAN, criteria, mask, 5)
-        except cv2.error:  # it did not converge: it has nothing to say of this pair
+            _, matrix = cv2.findTransformECC(a, b, matrix, cv2.MOTION_EUCLIDEAN, criteria, mask, 5)
+        except cv2.error:  # it did not converge: no motion for this pair
             continue
-        motions[at] = from_matrix(yaw, a.shape[0])
+        motions[at] = from_matrix(matrix, a.shape[0])
     return motions
 
 
@@ -63,12 +67,12 @@ def sparse_flow(frames: GreyImages, neighbours: GreyImages, window: Window) -> H
     return motions
 
 
-def from_matrix(yaw: Float[np.ndarray, "2 3"], side: int) -> Float[np.ndarray, "6"]:
-    """The motion (``grace.pipeline.motion.registration.HeadMotions``) of a 2×3 matrix on pictures ``side`` pixels wide."""
+def from_matrix(matrix: Float[np.ndarray, "2 3"], side: int) -> Float[np.ndarray, "6"]:
+    """The head motion (see ``HeadMotions``) of a 2×3 matrix on pictures ``side`` pixels wide."""
     middle = (side - 1) / 2
-    shift = yaw[:, :2] @ (middle, middle) + yaw[:, 2] - middle
-    scale = np.sqrt(abs(np.linalg.det(yaw[:, :2])))
-    return np.array([*(shift / side), np.arctan2(yaw[1, 0], yaw[0, 0]), np.log(max(scale, 1e-6)), 0.0, 0.0])
+    shift = matrix[:, :2] @ (middle, middle) + matrix[:, 2] - middle
+    scale = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
+    return np.array([*(shift / side), np.arctan2(matrix[1, 0], matrix[0, 0]), np.log(max(scale, 1e-6)), 0.0, 0.0])
 
 
 def _by_landmarks(detect: YuNet, pairs: GreyPairs) -> Callable[[GreyImages, GreyImages, Window], HeadMotions]:
@@ -94,5 +98,5 @@ def _by_landmarks(detect: YuNet, pairs: GreyPairs) -> Callable[[GreyImages, Grey
 def _fitted(a: np.ndarray, b: np.ndarray, side: int, how: int) -> Float[np.ndarray, "6"]:
     if len(a) < 3:
         return np.zeros(6)
-    yaw, _ = cv2.estimateAffinePartial2D(a, b, method=how, ransacReprojThreshold=0.5)
-    return np.zeros(6) if yaw is None else from_matrix(yaw, side)
+    matrix, _ = cv2.estimateAffinePartial2D(a, b, method=how, ransacReprojThreshold=0.5)
+    return np.zeros(6) if matrix is None else from_matrix(matrix, side)

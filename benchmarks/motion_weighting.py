@@ -3,29 +3,28 @@
 The visual marginal of `grace` is b ∝ softmax(saliency) · (m + ε)^γ. Before anything is trained it is (m + ε)^γ alone:
 each row is a logistic regression on the patches' mean under that weight, for several γ. `place` keeps only what motion
 says within each frame and gives all instants the same share, `time` only each instant's share. Penalties are chosen on
-the validation clips, the test clips are read once a row. The set is the ablation's world, which benchmarks/ablation.py
-makes; of another set no file is written.
+the validation clips, the test clips are read once per row. The set is the ablation's world, which benchmarks.ablation
+makes; for another set no file is written.
 
-    python benchmarks/motion_weighting.py [--folds 1,2,3,4,5] [--data data/demo]
+    python -m benchmarks.motion_weighting [--quick] [--folds 1,2,3,4,5] [--data data/demo]
 
-Ends with one line of JSON: the UAR of each row, mean of the folds; kept in benchmarks/results/weighting.json.
+Ends with one line of JSON: the UAR of each row, such as "no motion" and "γ 1", mean of the folds, kept in
+benchmarks/results/weighting.json (a diagnosis without a goal). 2 CPU cores: @@.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-from pathlib import Path
+import math
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from readable import PROJECT, WORLD, score, table
-from rich.console import Console
 from torch import Tensor
 from tqdm import tqdm
 
-from grace.pipeline.store import write_atomic
+from benchmarks.harness import Benchmark, add_world_options
+from benchmarks.linear_probe_labels import WORLD, score, uar_table
 from grace.trainer.data import Cache, Subset
 from grace.trainer.model import ModelConfig
 from grace.trainer.protocol import split
@@ -34,15 +33,21 @@ from grace.trainer.settings import TrainSettings
 GAMMAS = (0.5, 1.0, 2.0, 4.0)
 BATCH = 32
 
+BENCHMARK = Benchmark("weighting", __doc__, keys=("no motion", "γ 1"), quick="the first fold only")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    options = BENCHMARK.parser()
+    add_world_options(options, WORLD / "data/fine", WORLD / "raw", folds="1,2,3,4,5")
+    return options
+
 
 def main() -> None:
     """Pool under every weight, fit, print the table and the line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=WORLD / "data/fine")
-    parser.add_argument("--folds", default="1,2,3,4,5")
-    chosen = parser.parse_args()
-    folds = [int(fold) for fold in chosen.folds.split(",")]
-    cache = Cache(chosen.data)
+    args = parser().parse_args()
+    folds = args.folds[:1] if args.quick else args.folds
+    cache = Cache(args.data)
     usable = [clip_id for clip_id in cache.rows if not cache.failure(clip_id)]
     place = {clip_id: index for index, clip_id in enumerate(usable)}
     reached: dict[str, list[float]] = {}
@@ -53,17 +58,15 @@ def main() -> None:
             sides = [pooled[[place[clip_id] for clip_id in part.clip_ids]] for part in parts]
             one = score(sides, [part.labels for part in parts], len(cache.labels))
             reached.setdefault(name, []).append(one)
-    Console(highlight=False).print(table(reached, folds))
     figures = {name: round(float(np.mean(values)), 4) for name, values in reached.items()}
-    if chosen.data == parser.get_default("data"):
-        write_atomic(PROJECT / "benchmarks/results/weighting.json", (json.dumps(figures, indent=2) + "\n").encode())
-    print(json.dumps(figures))
+    keep = not args.quick and args.data == parser().get_default("data")
+    BENCHMARK.report(figures, keep=keep, tables=[uar_table(reached, folds)])
 
 
 def means(part: Subset) -> dict[str, Float[np.ndarray, "clips width"]]:
     """The mean of each clip's patches under every weight, by the weight's name."""
     found: dict[str, list[np.ndarray]] = {}
-    for batch, _ in tqdm(part.batches(BATCH), unit="batch", total=-(-len(part) // BATCH)):
+    for batch, _ in tqdm(part.batches(BATCH), unit="batch", total=math.ceil(len(part) / BATCH)):
         for name, weight in weights(batch.motion + ModelConfig().motion_floor).items():
             mean = weight.flatten(1)[:, None] @ batch.visual.flatten(1, 2)
             found.setdefault(name, []).append(mean[:, 0].numpy())

@@ -1,4 +1,4 @@
-"""The text stages add nothing to their engine, and batches pay: caption and refine over clips of the rendered world.
+"""The text stages add nothing to their engine, and batches pay off: caption and refine on clips of the rendered world.
 
 With vLLM installed (``scripts/vllm_env.sh``; run it with that environment's Python):
 
@@ -10,57 +10,54 @@ With vLLM installed (``scripts/vllm_env.sh``; run it with that environment's Pyt
 Anywhere: engine ``transformers`` in batches against one request at a time, and what asking without structured outputs
 costs: the share of valid answers, and retries and fallbacks by cause.
 
-    python benchmarks/text.py [--quick] [--clips 256] [--rounds 3]
+    python -m benchmarks.text [--quick] [--clips 256] [--rounds 3]
 
-Ends with one line of JSON: vllm_ratio (the lesser of caption_ratio and refine_ratio), batched_ratio, json_structured,
-json_free, retries, fallbacks by cause, equal_captions, equal_descriptions; vLLM's keys are absent without vLLM. The
-full run also writes benchmarks/results/text.json.
+Ends with one line of JSON: vllm_ratio (the lesser of caption_ratio and refine_ratio; goal >= 0.95), batched_ratio,
+json_structured, json_free, retries, fallbacks by cause, equal_captions, equal_descriptions; vLLM's keys are absent
+without vLLM. 2 CPU cores: @@.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
-from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
+from typing import Any, Final
 
 from pydantic import ValidationError
 
+from benchmarks.harness import PROJECT, Benchmark, progress, scratch_folder, seconds
 from grace.pipeline.engines import Engine, Request, Response
 from grace.pipeline.engines.settings import VllmSettings
 from grace.pipeline.engines.transformers import TransformersEngine
 from grace.pipeline.engines.vllm import VllmEngine
 from grace.pipeline.execution.runner import run
 from grace.pipeline.execution.step import Step, StepInputs
-from grace.pipeline.store import Store, write_atomic
+from grace.pipeline.store import Store
 from grace.pipeline.store.schemas import DESCRIPTIONS
 from grace.pipeline.text.caption import CaptionStep
 from grace.pipeline.text.cues import FineText
 from grace.pipeline.text.refine import RefineStep
 from grace.pipeline.text.settings import CaptionSettings, RefineSettings
 
-PROJECT = Path(__file__).parent.parent
 SIZE = 32
-"""Clips a shard, as params.yaml has it."""
-DTYPE = "float32"  # both libraries then compute the same sums, but for their order
+"""Clips per shard, as in params.yaml."""
+DTYPE: Final = "float32"  # both libraries then compute the same sums, but for their order
 CAPTION = CaptionSettings(engine="vllm", model=str(PROJECT / "pocket/vlm"), dtype=DTYPE)
 REFINE = RefineSettings(engine="vllm", model=str(PROJECT / "pocket/llm"), dtype=DTYPE)
 
 
 class Kept:
-    """An engine that stays open between runs, and may be asked to forget the schemas it is given."""
+    """An engine that stays open between runs; without ``schemas`` it drops those that it is given."""
 
     def __init__(self, engine: Any, schemas: bool = True) -> None:
         self.engine, self.schemas = engine, schemas
@@ -78,29 +75,39 @@ class Kept:
         yield from self.engine.generate(asked)
 
 
+BENCHMARK = Benchmark(
+    "text",
+    __doc__,
+    keys=("vllm_ratio", "caption_ratio", "refine_ratio", "batched_ratio", "json_structured", "json_free", "retries"),
+    quick="64 clips, one round",
+)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    options = BENCHMARK.parser()
+    options.add_argument("--clips", type=int, default=256)
+    options.add_argument("--rounds", type=int, default=3)
+    return options
+
+
 def main() -> None:
     """Measure what this environment can, and print the line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="64 clips, one round")
-    parser.add_argument("--clips", type=int, default=256)
-    parser.add_argument("--rounds", type=int, default=3)
-    chosen = parser.parse_args()
+    args = parser().parse_args()
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    clips, rounds = (64, 1) if chosen.quick else (chosen.clips, chosen.rounds)
+    clips, rounds = (64, 1) if args.quick else (args.clips, args.rounds)
     figures: dict[str, Any] = {"clips": clips}
-    with tempfile.TemporaryDirectory(prefix="grace-text-") as scratch:
-        folder = prepare(Path(scratch), clips)
+    with scratch_folder() as scratch:
+        folder = prepare(scratch, clips)
         write_captions(folder)
         if find_spec("vllm"):
             figures |= against_bare_vllm(folder, rounds)
             figures["vllm_ratio"] = min(figures["caption_ratio"], figures["refine_ratio"])
-        figures |= against_one_at_a_time(folder, 16 if chosen.quick else 64)
+        figures |= against_one_at_a_time(folder, 16 if args.quick else 64)
         figures |= without_schemas(folder)
     figures = {key: round(value, 4) if isinstance(value, float) else value for key, value in figures.items()}
-    if not chosen.quick:
-        write_atomic(PROJECT / "benchmarks/results/text.json", (json.dumps(figures, indent=2) + "\n").encode())
-    print(json.dumps(figures))
+    BENCHMARK.report(figures, keep=not args.quick)
 
 
 def prepare(scratch: Path, clips: int) -> Path:
@@ -115,15 +122,15 @@ def prepare(scratch: Path, clips: int) -> Path:
 
 def write_captions(folder: Path) -> None:
     """Coarse captions for the refine side, by transformers."""
-    say("captions by transformers")
+    progress("captions by transformers")
     run(CaptionStep(CAPTION.model_copy(update={"engine": "transformers"})), folder, size=SIZE, max_failed=1)
 
 
 def against_bare_vllm(folder: Path, rounds: int) -> dict[str, Any]:
-    """Requests a second of each stage over those of ``LLM.chat``; JSON under a schema; texts as transformers'."""
+    """Requests per second of each stage over those of ``LLM.chat``; JSON under a schema; texts like transformers'."""
     figures: dict[str, Any] = {}
     for name, step in (("caption", CaptionStep(CAPTION)), ("refine", RefineStep(REFINE))):
-        say(f"{name}: vLLM starts")
+        progress(f"{name}: vLLM starts")
         engine = VllmEngine(
             step.settings.model, dtype=DTYPE, images=getattr(step.settings, "images", 0), vllm=VllmSettings()
         )
@@ -134,12 +141,12 @@ def against_bare_vllm(folder: Path, rounds: int) -> dict[str, Any]:
         rates: dict[str, list[float]] = {"bare": [], "stage": []}
         for _ in range(rounds):
             forget(engine)
-            seconds, answers = bare(engine, requests)
-            rates["bare"].append(len(requests) / seconds)
+            spent, answers = bare(engine, requests)
+            rates["bare"].append(len(requests) / spent)
             forget(engine)
             rates["stage"].append(through_stage(step, folder))
         rate = {side: median(values) for side, values in rates.items()}
-        say(f"{name}: bare {rate['bare']:.2f} requests/s, stage {rate['stage']:.2f} requests/s")
+        progress(f"{name}: bare {rate['bare']:.2f} requests/s, stage {rate['stage']:.2f} requests/s")
         figures[f"{name}_ratio"] = rate["stage"] / rate["bare"]
         if name == "refine":
             figures["json_structured"] = share(valid(answer) for answer in answers)
@@ -167,18 +174,16 @@ def bare(engine: VllmEngine, requests: Sequence[Request]) -> tuple[float, list[s
 
 
 def through_stage(step: Step, folder: Path) -> float:
-    """Requests a second of the whole stage, crops read, prompts made and shards committed among them."""
+    """Requests per second of the whole stage: crops are read, prompts made and shards committed in this time."""
     written = Store(folder / step.folder, step.schema)
     for shard in written.shards():
         written.path(shard).unlink()
-    start = time.perf_counter()
-    run(step, folder, size=SIZE, max_failed=1)
-    seconds = time.perf_counter() - start
-    return sum(row["attempts"] for row in written.rows(["attempts", "status"]) if row["status"] != "failed") / seconds
+    spent = seconds(lambda: run(step, folder, size=SIZE, max_failed=1))
+    return sum(row["attempts"] for row in written.rows(["attempts", "status"]) if row["status"] != "failed") / spent
 
 
 def forget(engine: VllmEngine) -> None:
-    """Empty vLLM's caches, so that no side gains by what the other asked."""
+    """Empty vLLM's caches, so that no side gains from the other's requests."""
     llm = engine.copies[0].llm
     llm.reset_prefix_cache()
     llm.llm_engine.reset_encoder_cache()
@@ -194,22 +199,25 @@ def equal_texts(engine: VllmEngine, requests: Sequence[Request]) -> float:
 
 
 def against_one_at_a_time(folder: Path, count: int) -> dict[str, Any]:
-    """Captions a second by transformers in batches of 16 over those with one request at a time."""
+    """Captions per second by transformers in batches of 16 over those with one request at a time."""
     requests = requests_of(CaptionStep(CAPTION), folder)[:count]
-    seconds = {}
+    spent = {}
     for batch in (16, 1):
         engine = TransformersEngine(CAPTION.model, batch=batch, device="cpu")
         engine.open()
         list(engine.generate(requests[:2]))  # warm
-        start = time.perf_counter()
-        list(engine.generate(requests))
-        seconds[batch] = time.perf_counter() - start
-        say(f"transformers, batches of {batch}: {len(requests) / seconds[batch]:.2f} requests/s")
-    return {"batched_ratio": seconds[1] / seconds[16]}
+        spent[batch] = seconds(partial(_drain, engine, requests))
+        progress(f"transformers, batches of {batch}: {len(requests) / spent[batch]:.2f} requests/s")
+    return {"batched_ratio": spent[1] / spent[16]}
+
+
+def _drain(engine: Engine, requests: Sequence[Request]) -> None:
+    for _ in engine.generate(requests):
+        pass
 
 
 def without_schemas(folder: Path) -> dict[str, Any]:
-    """What asking for JSON in words alone costs: valid answers at first, retries, fallbacks by cause."""
+    """What it costs to ask for JSON by the prompt alone: valid first answers, retries, fallbacks by cause."""
     step = RefineStep(REFINE.model_copy(update={"engine": "transformers"}))
     engine: Engine = TransformersEngine(REFINE.model, device="cpu")
     step.engine = Kept(engine, schemas=False)
@@ -225,7 +233,7 @@ def without_schemas(folder: Path) -> dict[str, Any]:
 
 
 def valid(text: str) -> bool:
-    """Whether a text is the JSON asked for, as it stands."""
+    """Whether a text is the requested JSON, unrepaired."""
     try:
         FineText.model_validate_json(text)
     except ValidationError:
@@ -237,11 +245,6 @@ def share(flags: Any) -> float:
     """The share of true ones."""
     listed = list(flags)
     return sum(listed) / len(listed)
-
-
-def say(text: str) -> None:
-    """Progress, apart from the result."""
-    print(text, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,55 +1,59 @@
 """A text stage killed with SIGKILL sends no request again for a shard that it had committed, and loses nothing.
 
 `grace refine` asks a real HTTP server on loopback; it is killed again and again, each time after a random number of
-requests, and started once more, until it ends by itself. On every request the server looks whether the shard of the
-clip that it is asked about is committed at that moment. At the end every byte is compared with an undisturbed run's.
+requests, and started once more, until it ends by itself. On every request the server checks whether the shard of that
+request's clip is committed at that moment. At the end every byte is compared with an undisturbed run's.
 
-    python benchmarks/text_kill.py [--quick] [--kills 20]
+    python -m benchmarks.text_kill [--quick] [--kills 20] [--seed 0]
 
-Ends with one line of JSON: kills; resume_ok, the share of kills after which no request was sent for a committed shard,
-0 when the bytes differ; sent_for_committed, such requests in all; requests; sent_twice, those that were under way at a
-kill or whose shard was not whole. The full run also writes benchmarks/results/text_kill.json.
+Ends with one line of JSON: resume_ok (goal 1.0), the share of kills after which no request was sent for a committed
+shard, 0 when the bytes differ; kills; sent_for_committed, such requests in all (goal 0); requests; sent_twice, those
+that were under way at a kill or whose shard was not whole. 2 CPU cores: @@.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
 import re
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from grace.pipeline.store import Store, write_atomic, write_clips
+from benchmarks.harness import PROJECT, Benchmark, progress, scratch_folder
+from grace.pipeline.store import Store, write_clips
 from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS, FOLDS
 from tests.support.fake_openai_server import Misbehaving, Reply, completion, serving, text_of
 
-PROJECT = Path(__file__).parent.parent
 SIZE = 4
-"""Clips a shard."""
+"""Clips per shard."""
 CLIPS_PER_KILL = 30
 """More than any kill waits for, so that the stage has something left to do at each."""
+
+BENCHMARK = Benchmark("text_kill", __doc__, keys=("kills", "resume_ok", "sent_for_committed"), quick="3 kills")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    options = BENCHMARK.parser()
+    options.add_argument("--kills", type=int, default=20)
+    options.add_argument("--seed", type=int, default=0)
+    return options
 
 
 def main() -> None:
     """Kill, resume, compare."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--quick", action="store_true", help="3 kills")
-    parser.add_argument("--seed", type=int, default=0)
-    chosen = parser.parse_args()
-    kills = 3 if chosen.quick else chosen.kills
-    moments = random.Random(chosen.seed)
-    with tempfile.TemporaryDirectory(prefix="grace-text-kill-") as scratch:
-        whole, killed = Path(scratch) / "whole", Path(scratch) / "killed"
+    args = parser().parse_args()
+    kills = 3 if args.quick else args.kills
+    moments = random.Random(args.seed)
+    with scratch_folder() as scratch:
+        whole, killed = scratch / "whole", scratch / "killed"
         for data in (whole, killed):
             write_dataset(data / "set", clips=CLIPS_PER_KILL * kills)
         with serving(Misbehaving(answer)) as server:
@@ -74,14 +78,12 @@ def main() -> None:
         "requests": requests,
         "sent_twice": requests - CLIPS_PER_KILL * kills,
     }
-    if not chosen.quick:
-        write_atomic(PROJECT / "benchmarks/results/text_kill.json", (json.dumps(figures, indent=2) + "\n").encode())
-    print(json.dumps(figures))
+    BENCHMARK.report(figures, keep=not args.quick)
 
 
 @dataclass
 class Watch:
-    """Answers, and notes the clips that it is asked about although their shard under ``data`` is committed."""
+    """Answers, and notes the clips of requests that come although the clip's shard under ``data`` is committed."""
 
     data: Path
     late: list[str] = field(default_factory=list)
@@ -108,7 +110,7 @@ def kill_after(requests: int, data: Path, server: Misbehaving) -> None:
         time.sleep(0.002)
     process.kill()
     process.wait()
-    print(f"killed after {len(server.asked) - before} requests", file=sys.stderr)
+    progress(f"killed after {len(server.asked) - before} requests")
 
 
 def start(data: Path, server: Misbehaving) -> subprocess.Popen[bytes]:
@@ -152,7 +154,7 @@ def write_dataset(folder: Path, clips: int) -> None:
     keys = [{"clip_id": f"clip-{number:04d}", "status": "ok", "error": ""} for number in range(clips)]
     write_clips(folder, [{**key, **dict.fromkeys(FOLDS, "train"), "label": "anger"} for key in keys], ["anger"])
     store = Store(folder / "captions", CAPTIONS)
-    for shard in range(-(-clips // SIZE)):
+    for shard in range(math.ceil(clips / SIZE)):
         rows = [
             {**key, "caption": f"The brows rise slightly in {key['clip_id']}."}
             for key in keys[shard * SIZE : (shard + 1) * SIZE]

@@ -2,59 +2,58 @@
 
 Renders a world of its own (other people and clips than the demo's), takes it through index, faces, caption and refine
 with the models of params.yaml (the pocket models), and audits the texts as `grace audit` does. `--dataset NAME` judges
-a rendered set whose texts are there instead.
+the texts of a rendered set that is already there instead.
 
-    python benchmarks/text_truth.py [--quick] [--clips 200] [--dataset demo]
+    python -m benchmarks.text_truth [--quick] [--clips 200] [--dataset demo]
 
-Ends with one line of JSON: precision and recall, each the lowest of actions and regions, caption and description; every
-one of them beside it; and what refining lost of the truth and gained in specificity. The full run also writes
-benchmarks/results/text_truth.json.
+Ends with one line of JSON: precision and recall (goal >= 0.80 each), each the lowest of actions and regions, caption
+and description; every one of them beside it; and what refining lost of the truth and gained in specificity. 2 CPU
+cores: @@.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
+from benchmarks.harness import PROJECT, Benchmark, scratch_folder
 from grace.pipeline.audit import refining
 from grace.pipeline.audit.ground_truth import Truth, read_truth, truthfulness
 from grace.pipeline.audit.sources import Texts, of_dataset
 from grace.pipeline.execution.runner import run
 from grace.pipeline.index.index import index
-from grace.pipeline.steps import step
-from grace.pipeline.store import write_atomic
+from grace.pipeline.steps import make_step
 from grace.pipeline.world.world import make_world
 from grace.settings import Settings, load_settings
 
-PROJECT = Path(__file__).parent.parent
 SEED = 20_000
 """Of the world that is judged; neither the demo's nor one that pocket models are trained on."""
 
 
+BENCHMARK = Benchmark("text_truth", __doc__, keys=("precision", "recall"), quick="24 clips")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    options = BENCHMARK.parser()
+    options.add_argument("--clips", type=int, default=200)
+    options.add_argument("--dataset", help="a rendered set with texts, such as demo")
+    return options
+
+
 def main() -> None:
     """Make or read the texts, and print how true they are."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="24 clips")
-    parser.add_argument("--clips", type=int, default=200)
-    parser.add_argument("--dataset", help="a rendered set with texts, such as demo")
-    chosen = parser.parse_args()
+    args = parser().parse_args()
     os.chdir(PROJECT)
-    with tempfile.TemporaryDirectory(prefix="grace-text-truth-") as scratch:
-        if chosen.dataset:
-            texts, truth = made(load_settings(), chosen.dataset)
+    with scratch_folder() as scratch:
+        if args.dataset:
+            texts, truth = made(load_settings(), args.dataset)
         else:
-            texts, truth = fresh(24 if chosen.quick else chosen.clips, Path(scratch))
-    figures = judged(texts, truth)
-    if not chosen.quick and not chosen.dataset:
-        write_atomic(PROJECT / "benchmarks/results/text_truth.json", (json.dumps(figures, indent=2) + "\n").encode())
-    print(json.dumps(figures))
+            texts, truth = fresh(24 if args.quick else args.clips, scratch)
+    BENCHMARK.report(judged(texts, truth), keep=not args.quick and not args.dataset)
 
 
 def made(settings: Settings, dataset: str) -> tuple[Texts, Truth]:
@@ -74,7 +73,7 @@ def fresh(clips: int, scratch: Path) -> tuple[Texts, Truth]:
     index("truth", scratch / "raw", settings.folder("truth"))
     for stage in ("faces", "caption", "refine"):
         run(
-            step(stage, settings, "truth"),
+            make_step(stage, settings, "truth"),
             settings.folder("truth"),
             size=settings.shards.clips,
             workers=settings.workers,

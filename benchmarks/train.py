@@ -1,38 +1,33 @@
-"""Training from the cache beats re-encoding: clips a second of `grace train` on a cache of ViT-B/32's shape beside an
+"""Training from the cache beats re-encoding: clips per second of `grace train` on a cache of ViT-B/32's shape beside an
 end-to-end training step of CLIP ViT-B/32 with a temporal transformer on the same 16 frames.
 
 The cache is real files of random tokens (16 × 49 × 512, float16), read from the disk by the trainer's own loop, with
 validation, checkpoints and curves; the rival is a `CLIPVisionModel` of random weights, fully fine-tuned, its frames
 already decoded in memory (which flatters it). Both may use all processors, or the GPU where there is one.
 
-    python benchmarks/train.py [--quick]
+    python -m benchmarks.train [--quick] [--threads N]
 
-Ends with one line of JSON: train_ratio (goal >= 300), clips/s of both, and where a step of `grace` spends its time;
-processor_ratio is the same of processor time, for a machine that is busy with other work.
+Ends with one line of JSON: train_ratio (goal >= 800), clips/s of both, and where a step of `grace` spends its time;
+processor_ratio is the same of processor time, for a machine that is busy with other work. 2 CPU cores: @@.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+from statistics import median
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor, nn
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
+from benchmarks.harness import Benchmark, scratch_folder, seconds_in_turns
 from grace.pipeline.devices import choose_device
-from grace.pipeline.store import Store, write_atomic, write_clips
+from grace.pipeline.store import Store, write_clips
 from grace.pipeline.store.schemas import MOTION, TOKENS
 from grace.trainer.data import Cache, Subset
 from grace.trainer.losses import LossConfig, contrastive_distance, total_loss
@@ -46,24 +41,30 @@ INSTANTS, GRID, WIDTH, LENGTH, WORDS = 16, 7, 512, 77, 40
 LABELS = ["happiness", "sadness", "neutral", "anger", "surprise", "disgust", "fear"]
 SHARD = 32
 
+BENCHMARK = Benchmark("train", __doc__, keys=("train_ratio", "processor_ratio"), quick="64 clips, one end-to-end step")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    options = BENCHMARK.parser()
+    options.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of both sides")
+    return options
+
 
 def main() -> None:
     """Measure both sides and the shares, print them and the line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="64 clips, one end-to-end step; no file is written")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of both sides")
-    chosen = parser.parse_args()
-    torch.set_num_threads(chosen.threads)
-    clips, steps = (64, 1) if chosen.quick else (1024, 5)
+    args = parser().parse_args()
+    torch.set_num_threads(args.threads)
+    clips, steps = (64, 1) if args.quick else (1024, 5)
     device = choose_device("auto")
-    settings = TrainSettings().model_copy(update={"epochs": 2, "patience": 2, "threads": chosen.threads})
-    with TemporaryDirectory(prefix="grace-bench-") as folder:
-        cache = Cache(random_cache(Path(folder), clips))
+    settings = TrainSettings().model_copy(update={"epochs": 2, "patience": 2, "threads": args.threads})
+    with scratch_folder() as folder:
+        cache = Cache(random_cache(folder, clips))
         ids = tuple(cache.rows)
-        choice = TrainSelection(Subset(cache, ids), Subset(cache, ids[: clips // 8]))
-        cached = cached_rate(choice, settings, Path(folder))
-        share = shares(choice.train, settings, device)
-    end_to_end = end_to_end_rate(steps, device, batch=1 if chosen.quick else 2)
+        selection = TrainSelection(Subset(cache, ids), Subset(cache, ids[: clips // 8]))
+        cached = cached_rate(selection, settings, folder)
+        share = shares(selection.train, settings, device)
+    end_to_end = end_to_end_rate(steps, device, batch=1 if args.quick else 2)
     figures = {
         "train_ratio": round(cached[0] / end_to_end[0], 1),
         "processor_ratio": round(cached[1] / end_to_end[1], 1),
@@ -71,13 +72,10 @@ def main() -> None:
         "end_to_end_clips_per_second": round(end_to_end[0], 4),
         **{f"share_{name}": round(value, 3) for name, value in share.items()},
         "clips": clips,
-        "threads": chosen.threads,
+        "threads": args.threads,
         "device": device.type,
     }
-    Console(highlight=False).print(table(figures))
-    if not chosen.quick:
-        write_atomic(Path(__file__).parent / "results/train.json", (json.dumps(figures, indent=2) + "\n").encode())
-    print(json.dumps(figures))
+    BENCHMARK.report(figures, keep=not args.quick)
 
 
 def random_cache(folder: Path, clips: int) -> Path:
@@ -101,13 +99,13 @@ def random_cache(folder: Path, clips: int) -> Path:
     return folder
 
 
-def cached_rate(choice: TrainSelection, settings: TrainSettings, folder: Path) -> tuple[float, float]:
-    """Training clips a second of the trainer's own loop, everything included: by the clock, and of processor time."""
+def cached_rate(selection: TrainSelection, settings: TrainSettings, folder: Path) -> tuple[float, float]:
+    """Training clips per second of the trainer's own loop, everything included: by the clock, and of processor time."""
     torch.manual_seed(0)
-    model = build(model_config(choice.train.cache, settings))
+    model = build(model_config(selection.train.cache, settings))
     start, used = time.perf_counter(), time.process_time()
-    fit(model, choice, settings, folder, "benchmark", quiet=True)
-    clips = settings.epochs * len(choice.train)
+    fit(model, selection, settings, folder, "benchmark", quiet=True)
+    clips = settings.epochs * len(selection.train)
     return clips / (time.perf_counter() - start), clips / (time.process_time() - used)
 
 
@@ -142,7 +140,7 @@ def end_to_end_rate(steps: int, device: torch.device, batch: int) -> tuple[float
         optimizer.step()
 
     used = time.process_time()
-    by_clock = seconds(step, steps, device)
+    by_clock = median_seconds(step, steps, device)
     return batch / by_clock, batch * (steps + 1) / (time.process_time() - used)
 
 
@@ -153,7 +151,7 @@ def shares(part: Subset, settings: TrainSettings, device: torch.device) -> dict[
     assert isinstance(model, Grace)
     start = time.perf_counter()
     batches = [batch for batch, _ in part.batches(settings.batch)][:1]
-    reading = (time.perf_counter() - start) / -(-len(part) // settings.batch)
+    reading = (time.perf_counter() - start) / math.ceil(len(part) / settings.batch)
     batch = batches[0].to(device).drop_patches(settings.patch_dropout)
     labels = torch.arange(settings.batch, device=device) % len(LABELS)
     prior = torch.full((len(LABELS),), 1 / len(LABELS), device=device)
@@ -164,7 +162,7 @@ def shares(part: Subset, settings: TrainSettings, device: torch.device) -> dict[
 
     tokens = model(batch).tokens
     assert tokens is not None
-    fields = ("text", "text_marginal", "visual_marginal")  # the visual tokens come from the cache and want no gradient
+    fields = ("text", "text_marginal", "visual_marginal")  # the visual tokens come from the cache and need no gradient
     tokens = replace(tokens, **{name: getattr(tokens, name).detach().requires_grad_() for name in fields})
 
     def sinkhorn() -> None:
@@ -178,30 +176,15 @@ def shares(part: Subset, settings: TrainSettings, device: torch.device) -> dict[
     def attention() -> None:
         model.temporal(model.inside(frames, patches, batch.motion)).sum().backward()
 
-    parts = {name: seconds(run, 3, device) for name, run in (("sinkhorn", sinkhorn), ("attention", attention))}
-    whole = seconds(step, 3, device) + reading
+    parts = {name: median_seconds(run, 3, device) for name, run in (("sinkhorn", sinkhorn), ("attention", attention))}
+    whole = median_seconds(step, 3, device) + reading
     named = {**parts, "reading": reading}
     return {name: value / whole for name, value in named.items()} | {"rest": 1 - sum(named.values()) / whole}
 
 
-def seconds(run: Callable[[], None], times: int, device: torch.device) -> float:
+def median_seconds(run: Callable[[], None], times: int, device: torch.device) -> float:
     """Median wall-clock seconds of ``run`` after one warm-up."""
-    taken = []
-    for _ in range(times + 1):
-        start = time.perf_counter()
-        run()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        taken.append(time.perf_counter() - start)
-    return float(np.median(taken[1:]))
-
-
-def table(figures: dict[str, Any]) -> Table:
-    """The figures, a row each."""
-    made = Table(title="training from the cache beside end to end", title_justify="left", show_header=False)
-    for name, value in figures.items():
-        made.add_row(name.replace("_", " "), f"{value:.1%}" if name.startswith("share") else str(value))
-    return made
+    return median(seconds_in_turns({"run": run}, times, device=device)["run"])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The road under DVC, for real: it runs, skips, shows scores and plots, tries another method, survives being killed."""
+"""The pipeline under DVC: it runs, skips, shows scores and plots, runs another method, survives being killed."""
 
 from __future__ import annotations
 
@@ -10,20 +10,18 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
+from benchmarks.kill import copy_project, repro
 
-PROJECT = Path(__file__).parents[1]
-sys.path.insert(0, str(PROJECT / "benchmarks"))
-from kill import copy_project, repro  # noqa: E402
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small road, run to its end in a repository of its own."""
-    folder = tmp_path_factory.mktemp("road")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small pipeline, run to its end in a repository of its own."""
+    folder = tmp_path_factory.mktemp("pipeline")
     copy_project(folder)
     repro(folder)
-    commit = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "-qm", "road"]
+    commit = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "-qm", "pipeline"]
     subprocess.run(["git", "add", "-A"], cwd=folder, check=True)
     subprocess.run(commit, cwd=folder, check=True)
     return folder
@@ -42,50 +40,52 @@ def ran(output: str) -> set[str]:
     return {line.split("'")[1].partition("@")[0] for line in output.splitlines() if line.startswith("Running stage")}
 
 
-def test_a_second_run_runs_nothing(road: Path) -> None:
-    assert ran(dvc(road, "repro")) == set()
+def test_a_second_run_runs_nothing(pipeline: Path) -> None:
+    assert ran(dvc(pipeline, "repro")) == set()
 
 
-def test_any_video_goes_through_the_whole_road(road: Path, tmp_path: Path) -> None:
+def test_any_video_goes_through_the_whole_pipeline(pipeline: Path, tmp_path: Path) -> None:
     """Probabilities, text, a picture, and the warning that the pocket models know drawn faces only."""
-    video = next((road / "raw/demo/clips").glob("*.mp4"))
+    video = next((pipeline / "raw/demo/clips").glob("*.mp4"))
     command = [str(Path(sys.executable).parent / "grace"), "predict", str(video)]
-    done = subprocess.run([*command, "--out", str(tmp_path / "met.png")], cwd=road, capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path / "alignment.png")], cwd=pipeline, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert "happiness" in done.stdout
     assert "caption:" in done.stdout
     assert "know only the rendered world" in " ".join(done.stderr.split())
-    assert (tmp_path / "met.png").stat().st_size > 10_000
+    assert (tmp_path / "alignment.png").stat().st_size > 10_000
 
 
-def test_metrics_and_plots_show(road: Path) -> None:
-    assert "UAR" in dvc(road, "metrics", "show")
-    dvc(road, "plots", "show")
-    page = (road / "dvc_plots" / "index.html").read_text()
+def test_metrics_and_plots_show(pipeline: Path) -> None:
+    assert "UAR" in dvc(pipeline, "metrics", "show")
+    dvc(pipeline, "plots", "show")
+    page = (pipeline / "dvc_plots" / "index.html").read_text()
     assert "confusion" in page
     assert "validation_uar" in page
 
 
-def test_a_changed_parameter_runs_only_what_depends_on_it(road: Path) -> None:
-    settings = json.loads((road / "params.yaml").read_text())
+def test_a_changed_parameter_runs_only_what_depends_on_it(pipeline: Path) -> None:
+    settings = json.loads((pipeline / "params.yaml").read_text())
     changed = {**settings, "evaluate": {**settings["evaluate"], "bootstrap": 60}}
-    (road / "params.yaml").write_text(json.dumps(changed))
-    assert ran(dvc(road, "repro")) == {"evaluate"}
+    (pipeline / "params.yaml").write_text(json.dumps(changed))
+    assert ran(dvc(pipeline, "repro")) == {"evaluate"}
     changed["motion"] = {**settings["motion"], "method": "difference"}
-    (road / "params.yaml").write_text(json.dumps(changed))
-    tokens = (road / "data/demo/tokens/00000.h5").read_bytes()
-    # Tokens are asked, since `tokens.keep` would read motion; without it they stay as they are.
-    assert ran(dvc(road, "repro")) == {"motion", "tokens", "train", "evaluate"}
-    assert (road / "data/demo/tokens/00000.h5").read_bytes() == tokens
+    (pipeline / "params.yaml").write_text(json.dumps(changed))
+    tokens = (pipeline / "data/demo/tokens/00000.h5").read_bytes()
+    # The tokens stage is run, since `tokens.keep` would read motion; without it the files stay the same.
+    assert ran(dvc(pipeline, "repro")) == {"motion", "tokens", "train", "evaluate"}
+    assert (pipeline / "data/demo/tokens/00000.h5").read_bytes() == tokens
 
 
-def test_an_experiment_with_another_method(road: Path) -> None:
-    dvc(road, "exp", "run", "-S", "train.method=vision")
-    assert json.loads((road / "data/demo/metrics.json").read_text())["method"] == "vision"
+def test_an_experiment_with_another_method(pipeline: Path) -> None:
+    dvc(pipeline, "exp", "run", "-S", "train.method=vision")
+    assert json.loads((pipeline / "data/demo/metrics.json").read_text())["method"] == "vision"
 
 
-def test_killed_roads_end_with_the_same_bytes() -> None:
-    """Two kills here; `python benchmarks/kill.py` does twenty."""
-    command = [sys.executable, str(PROJECT / "benchmarks/kill.py"), "--quick"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+def test_killed_pipelines_end_with_the_same_bytes(project: Path) -> None:
+    """Two kills here; `python -m benchmarks.kill` does twenty."""
+    command = [sys.executable, "-m", "benchmarks.kill", "--quick"]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout.splitlines()[-1])["kills_ok"] == 1.0, done.stderr

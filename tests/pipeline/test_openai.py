@@ -29,9 +29,9 @@ from grace.pipeline.text.cues import FineText
 from grace.pipeline.text.prompts import read_prompt
 from grace.pipeline.text.refine import RefineStep, refine_request
 from grace.pipeline.text.settings import CaptionSettings, RefineSettings
-from tests.pipeline.test_refine import CAPTION, GOOD
 from tests.support.face_stores import PLANTED, write_clips_with_faces, write_texts
 from tests.support.fake_openai_server import Misbehaving, Reply, completion, serving, text_of, trouble
+from tests.support.texts import CAPTION, GOOD
 
 
 def question(text: str, **more: Any) -> Request:

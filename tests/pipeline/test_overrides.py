@@ -15,9 +15,9 @@ from grace.pipeline.text.overrides import read_overrides
 from grace.pipeline.text.refine import RefineStep, refine_step
 from grace.pipeline.text.settings import RefineSettings
 from grace.settings import Settings
-from tests.pipeline.test_refine import CAPTION, CUE, GOOD
 from tests.support.face_stores import PLANTED, write_clips_with_faces, write_texts
 from tests.support.fake_engines import Script
+from tests.support.texts import CAPTION, CUE, GOOD
 
 FIRST, SECOND, THIRD, FOURTH = (f"{PLANTED}_{number:03d}" for number in range(4))
 

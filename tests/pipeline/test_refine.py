@@ -22,12 +22,9 @@ from grace.pipeline.text.settings import RefineSettings
 from grace.pipeline.world.actions import ACTIONS, REGIONS
 from tests.support.face_stores import PLANTED, write_clips_with_faces, write_texts
 from tests.support.fake_engines import Recorder, Script
+from tests.support.texts import CAPTION, CUE, GOOD
 
 Checkpoint = Callable[[str], Path]
-
-CAPTION = "At first the brows rise slightly. Then the lips part."
-CUE = {"region": "brows", "action": "inner brow raise", "intensity": "slightly", "phase": "onset"}
-GOOD = json.dumps({"description": "The brows rise slightly. The lips part.", "cues": [CUE]})
 
 
 def settings(model: Path | str = "script", **more: Any) -> RefineSettings:

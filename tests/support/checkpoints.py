@@ -12,7 +12,9 @@ TURNS = """{% for message in messages %}<|im_start|>{{ message.role }}
 {%- if part.type == 'image' %}IMAGE{% else %}{{ part.text }}{% endif %}{% endfor %}{% endif %}<|im_end|>
 {% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
 {% endif %}"""
-"""A chat template; ``IMAGE`` stands for what the architecture calls a picture."""
+"""A chat template; ``IMAGE`` stands for the architecture's image placeholder."""
+
+PROMPTS = Path(__file__).parents[2] / "pipeline/text/prompts"
 
 SMALL_TEXT = {
     "hidden_size": 32,
@@ -35,7 +37,7 @@ def train_tokenizer(*control: str) -> Any:
     # CLIPTextModel takes an end token of id 2 for OpenAI's first configuration and pools elsewhere: 2 is not the end.
     special = ["<pad>", "<|im_start|>", "<unk>", "<|im_end|>", *control]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    texts = [file.read_text() for file in sorted(Path("pipeline/text/prompts").glob("*.md"))]
+    texts = [file.read_text() for file in sorted(PROMPTS.glob("*.md"))]
     tokenizer.train_from_iterator(
         texts, trainers.BpeTrainer(vocab_size=500, special_tokens=special, initial_alphabet=alphabet)
     )
@@ -94,7 +96,7 @@ def save_idefics3(folder: Path) -> None:
 
 
 def save_llava(folder: Path) -> None:
-    """LLaVA: a CLIP eye of 32 pixels in patches of 16 before a Llama."""
+    """LLaVA: a CLIP vision tower of 32 pixels in patches of 16 before a Llama."""
     import torch
     from transformers import LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
@@ -123,7 +125,7 @@ def save_llava(folder: Path) -> None:
 
 
 def small_vision(size: int, patch: int) -> dict[str, int]:
-    """A two-layer CLIP eye."""
+    """A two-layer CLIP vision tower."""
     return {
         "hidden_size": 32,
         "intermediate_size": 64,
@@ -177,8 +179,8 @@ def save_qwen2_5_vl(folder: Path) -> None:
     model.save_pretrained(folder)
 
 
-def tower_tokenizer(begin: str | None, room: int) -> Any:
-    """The tokenizer of a text tower of ``room`` positions: texts end, and begin where ``begin`` is named."""
+def tower_tokenizer(begin: str | None, positions: int) -> Any:
+    """The tokenizer of a text tower of ``positions``: texts get an end token, and a first one if ``begin`` names it."""
     from tokenizers.processors import TemplateProcessing
 
     tokenizer = train_tokenizer()
@@ -189,19 +191,19 @@ def tower_tokenizer(begin: str | None, room: int) -> Any:
         special.append((begin, tokenizer.bos_token_id))
     single = f"{begin} $A {end}" if begin else f"$A {end}"
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single=single, special_tokens=special)
-    tokenizer.model_max_length = room
+    tokenizer.model_max_length = positions
     tokenizer.model_input_names = ["input_ids", "attention_mask"]
     return tokenizer
 
 
-def small_text(tokenizer: Any, room: int) -> dict[str, Any]:
+def small_text(tokenizer: Any, positions: int) -> dict[str, Any]:
     """A two-layer text tower."""
     return {
         "hidden_size": 32,
         "intermediate_size": 64,
         "num_hidden_layers": 2,
         "num_attention_heads": 2,
-        "max_position_embeddings": room,
+        "max_position_embeddings": positions,
         "vocab_size": len(tokenizer),
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,

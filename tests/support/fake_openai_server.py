@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback that answers chat completions as told: well, badly, late, or not at all."""
+"""A real HTTP server on loopback that answers chat completions as scripted: well, badly, late, or not at all."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def key_of(body: dict[str, Any]) -> str:
 
 @dataclass
 class Misbehaving:
-    """``answer`` gets each request's body and how often that question was asked before."""
+    """``answer`` gets each request's body and how often the same question was sent before."""
 
     answer: Callable[[dict[str, Any], int], Reply]
     models: Reply = field(default_factory=lambda: Reply({"object": "list", "data": [{"id": "m", "object": "model"}]}))
