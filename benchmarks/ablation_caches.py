@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from grace.pipeline.execution.runner import run
-from grace.pipeline.steps import STAGES, root_of, step
+from grace.pipeline.steps import STAGES, step
 from grace.pipeline.tokens.step import TokensStep
 from grace.settings import Settings, load_settings
 
@@ -74,12 +74,13 @@ def _link(source: Path, folder: Path) -> None:
 
 def _road(settings: Settings, folder: Path, stages: list[str]) -> None:
     """The world, its index, and the stages."""
+    from grace.pipeline.datasets import root_of
     from grace.pipeline.index.index import index
     from grace.pipeline.world.world import make_world
 
     root = Path(settings.roots[folder.name])
     make_world(settings.world, root, settings.workers)
-    index(folder.name, root_of(settings, folder.name), folder, workers=settings.workers)
+    index(folder.name, root_of(settings.roots, folder.name), folder, workers=settings.workers)
     for stage in stages:
         made = step(stage, settings, folder.name)
         run(made, folder, size=settings.shards.clips, workers=settings.workers, max_failed=settings.max_failed)

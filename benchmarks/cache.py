@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.train import GRID, INSTANTS, LENGTH, WIDTH, random_cache
 from grace.pipeline.store import Row, Store, write_atomic
-from grace.pipeline.store.schemas import FOLDS, TOKENS
+from grace.pipeline.store.schemas import FOLD_COLUMNS, TOKENS
 from grace.pipeline.tokens.compression import quantize_row
 from grace.trainer.data import Cache
 from grace.trainer.settings import TrainSettings
@@ -58,7 +58,7 @@ def main() -> None:
         figures: dict[str, Any] = reading(made, rounds) | sizes(made)
         if (chosen.data / "tokens").is_dir():
             settings = TrainSettings().model_copy(update={"epochs": 6 if chosen.quick else 30})
-            figures |= uar_change(chosen.data, Path(scratch), settings, seeds, 1 if chosen.quick else len(FOLDS))
+            figures |= uar_change(chosen.data, Path(scratch), settings, seeds, 1 if chosen.quick else len(FOLD_COLUMNS))
     Console(highlight=False).print(table(figures))
     if not chosen.quick:
         write_atomic(Path(__file__).parent / "results/cache.json", (json.dumps(figures, indent=2) + "\n").encode())
@@ -115,7 +115,7 @@ def copies(
     """What ``Cache.read`` gives, copied out of the maps."""
     made = {}
     for reader in (cache.tokens, cache.motion):
-        places = [reader.places[clip_id] for clip_id in clip_ids]
+        places = [reader.locations[clip_id] for clip_id in clip_ids]
         for name in reader.names:
             found = [maps[reader.store.folder.name, place.shard, name][place.index] for place in places]
             made[name] = np.array(found[0])[None] if len(found) == 1 else np.stack(found)
@@ -157,7 +157,8 @@ def uar_change(data: Path, scratch: Path, settings: TrainSettings, seeds: int, m
     for shard in store.shards():
         store.write(shard, [_small(row) for row in store.read(shard)], store.meta(shard))
     cache = Cache(data)
-    folds = [k for k, name in enumerate(FOLDS, 1) if any(row[name] == "test" for row in cache.rows.values())][:most]
+    tested = {name for name in FOLD_COLUMNS if any(row[name] == "test" for row in cache.rows.values())}
+    folds = [k for k, name in enumerate(FOLD_COLUMNS, 1) if name in tested][:most]
     changes = []
     for method in METHODS:
         for fold in folds:

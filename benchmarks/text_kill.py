@@ -29,7 +29,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from grace.pipeline.store import Store, write_atomic, write_clips
-from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS, FOLDS
+from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS, FOLD_COLUMNS
 from tests.support.fake_openai_server import Misbehaving, Reply, completion, serving, text_of
 
 PROJECT = Path(__file__).parent.parent
@@ -150,7 +150,7 @@ def content(data: Path) -> dict[str, bytes]:
 def write_dataset(folder: Path, clips: int) -> None:
     """Clips and their coarse captions."""
     keys = [{"clip_id": f"clip-{number:04d}", "status": "ok", "error": ""} for number in range(clips)]
-    write_clips(folder, [{**key, **dict.fromkeys(FOLDS, "train"), "label": "anger"} for key in keys], ["anger"])
+    write_clips(folder, [{**key, **dict.fromkeys(FOLD_COLUMNS, "train"), "label": "anger"} for key in keys], ["anger"])
     store = Store(folder / "captions", CAPTIONS)
     for shard in range(-(-clips // SIZE)):
         rows = [

@@ -14,33 +14,13 @@ STAGES = ("faces", "caption", "refine", "motion", "tokens")
 """The stages that are steps over shards, in an order in which each finds its inputs."""
 
 
-def root_of(settings: PipelineSettings, dataset: str, root: str | None = None) -> Path:
-    """The folder of a data set's raw files: ``root`` if given, else ``roots.<dataset>``.
-
-    Raises :class:`UserError` when neither names a folder that exists.
-    """
-    named = root or settings.roots.get(dataset)
-    if named is None:
-        known = ", ".join(sorted(settings.roots)) or "none"
-        raise UserError(
-            f"There is no root for data set '{dataset}' (known: {known}): set roots.{dataset} in params.yaml to the "
-            "folder of its files, or give --root."
-        )
-    path = Path(named)
-    if not path.is_dir():
-        raise UserError(
-            f"The root of data set '{dataset}', {path}, is not a folder: set roots.{dataset} in params.yaml, or give "
-            "--root."
-        )
-    return path
-
-
 def step(stage: str, settings: PipelineSettings, dataset: str, root: str | None = None) -> Step:
     """The step of a stage for a data set. Models are named here and loaded when the step opens."""
     if stage == "faces":
+        from grace.pipeline.datasets import root_of
         from grace.pipeline.faces.step import FacesStep
 
-        return FacesStep(settings.faces, root_of(settings, dataset, root))
+        return FacesStep(settings.faces, root_of(settings.roots, dataset, root))
     if stage == "caption":
         from grace.pipeline.text.caption import caption_step
 

@@ -11,7 +11,7 @@ import numpy as np
 from grace.pipeline.audit.lexicon import without_emotion_words
 from grace.pipeline.audit.sources import Text
 
-FOLDS = 5
+CV_FOLDS = 5
 FEWEST = 10
 """Groups that a label needs, for each fold to train and test on a few."""
 TELLING = 5
@@ -42,7 +42,7 @@ def bag_of_words(texts: Sequence[Text], seed: int = 0) -> dict[str, Any] | None:
         "texts": len(usable),
         "labels": labels,
         "groups": len(set(groups.tolist())),
-        "folds": FOLDS,
+        "folds": CV_FOLDS,
         "UAR": _uar(true, predicted),
         "interval": _interval(true, predicted, groups, seed),
         "UAR_without_emotion_words": _uar(true, bare),
@@ -66,7 +66,7 @@ def _predictions(said: Sequence[str], true: np.ndarray, groups: np.ndarray, seed
     from sklearn.model_selection import StratifiedGroupKFold
 
     predicted = np.zeros_like(true)
-    for train, test in StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed).split(said, true, groups):
+    for train, test in StratifiedGroupKFold(CV_FOLDS, shuffle=True, random_state=seed).split(said, true, groups):
         model = _model().fit([said[place] for place in train], true[train])
         predicted[test] = model.predict([said[place] for place in test])
     return predicted

@@ -18,7 +18,7 @@ from grace.pipeline.audit.lexicon import (
     identity_words,
 )
 from grace.pipeline.audit.sources import Text
-from grace.pipeline.datasets.labels import LABELS
+from grace.pipeline.datasets.labels import CANONICAL_LABELS
 from grace.pipeline.text.cues import REGION_WORDS, regions_in
 from grace.pipeline.text.quality import english, looping, refusing
 from grace.pipeline.text.sentences import split_sentences
@@ -184,12 +184,12 @@ def _emotion(texts: Sequence[Text]) -> dict[str, Any]:
 
 def _against(labelled: Sequence[tuple[str, set[str]]]) -> dict[str, Any]:
     """Right, wrong, both or neither; ``table`` is the share of each label's texts that claim each emotion."""
-    labels = [label for label in LABELS if any(label == true for true, _ in labelled)]
+    labels = [label for label in CANONICAL_LABELS if any(label == true for true, _ in labelled)]
     kinds = Counter(
         "silent" if not claim else "right" if claim == {true} else "right_and_wrong" if true in claim else "wrong"
         for true, claim in labelled
     )
-    emotions = [*labels, *(emotion for emotion in LABELS if emotion not in labels)]
+    emotions = [*labels, *(emotion for emotion in CANONICAL_LABELS if emotion not in labels)]
     by_label = {label: [claim for true, claim in labelled if true == label] for label in labels}
     return {
         "texts": len(labelled),

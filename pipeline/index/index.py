@@ -15,7 +15,6 @@ from pathlib import Path
 from tqdm import tqdm
 
 from grace.pipeline.datasets import Listing, label_ids, read
-from grace.pipeline.datasets.base import FOLDS
 from grace.pipeline.datasets.file_tree import is_video
 from grace.pipeline.datasets.settings import ListFilesSettings
 from grace.pipeline.errors import ClipError, GraceError, UserError
@@ -34,6 +33,7 @@ from grace.pipeline.index.reconciliation import (
 )
 from grace.pipeline.media.video import MissingError, NoFramesError, Probe, images, probe
 from grace.pipeline.store import Row, failure, write_clips
+from grace.pipeline.store.schemas import FOLD_NUMBERS
 
 BATCH = 16
 """Clips that a process counts between two reports."""
@@ -168,7 +168,7 @@ def _row(listing: Listing, held: Probe | Unusable, ids: Mapping[str, int]) -> Ro
         "height": 0,
         "label": listing.label if known else "",
         "label_id": ids[listing.label] if known else -1,
-        **{f"fold_{fold}": listing.folds.get(fold, "") for fold in FOLDS},
+        **{f"fold_{fold}": listing.folds.get(fold, "") for fold in FOLD_NUMBERS},
         "subject": listing.subject,
         "annotated_frames": listing.annotated_frames,
         "caption_human": listing.caption_human,

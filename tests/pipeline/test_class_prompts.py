@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from grace.pipeline.datasets.labels import LABELS
+from grace.pipeline.datasets.labels import CANONICAL_LABELS
 from grace.pipeline.store import read_table, write_clips
 from grace.pipeline.store.schemas import TEMPLATES, TEMPLATES_FILE
 from grace.pipeline.tokens.batching import encode_texts
@@ -27,7 +27,7 @@ def step(checkpoint: Checkpoint) -> TokensStep:
 
 
 def test_every_canonical_emotion_has_sentences_and_any_other_class_a_plain_one() -> None:
-    prompts = class_sentences([*LABELS, "boredom"])
+    prompts = class_sentences([*CANONICAL_LABELS, "boredom"])
     assert all(len(lines) >= 2 for label, lines in prompts.items() if label != "boredom")
     assert prompts["boredom"] == ["A person with an expression of boredom."]
     assert len({line for lines in prompts.values() for line in lines}) == sum(map(len, prompts.values()))
