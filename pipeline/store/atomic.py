@@ -70,8 +70,8 @@ def _explain(error: OSError, path: Path, size: int) -> str:
 def folder_lock(folder: Path) -> Iterator[None]:
     """Hold the exclusive right to write into ``folder``; wait while another process holds it.
 
-    The lock is on the folder itself and ends with the process, however that ends: nothing is left to clean up. Temporary
-    files of killed writers are removed when the lock is taken and when it is released.
+    The lock is on the folder itself and ends with the process, however that ends: nothing is left to clean up.
+    Temporary files of killed writers are removed when the lock is taken and when it is released.
 
     Args:
         folder: The folder, made if it is not there.

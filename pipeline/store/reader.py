@@ -181,9 +181,10 @@ class Reader:
         keys = {shard: fingerprint([meta.get("identity"), meta.get("version")]) for shard, meta in self._metas.items()}
         different = [shard for shard in self.shards if keys[shard] != keys[self.shards[0]]]
         if different:
+            first, other = self.store.path(self.shards[0]).name, self.store.path(different[0]).name
             raise UserError(
-                f"{folder} mixes shards of different parameters or models ({self.store.path(different[0]).name} differs from "
-                f"{self.store.path(self.shards[0]).name}): run `grace {stage}` again so that all are made alike."
+                f"{folder} mixes shards of different parameters or models ({other} differs from {first}): "
+                f"run `grace {stage}` again so that all are made alike."
             )
 
     def _check_whole(self, expected: set[str]) -> None:

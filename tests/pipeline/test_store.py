@@ -222,7 +222,10 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_folder_has_one_writer_and_leftovers_are_cleared(tmp_path: Path) -> None:
     (tmp_path / ".tmp-123-00000.h5").write_bytes(b"half")
-    waiting = "from pathlib import Path; from grace.pipeline.store import folder_lock\nwith folder_lock(Path('.')): print('in', flush=True)"
+    waiting = (
+        "from pathlib import Path; from grace.pipeline.store import folder_lock\n"
+        "with folder_lock(Path('.')): print('in', flush=True)"
+    )
     with folder_lock(tmp_path):
         other = subprocess.Popen(
             [sys.executable, "-c", waiting], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
