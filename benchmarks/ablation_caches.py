@@ -87,11 +87,11 @@ def _run_pipeline(settings: Settings, folder: Path, stages: list[str]) -> None:
 
 
 def _tokens(settings: Settings, folder: Path, text: str) -> None:
-    from grace.pipeline.tokens.class_prompts import write_templates
+    from grace.pipeline.tokens.class_prompts import write_class_prompts
 
     if text == "none":
         made: TokensStep = TextlessTokens(settings.tokens)
     else:
         made = TokensStep(settings.tokens.model_copy(update={"text": text}))
     run(made, folder, size=settings.shards.clips, workers=settings.workers, max_failed=settings.max_failed)
-    write_templates(folder, made)
+    write_class_prompts(folder, made)

@@ -27,7 +27,7 @@ import numpy as np
 from benchmarks.harness import Benchmark, median_ratio, progress, scratch_folder, seconds
 from benchmarks.train import GRID, INSTANTS, LENGTH, WIDTH, random_cache
 from grace.pipeline.store import Row, Store
-from grace.pipeline.store.schemas import FOLDS, TOKENS
+from grace.pipeline.store.schemas import FOLD_COLUMNS, TOKENS
 from grace.pipeline.tokens.compression import quantize_row
 from grace.trainer.data import Cache
 from grace.trainer.settings import TrainSettings
@@ -62,7 +62,7 @@ def main() -> None:
         figures: dict[str, Any] = reading(folder, rounds) | sizes(folder)
         if (args.data / "tokens").is_dir():
             settings = TrainSettings().model_copy(update={"epochs": 6 if args.quick else 30})
-            figures |= uar_change(args.data, scratch, settings, seeds, 1 if args.quick else len(FOLDS))
+            figures |= uar_change(args.data, scratch, settings, seeds, 1 if args.quick else len(FOLD_COLUMNS))
     BENCHMARK.report(figures, keep=not args.quick)
 
 
@@ -117,7 +117,7 @@ def copies(
     """What ``Cache.read`` gives, copied out of the maps."""
     made = {}
     for reader in (cache.tokens, cache.motion):
-        places = [reader.places[clip_id] for clip_id in clip_ids]
+        places = [reader.locations[clip_id] for clip_id in clip_ids]
         for name in reader.names:
             found = [maps[reader.store.folder.name, place.shard, name][place.index] for place in places]
             made[name] = np.array(found[0])[None] if len(found) == 1 else np.stack(found)
@@ -161,7 +161,8 @@ def uar_change(data: Path, scratch: Path, settings: TrainSettings, seeds: int, m
     for shard in store.shards():
         store.write(shard, [_small(row) for row in store.read(shard)], store.meta(shard))
     cache = Cache(data)
-    folds = [k for k, name in enumerate(FOLDS, 1) if any(row[name] == "test" for row in cache.rows.values())][:most]
+    tested = {name for name in FOLD_COLUMNS if any(row[name] == "test" for row in cache.rows.values())}
+    folds = [k for k, name in enumerate(FOLD_COLUMNS, 1) if name in tested][:most]
     changes = []
     for method in METHODS:
         for fold in folds:

@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import PROJECT, Benchmark, scratch_folder
-from grace.pipeline.audit import refining
-from grace.pipeline.audit.ground_truth import Truth, read_truth, truthfulness
-from grace.pipeline.audit.sources import Texts, of_dataset
+from grace.pipeline.audit import GroundTruth, TextsByKind, read_dataset_texts, read_truth, refining
+from grace.pipeline.audit.ground_truth import truthfulness
 from grace.pipeline.execution.runner import run
 from grace.pipeline.index.index import index
 from grace.pipeline.steps import make_step
@@ -56,15 +55,15 @@ def main() -> None:
     BENCHMARK.report(judged(texts, truth), keep=not args.quick and not args.dataset)
 
 
-def made(settings: Settings, dataset: str) -> tuple[Texts, Truth]:
+def made(settings: Settings, dataset: str) -> tuple[TextsByKind, GroundTruth]:
     """The texts of a data set that is there, and its truth."""
     truth = read_truth(Path(settings.roots.get(dataset, "")))
     if truth is None:
         sys.exit(f"{dataset} is no rendered world: its truth is not known.")
-    return of_dataset(settings.folder(dataset)), truth
+    return read_dataset_texts(settings.folder(dataset)), truth
 
 
-def fresh(clips: int, scratch: Path) -> tuple[Texts, Truth]:
+def fresh(clips: int, scratch: Path) -> tuple[TextsByKind, GroundTruth]:
     """The texts of a world that is rendered for the purpose."""
     world = {"clips": clips, "identities": max(5, clips // 6), "seed": SEED}
     given = [f"world.{name}={value}" for name, value in world.items()]
@@ -82,7 +81,7 @@ def fresh(clips: int, scratch: Path) -> tuple[Texts, Truth]:
     return made(settings, "truth")
 
 
-def judged(texts: Texts, truth: Truth) -> dict[str, Any]:
+def judged(texts: TextsByKind, truth: GroundTruth) -> dict[str, Any]:
     """The claim's keys, and all that they are the lowest of."""
     scores = {name: truthfulness(each, truth) for name, each in texts.items()}
     lowest = {

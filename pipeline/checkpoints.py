@@ -1,35 +1,57 @@
-"""Which model is meant, whether it is there, and what exactly it is."""
+"""Which model a name means, whether it is there, and what exactly it is.
+
+A name is a folder, a model that is installed with this package (``pocket/clip``), or an id of the Hugging Face hub.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from functools import lru_cache
+from importlib.resources import files
 from pathlib import Path, PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from grace.pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*|[\w-][\w.-]*")
 CONTENT = ("*.safetensors", "*.bin", "*.json", "*.jinja", "*.txt", "*.model", "*.py")
 """Files of a checkpoint that change what it computes: weights, configuration, tokenizer, chat template, own code."""
 
+POCKET = "grace.pocket"
+"""The package whose folders are the models ``pocket/…`` where the working directory has none of that name."""
+
 
 def require_model(name: str, revision: str | None = None) -> str:
-    """What ``from_pretrained`` shall open: the folder ``name``, or the hub id ``name`` when it can be had.
+    """What to give to ``from_pretrained``: the folder that ``name`` means, or ``name`` itself for a model of the hub.
 
-    Raises :class:`UserError` when ``name`` is neither a folder with a ``config.json`` nor a model of the hub that is
-    in the local cache or can be fetched (``HF_HUB_OFFLINE=1`` forbids fetching).
+    Args:
+        name: A folder, one of the installed models (``pocket/clip``, ``pocket/vlm``, ``pocket/llm``), or a hub id.
+        revision: Branch, tag or commit of a hub model.
+
+    Returns:
+        The path of a folder with a ``config.json``, or the hub id.
+
+    Raises:
+        UserError: When ``name`` is neither a folder with a ``config.json`` nor a model of the hub that is in the local
+            cache or can be fetched (``HF_HUB_OFFLINE=1`` forbids fetching).
+
+    Example:
+        >>> Path(require_model("pocket/clip")).name
+        'clip'
     """
-    folder = Path(name).expanduser()
     if not name:
         raise UserError("No model is named: set it in params.yaml.")
-    if folder.is_dir():
+    folder = _find_folder(name)
+    if folder is not None:
         if not (folder / "config.json").is_file():
             raise UserError(f"The model folder {name} has no config.json: name the folder that holds the checkpoint.")
         return str(folder)
     # The first part of a path being a folder here means that a folder was meant, not somebody's repository.
-    if not HUB_ID.fullmatch(name) or ("/" in name and folder.parts[0] in _folders()):
+    if not HUB_ID.fullmatch(name) or ("/" in name and PurePath(name).parts[0] in _local_folders()):
         raise UserError(f"There is no model folder '{name}': make it, or name another model in params.yaml.")
     _hub_commit(name, revision)
     return name
@@ -38,15 +60,27 @@ def require_model(name: str, revision: str | None = None) -> str:
 def model_cache_key(name: str, revision: str | None = None) -> dict[str, Any]:
     """Name and content of a model, the same on every machine: no absolute path, no time stamp.
 
-    A folder is told by the SHA-256 over its weights, configuration, tokenizer and template; a hub model by its commit.
-    Raises as :func:`require_model` does.
+    Args:
+        name: A model as :func:`require_model` takes it.
+        revision: Branch, tag or commit of a hub model.
+
+    Returns:
+        ``name`` and ``sha256`` of a folder's weights, configuration, tokenizer and template; ``name`` and ``revision``
+        (the commit) of a hub model.
+
+    Raises:
+        UserError: As :func:`require_model` does.
+
+    Example:
+        >>> sorted(model_cache_key("pocket/clip"))
+        ['name', 'sha256']
     """
     source = require_model(name, revision)
     folder = Path(source)
     if not folder.is_dir():
         return {"name": name, "revision": _hub_commit(name, revision)}
-    files = tuple(sorted({file for pattern in CONTENT for file in folder.glob(pattern)}))
-    stats = tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
+    content = sorted({file for pattern in CONTENT for file in folder.glob(pattern)})
+    stats = tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in content)
     return {"name": model_name(name), "sha256": _hash_files(stats)}
 
 
@@ -56,7 +90,42 @@ def model_name(name: str) -> str:
     return path.name if path.is_absolute() or ".." in path.parts or name.startswith("~") else path.as_posix()
 
 
-def _folders() -> set[str]:
+def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model.
+
+    Args:
+        name: A model as :func:`require_model` takes it.
+        revision: Branch, tag or commit of a hub model.
+
+    Raises:
+        UserError: When there is no such model, or it has no tokenizer that can be opened.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+    source = require_model(name, revision)
+    commit = None if Path(source).is_dir() else _hub_commit(name, revision)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=commit, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        cause = " ".join(str(error).split())[:160]
+        raise UserError(f"The tokenizer of {name} cannot be opened: {cause}") from None
+    assert isinstance(tokenizer, PreTrainedTokenizerBase)
+    return tokenizer
+
+
+def _find_folder(name: str) -> Path | None:
+    """The folder of a model: the one of that path, else an installed one; None for a model of the hub."""
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    package, *model = PurePath(name).parts
+    if package == POCKET.rpartition(".")[2] and len(model) == 1 and ".." not in model:
+        installed = Path(str(files(POCKET))) / model[0]
+        return installed if (installed / "config.json").is_file() else None
+    return None
+
+
+def _local_folders() -> set[str]:
     return {entry.name for entry in Path.cwd().iterdir() if entry.is_dir()} | {".", ".."}
 
 
@@ -84,7 +153,7 @@ def _hub_commit(name: str, revision: str | None) -> str:
 
 @lru_cache(maxsize=32)
 def _hash_files(stats: tuple[tuple[str, int, int], ...]) -> str:
-    """SHA-256 over names and contents; size and time of change are there so that an edit is hashed anew."""
+    """SHA-256 over names and contents; size and time of change are there so that an edit is hashed again."""
     whole = hashlib.sha256()
     for path, _, _ in stats:
         with Path(path).open("rb") as file:
@@ -97,8 +166,8 @@ def knows_only(name: str) -> str:
     """What a model's card says it is limited to (``knows_only`` in the front matter of its README.md), or nothing."""
     import yaml
 
-    card = Path(name).expanduser() / "README.md"
-    if not card.is_file():
+    folder = _find_folder(name) if name else None
+    if folder is None or not (card := folder / "README.md").is_file():
         return ""
     parts = card.read_text(encoding="utf-8", errors="replace").split("---\n", 2)
     try:

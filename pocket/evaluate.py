@@ -118,8 +118,7 @@ def score_clip(clips: np.ndarray, known: np.ndarray, regions: np.ndarray) -> dic
 
     from grace.pipeline.tokens.encoder import ClipEncoder
 
-    folder = str(HERE / "clip")
-    encoder = ClipEncoder.load(folder, folder, None, "float32", "cpu")
+    encoder = ClipEncoder.load(str(HERE / "clip"), dtype="float32", device="cpu")
     frames = clips.reshape(-1, *clips.shape[2:])
     intensities, boxes = known.reshape(-1, known.shape[-1])[:, : len(ACTIONS)], regions.reshape(-1, len(REGIONS), 4)
     tokens, _, real = encoder.texts([moment_sentence([(action, 0.58)]) for action in ACTIONS])

@@ -20,13 +20,12 @@ def run_folder(run: Path | None, settings: Settings, dataset: str) -> Path:
 
 def draw(row: Row, plan: Any, settings: Settings, file: Path) -> None:
     """Write the picture of one clip: ``row`` holds its crops and text tokens, ``plan`` is [L, T, P]."""
-    from transformers import AutoTokenizer
-
+    from grace.pipeline.checkpoints import load_tokenizer
     from grace.pipeline.media.images import write_image
     from grace.pipeline.visualize.alignment import alignment_sheet, merge_subwords, most_distinctive
     from grace.pipeline.visualize.contact_sheets import decode_crops
 
-    tokenizer = AutoTokenizer.from_pretrained(settings.tokens.model, revision=settings.tokens.revision)
+    tokenizer = load_tokenizer(settings.tokens.model, settings.tokens.revision)
     pieces = tokenizer.convert_ids_to_tokens(row["text_id"].tolist())
     words = most_distinctive(merge_subwords(pieces, row["sentence"], row["text_mask"], plan), WORDS)
     write_image(file, alignment_sheet(decode_crops(row), words))

@@ -38,25 +38,31 @@ def command(
     override: Set = [],  # noqa: B006
 ) -> None:
     """Count what texts hold: lengths, repeats, emotions, regions, identity, how much of the label, how much truth."""
-    from grace.pipeline.audit import audit, load_tokenizer, write_report
-    from grace.pipeline.audit.ground_truth import read_truth
-    from grace.pipeline.audit.sources import of_dataset, of_tables
+    from grace.pipeline.audit import (
+        audit,
+        load_fast_tokenizer,
+        read_dataset_texts,
+        read_table_texts,
+        read_truth,
+        write_report,
+    )
     from grace.pipeline.audit.tables import tables
     from grace.pipeline.checkpoints import knows_only
     from grace.pipeline.errors import UserError
 
     settings = load_settings(params, override)
     counter = tokenizer or settings.tokens.model
-    tokens = load_tokenizer(counter, None if tokenizer else settings.tokens.revision)
+    tokens = load_fast_tokenizer(counter, None if tokenizer else settings.tokens.revision)
     if table:
         if text is None:
             raise UserError("--table wants --text: the name of the column that holds the texts.")
-        texts, truth, folder = of_tables(table, text, label, clip, group), None, Path(f"{table[0].stem}-audit")
+        texts, truth, folder = read_table_texts(table, text, label, clip, group), None, Path(f"{table[0].stem}-audit")
         title = ", ".join(file.name for file in table)
     else:
         folder = settings.folder(dataset) / "audit"
         raw = root or settings.roots.get(dataset)
-        texts, truth, title = of_dataset(settings.folder(dataset)), read_truth(Path(raw)) if raw else None, dataset
+        texts, title = read_dataset_texts(settings.folder(dataset)), dataset
+        truth = read_truth(Path(raw)) if raw else None
     report = audit(texts, tokens, truth)
     write_report(report, out or folder)
     for each in tables(report, f"audit of {title}"):

@@ -25,15 +25,15 @@ def command(
     override: Set = [],  # noqa: B006
 ) -> None:
     """Read the official split files, count real frames, and reconcile the two in one table."""
+    from grace.pipeline.datasets import root_of
     from grace.pipeline.index.index import index
-    from grace.pipeline.steps import root_of
 
     settings = load_settings(params, override)
     folder = settings.folder(dataset)
     accepted = settings.index.accept.get(dataset, [])
     index(
         dataset,
-        root_of(settings, dataset, root),
+        root_of(settings.roots, dataset, root),
         folder,
         clips_folder=settings.index.folders.get(dataset),
         lists=settings.lists.get(dataset),

@@ -83,15 +83,15 @@ def _row(settings: Settings, dataset: str, stage: str, clip: str) -> Row:
 
 def _retraced(faces: Row, settings: Settings, dataset: str, root: str | None) -> tuple[Sample, Track] | None:
     """The clip's frames and the face followed through them; None, and a line that says so, where the clip is gone."""
+    from grace.pipeline.datasets import root_of
     from grace.pipeline.errors import ClipError, UserError
     from grace.pipeline.faces.step import FacesStep
-    from grace.pipeline.steps import root_of
     from grace.pipeline.store import Clips
 
     try:
         row = next(row for row in Clips(settings.folder(dataset)).rows if row["clip_id"] == faces["clip_id"])
         sampled = settings.faces.model_copy(update={"instants": len(faces["frames"])})  # as they were when cropped
-        step = FacesStep(sampled, root_of(settings, dataset, root))
+        step = FacesStep(sampled, root_of(settings.roots, dataset, root))
         step.open()
         return step.retrace(row)
     except (ClipError, UserError) as error:

@@ -18,11 +18,11 @@ def command(
     """Encode face crops and descriptions with CLIP and cache every token."""
     from grace.pipeline.store import Store
     from grace.pipeline.store.virtual import write_virtual_dataset
-    from grace.pipeline.tokens.class_prompts import write_templates
+    from grace.pipeline.tokens.class_prompts import write_class_prompts
     from grace.pipeline.tokens.step import tokens_step
 
     settings = load_settings(params, override)
     step = tokens_step(settings.tokens)
     run_step(step, dataset, settings, retry_failed)
-    write_templates(settings.folder(dataset), step)
+    write_class_prompts(settings.folder(dataset), step)
     write_virtual_dataset(Store(settings.folder(dataset) / step.folder, step.schema))

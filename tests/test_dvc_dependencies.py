@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from grace.pipeline.steps import STEPS
 
 PROJECT = Path(__file__).parent.parent
@@ -55,9 +56,11 @@ def closure(command: str) -> set[str]:
         if path not in found:
             found.add(path)
             relative = str(path.relative_to(PROJECT))
-            if path.parent == PROJECT / "stages" and path.stem == command or not NOT_OF_A_STAGE.fullmatch(relative):
-                waiting.extend(imported(path))
-            elif path.name == "__init__.py":
+            if (
+                (path.parent == PROJECT / "stages" and path.stem == command)
+                or not NOT_OF_A_STAGE.fullmatch(relative)
+                or path.name == "__init__.py"
+            ):
                 waiting.extend(imported(path))
     names = {str(path.relative_to(PROJECT)) for path in found}
     return {name for name in names if not NOT_OF_A_STAGE.fullmatch(name)}

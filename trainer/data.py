@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from grace.pipeline.store import Clips, Reader, Row, UserError, fingerprint, finite
-from grace.pipeline.store.schemas import FOLDS, MOTION, TOKENS
+from grace.pipeline.store.schemas import FOLD_COLUMNS, MOTION, TOKENS
 from grace.trainer.batch import Batch
 
 TOKEN_COLUMNS = ("visual", "frame", "text", "text_mask", "sentence")
@@ -37,7 +37,7 @@ class Cache:
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
-        clips = Clips(self.folder, ["label", "subject", *FOLDS])
+        clips = Clips(self.folder, ["label", "subject", *FOLD_COLUMNS])
         self.labels, self.rows = clips.labels, {row["clip_id"]: row for row in clips.rows}
         self.tokens = Reader(self.folder / "tokens", TOKENS, (*TOKEN_COLUMNS, *OPTIONAL_COLUMNS), self.rows)
         self.motion = Reader(self.folder / "motion", MOTION, MOTION_COLUMNS, self.rows)
@@ -53,9 +53,9 @@ class Cache:
     def failure(self, clip_id: str) -> str:
         """Why a clip cannot be read; empty when it can."""
         for reader in (self.tokens, self.motion):
-            place = reader.places[clip_id]
-            if place.status == "failed":
-                return place.error or f"failed in {reader.store.schema.stage}"
+            location = reader.locations[clip_id]
+            if location.status == "failed":
+                return location.error or f"failed in {reader.store.schema.stage}"
         return ""
 
     def cache_key(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from grace.pipeline.store import UserError
-from grace.pipeline.store.schemas import FOLDS
+from grace.pipeline.store.schemas import FOLD_COLUMNS
 from grace.trainer.data import Cache, Subset
 from grace.trainer.settings import TrainSettings
 
@@ -62,11 +62,11 @@ def split(cache: Cache, fold: int, settings: TrainSettings) -> Fold:
 
 
 def _members(cache: Cache, fold: int, role: str) -> list[str]:
-    if f"fold_{fold}" not in FOLDS:
-        raise UserError(f"There is no fold {fold}: choose one of 1 to {len(FOLDS)}.")
+    if f"fold_{fold}" not in FOLD_COLUMNS:
+        raise UserError(f"There is no fold {fold}: choose one of 1 to {len(FOLD_COLUMNS)}.")
     members = [clip_id for clip_id, row in sorted(cache.rows.items()) if row[f"fold_{fold}"] == role]
     if not members:
-        known = [name[5:] for name in FOLDS if any(row[name] for row in cache.rows.values())]
+        known = [name[5:] for name in FOLD_COLUMNS if any(row[name] for row in cache.rows.values())]
         raise UserError(
             f"Fold {fold} has no {role} clips in {cache.folder / 'clips.parquet'}; "
             f"it holds folds {', '.join(known) or 'none'}."

@@ -9,46 +9,46 @@ from typing import Any
 import numpy as np
 
 from grace.pipeline.audit.lexicon import without_emotion_words
-from grace.pipeline.audit.sources import Text
+from grace.pipeline.audit.sources import AuditedText
 
-FOLDS = 5
-FEWEST = 10
-"""Groups that a label needs, for each fold to train and test on a few."""
-TELLING = 5
-"""Words listed as most telling of a label."""
-SAMPLES = 1000
-"""Bootstrap samples of the interval, drawn group by group."""
+CV_FOLDS = 5
+MIN_GROUPS = 10
+"""Groups that a label needs, so that each fold trains and tests on some."""
+TOP_WORDS = 5
+"""Words listed per label: those of the largest weight."""
+BOOTSTRAP_SAMPLES = 1000
+"""Bootstrap samples of the interval; groups are drawn, not texts."""
 
 
-def bag_of_words(texts: Sequence[Text], seed: int = 0) -> dict[str, Any] | None:
+def bag_of_words(texts: Sequence[AuditedText], seed: int = 0) -> dict[str, Any] | None:
     """UAR of a classifier that sees the words alone (and again without the emotion words), with its chance level.
 
     TF-IDF of words and word pairs, logistic regression with balanced classes, stratified grouped cross-validation;
-    labels of fewer than :data:`FEWEST` groups are left out. None when fewer than two labels remain. ``interval`` is
+    labels of fewer than :data:`MIN_GROUPS` groups are left out. None when fewer than two labels remain. ``interval`` is
     of 95 %, by bootstrap over the groups.
     """
     usable = [text for text in texts if text.label and text.text.strip()]
     groups_of = Counter(label for label, _ in {(text.label, text.group) for text in usable})
-    labels = [label for label, groups in sorted(groups_of.items()) if groups >= FEWEST]
+    labels = [label for label, groups in sorted(groups_of.items()) if groups >= MIN_GROUPS]
     usable = [text for text in usable if text.label in labels]
     if len(labels) < 2:
         return None
     true = np.array([labels.index(text.label) for text in usable])
     groups = np.array([text.group for text in usable])
-    said = [text.text for text in usable]
-    predicted = _predictions(said, true, groups, seed)
-    bare = _predictions([without_emotion_words(text) for text in said], true, groups, seed)
+    documents = [text.text for text in usable]
+    predicted = _predictions(documents, true, groups, seed)
+    bare = _predictions([without_emotion_words(text) for text in documents], true, groups, seed)
     return {
         "texts": len(usable),
         "labels": labels,
         "groups": len(set(groups.tolist())),
-        "folds": FOLDS,
+        "folds": CV_FOLDS,
         "UAR": _uar(true, predicted),
         "interval": _interval(true, predicted, groups, seed),
         "UAR_without_emotion_words": _uar(true, bare),
         "chance": round(1 / len(labels), 4),
         "recall": {label: round(float((predicted[true == k] == k).mean()), 4) for k, label in enumerate(labels)},
-        "telling": _telling(said, true, labels),
+        "telling": _top_words(documents, true, labels),
     }
 
 
@@ -61,14 +61,14 @@ def _model() -> Any:
     return make_pipeline(words, LogisticRegression(C=3.0, class_weight="balanced", max_iter=300))
 
 
-def _predictions(said: Sequence[str], true: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
+def _predictions(documents: Sequence[str], true: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
     """The label of each text, by a model that saw no text of its group."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     predicted = np.zeros_like(true)
-    for train, test in StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed).split(said, true, groups):
-        model = _model().fit([said[place] for place in train], true[train])
-        predicted[test] = model.predict([said[place] for place in test])
+    for train, test in StratifiedGroupKFold(CV_FOLDS, shuffle=True, random_state=seed).split(documents, true, groups):
+        model = _model().fit([documents[index] for index in train], true[train])
+        predicted[test] = model.predict([documents[index] for index in test])
     return predicted
 
 
@@ -77,26 +77,26 @@ def _uar(true: np.ndarray, predicted: np.ndarray) -> float:
 
 
 def _interval(true: np.ndarray, predicted: np.ndarray, groups: np.ndarray, seed: int) -> list[float]:
-    """Right and all answers are counted by group and label once, so that a sample is a sum of rows."""
-    _, at = np.unique(groups, return_inverse=True)
+    """Correct and all answers are counted once by group and label, so that a sample is a sum of rows."""
+    _, group = np.unique(groups, return_inverse=True)
     labels = int(true.max()) + 1
-    every, right = np.zeros((2, int(at.max()) + 1, labels))
-    np.add.at(every, (at, true), 1)
-    np.add.at(right, (at, true), predicted == true)
+    every, right = np.zeros((2, int(group.max()) + 1, labels))
+    np.add.at(every, (group, true), 1)
+    np.add.at(right, (group, true), predicted == true)
     rng = np.random.default_rng(seed)
     uars = []
-    for _ in range(SAMPLES):
+    for _ in range(BOOTSTRAP_SAMPLES):
         drawn = rng.integers(0, len(every), len(every))
         seen = every[drawn].sum(axis=0)
         uars.append(float((right[drawn].sum(axis=0)[seen > 0] / seen[seen > 0]).mean()))
     return [round(float(bound), 4) for bound in np.percentile(uars, [2.5, 97.5])]
 
 
-def _telling(said: Sequence[str], true: np.ndarray, labels: Sequence[str]) -> dict[str, list[str]]:
+def _top_words(documents: Sequence[str], true: np.ndarray, labels: Sequence[str]) -> dict[str, list[str]]:
     """The words of the largest weight for each label, in a model of all texts."""
-    model = _model().fit(list(said), true)
+    model = _model().fit(list(documents), true)
     names = model[0].get_feature_names_out()
     weights = model[1].coef_
     if len(labels) == 2:
         weights = np.concatenate([-weights, weights])
-    return {label: names[np.argsort(-weights[k])[:TELLING]].tolist() for k, label in enumerate(labels)}
+    return {label: names[np.argsort(-weights[k])[:TOP_WORDS]].tolist() for k, label in enumerate(labels)}

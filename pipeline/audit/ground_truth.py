@@ -1,6 +1,6 @@
-"""Texts about the rendered world against what truly happened there.
+"""Texts about the rendered world against what happened there.
 
-Precision and recall are over all clips together (micro-averaged); a clip without text says nothing and misses all.
+Precision and recall are over all clips together (micro-averaged); a clip without text misses everything.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any
 
-from grace.pipeline.audit.sources import Text
+from grace.pipeline.audit.sources import AuditedText
 from grace.pipeline.world.sentences import INTENSITIES, find_actions, named_regions, phase
 from grace.pipeline.world.timeline import Event
 
-APART = 0.2
-"""Seconds between two onsets below which neither movement is the first: a viewer sees them begin together."""
+SIMULTANEOUS = 0.2
+"""Two onsets less than so many seconds apart have no order: a viewer sees the movements begin together."""
 
 DETAILS = ("region", "action", "intensity", "phase")
-"""What there is to say of a movement, as a cue says it."""
+"""What a text can state of a movement: the fields of a cue."""
 
 _PHASES = {
     "offset": re.compile(r"\b(?:relax\w*|fad\w+)\b", re.IGNORECASE),
     "onset": re.compile(r"\b(?:building|as the clip ends)\b", re.IGNORECASE),
     "apex": re.compile(r"\b(?:hold\w*|peak)\b", re.IGNORECASE),
 }
-"""How a clause says that a movement unfolds; "a peak that fades" is an offset, so that is looked for first."""
+"""Phrases for the phase of a movement; "a peak that fades" is an offset, so that is looked for first."""
 
 
 @dataclass(frozen=True)
 class Movement:
-    """One movement that happened: the details of a cue, and its onset in seconds."""
+    """One movement that happened: the fields of a cue, and its onset in seconds."""
 
     region: str
     action: str
@@ -42,12 +42,12 @@ class Movement:
     onset: float
 
 
-Truth = dict[str, list[Movement]]
-"""Clip to its movements in time order."""
+GroundTruth = dict[str, list[Movement]]
+"""Clip to what happened in it: its movements in time order."""
 
 
-def read_truth(root: Path) -> Truth | None:
-    """The truth of the rendered world in ``root``, or None when the clips there are real."""
+def read_truth(root: Path) -> GroundTruth | None:
+    """The ground truth of the rendered world in ``root``, or None when the clips there are real."""
     import pyarrow.parquet as pq
 
     from grace.pipeline.world.truth import CLIPS
@@ -56,62 +56,62 @@ def read_truth(root: Path) -> Truth | None:
     if not file.is_file():
         return None
     rows = pq.read_table(file, columns=["clip_id", "duration", "events"]).to_pylist()
-    return {row["clip_id"]: [_movement(event, row["duration"]) for event in row["events"]] for row in rows}
+    return {row["clip_id"]: [_to_movement(event, row["duration"]) for event in row["events"]] for row in rows}
 
 
-def _movement(event: dict[str, Any], duration: float) -> Movement:
+def _to_movement(event: dict[str, Any], duration: float) -> Movement:
     fields = ("action", "intensity", "onset", "apex_start", "apex_end", "offset")
     unfolding = phase(Event(*(event[name] for name in fields)), duration)
     return Movement(event["region"], event["action"], event["level"], unfolding, event["onset"])
 
 
-def truthfulness(texts: Iterable[Text], truth: Truth) -> dict[str, Any]:
+def truthfulness(texts: Iterable[AuditedText], truth: GroundTruth) -> dict[str, Any]:
     """Precision and recall of actions, regions and order, and specificity, each in [0, 1].
 
-    Regions are named by their word or by a movement in them. Order is over pairs of movements: a pair is told when
-    its first one comes first in the text, and true when it happened first (pairs that began within :data:`APART`
+    Regions are named by their word or by a movement in them. Order is over pairs of movements: a pair is stated when
+    its first one comes first in the text, and true when it happened first (pairs that began within :data:`SIMULTANEOUS`
     seconds count neither way). Specificity is the share of all true movements' :data:`DETAILS` that the text states
-    and has right, the region in so many words: 1 says everything of everything.
+    correctly, the region by its own word: 1 means that every detail of every movement is stated.
     """
     counts: Counter[str] = Counter()
-    stated: Counter[str] = Counter()
+    correct: Counter[str] = Counter()
     for text in texts:
         happened = truth.get(text.clip_id, [])
-        said = find_actions(text.text)
-        _count(counts, "actions", {action.name for action, _ in said}, {each.action for each in happened})
+        stated = find_actions(text.text)
+        _count(counts, "actions", {action.name for action, _ in stated}, {each.action for each in happened})
         _count(counts, "regions", named_regions(text.text), {each.region for each in happened})
-        _count_order(counts, [action.name for action, _ in said], happened)
-        clauses = {action.name: clause for action, clause in said}
+        _count_order(counts, [action.name for action, _ in stated], happened)
+        clauses = {action.name: clause for action, clause in stated}
         for movement in happened:
-            stated.update(_details(movement, text.text, clauses.get(movement.action)))
+            correct.update(_details(movement, text.text, clauses.get(movement.action)))
         counts["clips"] += 1
         counts["movements"] += len(happened)
     scores: dict[str, Any] = {"clips": counts["clips"], "movements": counts["movements"]}
     for what in ("actions", "regions", "order"):
         scores[what] = {
-            "precision": _share(counts[f"{what} right"], counts[f"{what} said"]),
-            "recall": _share(counts[f"{what} right"], counts[f"{what} true"]),
+            "precision": _share(counts[f"{what} correct"], counts[f"{what} stated"]),
+            "recall": _share(counts[f"{what} correct"], counts[f"{what} true"]),
         }
-    details = {name: _share(stated[name], counts["movements"]) for name in DETAILS}
-    total = sum(stated[name] for name in DETAILS)
+    details = {name: _share(correct[name], counts["movements"]) for name in DETAILS}
+    total = sum(correct[name] for name in DETAILS)
     return scores | {"specificity": _share(total, len(DETAILS) * counts["movements"]), "details": details}
 
 
-def _count(counts: Counter[str], what: str, said: set[Any], true: set[Any]) -> None:
-    counts[f"{what} said"] += len(said)
+def _count(counts: Counter[str], what: str, stated: set[Any], true: set[Any]) -> None:
+    counts[f"{what} stated"] += len(stated)
     counts[f"{what} true"] += len(true)
-    counts[f"{what} right"] += len(said & true)
+    counts[f"{what} correct"] += len(stated & true)
 
 
-def _count_order(counts: Counter[str], said: list[str], happened: list[Movement]) -> None:
+def _count_order(counts: Counter[str], stated: list[str], happened: list[Movement]) -> None:
     onset = {movement.action: movement.onset for movement in happened}
-    together = {(a, b) for a, b in permutations(onset, 2) if abs(onset[a] - onset[b]) < APART}
-    pairs = {(first, then) for place, first in enumerate(said) for then in said[place + 1 :]} - together
-    _count(counts, "order", pairs, {(a, b) for a, b in permutations(onset, 2) if onset[a] < onset[b]} - together)
+    simultaneous = {(a, b) for a, b in permutations(onset, 2) if abs(onset[a] - onset[b]) < SIMULTANEOUS}
+    pairs = {(first, then) for index, first in enumerate(stated) for then in stated[index + 1 :]} - simultaneous
+    _count(counts, "order", pairs, {(a, b) for a, b in permutations(onset, 2) if onset[a] < onset[b]} - simultaneous)
 
 
 def _details(movement: Movement, text: str, clause: str | None) -> Iterable[str]:
-    """The details of ``movement`` that ``text``, and the clause in which it tells of it, state and have right."""
+    """The details of ``movement`` that ``text``, and the clause of it about this movement, state correctly."""
     if clause is None:
         return
     yield "action"
@@ -126,5 +126,5 @@ def _details(movement: Movement, text: str, clause: str | None) -> Iterable[str]
 
 
 def _share(part: int, whole: int) -> float:
-    """``part / whole``; nothing said or nothing to say is no error: 1."""
+    """``part / whole``; 1 where nothing is stated or nothing happened, which is no error."""
     return round(part / whole, 4) if whole else 1.0

@@ -39,7 +39,7 @@ IDENTITY_WORDS: dict[str, str] = {
     r"koreans?|ethnic\w*|rac(?:e|ial)|(?:black|white) (?:m[ae]n|wom[ae]n|person|people|male|female|boy|girl)|"
     r"(?:dark|light|fair|pale|brown|olive)[- ]skin(?:ned)?",
 }
-"""What a caption of a face must not guess, and the words that do."""
+"""What a caption of a face must not guess, and the words that guess it."""
 
 _LIPS, _MOUTH, _EYES, _BROWS = r"lips?", r"mouth", r"eyes|eyelids|lids", r"(?:eye)?brows?"
 _CORNERS = r"corners?|lip corners|mouth corners"
@@ -72,7 +72,7 @@ ACTION_WORDS: dict[str, tuple[tuple[str, str], ...]] = {
     "jaw clench": ((r"jaw\w*|teeth", r"clench\w*|tight\w*|set|grit\w*"),),
     "chin raise": ((r"chin", r"rais\w+|push\w*|lift\w*|ris(?:e|es|ing)|jut\w*|trembl\w+"), (r"pout\w*", "")),
 }
-"""Facial action to (part, movement) pairs that stand near each other in one clause; without movement the word says it.
+"""Facial action to (part, movement) pairs near each other in one clause; a word with an empty movement is enough.
 
 After the action units of Ekman, Friesen & Hager, *Facial Action Coding System* (2002), as far as everyday words go:
 inner and outer brow raise are one, gaze and clenched jaws are added.
@@ -119,14 +119,14 @@ def without_emotion_words(text: str) -> str:
 
 
 def identity_words(text: str) -> Iterator[tuple[str, str]]:
-    """Each word of ``text`` that guesses who is seen, and what it guesses: sex, age or origin."""
+    """Each word of ``text`` that guesses who is shown, and what it guesses: sex, age or origin."""
     for kind, pattern in _IDENTITY.items():
         for found in pattern.finditer(text):
             yield kind, found[0].lower()
 
 
 def actions_in(text: str) -> set[str]:
-    """The facial actions that ``text`` tells of, read clause by clause."""
+    """The facial actions that ``text`` names, read clause by clause."""
     clauses = [clause for clause in _CLAUSE.split(text) if clause and clause.strip()]
     return {
         name

@@ -1,4 +1,4 @@
-"""What can be counted in texts without looking at a face."""
+"""What can be counted in texts without looking at the clips."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from grace.pipeline.audit.lexicon import (
     emotion_words,
     identity_words,
 )
-from grace.pipeline.audit.sources import Text
-from grace.pipeline.datasets.labels import LABELS
+from grace.pipeline.audit.sources import AuditedText
+from grace.pipeline.datasets.labels import CANONICAL_LABELS
 from grace.pipeline.text.cues import REGION_WORDS, regions_in
 from grace.pipeline.text.quality import english, looping, refusing
 from grace.pipeline.text.sentences import split_sentences
@@ -26,17 +26,17 @@ from grace.pipeline.text.sentences import split_sentences
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-WINDOW = 77
-"""Tokens that CLIP's text tower reads (Radford et al. 2021), begin and end among them."""
+CLIP_WINDOW = 77
+"""Tokens that CLIP's text tower reads (Radford et al. 2021), begin and end tokens included."""
 
-BIN = 10
-"""Tokens that share a bar of the histogram."""
-OPENING = 4
-"""Words that make an opening."""
-TOLD_ALIKE = 5
-"""Words from which a sentence that stands in several clips is worth noting."""
-MOST = 12
-"""Entries of a list of what is found most."""
+BIN_TOKENS = 10
+"""Tokens per bar of the histogram."""
+OPENING_WORDS = 4
+"""Words of an opening."""
+MIN_SHARED_WORDS = 5
+"""Sentences of fewer words do not count as shared by several clips."""
+TOP_ENTRIES = 12
+"""Entries of a list of the most frequent."""
 
 _ENDED = re.compile(r"[.!?…。！？][\"'”’)\]]*$")
 _PICTURES = r"(?:image|picture|video|clip|frame|scene|sequence|footage)s?"
@@ -49,8 +49,8 @@ _ABOUT_PICTURES = re.compile(
 )
 
 
-def measure(texts: Sequence[Text], tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
-    """All that is counted of one kind of text; shares are of the texts that are not empty, unless a name says else."""
+def measure(texts: Sequence[AuditedText], tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+    """All that is counted of one kind of text; shares are of the texts that are not empty, unless named otherwise."""
     written = [text for text in texts if text.text.strip()]
     words = [len(text.text.split()) for text in written]
     return {
@@ -86,23 +86,23 @@ def _share(found: Iterable[bool]) -> float:
     return round(sum(each) / len(each), 4) if each else 0.0
 
 
-def _tokens(texts: Sequence[Text], tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+def _tokens(texts: Sequence[AuditedText], tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
     """Lengths in tokens, and what is lost when a text is cut to CLIP's window, as most training code does."""
     counts: list[int] = []
     of_sentences: list[int] = []
     lost: Counter[str] = Counter()
-    room = WINDOW - tokenizer.num_special_tokens_to_add()
-    for start in range(0, len(texts), 1000):  # 40,000 texts at once would take gigabytes
+    capacity = CLIP_WINDOW - tokenizer.num_special_tokens_to_add()
+    for start in range(0, len(texts), 1000):  # 40,000 texts in one batch would take gigabytes
         batch = [text.text for text in texts[start : start + 1000]]
         sentences = [sentence for text in batch for sentence in split_sentences(text)]
         of_sentences += [len(ids) for ids in tokenizer(sentences, verbose=False)["input_ids"]] if sentences else []
         encoded = tokenizer(batch, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         for text, offsets in zip(batch, encoded["offset_mapping"], strict=True):
-            counts.append(len(offsets) + WINDOW - room)
-            if len(offsets) > room:
-                kept = text[: offsets[room - 1][1]]
+            counts.append(len(offsets) + CLIP_WINDOW - capacity)
+            if len(offsets) > capacity:
+                kept = text[: offsets[capacity - 1][1]]
                 lost["texts"] += 1
-                lost["tokens"] += len(offsets) - room
+                lost["tokens"] += len(offsets) - capacity
                 lost["regions"] += regions_in(kept) < regions_in(text)
                 lost["actions"] += actions_in(kept) < actions_in(text)
     total = sum(counts)
@@ -115,37 +115,42 @@ def _tokens(texts: Sequence[Text], tokenizer: PreTrainedTokenizerFast) -> dict[s
             "texts_losing_a_region": round(lost["regions"] / max(len(texts), 1), 4),
             "texts_losing_an_action": round(lost["actions"] / max(len(texts), 1), 4),
         },
-        "of_a_sentence": {**_spread(of_sentences), "longer_than_77": _share(count > WINDOW for count in of_sentences)},
-        "histogram": [[start * BIN, n] for start, n in sorted(Counter(count // BIN for count in counts).items())],
+        "of_a_sentence": {
+            **_spread(of_sentences),
+            "longer_than_77": _share(count > CLIP_WINDOW for count in of_sentences),
+        },
+        "histogram": [
+            [start * BIN_TOKENS, n] for start, n in sorted(Counter(count // BIN_TOKENS for count in counts).items())
+        ],
     }
 
 
-def _repeated(texts: Sequence[Text]) -> dict[str, Any]:
-    """Within a text: a sentence stands twice, or it ends in a loop. Across clips: whole texts, long sentences."""
+def _repeated(texts: Sequence[AuditedText]) -> dict[str, Any]:
+    """Within a text: a sentence occurs twice, or it ends in a loop. Across clips: whole texts, long sentences."""
     within = 0
     clips_of_text: dict[str, set[str]] = defaultdict(set)
     clips_of_sentence: dict[str, set[str]] = defaultdict(set)
     for text in texts:
-        sentences = [_plain(sentence) for sentence in split_sentences(text.text)]
+        sentences = [_normalised(sentence) for sentence in split_sentences(text.text)]
         within += len(set(sentences)) < len(sentences) or looping(text.text)
-        clips_of_text[_plain(text.text)].add(text.clip_id)
+        clips_of_text[_normalised(text.text)].add(text.clip_id)
         for sentence in sentences:
-            if len(sentence.split()) >= TOLD_ALIKE:
+            if len(sentence.split()) >= MIN_SHARED_WORDS:
                 clips_of_sentence[sentence].add(text.clip_id)
     return {
         "within": round(within / max(len(texts), 1), 4),
-        "across_texts": _share(len(clips_of_text[_plain(text.text)]) > 1 for text in texts),
+        "across_texts": _share(len(clips_of_text[_normalised(text.text)]) > 1 for text in texts),
         "across_sentences": _share(len(clips) > 1 for clips in clips_of_sentence.values()),
     }
 
 
-def _plain(text: str) -> str:
+def _normalised(text: str) -> str:
     return " ".join(re.findall(r"\w+", text.lower()))
 
 
-def _opening(texts: Sequence[Text]) -> dict[str, Any]:
-    openings = [" ".join(text.text.lower().split()[:OPENING]) for text in texts]
-    most = Counter(openings).most_common(MOST)
+def _opening(texts: Sequence[AuditedText]) -> dict[str, Any]:
+    openings = [" ".join(text.text.lower().split()[:OPENING_WORDS]) for text in texts]
+    most = Counter(openings).most_common(TOP_ENTRIES)
     return {
         "about_pictures": _share(bool(_ABOUT_PICTURES.search(text.text)) for text in texts),
         "of_the_ten_most_used": round(sum(count for _, count in most[:10]) / max(len(texts), 1), 4),
@@ -153,7 +158,7 @@ def _opening(texts: Sequence[Text]) -> dict[str, Any]:
     }
 
 
-def _coverage(texts: Sequence[Text], find: Callable[[str], set[str]], known: Iterable[str]) -> dict[str, Any]:
+def _coverage(texts: Sequence[AuditedText], find: Callable[[str], set[str]], known: Iterable[str]) -> dict[str, Any]:
     """How many of ``known`` a text names, and the share of texts that name each."""
     found = [find(text.text) for text in texts]
     return {
@@ -163,7 +168,7 @@ def _coverage(texts: Sequence[Text], find: Callable[[str], set[str]], known: Ite
     }
 
 
-def _emotion(texts: Sequence[Text]) -> dict[str, Any]:
+def _emotion(texts: Sequence[AuditedText]) -> dict[str, Any]:
     """Emotions that texts claim: which words, and whether they are the label (where there is one)."""
     words: Counter[str] = Counter()
     claims: list[set[str]] = []
@@ -176,20 +181,20 @@ def _emotion(texts: Sequence[Text]) -> dict[str, Any]:
         "mean": round(sum(map(len, claims)) / max(len(texts), 1), 2),
         "words_a_text": round(words.total() / max(len(texts), 1), 2),
         "share": {emotion: _share(emotion in claim for claim in claims) for emotion in EMOTION_WORDS},
-        "most": [[word, count] for word, count in words.most_common(MOST)],
+        "most": [[word, count] for word, count in words.most_common(TOP_ENTRIES)],
     }
     labelled = [(text.label, claim) for text, claim in zip(texts, claims, strict=True) if text.label in EMOTION_WORDS]
-    return result | {"against_label": _against(labelled)} if labelled else result
+    return result | {"against_label": _against_labels(labelled)} if labelled else result
 
 
-def _against(labelled: Sequence[tuple[str, set[str]]]) -> dict[str, Any]:
-    """Right, wrong, both or neither; ``table`` is the share of each label's texts that claim each emotion."""
-    labels = [label for label in LABELS if any(label == true for true, _ in labelled)]
+def _against_labels(labelled: Sequence[tuple[str, set[str]]]) -> dict[str, Any]:
+    """The label, other emotions, both or neither; ``table`` is the share of a label's texts that claim an emotion."""
+    labels = [label for label in CANONICAL_LABELS if any(label == true for true, _ in labelled)]
     kinds = Counter(
         "silent" if not claim else "right" if claim == {true} else "right_and_wrong" if true in claim else "wrong"
         for true, claim in labelled
     )
-    emotions = [*labels, *(emotion for emotion in LABELS if emotion not in labels)]
+    emotions = [*labels, *(emotion for emotion in CANONICAL_LABELS if emotion not in labels)]
     by_label = {label: [claim for true, claim in labelled if true == label] for label in labels}
     return {
         "texts": len(labelled),
@@ -207,7 +212,7 @@ def _against(labelled: Sequence[tuple[str, set[str]]]) -> dict[str, Any]:
     }
 
 
-def _identity(texts: Sequence[Text]) -> dict[str, Any]:
+def _identity(texts: Sequence[AuditedText]) -> dict[str, Any]:
     words: Counter[str] = Counter()
     kinds: list[set[str]] = []
     for text in texts:
@@ -217,5 +222,5 @@ def _identity(texts: Sequence[Text]) -> dict[str, Any]:
     return {
         "named": _share(bool(each) for each in kinds),
         "share": {kind: _share(kind in each for each in kinds) for kind in IDENTITY_WORDS},
-        "most": [[word, count] for word, count in words.most_common(MOST)],
+        "most": [[word, count] for word, count in words.most_common(TOP_ENTRIES)],
     }

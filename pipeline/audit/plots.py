@@ -1,4 +1,4 @@
-"""Pictures of a report, as PNG files: lengths, emotions against labels, regions and actions, truth."""
+"""Plots of a report, as PNG files: lengths, emotions against labels, regions and actions, ground truth."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ def draw(report: dict[str, Any]) -> dict[str, bytes]:
     texts = {name: found for name, found in report.items() if name != "refining" and "mean" in found["words"]}
     if not texts:
         return {}
-    pictures = {"lengths": _lengths(texts), "coverage": _coverage(texts)}
+    plots = {"lengths": _lengths(texts), "coverage": _coverage(texts)}
     if any("against_label" in found["emotion"] for found in texts.values()):
-        pictures["emotions"] = _emotions(texts)
+        plots["emotions"] = _emotions(texts)
     if any("truth" in found for found in texts.values()):
-        pictures["truth"] = _truth(texts)
-    return pictures
+        plots["truth"] = _truth(texts)
+    return plots
 
 
 def _figure(width: float, height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
-    axes = [figure.add_subplot(1, columns, place + 1) for place in range(columns)]
+    axes = [figure.add_subplot(1, columns, column + 1) for column in range(columns)]
     for each in axes:
         each.spines[["top", "right"]].set_visible(False)
     return figure, axes
@@ -42,15 +42,15 @@ def _png(figure: Figure) -> bytes:
 
 
 def _lengths(texts: dict[str, Any]) -> bytes:
-    from grace.pipeline.audit.measures import BIN, WINDOW
+    from grace.pipeline.audit.measures import BIN_TOKENS, CLIP_WINDOW
 
     figure, (axes,) = _figure(7, 3.2)
     for (name, found), colour in zip(texts.items(), COLOURS, strict=False):
         starts, counts = zip(*found["tokens"]["histogram"], strict=True)
-        axes.bar(starts, counts, BIN, align="edge", alpha=0.65, color=colour, label=name)
+        axes.bar(starts, counts, BIN_TOKENS, align="edge", alpha=0.65, color=colour, label=name)
     axes.set_xlim(left=0)
-    axes.axvline(WINDOW, color="black", linewidth=1)
-    axes.text(WINDOW, axes.get_ylim()[1], f" CLIP reads {WINDOW}", va="top")
+    axes.axvline(CLIP_WINDOW, color="black", linewidth=1)
+    axes.text(CLIP_WINDOW, axes.get_ylim()[1], f" CLIP reads {CLIP_WINDOW}", va="top")
     tokenizer = next(iter(texts.values()))["tokens"]["tokenizer"]
     axes.set(xlabel=f"tokens of {tokenizer}", ylabel="texts")
     axes.legend(frameon=False)
@@ -63,11 +63,13 @@ def _coverage(texts: dict[str, Any]) -> bytes:
     figure, panels = _figure(9, 5, 2)
     for axes, what in zip(panels, ("regions", "actions"), strict=True):
         names = list(next(iter(texts.values()))[what]["share"])
-        at, thick = np.arange(len(names)), 0.8 / len(texts)
-        for place, ((name, found), colour) in enumerate(zip(texts.items(), COLOURS, strict=False)):
+        positions, thickness = np.arange(len(names)), 0.8 / len(texts)
+        for series, ((name, found), colour) in enumerate(zip(texts.items(), COLOURS, strict=False)):
             shares = [100 * found[what]["share"][each] for each in names]
-            axes.barh(at + (place - (len(texts) - 1) / 2) * thick, shares, thick, color=colour, label=name)
-        axes.set_yticks(at, names)
+            axes.barh(
+                positions + (series - (len(texts) - 1) / 2) * thickness, shares, thickness, color=colour, label=name
+            )
+        axes.set_yticks(positions, names)
         axes.invert_yaxis()
         axes.set(xlabel="% of texts that name it", title=what)
     panels[0].legend(frameon=False)
@@ -75,7 +77,7 @@ def _coverage(texts: dict[str, Any]) -> bytes:
 
 
 def _emotions(texts: dict[str, Any]) -> bytes:
-    """Rows are labels, columns what the texts claim; a frame marks claims that are the label."""
+    """Rows are labels, columns what the texts claim; a frame marks claims of the label itself."""
     import numpy as np
     from matplotlib.patches import Rectangle
 
@@ -91,8 +93,8 @@ def _emotions(texts: dict[str, Any]) -> bytes:
             axes.text(
                 column, row, f"{shares[row, column]:.0f}", ha="center", va="center", color="white" if dark else "black"
             )
-        for place in range(len(table["labels"])):
-            axes.add_patch(Rectangle((place - 0.5, place - 0.5), 1, 1, fill=False, linewidth=1.5))
+        for index in range(len(table["labels"])):
+            axes.add_patch(Rectangle((index - 0.5, index - 0.5), 1, 1, fill=False, linewidth=1.5))
         axes.set_xticks(range(len(table["claims"])), table["claims"], rotation=40, ha="right")
         axes.set_yticks(range(len(table["labels"])), table["labels"])
         axes.set(xlabel="emotion that words claim, % of the label's texts", ylabel="label", title=name)
@@ -106,12 +108,14 @@ def _truth(texts: dict[str, Any]) -> bytes:
     figure, (axes,) = _figure(7, 3.2)
     shown = {name: found["truth"] for name, found in texts.items() if "truth" in found}
     kinds = [(what, kind) for what in ("actions", "regions", "order") for kind in ("precision", "recall")]
-    at, thick = np.arange(len(kinds) + 1), 0.8 / len(shown)
-    for place, ((name, scores), colour) in enumerate(zip(shown.items(), COLOURS, strict=False)):
+    positions, thickness = np.arange(len(kinds) + 1), 0.8 / len(shown)
+    for series, ((name, scores), colour) in enumerate(zip(shown.items(), COLOURS, strict=False)):
         values = [*(100 * scores[what][kind] for what, kind in kinds), 100 * scores["specificity"]]
-        bars = axes.bar(at + (place - (len(shown) - 1) / 2) * thick, values, thick, color=colour, label=name)
+        bars = axes.bar(
+            positions + (series - (len(shown) - 1) / 2) * thickness, values, thickness, color=colour, label=name
+        )
         axes.bar_label(bars, fmt="%.0f", fontsize=8)
-    axes.set_xticks(at, [*(f"{what}\n{kind}" for what, kind in kinds), "specificity"])
+    axes.set_xticks(positions, [*(f"{what}\n{kind}" for what, kind in kinds), "specificity"])
     axes.set(ylim=(0, 112), ylabel="%")
     axes.legend(frameon=False, ncols=len(shown), loc="upper right")
     return _png(figure)

@@ -1,4 +1,4 @@
-"""Where audited texts come from: a data set's captions and descriptions, or anybody's table."""
+"""Where audited texts come from: a data set's captions and descriptions, or any table."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
 
 
 @dataclass(frozen=True)
-class Text:
-    """One text about one clip. ``group`` are clips that belong together (a person): they share a fold."""
+class AuditedText:
+    """One text about one clip. Clips of one ``group`` (a person, a film) are never on both sides of a fold."""
 
     clip_id: str
     text: str
@@ -28,21 +28,21 @@ class Text:
     group: str = ""
     status: str = "ok"
     cut_short: bool = False
-    """Whether its engine says that it ran into its length limit."""
+    """Whether its engine reports that it reached the length limit."""
 
 
-Texts = dict[str, list[Text]]
-"""Texts by what they are: ``caption`` and ``description``, or the column of a table."""
+TextsByKind = dict[str, list[AuditedText]]
+"""Texts by kind: ``caption`` and ``description``, or the column of a table."""
 
 
-def of_dataset(folder: Path) -> Texts:
-    """The captions and descriptions of a data set's folder (``data/<dataset>``), as far as they are made.
+def read_dataset_texts(folder: Path) -> TextsByKind:
+    """The captions and descriptions of a data set's folder (``data/<dataset>``), as far as they exist.
 
-    Raises :class:`UserError` when neither is.
+    Raises :class:`UserError` when neither does.
     """
     clips = Clips(folder, ["label", "subject"])
     known = {row["clip_id"]: row for row in clips.rows}
-    texts: Texts = {}
+    texts: TextsByKind = {}
     for name, store in (
         ("caption", Store(folder / "captions", CAPTIONS)),
         ("description", Store(folder / "descriptions", DESCRIPTIONS)),
@@ -58,8 +58,8 @@ def of_dataset(folder: Path) -> Texts:
     return texts
 
 
-def _text(clip: Row, row: Row, text: str) -> Text:
-    return Text(
+def _text(clip: Row, row: Row, text: str) -> AuditedText:
+    return AuditedText(
         clip_id=row["clip_id"],
         text=text,
         label=clip.get("label", ""),
@@ -69,16 +69,16 @@ def _text(clip: Row, row: Row, text: str) -> Text:
     )
 
 
-def of_tables(
+def read_table_texts(
     files: Sequence[Path], text: str, labels: Sequence[str], clip: str | None = None, group: str | None = None
-) -> Texts:
+) -> TextsByKind:
     """The texts in the column ``text`` of CSV, TSV, Parquet or JSON-lines files, one below the other.
 
     ``labels`` is one column that names the emotion, several columns of which the largest does, or nothing. ``clip``
-    and ``group`` are columns that say which clip a text is about, and which clips belong together (the person, the
+    and ``group`` are the columns of the clip that a text is about, and of what clips have in common (the person, the
     film); the row's number when not given. Raises :class:`UserError` when a file or a column is not there.
     """
-    rows: list[Text] = []
+    rows: list[AuditedText] = []
     for file in files:
         table = _read(file)
         for column in filter(None, (text, *labels, clip, group)):
@@ -86,10 +86,10 @@ def of_tables(
                 there = ", ".join(str(name) for name in table.columns[:20])
                 raise UserError(f"{file} has no column '{column}'; it has {there}.")
         emotions = _labels(table, labels, file)
-        for number, (said, emotion) in enumerate(zip(table[text], emotions, strict=True)):
+        for number, (content, emotion) in enumerate(zip(table[text], emotions, strict=True)):
             clip_id = str(table[clip].iloc[number]) if clip else f"{file.name}:{number + 1}"
-            together = str(table[group].iloc[number]) if group else clip_id
-            rows.append(Text(clip_id, said if isinstance(said, str) else "", emotion, together))
+            group_id = str(table[group].iloc[number]) if group else clip_id
+            rows.append(AuditedText(clip_id, content if isinstance(content, str) else "", emotion, group_id))
     if not rows:
         raise UserError(f"{', '.join(map(str, files))}: there is no row to audit.")
     return {text: rows}
@@ -108,7 +108,7 @@ def _read(file: Path) -> pd.DataFrame:
         return pd.read_csv(file, sep="\t" if file.suffix == ".tsv" else ",")
     except FileNotFoundError:
         raise UserError(f"There is no file {file}.") from None
-    except (ValueError, OSError) as error:  # pandas' and Arrow's complaints about a file are all of these
+    except (ValueError, OSError) as error:  # what pandas and Arrow raise for a bad file
         raise UserError(f"{file} cannot be read as a table: {' '.join(str(error).split())[:200]}") from None
 
 

@@ -1,9 +1,11 @@
-"""The report for a terminal of 80 columns: one table of all texts, then what is found most, then label and truth."""
+"""The report for a terminal of 80 columns: one table of all texts, the most frequent words, label, ground truth."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
+
+from grace.pipeline.audit.ground_truth import DETAILS
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -59,13 +61,13 @@ ROWS: tuple[tuple[str, Cell] | None, ...] = (
     ("open with talk of pictures", _at("opening", "about_pictures")),
     ("share the ten usual openings", _at("opening", "of_the_ten_most_used")),
     None,
-    ("regions a text", lambda found: f"{found['regions']['mean']:.1f}"),
+    ("regions per text", lambda found: f"{found['regions']['mean']:.1f}"),
     ("  name none", _at("regions", "none")),
-    ("actions a text", lambda found: f"{found['actions']['mean']:.1f}"),
+    ("actions per text", lambda found: f"{found['actions']['mean']:.1f}"),
     ("  name none", _at("actions", "none")),
     ("guess who it is (sex, age, origin)", _at("identity", "named")),
     ("name an emotion", _at("emotion", "named")),
-    ("  emotions a text", lambda found: f"{found['emotion']['mean']:.1f}"),
+    ("  emotions per text", lambda found: f"{found['emotion']['mean']:.1f}"),
     ("  the label, and no other", _at("emotion", "against_label", "right")),
     ("  the label, and others", _at("emotion", "against_label", "right_and_wrong")),
     ("  others only", _at("emotion", "against_label", "wrong")),
@@ -78,8 +80,7 @@ TRUTH: tuple[tuple[str, Cell] | None, ...] = (
         for kind in ("precision", "recall")
     ),
     ("specificity", _at("truth", "specificity")),
-    *((f"  {detail} told and right", _at("truth", "details", detail)) for detail in ("region", "action", "intensity")),
-    ("  phase told and right", _at("truth", "details", "phase")),
+    *((f"  {detail} stated correctly", _at("truth", "details", detail)) for detail in DETAILS),
 )
 
 
@@ -113,9 +114,9 @@ def _side_by_side(title: str, texts: dict[str, Any], rows: tuple[tuple[str, Cell
 
 
 def _most(name: str, found: dict[str, Any]) -> Table:
-    table = _table(f"{name}: found most")
+    table = _table(f"{name}: most frequent")
     table.add_column("what", no_wrap=True)
-    table.add_column("words, and how often", ratio=1)
+    table.add_column("words and counts", ratio=1)
     for what, path in (("openings", "opening"), ("emotion words", "emotion"), ("identity words", "identity")):
         if found[path]["most"]:
             table.add_row(what, _text(", ".join(f"{word} {count}" for word, count in found[path]["most"])))
@@ -133,26 +134,26 @@ def _coverage(name: str, found: dict[str, Any]) -> Table:
     table.add_column("", justify="right", no_wrap=True)
     table.add_column("actions", ratio=1)
     actions = sorted(found["actions"]["share"].items(), key=lambda item: -item[1])
-    place = {action: next(iter(regions_in(action)), "mouth") for action, _ in actions}  # a dimple is at its corners
+    region_of = {action: next(iter(regions_in(action)), "mouth") for action, _ in actions}  # dimple: mouth
     for region, share in found["regions"]["share"].items():
-        told = [f"{action} {_percent(part)}" for action, part in actions if place[action] == region and part]
-        table.add_row(region, _percent(share), ", ".join(told))
+        named = [f"{action} {_percent(part)}" for action, part in actions if region_of[action] == region and part]
+        table.add_row(region, _percent(share), ", ".join(named))
     if never := [action for action, share in actions if not share]:
         table.caption, table.caption_justify = f"Never named: {', '.join(never)}.", "left"
     return table
 
 
 def _labels(name: str, found: dict[str, Any]) -> Table:
-    """What the words say of the label: claimed, right, and what a bag of words makes of them."""
+    """What the words say about the label: claimed, correct, and the recall of a bag of words."""
     against, learnt = found["emotion"]["against_label"], found.get("bag_of_words")
     table = _table(f"{name}: the label in the words, %")
     table.add_column("label", no_wrap=True)
     for heading in ("texts", "claimed when true", "true when claimed", "bag of words"):
         table.add_column(heading, justify="right")
     for label in against["recall"]:
-        heard = f"{100 * learnt['recall'][label]:.1f}" if learnt and label in learnt["recall"] else ""
+        recall = f"{100 * learnt['recall'][label]:.1f}" if learnt and label in learnt["recall"] else ""
         cells = (against["base_rate"][label], against["recall"][label], against["precision"][label])
-        table.add_row(label, *(f"{100 * share:.1f}" for share in cells), heard)
+        table.add_row(label, *(f"{100 * share:.1f}" for share in cells), recall)
     if learnt:
         low, high = learnt["interval"]
         table.caption = (
@@ -174,7 +175,7 @@ def _table(title: str) -> Table:
 
 
 def _text(words: str, style: str = "") -> Any:
-    """Words of models and files as they are, never as markup, without what could steer a terminal."""
+    """Words of models and files as they are, never as markup, without what could control a terminal."""
     from rich.text import Text
 
     return Text("".join(each for each in words if each.isprintable()), style)

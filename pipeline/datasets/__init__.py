@@ -1,52 +1,93 @@
-"""Where clips come from: one adapter a data set, each a module whose docstring shows the tree it reads.
+"""Where clips come from: one adapter per data set, each in a module whose docstring shows the tree it reads.
 
-An adapter has ``read(root, folder) -> list[Listing]`` and ``CLASSES`` (its emotions in canonical order; none: those
-that occur). Sets of another name are known by the file or folder ``MARK`` of their tree, or come as ``lists``.
+A data set that has no adapter of its name is recognised by the marker of a known tree under its root, or comes as
+list files (``lists`` in ``params.yaml``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 
 from grace.pipeline.datasets import dfew, ferv39k, folder, listed, mafw, mafw_compound
-from grace.pipeline.datasets.base import Listing
-from grace.pipeline.datasets.labels import LABEL_ID, LABELS, canonical, label_ids, ordered
+from grace.pipeline.datasets.base import Adapter, Listing
+from grace.pipeline.datasets.labels import CANONICAL_LABELS, LABEL_ID, canonical, label_ids, ordered
 from grace.pipeline.datasets.settings import ListFilesSettings
 from grace.pipeline.errors import UserError
 
-DATASETS: dict[str, ModuleType] = {
-    "mafw": mafw,
-    "mafw-compound": mafw_compound,
-    "dfew": dfew,
-    "ferv39k": ferv39k,
-    "folder": folder,
+DATASETS: dict[str, Adapter] = {
+    adapter.name: adapter
+    for adapter in (
+        folder.ADAPTER,
+        mafw.ADAPTER,
+        mafw_compound.ADAPTER,
+        dfew.ADAPTER,
+        ferv39k.ADAPTER,
+    )
 }
-"""Adapters by name."""
+"""Adapters by name, in the order in which their markers are looked for."""
 
-__all__ = ["DATASETS", "LABELS", "LABEL_ID", "Listing", "adapter", "canonical", "label_ids", "read"]
+__all__ = [
+    "CANONICAL_LABELS",
+    "DATASETS",
+    "LABEL_ID",
+    "Adapter",
+    "Listing",
+    "canonical",
+    "find_adapter",
+    "label_ids",
+    "read",
+    "root_of",
+]
 
 
-def adapter(dataset: str, root: Path | None) -> ModuleType:
-    """The adapter of a data set: the one of its name, else the one whose tree ``root`` holds.
+def root_of(roots: Mapping[str, str], dataset: str, root: str | Path | None = None) -> Path:
+    """The folder of a data set's raw files.
 
-    Raises :class:`UserError` naming ``roots.<dataset>`` when the root is not set or not there, or holds no known tree.
+    Args:
+        roots: Data set to folder, as ``roots`` in ``params.yaml``.
+        dataset: The data set.
+        root: A folder that takes the place of the one in ``roots``.
+
+    Raises:
+        UserError: When neither names a folder that exists; it says which key to set.
+
+    Example:
+        >>> root_of({"mine": "."}, "mine")
+        PosixPath('.')
     """
-    if root is None:
-        raise UserError(f"Where is the data set {dataset}? Set roots.{dataset} in params.yaml, or give --root.")
-    if not root.is_dir():
+    named = root or roots.get(dataset)
+    if named is None:
+        known = ", ".join(sorted(roots)) or "none"
         raise UserError(
-            f"roots.{dataset} is {root}, which is not a folder: set it to where the data set lies, or give --root."
+            f"There is no root for data set '{dataset}' (known: {known}): set roots.{dataset} in params.yaml to the "
+            "folder of its files, or give --root."
         )
+    path = Path(named)
+    if not path.is_dir():
+        raise UserError(
+            f"The root of data set '{dataset}', {path}, is not a folder: set roots.{dataset} in params.yaml, or give "
+            "--root."
+        )
+    return path
+
+
+def find_adapter(dataset: str, root: Path, lists: ListFilesSettings | None = None) -> Adapter:
+    """The adapter of a data set: of its list files if it has any, else of its name, else of the tree under ``root``.
+
+    Raises :class:`UserError` naming ``roots.<dataset>`` when there is none.
+    """
+    if lists is not None:
+        return listed.adapter(dataset, lists)
     if dataset in DATASETS:
         return DATASETS[dataset]
-    known = (folder, mafw, dfew, ferv39k)
-    for module in known:
-        if (root / module.MARK).exists():
-            return module
-    marks = ", ".join(f"{module.MARK} ({module.__name__.rpartition('.')[2]})" for module in known)
+    marked = {adapter.marker: adapter for adapter in DATASETS.values() if adapter.marker is not None}
+    for marker, adapter in marked.items():
+        if (root / marker).exists():
+            return adapter
+    markers = ", ".join(f"{marker} ({adapter.name})" for marker, adapter in marked.items())
     raise UserError(
-        f"roots.{dataset} is {root}, which is no data set known here: it holds none of {marks}, and lists.{dataset} "
+        f"roots.{dataset} is {root}, which is no data set known here: it holds none of {markers}, and lists.{dataset} "
         "in params.yaml names no list files."
     )
 
@@ -54,16 +95,34 @@ def adapter(dataset: str, root: Path | None) -> ModuleType:
 def read(
     dataset: str, root: Path | None, clips_folder: str | None = None, lists: ListFilesSettings | None = None
 ) -> tuple[list[Listing], list[str]]:
-    """Every clip that the lists of a data set name, in order of ``clip_id``, and its classes in canonical order.
+    """Every clip that the lists of a data set name, and the classes of the data set.
 
-    ``clips_folder`` is the folder under the root that holds the clips where there are several; ``lists`` the list
-    files of a set that comes as such. Raises what :func:`adapter` does, and :class:`UserError` when no clip is named.
+    Args:
+        dataset: Its name: a key of :data:`DATASETS`, or any other for a folder with ``clips.csv`` or with list files.
+        root: The folder of its raw files.
+        clips_folder: The folder under the root that holds the clips, where there are several.
+        lists: The list files of a data set that comes as such.
+
+    Returns:
+        One listing per clip, in order of ``clip_id``, and the classes in canonical order.
+
+    Raises:
+        UserError: When the root is not set, is no folder or holds no known tree, a list is not what it should be, or no
+            clip is named.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     _ = Path(root, "clips.csv").write_text("path,label,fold\\na.mp4,Happy,1\\nb.mp4,sad,2\\n")
+        ...     listings, classes = read("mine", Path(root))
+        >>> [(clip.clip_id, clip.label, clip.folds) for clip in listings]
+        [('a', 'happiness', {1: 'test', 2: 'train'}), ('b', 'sadness', {1: 'train', 2: 'test'})]
+        >>> classes
+        ['happiness', 'sadness']
     """
-    if lists is not None and root is not None:
-        listings, fixed = listed.read(root, lists), ordered(listed.label_names(lists).values())
-    else:
-        module = adapter(dataset, root)
-        listings, fixed = module.read(root, clips_folder), list(module.CLASSES)
+    folder_of_set = root_of({}, dataset, root)
+    adapter = find_adapter(dataset, folder_of_set, lists)
+    listings = adapter.read(folder_of_set, clips_folder)
     if not listings:
         raise UserError(f"The lists of {dataset} name no clip: look into {root}.")
-    return listings, fixed or ordered(listing.label for listing in listings if canonical(listing.label))
+    return listings, list(adapter.classes) or ordered(clip.label for clip in listings if canonical(clip.label))

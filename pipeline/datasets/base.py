@@ -1,17 +1,17 @@
-"""What every adapter makes: one :class:`Listing` a clip, merged from the lines of the data set's list files."""
+"""What an adapter is, and what it makes: one :class:`Listing` per clip, merged from the lines of list files."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Protocol
 
 from grace.pipeline.datasets.file_tree import AMBIGUOUS, ClipPath, Problem, Source
-from grace.pipeline.datasets.labels import LABELS, canonical
+from grace.pipeline.datasets.labels import CANONICAL_LABELS, canonical
 
 Split = Literal["train", "test"]
 
-FOLDS = (1, 2, 3, 4, 5)
 SPLITS: tuple[Split, ...] = ("train", "test")
 
 UNKNOWN_LABEL = "label unknown"
@@ -20,17 +20,17 @@ CONTRADICTORY = "contradictory lines"
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of one list file: a clip, where it lies, and which side of which fold it is on (fold 0: of none)."""
+    """One line of one list file: a clip, its file, and whether it is in train or test of which fold (0: of none)."""
 
     clip_id: str
-    place: ClipPath
+    clip_path: ClipPath
     label: str  # as written
     fold: int = 0
     split: Split = "train"
     subject: str = ""
     annotated_frames: int = -1
     caption_human: str = ""
-    file: str = ""  # the list that holds the line: a second line in the same one is a repetition
+    list_file: str = ""  # the list that holds the line: a second line in the same one is a repetition
 
 
 @dataclass
@@ -50,11 +50,30 @@ class Listing:
     leaked: tuple[int, ...] = ()  # folds that have it in train and in test; it is kept in test
 
 
-def merge(entries: Iterable[Entry], classes: Collection[str] = ()) -> list[Listing]:
-    """One listing a clip, in order of ``clip_id``; labels are of ``classes``, or any canonical ones if there are none.
+class ReadListings(Protocol):
+    """Every clip that the lists under ``root`` name; ``folder``, if given, is the one under it that holds the clips.
 
-    Lines that contradict each other about a clip's label or file make it unusable (``problem``); a clip on both sides
-    of a fold stays in its test part only, so that nothing tested is trained on.
+    Raises :class:`UserError` when there is no list file, no folder of clips, or a line is not one of a list.
+    """
+
+    def __call__(self, root: Path, folder: str | None = None) -> list[Listing]: ...
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """How a data set is read as its owner ships it; the docstring of its module shows the tree."""
+
+    name: str
+    read: ReadListings
+    classes: tuple[str, ...] = ()  # its emotions in canonical order; none: those that occur
+    marker: str | None = None  # file or folder under the root by which such a tree is known, whatever its name
+
+
+def merge(entries: Iterable[Entry], classes: Collection[str] = ()) -> list[Listing]:
+    """One listing per clip, in order of ``clip_id``; labels are of ``classes``, or any canonical ones if it is empty.
+
+    Lines that contradict each other about a clip's label or file make it unusable (``problem``); a clip in train and
+    test of one fold stays in its test part only, so that nothing tested is trained on.
     """
     listings: dict[str, Listing] = {}
     seen: set[tuple[str, str]] = set()
@@ -62,16 +81,16 @@ def merge(entries: Iterable[Entry], classes: Collection[str] = ()) -> list[Listi
         label, known = _label(entry.label, classes)
         listing = listings.get(entry.clip_id)
         if listing is None:
-            listing = Listing(entry.clip_id, entry.place.path, entry.place.source, label)
+            listing = Listing(entry.clip_id, entry.clip_path.relative, entry.clip_path.source, label)
             listings[entry.clip_id] = listing
         listing.problem = listing.problem or _problem(listing, entry, label, known, classes)
-        listing.repeated = listing.repeated or (entry.file, entry.clip_id) in seen
-        seen.add((entry.file, entry.clip_id))
+        listing.repeated = listing.repeated or (entry.list_file, entry.clip_id) in seen
+        seen.add((entry.list_file, entry.clip_id))
         listing.subject = listing.subject or entry.subject
         listing.caption_human = listing.caption_human or entry.caption_human
         listing.annotated_frames = max(listing.annotated_frames, entry.annotated_frames)
         if entry.fold:
-            _put(listing, entry.fold, entry.split)
+            _assign_fold(listing, entry.fold, entry.split)
     return [listings[clip_id] for clip_id in sorted(listings)]
 
 
@@ -82,19 +101,19 @@ def _label(written: str, classes: Collection[str]) -> tuple[str, bool]:
 
 
 def _problem(listing: Listing, entry: Entry, label: str, known: bool, classes: Collection[str]) -> Problem | None:
-    if entry.place.problem:
-        return entry.place.problem
+    if entry.clip_path.problem:
+        return entry.clip_path.problem
     if not known:
-        wanted = ", ".join(classes or LABELS)
-        return Problem(UNKNOWN_LABEL, f"the label '{entry.label}' is unknown: use one of {wanted}")
-    if entry.place.path != listing.path:
-        return Problem(AMBIGUOUS, f"two clips have this id: {listing.path} and {entry.place.path}")
+        known_labels = ", ".join(classes or CANONICAL_LABELS)
+        return Problem(UNKNOWN_LABEL, f"the label '{entry.label}' is unknown: use one of {known_labels}")
+    if entry.clip_path.relative != listing.path:
+        return Problem(AMBIGUOUS, f"two clips have this id: {listing.path} and {entry.clip_path.relative}")
     if label != listing.label:
         return Problem(CONTRADICTORY, f"it is labelled {listing.label} in one place and {label} in another")
     return None
 
 
-def _put(listing: Listing, fold: int, split: Split) -> None:
+def _assign_fold(listing: Listing, fold: int, split: Split) -> None:
     before = listing.folds.get(fold)
     if before is not None and before != split:
         listing.leaked = tuple(sorted({*listing.leaked, fold}))

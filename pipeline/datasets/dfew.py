@@ -11,8 +11,8 @@ The tree, as its owner ships it::
       Clip/original/1.mp4                             the videos
 
 A clip's id is its number with five digits, as its folder is named. The owner ships more clips than these lists name:
-those on which the annotators did not agree have no single label. The index tells them as files that no list names; for
-``--strict``, say in ``params.yaml`` that this is known::
+those on which the annotators did not agree have no single label. The index reports them as files that no list names;
+for ``--strict``, say in ``params.yaml`` that this is known::
 
     index: {accept: {dfew: [files that no list names]}}
 """
@@ -22,13 +22,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from grace.pipeline.datasets.base import FOLDS, SPLITS, Entry, Listing, Split, merge
+from grace.pipeline.datasets.base import SPLITS, Adapter, Entry, Listing, Split, merge
 from grace.pipeline.datasets.file_tree import Tree, without_suffix
 from grace.pipeline.datasets.labels import SEVEN
-from grace.pipeline.datasets.list_files import table
+from grace.pipeline.datasets.list_files import read_rows
 from grace.pipeline.errors import UserError
+from grace.pipeline.store.schemas import FOLD_NUMBERS
 
-MARK = "EmoLabel_DataSplit"
+MARKER = "EmoLabel_DataSplit"
 CLASSES = SEVEN  # the annotation's 1 … 7 in this very order
 FOLDERS = ("Clip/clip_224x224", "Clip/jpg_256", "Clip/original")
 
@@ -40,22 +41,25 @@ def read(root: Path, folder: str | None = None) -> list[Listing]:
     """
     lists = [
         (file, fold, split)
-        for fold in FOLDS
+        for fold in FOLD_NUMBERS
         for split in SPLITS
-        if (file := root / MARK / f"{split}(single-labeled)" / f"set_{fold}.csv").is_file()
+        if (file := root / MARKER / f"{split}(single-labeled)" / f"set_{fold}.csv").is_file()
     ]
     if not lists:
-        raise UserError(f"{root / MARK} holds no train(single-labeled)/set_1.csv nor any other list of DFEW.")
+        raise UserError(f"{root / MARKER} holds no train(single-labeled)/set_1.csv nor any other list of DFEW.")
     tree = Tree(root)
-    clips = tree.choose(FOLDERS, folder)
+    clips = tree.clips_folder(FOLDERS, folder)
     return merge((entry for each in lists for entry in _entries(*each, tree, clips)), CLASSES)
 
 
 def _entries(file: Path, fold: int, split: Split, tree: Tree, clips: str) -> Iterator[Entry]:
-    for line, cells in table(file, ("video_name", "label")):
+    for line, cells in read_rows(file, ("video_name", "label")):
         name, written = without_suffix(cells["video_name"]), cells["label"]
         if not name:
             raise UserError(f"{file}, line {line}: no video_name.")
         names = dict.fromkeys((name.zfill(5), name.lstrip("0") or name)) if name.isdecimal() else {name: None}
         label = CLASSES[int(written) - 1] if written in set("1234567") else written
-        yield Entry(next(iter(names)), tree.named(clips, *names), label, fold, split, file=str(file))
+        yield Entry(next(iter(names)), tree.find(clips, *names), label, fold, split, list_file=str(file))
+
+
+ADAPTER = Adapter("dfew", read, classes=CLASSES, marker=MARKER)

@@ -1,4 +1,4 @@
-"""Where the clips of a data set lie: its folders, each listed once, and what a list's line may name among them."""
+"""Where the clips of a data set lie: its folders, each read once, and the files that a list's line may name."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ AMBIGUOUS = "two clips with one id"
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a clip cannot be used, before its file is even looked at: the kind of trouble, and the cause."""
+    """Why a clip cannot be used, before its file is opened: the kind of finding, and the cause."""
 
     finding: str
     cause: str
@@ -34,9 +34,9 @@ class Problem:
 
 @dataclass(frozen=True)
 class ClipPath:
-    """Where a clip lies (relative to the data set's root, with /), or should, and what it is there."""
+    """The file or folder of a clip, or where it should be."""
 
-    path: str
+    relative: str  # to the data set's root, with /
     source: Source
     problem: Problem | None = None
 
@@ -51,7 +51,7 @@ def without_suffix(path: str) -> str:
     return posixpath.splitext(path)[0] if is_video(path) else path
 
 
-def unfollowed(path: str) -> Problem | None:
+def path_problem(path: str) -> Problem | None:
     """Why a listed path must not be followed: it has to lie inside the data set's root."""
     if not path.strip():
         return Problem(UNFOLLOWED, "the list gives no path for it")
@@ -67,8 +67,8 @@ def unfollowed(path: str) -> Problem | None:
 class Tree:
     """The folders under a root.
 
-    Each is listed once, not asked about for every clip: 40,000 questions to a network disk take minutes. Names are
-    compared as Unicode has it: a list may write é as one character where the disk has e and an accent.
+    Each is listed once, not once per clip: 40,000 questions to a network disk take minutes. Names are compared in
+    Unicode's composed form: a list may write é as one character where the disk has e and an accent.
     """
 
     def __init__(self, root: Path) -> None:
@@ -76,25 +76,25 @@ class Tree:
         self._folders: dict[str, dict[str, tuple[str, bool]]] = {}
         self._clips: dict[str, dict[str, list[str]]] = {}
 
-    def at(self, path: str) -> ClipPath:
-        """What a listed path leads to, a video or a folder of frames."""
-        if problem := unfollowed(path):
+    def resolve(self, path: str) -> ClipPath:
+        """The video or folder of frames at a listed path."""
+        if problem := path_problem(path):
             return ClipPath("", "video", problem)
         folder, name = posixpath.split(posixpath.normpath(path))
-        folder = self._spelt(folder)
+        folder = self._on_disk(folder)
         found = self._names(folder).get(normalize("NFC", name))
         if found is None:
             return ClipPath(posixpath.join(folder, name), "video" if posixpath.splitext(name)[1] else "frames")
         return ClipPath(posixpath.join(folder, found[0]), "frames" if found[1] else "video")
 
-    def named(self, folder: str, *names: str) -> ClipPath:
+    def find(self, folder: str, *names: str) -> ClipPath:
         """The clip of ``folder`` that goes by one of ``names`` (which may hold /): a video of any suffix, or frames.
 
         A clip that is not there gets the path where it should be.
         """
         found = []
         for name in names:
-            if problem := unfollowed(name):
+            if problem := path_problem(name):
                 return ClipPath("", "video", problem)
             parent, stem = posixpath.split(posixpath.normpath(posixpath.join(folder, name)))
             found += [posixpath.join(parent, clip) for clip in self._by_stem(parent).get(normalize("NFC", stem), [])]
@@ -107,15 +107,15 @@ class Tree:
         videos = any(not is_folder and is_video(name) for name, is_folder in self._names(folder).values())
         return ClipPath(f"{path}.mp4", "video") if videos else ClipPath(path, "frames")
 
-    def choose(self, folders: Sequence[str], chosen: str | None) -> str:
-        """The folder that holds the clips: the ``chosen`` one, else the first of ``folders`` that holds anything.
+    def clips_folder(self, folders: Sequence[str], named: str | None) -> str:
+        """The folder that holds the clips: the ``named`` one, else the first of ``folders`` that holds anything.
 
         Raises :class:`UserError` when there is none.
         """
-        if chosen is not None:
-            if unfollowed(chosen) or not (self.root / chosen).is_dir():
-                raise UserError(f"There is no folder {self.root / chosen}, which index.folders names.")
-            return posixpath.normpath(chosen)
+        if named is not None:
+            if path_problem(named) or not (self.root / named).is_dir():
+                raise UserError(f"There is no folder {self.root / named}, which index.folders names.")
+            return posixpath.normpath(named)
         there = [folder for folder in folders if (self.root / folder).is_dir()]
         if not there:
             raise UserError(f"{self.root} holds neither clips nor frames: looked for the folders {', '.join(folders)}.")
@@ -125,12 +125,12 @@ class Tree:
         folder, name = posixpath.split(path)
         return "frames" if self._names(folder)[normalize("NFC", name)][1] else "video"
 
-    def _spelt(self, folder: str) -> str:
+    def _on_disk(self, folder: str) -> str:
         """A folder's path as the disk spells it."""
         if not folder or folder in self._folders:
             return folder
         parent, name = posixpath.split(folder)
-        parent = self._spelt(parent)
+        parent = self._on_disk(parent)
         return posixpath.join(parent, self._names(parent).get(normalize("NFC", name), (name, True))[0])
 
     def _by_stem(self, folder: str) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""Any clips, listed in a CSV file of one's own.
+"""Any clips, listed in one CSV file.
 
 The tree::
 
@@ -18,15 +18,15 @@ import posixpath
 from collections.abc import Iterator
 from pathlib import Path
 
-from grace.pipeline.datasets.base import FOLDS, SPLITS, Entry, Listing, Split, merge
+from grace.pipeline.datasets.base import SPLITS, Adapter, Entry, Listing, Split, merge
 from grace.pipeline.datasets.file_tree import Tree, without_suffix
-from grace.pipeline.datasets.list_files import table, whole
+from grace.pipeline.datasets.list_files import read_rows, whole_number
 from grace.pipeline.errors import UserError
+from grace.pipeline.store.schemas import FOLD_NUMBERS
 
-MARK = "clips.csv"
-CLASSES: tuple[str, ...] = ()  # those that occur
+MARKER = "clips.csv"
 REQUIRED = ("path", "label")
-OPTIONAL = ("clip_id", "subject", "fold", *(f"fold_{k}" for k in FOLDS), "frames", "caption")
+OPTIONAL = ("clip_id", "subject", "fold", *(f"fold_{k}" for k in FOLD_NUMBERS), "frames", "caption")
 
 
 def read(root: Path, folder: str | None = None) -> list[Listing]:
@@ -34,10 +34,10 @@ def read(root: Path, folder: str | None = None) -> list[Listing]:
 
     Raises :class:`UserError` when the table is missing, lacks a column, or a fold or number of frames is not one.
     """
-    file = root / MARK
+    file = root / MARKER
     if not file.is_file():
-        raise UserError(f"{root} holds no {MARK} (columns {', '.join(REQUIRED)}; optional: {', '.join(OPTIONAL)}).")
-    rows = list(table(file, REQUIRED))
+        raise UserError(f"{root} holds no {MARKER} (columns {', '.join(REQUIRED)}; optional: {', '.join(OPTIONAL)}).")
+    rows = list(read_rows(file, REQUIRED))
     tested = sorted({_fold(file, line, row["fold"]) for line, row in rows if row.get("fold")})
     tree = Tree(root)
     return merge(entry for line, row in rows for entry in _entries(tree, file, line, row, tested))
@@ -45,15 +45,15 @@ def read(root: Path, folder: str | None = None) -> list[Listing]:
 
 def _entries(tree: Tree, file: Path, line: int, row: dict[str, str], tested: list[int]) -> Iterator[Entry]:
     path = row["path"].replace("\\", "/")
-    place = tree.at(path)  # a path that cannot be followed is in the problem, never in the store
+    clip_path = tree.resolve(path)  # a path that cannot be followed is in the problem, never in the store
     clip_id = row.get("clip_id") or _id(path) or f"line {line}"
-    frames = whole(row.get("frames") or "-")
+    frames = whole_number(row.get("frames") or "-")
     if row.get("frames") and frames is None:
         raise UserError(f"{file}, line {line}: frames is '{row['frames']}', not a whole number or empty.")
     for number, split in _folds(file, line, row, tested).items() or {0: SPLITS[0]}.items():
         yield Entry(
             clip_id,
-            place,
+            clip_path,
             row["label"],
             number,
             split,
@@ -75,18 +75,21 @@ def _folds(file: Path, line: int, row: dict[str, str], tested: list[int]) -> dic
     if row.get("fold"):
         own = _fold(file, line, row["fold"])
         folds = {number: "test" if number == own else "train" for number in tested}
-    for number in FOLDS:
+    for number in FOLD_NUMBERS:
         written = row.get(f"fold_{number}", "").lower()
-        side = next((split for split in SPLITS if split == written), None)
-        if side is not None:
-            folds[number] = side
+        split = next((split for split in SPLITS if split == written), None)
+        if split is not None:
+            folds[number] = split
         elif written:
             raise UserError(f"{file}, line {line}: fold_{number} is '{written}', not train, test or empty.")
     return folds
 
 
 def _fold(file: Path, line: int, written: str) -> int:
-    number = whole(written)
-    if number not in FOLDS:
+    number = whole_number(written)
+    if number not in FOLD_NUMBERS:
         raise UserError(f"{file}, line {line}: the fold '{written}' is not one of 1 to 5.")
     return number
+
+
+ADAPTER = Adapter("folder", read, marker=MARKER)

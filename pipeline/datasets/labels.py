@@ -1,10 +1,10 @@
-"""Canonical emotion labels, in the one order that every ``label_id`` follows, and the names data sets use for them."""
+"""Canonical emotion labels, in the order that every ``label_id`` follows, and the names that data sets use for them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-LABELS: tuple[str, ...] = (
+CANONICAL_LABELS: tuple[str, ...] = (
     "happiness",
     "sadness",
     "neutral",
@@ -18,10 +18,10 @@ LABELS: tuple[str, ...] = (
     "disappointment",
 )
 
-SEVEN = LABELS[:7]
+SEVEN = CANONICAL_LABELS[:7]
 """The classes of DFEW and FERV39k."""
 
-LABEL_ID: dict[str, int] = {label: number for number, label in enumerate(LABELS)}
+LABEL_ID: dict[str, int] = {label: number for number, label in enumerate(CANONICAL_LABELS)}
 
 _ALIASES: dict[str, str] = {
     "happy": "happiness",
@@ -41,10 +41,18 @@ _ALIASES: dict[str, str] = {
 
 
 def canonical(name: str) -> str | None:
-    """The canonical label that a data set's name means, or None when it means none of them.
+    """The canonical label that a data set's name means.
 
-    ``Happy`` is happiness; emotions joined by ``_`` are a compound label, its parts in canonical order:
-    ``fear_surprise`` is surprise_fear.
+    Args:
+        name: A label in any case and form (``Happy``, ``angry``); emotions joined by ``_`` are a compound label.
+
+    Returns:
+        A label of :data:`CANONICAL_LABELS`, or a compound one with its parts in canonical order; None when the name
+        means no emotion known here.
+
+    Example:
+        >>> canonical("Happy"), canonical("fear_surprise"), canonical("boredom")
+        ('happiness', 'surprise_fear', None)
     """
     parts = [part.strip() for part in name.lower().split("_")]
     parts = [_ALIASES.get(part, part) for part in parts]
@@ -64,7 +72,7 @@ def ordered(labels: Iterable[str]) -> list[str]:
 
 
 def label_ids(classes: Sequence[str]) -> dict[str, int]:
-    """The number of each class: a single label's place in ``LABELS``; the set's compound ones follow from 11 on."""
+    """The number of each class: a single label's index in ``CANONICAL_LABELS``; compound ones follow from 11."""
     compound = [label for label in classes if label not in LABEL_ID]
-    numbers = LABEL_ID | {label: number for number, label in enumerate(compound, len(LABELS))}
+    numbers = LABEL_ID | {label: number for number, label in enumerate(compound, len(CANONICAL_LABELS))}
     return {label: numbers[label] for label in classes}

@@ -1,4 +1,4 @@
-"""List files as text, whatever their encoding and line ends; a plain sentence where one is not what it should be."""
+"""List files as text, whatever their encoding and line ends; an error names the file and the line."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 from grace.pipeline.errors import UserError
 
 UTF8 = ("utf-8-sig",)
-MOST = 2**31 - 1
+MAX_NUMBER = 2**31 - 1
 """The largest whole number a table of clips holds."""
 
 
 def read_text(file: Path, encodings: Sequence[str] = UTF8, lenient: bool = False) -> str:
-    """The text of a list file, in the first of ``encodings`` that fits; UTF-16 is known by its mark.
+    """The text of a list file, in the first of ``encodings`` that fits; UTF-16 is recognised by its byte-order mark.
 
     ``lenient`` reads one that fits none in the last of them, with � for what is damaged.
     Raises :class:`UserError` naming the file when none fits or it cannot be read.
@@ -36,18 +36,18 @@ def read_text(file: Path, encodings: Sequence[str] = UTF8, lenient: bool = False
     raise UserError(f"{file} is not {' or '.join(encodings).upper()} text: save it as UTF-8.")
 
 
-def lines(file: Path, encodings: Sequence[str] = UTF8, lenient: bool = False) -> list[tuple[int, str]]:
+def read_lines(file: Path, encodings: Sequence[str] = UTF8, lenient: bool = False) -> list[tuple[int, str]]:
     """The lines of a list file that are not blank with their numbers, whatever its line ends."""
     # str.splitlines would also split at separators that stand within Chinese text and file names.
     text = read_text(file, encodings, lenient).replace("\r\n", "\n").replace("\r", "\n")
     return [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
 
 
-def table(file: Path, required: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+def read_rows(file: Path, required: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """The rows of a CSV file with their line numbers: column name to cell, without blanks around either.
 
     Raises :class:`UserError` naming the file, and the line where there is one, when a column of ``required`` is
-    missing, a column stands twice, a row has more cells than there are columns, or quotes are not closed.
+    missing, two columns have one name, a row has more cells than there are columns, or quotes are not closed.
     """
     reader = csv.reader(io.StringIO(read_text(file), newline=""), strict=True)
     try:
@@ -69,7 +69,7 @@ def table(file: Path, required: Sequence[str]) -> Iterator[tuple[int, dict[str, 
         raise UserError(f"{file}, line {reader.line_num}: {error}; a quote is open or misplaced there.") from None
 
 
-def whole(written: str) -> int | None:
+def whole_number(written: str) -> int | None:
     """The whole number that a cell holds, also as ``12.0`` (a spreadsheet's way); None when it holds none."""
     digits = written.removesuffix(".0")
-    return int(digits) if digits.isdecimal() and int(digits) <= MOST else None
+    return int(digits) if digits.isdecimal() and int(digits) <= MAX_NUMBER else None

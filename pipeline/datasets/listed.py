@@ -1,4 +1,4 @@
-"""Any clips, listed as the field passes lists around: lines ``path n_frames label``, a file for each side of a fold.
+"""Any clips, in list files of lines ``path n_frames label``: for each fold one for train and one for test.
 
 The tree::
 
@@ -7,8 +7,8 @@ The tree::
       lists/test_1.txt       (or anywhere: an absolute path will do)
       data/faces/00025/*.jpg a folder of frames, or a video
 
-What the lines leave open is said in ``params.yaml`` under ``lists.<name>``: ``folds`` names the files, ``labels`` the
-emotions that the numbers mean, and ``paths`` how listed paths begin and which folder under the root stands for that::
+What the lines leave open is set in ``params.yaml`` under ``lists.<name>``: ``folds`` names the files, ``labels`` the
+emotions that the numbers mean, and ``paths`` how listed paths begin and which folder under the root that means::
 
     roots: {mafw-faces: /data/MAFW}
     lists:
@@ -26,20 +26,26 @@ import posixpath
 from collections.abc import Iterator
 from pathlib import Path
 
-from grace.pipeline.datasets.base import SPLITS, Entry, Listing, Split, merge
+from grace.pipeline.datasets.base import SPLITS, Adapter, Entry, Listing, Split, merge
 from grace.pipeline.datasets.file_tree import Tree, without_suffix
-from grace.pipeline.datasets.labels import canonical
-from grace.pipeline.datasets.list_files import lines, whole
+from grace.pipeline.datasets.labels import canonical, ordered
+from grace.pipeline.datasets.list_files import read_lines, whole_number
 from grace.pipeline.datasets.settings import ListFilesSettings
 from grace.pipeline.errors import UserError
 
 
-def read(root: Path, lists: ListFilesSettings) -> list[Listing]:
-    """Every clip of all lists.
+def adapter(dataset: str, lists: ListFilesSettings) -> Adapter:
+    """The adapter of a data set that comes as list files; raises :class:`UserError` for a label that is no emotion."""
+    labels = _label_names(lists)
 
-    Raises :class:`UserError` when a list is missing, a line is not one of a list, or ``labels`` names no emotion.
-    """
-    labels = label_names(lists)
+    def read(root: Path, folder: str | None = None) -> list[Listing]:
+        return _read(root, lists, labels)
+
+    return Adapter(dataset, read, classes=tuple(ordered(labels.values())))
+
+
+def _read(root: Path, lists: ListFilesSettings, labels: dict[str, str]) -> list[Listing]:
+    """Every clip of all lists; raises :class:`UserError` when a list is missing, or a line is not one of a list."""
     tree = Tree(root)
     files = [
         (root / name, fold, split)
@@ -50,8 +56,8 @@ def read(root: Path, lists: ListFilesSettings) -> list[Listing]:
     return merge(entry for each in files for entry in _entries(*each, tree, lists.paths, labels))
 
 
-def label_names(lists: ListFilesSettings) -> dict[str, str]:
-    """What a list writes to the canonical label; raises :class:`UserError` for a name that is no emotion."""
+def _label_names(lists: ListFilesSettings) -> dict[str, str]:
+    """What is written in a list to the canonical label; raises :class:`UserError` for a name that is no emotion."""
     pairs = enumerate(lists.labels) if isinstance(lists.labels, list) else lists.labels.items()
     names = {}
     for written, name in pairs:
@@ -65,17 +71,17 @@ def label_names(lists: ListFilesSettings) -> dict[str, str]:
 def _entries(
     file: Path, fold: int, split: Split, tree: Tree, paths: dict[str, str], labels: dict[str, str]
 ) -> Iterator[Entry]:
-    for number, text in lines(file):
+    for number, text in read_lines(file):
         cells = text.rsplit(None, 2)
-        frames = whole(cells[1]) if len(cells) == 3 else None
+        frames = whole_number(cells[1]) if len(cells) == 3 else None
         if frames is None:
             raise UserError(f"{file}, line {number}: wanted a path, a number of frames and a label, got '{text}'.")
-        name, path = _mapped(cells[0].strip(), paths)
-        label = labels.get(cells[2], cells[2])
-        yield Entry(without_suffix(name), tree.at(path), label, fold, split, annotated_frames=frames, file=str(file))
+        name, path = _map_path(cells[0].strip(), paths)
+        clip_id, clip_path, label = without_suffix(name), tree.resolve(path), labels.get(cells[2], cells[2])
+        yield Entry(clip_id, clip_path, label, fold, split, annotated_frames=frames, list_file=str(file))
 
 
-def _mapped(written: str, paths: dict[str, str]) -> tuple[str, str]:
+def _map_path(written: str, paths: dict[str, str]) -> tuple[str, str]:
     """What a listed path has below its mapped beginning, and the whole path under the root."""
     path = posixpath.normpath(written.replace("\\", "/"))
     for start in sorted(paths, key=len, reverse=True):

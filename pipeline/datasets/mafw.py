@@ -18,18 +18,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from grace.pipeline.datasets.base import FOLDS, SPLITS, Entry, Listing, Split, merge
+from grace.pipeline.datasets.base import SPLITS, Adapter, Entry, Listing, Split, merge
 from grace.pipeline.datasets.file_tree import Tree, without_suffix
-from grace.pipeline.datasets.labels import LABELS
-from grace.pipeline.datasets.list_files import UTF8, lines
+from grace.pipeline.datasets.labels import CANONICAL_LABELS
+from grace.pipeline.datasets.list_files import UTF8, read_lines
 from grace.pipeline.errors import UserError
+from grace.pipeline.store.schemas import FOLD_NUMBERS
 
-MARK = "Train & Test Set"
-CLASSES: tuple[str, ...] = LABELS
+MARKER = "Train & Test Set"
+CLASSES: tuple[str, ...] = CANONICAL_LABELS
 FOLDERS = ("data/clips", "data/frames", "data/faces", "clips", "frames", "faces")
 ENCODINGS = (*UTF8, "gb18030")
-"""The lists with Chinese text are not UTF-8, nor flawless in what they are: a character that is damaged there is lost,
-ids, labels and English are ASCII."""
+"""The lists with Chinese text are not UTF-8, and some of their characters are damaged; these are lost. Ids, labels and
+English are ASCII."""
 
 
 def read(root: Path, folder: str | None = None) -> list[Listing]:
@@ -45,24 +46,26 @@ def entries(root: Path, kind: str, folder: str | None) -> Iterator[Entry]:
     lists = [
         (file, fold, split)
         for text in ("no_caption", "with_caption")
-        for fold in FOLDS
+        for fold in FOLD_NUMBERS
         for split in SPLITS
-        if (file := root / MARK / kind / text / f"set_{fold}" / f"{split}.txt").is_file()
+        if (file := root / MARKER / kind / text / f"set_{fold}" / f"{split}.txt").is_file()
     ]
     if not lists:
-        raise UserError(f"{root / MARK / kind} holds no no_caption/set_1/train.txt nor any other list of MAFW.")
+        raise UserError(f"{root / MARKER / kind} holds no no_caption/set_1/train.txt nor any other list of MAFW.")
     tree = Tree(root)
-    clips = tree.choose(FOLDERS, folder)
+    clips = tree.clips_folder(FOLDERS, folder)
     for file, fold, split in lists:
         yield from _entries(file, fold, split, tree, clips)
 
 
 def _entries(file: Path, fold: int, split: Split, tree: Tree, clips: str) -> Iterator[Entry]:
-    for number, text in lines(file, ENCODINGS, lenient=True):
+    for number, text in read_lines(file, ENCODINGS, lenient=True):
         cells = [cell.strip() for cell in (text.split("\t") if "\t" in text else text.rsplit(None, 1))]
         if len(cells) < 2:
             raise UserError(f"{file}, line {number}: wanted a video and a label, got '{text}'.")
         clip_id = without_suffix(cells[0])
-        caption = cells[3] if len(cells) > 3 else ""
-        place = tree.named(clips, clip_id)
-        yield Entry(clip_id, place, cells[1], fold, split, caption_human=caption, file=str(file))
+        path, caption = tree.find(clips, clip_id), cells[3] if len(cells) > 3 else ""
+        yield Entry(clip_id, path, cells[1], fold, split, caption_human=caption, list_file=str(file))
+
+
+ADAPTER = Adapter("mafw", read, classes=CLASSES, marker=MARKER)

@@ -16,11 +16,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from grace.pipeline.datasets import mafw
-from grace.pipeline.datasets.base import Listing, merge
-
-CLASSES: tuple[str, ...] = ()  # those that occur: the owner publishes no list of the 32
+from grace.pipeline.datasets.base import Adapter, Listing, merge
 
 
 def read(root: Path, folder: str | None = None) -> list[Listing]:
     """Every clip of the compound lists, all folds that are there; raises what :func:`mafw.read` does."""
-    return merge(mafw.entries(root, "compound", folder), CLASSES)
+    return merge(mafw.entries(root, "compound", folder))
+
+
+# The owner publishes no list of the 32 compound classes: those that occur.
+ADAPTER = Adapter("mafw-compound", read)

@@ -20,5 +20,5 @@ class ListFilesSettings(Section):
     """A data set that comes as list files of lines ``path n_frames label``; its root is ``roots.<name>``."""
 
     folds: dict[Annotated[int, Field(ge=1, le=5)], FoldFiles]
-    labels: list[str] | dict[int | str, str]  # the emotions that 0, 1, 2 … mean, or what is written to emotion
+    labels: list[str] | dict[int | str, str]  # the emotions that 0, 1, 2 … mean, or label as written to emotion
     paths: dict[str, str] = {}  # how listed paths begin to the folder under the root that has what follows

@@ -15,7 +15,6 @@ from pathlib import Path
 from tqdm import tqdm
 
 from grace.pipeline.datasets import Listing, label_ids, read
-from grace.pipeline.datasets.base import FOLDS
 from grace.pipeline.datasets.file_tree import is_video
 from grace.pipeline.datasets.settings import ListFilesSettings
 from grace.pipeline.errors import ClipError, GraceError, UserError
@@ -35,6 +34,7 @@ from grace.pipeline.index.reconciliation import (
 from grace.pipeline.media.video import MissingError, NoFramesError, Probe, list_images, probe
 from grace.pipeline.messages import error_line
 from grace.pipeline.store import Row, failure, write_clips
+from grace.pipeline.store.schemas import FOLD_NUMBERS
 
 BATCH = 16
 """Clips per job, after which a process reports what it counted."""
@@ -180,7 +180,7 @@ def _row(listing: Listing, probed: Probe | Unusable, ids: Mapping[str, int]) -> 
         "height": 0,
         "label": listing.label if known else "",
         "label_id": ids[listing.label] if known else -1,
-        **{f"fold_{fold}": listing.folds.get(fold, "") for fold in FOLDS},
+        **{f"fold_{fold}": listing.folds.get(fold, "") for fold in FOLD_NUMBERS},
         "subject": listing.subject,
         "annotated_frames": listing.annotated_frames,
         "caption_human": listing.caption_human,

@@ -1,7 +1,7 @@
-"""One idea of storage: rows keyed by ``clip_id``, split into shards, each committed whole or not at all.
+"""Storage: rows keyed by ``clip_id``, split into shards, each of which exists whole or not at all.
 
-``schema`` says what a file holds, ``schemas`` lists every file, ``store`` reads and writes shards, ``reader``
-reads single clips, ``atomic`` makes a file exist whole, ``fingerprint`` says what a shard was made from.
+``schema`` describes what a file holds, ``schemas`` lists every file, ``store`` reads and writes shards, ``reader``
+reads single clips, ``atomic`` writes a file whole, ``fingerprint`` identifies what a shard was made from.
 """
 
 from grace.pipeline.errors import ClipError, GraceError, UserError

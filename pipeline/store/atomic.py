@@ -1,24 +1,39 @@
-"""Files that exist whole or not at all, and one writer a folder."""
+"""Files that exist whole or not at all, and one writer per folder."""
 
 from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from grace.pipeline.errors import GraceError
 
+logger = logging.getLogger(__name__)
+
 TEMPORARY = ".tmp-"
+"""How the names of unfinished files begin."""
 
 
 def write_atomic(path: Path, content: bytes | memoryview) -> None:
     """Write ``content`` under a temporary name, flush it to the disk, then rename it to ``path``.
 
-    Raises :class:`GraceError` when the disk is full or the folder cannot be written; nothing is left behind then.
+    Args:
+        path: The file; its folder is made if it is not there. An existing file is replaced, never written into.
+        content: All of its bytes.
+
+    Raises:
+        GraceError: When the disk is full or the folder cannot be written; nothing is left behind then.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_atomic(Path(folder) / "metrics.json", b"{}")
+        ...     [file.name for file in Path(folder).iterdir()]
+        ['metrics.json']
     """
     temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
     try:
@@ -53,9 +68,21 @@ def _explain(error: OSError, path: Path, size: int) -> str:
 
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
-    """Hold the only right to write into ``folder``; wait for another process that has it. Clears temporary files.
+    """Hold the exclusive right to write into ``folder``; wait while another process holds it.
 
-    The lock is on the folder itself and goes when the process does, however it ends: nothing to clean up.
+    The lock is on the folder itself and ends with the process, however that ends: nothing is left to clean up.
+    Temporary files of killed writers are removed when the lock is taken and when it is released.
+
+    Args:
+        folder: The folder, made if it is not there.
+
+    Raises:
+        GraceError: When the folder cannot be made or opened.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, folder_lock(Path(folder)):
+        ...     write_atomic(Path(folder) / "00000.parquet", b"")
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -66,7 +93,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"Another process is writing to {folder}; waiting for it to finish.", file=sys.stderr)
+            logger.warning("Another process is writing to %s; waiting for it to finish.", folder)
             fcntl.flock(handle, fcntl.LOCK_EX)
         _clear(folder)
         try:
@@ -78,6 +105,6 @@ def folder_lock(folder: Path) -> Iterator[None]:
 
 
 def _clear(folder: Path) -> None:
-    """Remove what writers left behind that were killed."""
+    """Remove what killed writers left behind."""
     for leftover in folder.glob(f"{TEMPORARY}*"):
         leftover.unlink(missing_ok=True)

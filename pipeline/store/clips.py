@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -19,8 +20,21 @@ FILE = "clips.parquet"
 class Clips:
     """The clips of a data set, read from ``<folder>/clips.parquet``.
 
-    ``columns`` limits what is read; the key columns are always there.
-    Raises :class:`UserError` when there is no such file, or it is broken or of another version.
+    Args:
+        folder: The data set's folder, ``data/<dataset>``.
+        columns: Columns to read besides the key columns; all of them when not given.
+
+    Raises:
+        UserError: When there is no such file, or it is broken or of another version.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     ok = {"status": "ok", "error": "", "label": "fear"}
+        ...     write_clips(Path(folder), [{"clip_id": "b", **ok}, {"clip_id": "a", **ok}], ["fear"])
+        ...     clips = Clips(Path(folder), ["label"])
+        >>> [row["clip_id"] for row in clips.rows], clips.labels, clips.count_shards(32)
+        (['a', 'b'], ['fear'], 1)
     """
 
     def __init__(self, folder: Path, columns: Sequence[str] | None = None) -> None:
@@ -35,7 +49,7 @@ class Clips:
 
     def count_shards(self, size: int) -> int:
         """How many shards of ``size`` clips there are."""
-        return -(-len(self.rows) // size)
+        return math.ceil(len(self.rows) / size)
 
     def shard(self, number: int, size: int) -> list[Row]:
         """The clips ``[number * size, (number + 1) * size)``."""
@@ -45,12 +59,12 @@ class Clips:
 def write_clips(folder: Path, rows: Sequence[Row], labels: Sequence[str]) -> None:
     """Commit ``clips.parquet``: rows sorted by ``clip_id``; ``labels`` are the set's emotions in canonical order.
 
-    Raises :class:`ValueError` when a ``clip_id`` stands twice.
+    Raises :class:`ValueError` when a ``clip_id`` is there twice.
     """
     ordered = sorted(rows, key=lambda row: row["clip_id"])
     ids = [row["clip_id"] for row in ordered]
     if len(set(ids)) != len(ids):
-        twice = next(clip for clip, following in pairwise(ids) if clip == following)
-        raise ValueError(f"clip {twice} stands twice")
+        repeated = next(clip for clip, following in pairwise(ids) if clip == following)
+        raise ValueError(f"clip {repeated} is listed twice")
     meta: dict[str, Any] = {"labels": list(labels), "fingerprint": fingerprint(ordered)}
     write_table(Path(folder) / FILE, CLIPS, ordered, meta)

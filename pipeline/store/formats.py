@@ -28,7 +28,7 @@ def encode(schema: Schema, rows: Sequence[Row], meta: dict[str, Any]) -> bytes:
 
 
 def decode(schema: Schema, path: Path, columns: Sequence[str] | None = None) -> list[Row]:
-    """The rows of a file, with the named columns only, if named; :class:`UserError` when it is not such a file."""
+    """The rows of a file, all columns or those named; raises :class:`UserError` when it is not such a file."""
     names = tuple(columns) if columns is not None else tuple(c.name for c in schema.all_columns)
     check_version(schema, path)
     if schema.format == "parquet":
@@ -58,7 +58,7 @@ def decode_meta(schema: Schema, path: Path) -> dict[str, Any]:
 
 
 def damaged(path: Path, schema: Schema, cause: str) -> str:
-    """The sentence about a file that cannot be read."""
+    """The error message for a file that cannot be read."""
     return f"{path} is not a readable {schema.stage} file ({cause}): remove it and run `grace {schema.stage}` again."
 
 
@@ -138,7 +138,7 @@ def _write_jpegs(file: Any, column: Column, values: list[Any]) -> None:
 
 
 def _numpy_type(column: Column, values: list[Any]) -> str:
-    """``token`` columns are what their rows are: int8, or float16."""
+    """``token`` columns have the type of their rows: int8, or float16."""
     if column.dtype != "token":
         return column.dtype
     return "int8" if any(getattr(value, "dtype", None) == np.int8 for value in values) else "float16"
@@ -147,7 +147,7 @@ def _numpy_type(column: Column, values: list[Any]) -> str:
 def _shape(schema: Schema, column: Column, rows: Sequence[Row]) -> tuple[int, ...]:
     shapes = {np.shape(row[column.name]) for row in rows if row.get(column.name) is not None}
     if len(shapes) > 1 or any(len(shape) != len(column.dims) for shape in shapes):
-        raise ValueError(f"{schema.stage}.{column.name} wants one shape {column.dims} in a shard, got {sorted(shapes)}")
+        raise ValueError(f"{schema.stage}.{column.name} needs one shape {column.dims} in a shard, got {sorted(shapes)}")
     return shapes.pop() if shapes else (0,) * len(column.dims)
 
 

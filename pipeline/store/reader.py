@@ -1,7 +1,7 @@
-"""Clips out of a store of HDF5 shards one by one: from the file straight into the memory where they are wanted.
+"""Single clips of a store of HDF5 shards, read from the file straight into the arrays that receive them.
 
-Columns are contiguous in their file, so a clip is one read at a known place. Nothing is mapped: memory does not grow
-with the store, however large; few files stay open, and any thread may read.
+Columns are contiguous in their file, so a clip is one read at a known offset. Nothing is memory-mapped: memory does not
+grow with the store; few files stay open, and any thread may read.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class ColumnExtent:
 
 @dataclass(frozen=True)
 class ClipLocation:
-    """Where a clip lies in a store, and what became of it."""
+    """Where a clip lies in a store, its status and its error."""
 
     shard: int
     index: int
@@ -47,34 +47,51 @@ class ClipLocation:
 
 
 class _File:
-    """A file open for reading as long as somebody holds this."""
+    """A file that is open for reading as long as this object exists."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.number = os.open(path, os.O_RDONLY)
+        self.descriptor = os.open(path, os.O_RDONLY)
 
     def __del__(self) -> None:
-        if hasattr(self, "number"):
-            os.close(self.number)
+        if hasattr(self, "descriptor"):
+            os.close(self.descriptor)
 
 
 class Reader:
-    """Some columns of a store, clip by clip. Optional columns that the store's files lack are left out.
+    """Some columns of a store, read clip by clip.
 
-    Raises :class:`UserError` when the store is empty, lacks one of the ``expected`` clips, mixes shards that were made
-    differently or hold other shapes, or holds a damaged file: all of that before the first clip is read.
+    Args:
+        folder: The store's folder, such as ``data/<dataset>/tokens``.
+        schema: The schema of its shards, one of HDF5.
+        names: Columns to read; optional ones that the files lack are left out.
+        expected: Clips that must be there.
+
+    Raises:
+        UserError: When the store is empty, lacks one of the ``expected`` clips, mixes shards that were made
+            differently or hold other shapes, or holds a damaged file: all of that before the first clip is read.
+
+    Example:
+        >>> import tempfile
+        >>> from grace.pipeline.store.schemas import MOTION
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     row = {"clip_id": "a", "status": "ok", "error": "", "cut": np.zeros(16, bool)}
+        ...     Store(Path(folder), MOTION).write(0, [row], {"fingerprint": "f"})
+        ...     reader = Reader(Path(folder), MOTION, ["cut"], expected=["a"])
+        ...     reader.read(["a"])["cut"].shape
+        (1, 16)
     """
 
     def __init__(self, folder: Path, schema: Schema, names: Sequence[str], expected: Iterable[str] = ()) -> None:
         self.store = store = Store(folder, schema)
         self.shards = self.store.shards()
-        self.places: dict[str, ClipLocation] = {}
+        self.locations: dict[str, ClipLocation] = {}
         self._file = lru_cache(OPEN_FILES)(lambda shard: _File(store.path(shard)))
         self._metas = {shard: self.store.meta(shard) for shard in self.shards}
         self._check_alike()
         for shard in self.shards:
             for index, row in enumerate(self.store.read(shard, ["clip_id", "status", "error"])):
-                self.places[row["clip_id"]] = ClipLocation(shard, index, row["status"], row["error"])
+                self.locations[row["clip_id"]] = ClipLocation(shard, index, row["status"], row["error"])
         self._check_whole(set(expected))
         self._extents = {shard: self._locate(shard, names) for shard in self.shards}
         self.layout: dict[str, ColumnExtent] = {}
@@ -84,21 +101,30 @@ class Reader:
         self.names = tuple(self.layout)
 
     def read(self, clip_ids: Sequence[str], names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
-        """Columns of these clips, all or those named, the clip in the first dimension; one copy, from file to array.
+        """Columns of some clips, copied once, from file to array.
 
-        Raises :class:`ValueError` for a clip that failed, :class:`UserError` when a file has gone or shrunk since.
+        Args:
+            clip_ids: The clips.
+            names: Columns; all that the reader was made for when not given.
+
+        Returns:
+            Each column with the clip in the first dimension, in the order of ``clip_ids``.
+
+        Raises:
+            ValueError: For a clip that failed.
+            UserError: When a file was removed or became shorter since the reader was made.
         """
         layout = {name: self.layout[name] for name in names or self.layout}
         out = {name: np.empty((len(clip_ids), *extent.shape), extent.dtype) for name, extent in layout.items()}
         for number, clip_id in enumerate(clip_ids):
-            place = self.places[clip_id]
-            if place.status == "failed":
-                raise ValueError(f"clip {clip_id} failed ({place.error}): there is nothing to read")
-            self._read_into(place, number, out)
+            location = self.locations[clip_id]
+            if location.status == "failed":
+                raise ValueError(f"clip {clip_id} failed ({location.error}): there is nothing to read")
+            self._read_into(location, number, out)
         return out
 
     def fingerprints(self) -> list[str]:
-        """Of every shard, in order."""
+        """The fingerprint of every shard, in order."""
         return [str(self._metas[shard].get("fingerprint")) for shard in self.shards]
 
     def inputs(self, shard: int) -> dict[str, str]:
@@ -109,18 +135,18 @@ class Reader:
         """The parameters and models all shards were made with."""
         return self._metas[self.shards[0]].get("identity")
 
-    def _read_into(self, place: ClipLocation, number: int, out: Mapping[str, np.ndarray]) -> None:
-        """One clip into place ``number`` of the columns' arrays."""
-        extents = self._extents[place.shard]
+    def _read_into(self, location: ClipLocation, number: int, out: Mapping[str, np.ndarray]) -> None:
+        """One clip into row ``number`` of the columns' arrays."""
+        extents = self._extents[location.shard]
         try:
-            file = self._file(place.shard)
+            file = self._file(location.shard)
             for name, array in out.items():
                 extent = extents[name]
-                wanted: Any = array[number : number + 1]  # numpy does not tell mypy that it is a buffer
-                if os.preadv(file.number, [wanted], extent.offset + place.index * extent.size) != extent.size:
+                row: Any = array[number : number + 1]  # numpy's types do not say that an array is a buffer
+                if os.preadv(file.descriptor, [row], extent.offset + location.index * extent.size) != extent.size:
                     raise UserError(damaged(file.path, self.store.schema, "it is too short"))
         except OSError as error:
-            path = self.store.path(place.shard)
+            path = self.store.path(location.shard)
             raise UserError(damaged(path, self.store.schema, error.strerror or type(error).__name__)) from None
 
     def _locate(self, shard: int, names: Sequence[str]) -> dict[str, ColumnExtent]:
@@ -129,41 +155,42 @@ class Reader:
         path, schema = self.store.path(shard), self.store.schema
         try:
             with h5py.File(path, "r") as file:
-                sets = {name: file[name] for name in names if name in file or not schema.column(name).optional}
-                found = {
+                datasets = {name: file[name] for name in names if name in file or not schema.column(name).optional}
+                extents = {
                     name: ColumnExtent(
                         dataset.id.get_offset(), dataset.nbytes // len(dataset), dataset.dtype, dataset.shape[1:]
                     )
-                    for name, dataset in sets.items()
+                    for name, dataset in datasets.items()
                     if dataset.size  # a shard whose clips all failed has no shape
                 }
         except (OSError, KeyError, RuntimeError) as error:
             raise UserError(damaged(path, schema, type(error).__name__)) from None
         size = path.stat().st_size
-        count = sum(place.shard == shard for place in self.places.values())
-        for name, extent in found.items():
+        count = sum(location.shard == shard for location in self.locations.values())
+        for name, extent in extents.items():
             if extent.offset is None:
                 raise UserError(f"{path} keeps '{name}' in chunks: run `grace {schema.stage}` again.")
             if extent.offset + count * extent.size > size:
                 raise UserError(damaged(path, schema, "it is too short"))
-        return found
+        return extents
 
     def _check_alike(self) -> None:
         folder, stage = self.store.folder, self.store.schema.stage
         if not self.shards:
             raise UserError(f"{folder} holds nothing yet: run `grace {stage}` first.")
-        made = {shard: fingerprint([meta.get("identity"), meta.get("version")]) for shard, meta in self._metas.items()}
-        odd = [shard for shard in self.shards if made[shard] != made[self.shards[0]]]
-        if odd:
+        keys = {shard: fingerprint([meta.get("identity"), meta.get("version")]) for shard, meta in self._metas.items()}
+        different = [shard for shard in self.shards if keys[shard] != keys[self.shards[0]]]
+        if different:
+            first, other = self.store.path(self.shards[0]).name, self.store.path(different[0]).name
             raise UserError(
-                f"{folder} mixes shards of different parameters or models ({self.store.path(odd[0]).name} differs from "
-                f"{self.store.path(self.shards[0]).name}): run `grace {stage}` again so that all are made alike."
+                f"{folder} mixes shards of different parameters or models ({other} differs from {first}): "
+                f"run `grace {stage}` again so that all are made alike."
             )
 
     def _check_whole(self, expected: set[str]) -> None:
-        if lost := sorted(expected - set(self.places)):
+        if missing := sorted(expected - set(self.locations)):
             raise UserError(
-                f"{self.store.folder} lacks {len(lost)} of {len(expected)} clips ({lost[0]} among them): "
+                f"{self.store.folder} lacks {len(missing)} of {len(expected)} clips ({missing[0]} among them): "
                 f"run `grace {self.store.schema.stage}` to make the missing shards."
             )
 

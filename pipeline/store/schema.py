@@ -38,7 +38,23 @@ KEY = (
 
 @dataclass(frozen=True)
 class Schema:
-    """One kind of file: the stage that writes it, its format, its columns. ``version`` rises when columns change."""
+    """One kind of file: what writes it, checks it and documents it.
+
+    Args:
+        stage: The command that writes it.
+        version: Rises when columns change.
+        format: ``parquet`` or ``h5``.
+        columns: The stage's own columns, in order.
+        doc: What the file holds.
+        key: Columns before the stage's own; a file whose rows are not clips has none.
+
+    Example:
+        >>> schema = Schema("pose", 1, "h5", (Column("yaw", "float32", ("T",), "head turn in radians"),))
+        >>> [column.name for column in schema.all_columns]
+        ['clip_id', 'status', 'error', 'yaw']
+        >>> schema.column("yaw").dims
+        ('T',)
+    """
 
     stage: str
     version: int
@@ -46,7 +62,6 @@ class Schema:
     columns: tuple[Column, ...]
     doc: str = ""
     key: tuple[Column, ...] = KEY
-    """Columns before the stage's own; a file whose rows are no clips has none."""
 
     @property
     def all_columns(self) -> tuple[Column, ...]:
@@ -62,10 +77,10 @@ class Schema:
 
 
 def failure(clip_id: str, error: str) -> Row:
-    """The row of a clip that could not be done, with its cause; the store fills the other columns."""
+    """The row of a clip that could not be processed, with the cause; the store fills the other columns."""
     return {"clip_id": clip_id, "status": "failed", "error": error}
 
 
 def fallback(row: Row, error: str) -> Row:
-    """A row that was done in a lesser way, with the reason."""
+    """A row that was made in a lesser way, with the reason."""
     return {**row, "status": "fallback", "error": error}

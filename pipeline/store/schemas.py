@@ -1,10 +1,14 @@
-"""Every file of a data set's folder, in the order of the road (``ARCHITECTURE.md`` has the table)."""
+"""Every file of a data set's folder, in the order of the pipeline (``ARCHITECTURE.md`` has the table)."""
 
 from __future__ import annotations
 
 from grace.pipeline.store.schema import Column, Schema
 
-FOLDS = tuple(f"fold_{k}" for k in range(1, 6))
+FOLD_NUMBERS = (1, 2, 3, 4, 5)
+"""The folds that a data set may have."""
+
+FOLD_COLUMNS = tuple(f"fold_{k}" for k in FOLD_NUMBERS)
+"""Their columns in ``clips.parquet``."""
 
 CLIPS = Schema(
     "index",
@@ -13,13 +17,16 @@ CLIPS = Schema(
     (
         Column("path", "str", doc="video file or folder of frames, relative to the data set's root"),
         Column("source", "str", doc="video or frames"),
-        Column("n_frames", "int32", doc="counted, not believed"),
-        Column("fps", "float32", doc="frames a second; 0 when the source does not say"),
+        Column("n_frames", "int32", doc="counted by decoding"),
+        Column("fps", "float32", doc="frames per second; 0 when the source does not say"),
         Column("width", "int32", doc="pixels"),
         Column("height", "int32", doc="pixels"),
         Column("label", "str", doc="canonical emotion"),
-        Column("label_id", "int32", doc="its place in the canonical order; -1 when unknown"),
-        *(Column(fold, "str", doc="train, test, or empty when the fold does not hold the clip") for fold in FOLDS),
+        Column("label_id", "int32", doc="its index in the canonical order; -1 when unknown"),
+        *(
+            Column(name, "str", doc="train, test, or empty when the fold does not hold the clip")
+            for name in FOLD_COLUMNS
+        ),
         Column("subject", "str", doc="the person, where the set names one"),
         Column("annotated_frames", "int32", doc="frames the annotation promises; -1 when it does not say"),
         Column("caption_human", "str", doc="the text that the data set ships, if any"),
@@ -52,7 +59,7 @@ CAPTIONS = Schema(
     (
         Column("caption", "str", doc="coarse caption"),
         Column("others", "str", ("n",), "further captions of the clip, where there are several"),
-        Column("engine", "str", doc="who wrote it: the engine, or annotation"),
+        Column("engine", "str", doc="what wrote it: the engine, or annotation"),
         Column("model", "str", doc="model path or id"),
         Column("prompt", "str", doc="name of the prompt file"),
         Column("n_images", "int32", doc="instants shown to the model"),
@@ -69,7 +76,7 @@ DESCRIPTIONS = Schema(
     1,
     "parquet",
     (
-        Column("caption", "str", doc="the coarse captions it was made from, one a line"),
+        Column("caption", "str", doc="the coarse captions it was made from, one per line"),
         Column("description", "str", doc="fine emotion text"),
         Column("cues", "cues", doc="what each region does: region, action, intensity, phase"),
         Column("engine", "str", doc="who wrote it: the engine, or override (a person)"),

@@ -1,4 +1,4 @@
-"""A stage's folder of shards, and single tables of the same make."""
+"""A stage's folder of shards, and single files of a schema."""
 
 from __future__ import annotations
 
@@ -13,7 +13,22 @@ from grace.pipeline.store.schema import Row, Schema
 
 
 class Store:
-    """The shards of one stage: ``<folder>/00000.h5``, ``00001.h5``, … of one schema."""
+    """The shards of one stage: ``<folder>/00000.h5``, ``00001.h5``, … of one schema.
+
+    Args:
+        folder: The stage's folder, such as ``data/<dataset>/captions``; it need not exist.
+        schema: What its files hold, one of :mod:`grace.pipeline.store.schemas`.
+
+    Example:
+        >>> import tempfile
+        >>> from grace.pipeline.store.schemas import DESCRIPTIONS
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     store = Store(Path(folder), DESCRIPTIONS)
+        ...     row = {"clip_id": "a", "status": "ok", "error": "", "description": "The brows rise."}
+        ...     store.write(0, [row], {"fingerprint": "f"})
+        ...     store.shards(), store.fingerprint(0), store.find("a", ["description"])
+        ([0], 'f', {'description': 'The brows rise.'})
+    """
 
     def __init__(self, folder: Path, schema: Schema) -> None:
         self.folder = Path(folder)
@@ -28,7 +43,10 @@ class Store:
         return sorted(int(p.stem) for p in self.folder.glob(f"[0-9]*.{self.schema.format}"))
 
     def read(self, shard: int, columns: Sequence[str] | None = None) -> list[Row]:
-        """The rows of one shard. Raises :class:`UserError` when it is missing, broken or of another version."""
+        """The rows of one shard, all columns or those named.
+
+        Raises :class:`UserError` when it is missing, broken or of another version.
+        """
         return decode(self.schema, self.path(shard), columns)
 
     def meta(self, shard: int) -> dict[str, Any]:
@@ -45,7 +63,7 @@ class Store:
             return None
 
     def write(self, shard: int, rows: Sequence[Row], meta: dict[str, Any]) -> None:
-        """Commit a shard whole."""
+        """Write a shard: it exists whole, or not at all. ``meta`` is JSON, and must not hold times or paths."""
         write_atomic(self.path(shard), encode(self.schema, rows, meta))
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[Row]:
@@ -65,14 +83,14 @@ class Store:
         return None
 
     def prune(self, count: int) -> None:
-        """Remove the shards from number ``count`` on: they no longer belong."""
+        """Remove the shards from number ``count`` on, which hold clips that are no longer listed there."""
         for shard in self.shards():
             if shard >= count:
                 self.path(shard).unlink()
 
 
 def write_table(path: Path, schema: Schema, rows: Sequence[Row], meta: dict[str, Any] | None = None) -> None:
-    """Commit one file of a schema, outside any folder of shards."""
+    """Write one file of a schema, outside any folder of shards: it exists whole, or not at all."""
     write_atomic(path, encode(schema, rows, meta or {}))
 
 

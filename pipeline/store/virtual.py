@@ -1,4 +1,4 @@
-"""All shards of a store as one HDF5 file for people: virtual, so that no number is stored twice."""
+"""All shards of a store as one HDF5 file to open by hand: virtual, so that no number is stored twice."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ FILE = "all.h5"
 
 
 def write_virtual_dataset(store: Store) -> Path:
-    """Commit ``<folder>/all.h5``, in which each column holds all clips; returns its path.
+    """Write ``<folder>/all.h5``, in which each column holds all clips; returns its path.
 
     Numbers are virtual data sets over the shards beside it (move the folder as a whole); texts are copied; JPEG columns
     are left out. A shard whose clips all failed reads as zeros. The same shards give the same bytes, and an unchanged
     file is not written again. Raises :class:`UserError` when there are no shards or one is broken.
     """
     with folder_lock(store.folder):
-        content = _encoded(store)
+        content = _encode(store)
         path = store.folder / FILE
         if not path.exists() or path.read_bytes() != content:
             write_atomic(path, content)
         return path
 
 
-def _encoded(store: Store) -> bytes:
+def _encode(store: Store) -> bytes:
     import h5py
 
     key = [column.name for column in store.schema.key]
@@ -50,7 +50,7 @@ def _encoded(store: Store) -> bytes:
 
 
 def _map(file: Any, name: str, clips: int, parts: list[tuple[int, Any]]) -> None:
-    """A virtual data set of so many clips, without the time stamp that h5py's own function would leave in it."""
+    """A virtual data set of ``clips`` clips, without the time stamp that h5py's own function would leave in it."""
     from h5py import h5d, h5p, h5s, h5t
 
     first = parts[0][1]
@@ -65,7 +65,7 @@ def _map(file: Any, name: str, clips: int, parts: list[tuple[int, Any]]) -> None
 
 
 def _sources(store: Store) -> dict[str, list[tuple[int, Any]]]:
-    """For each column of numbers: where in the joined file each shard's part begins, and the part."""
+    """For each column of numbers: at which clip of the whole file each shard begins, and the shard's data set."""
     import h5py
 
     sources: dict[str, list[tuple[int, Any]]] = {}

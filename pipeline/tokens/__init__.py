@@ -1,1 +1,1 @@
-"""Visual and text tokens: encoders, batching, layout, compression, class prompts."""
+"""Visual and text tokens: the step, encoders, batching, layout, compression, class prompts."""

@@ -1,5 +1,8 @@
-"""What each class looks like in words, encoded by the text tower of the tokens: what the method ``template`` compares
-a clip with. One small file beside the shards of tokens, since the trainer reads only what is cached."""
+"""Class prompts: sentences of what each class looks like, encoded by the text tower that encodes the texts.
+
+The method ``template`` compares clips with them. They are one small file beside the shards of tokens, since the trainer
+reads only what is cached.
+"""
 
 from __future__ import annotations
 
@@ -13,63 +16,61 @@ from grace.pipeline.checkpoints import model_cache_key
 from grace.pipeline.store import Clips, Row, UserError, fingerprint, folder_lock, write_table
 from grace.pipeline.store.formats import decode_meta
 from grace.pipeline.store.schemas import TEMPLATES, TEMPLATES_FILE
-from grace.pipeline.text.prompts import FOLDER
+from grace.pipeline.tokens.batching import encode_texts
 from grace.pipeline.tokens.settings import TokensSettings
 
 if TYPE_CHECKING:
     from grace.pipeline.tokens.step import TokensStep
 
-PROMPTS = FOLDER / "classes-v1.yaml"
-UNKNOWN = "A person with an expression of {label}."
+PROMPTS = Path(__file__).parent / "prompts" / "classes-v1.yaml"
+UNLISTED_PROMPT = "A person with an expression of {label}."
 """The prompt of a class that ``PROMPTS`` does not list."""
 
 
-def write_templates(folder: Path, step: TokensStep) -> bool:
+def write_class_prompts(folder: Path, step: TokensStep) -> bool:
     """Encode the prompts of every class of ``folder/clips.parquet`` into ``folder/tokens/templates.parquet``.
 
-    ``step`` is the tokens stage, whose model encodes them as it does the clips' own texts. A file made from the same
-    prompts by the same model is left as it is; returns whether one was written. Raises :class:`UserError` when the
-    prompts cannot be read.
+    ``step`` is the tokens step, whose model encodes them as it does the clips' own texts. A file made from the same
+    prompts by the same model is left as it is; returns whether one was written.
+    Raises :class:`UserError` when the prompts cannot be read.
     """
     labels = Clips(folder, []).labels
-    prompts = class_prompts(labels)
-    cache_key = templates_identity(step.settings)
-    made_from = fingerprint({"identity": cache_key, "prompts": prompts})
+    prompts = class_sentences(labels)
+    cache_key = _cache_key(step.settings)
+    wanted = fingerprint({"identity": cache_key, "prompts": prompts})
     path = Path(folder) / "tokens" / TEMPLATES_FILE
-    if _fingerprint(path) == made_from:
+    if _fingerprint(path) == wanted:
         return False
     with folder_lock(path.parent):
-        write_table(path, TEMPLATES, _encoded(step, prompts), {"identity": cache_key, "fingerprint": made_from})
+        write_table(path, TEMPLATES, _encode(step, prompts), {"identity": cache_key, "fingerprint": wanted})
     return True
 
 
-def templates_identity(settings: TokensSettings) -> dict[str, Any]:
+def _cache_key(settings: TokensSettings) -> dict[str, Any]:
     """The model that encodes the prompts; it must be that of the tokens."""
     return {"model": model_cache_key(settings.model, settings.revision)}
 
 
-def class_prompts(labels: Sequence[str]) -> dict[str, list[str]]:
+def class_sentences(labels: Sequence[str]) -> dict[str, list[str]]:
     """Sentences for each class: those of ``PROMPTS``, or a plain one for a class it does not list."""
     import yaml
 
     content: Any = yaml.safe_load(PROMPTS.read_text(encoding="utf-8"))
-    lists = isinstance(content, dict) and all(
-        isinstance(said, list) and said and all(isinstance(line, str) for line in said) for said in content.values()
+    valid = isinstance(content, dict) and all(
+        isinstance(lines, list) and lines and all(isinstance(line, str) for line in lines) for lines in content.values()
     )
-    if not lists:
+    if not valid:
         raise UserError(f"{PROMPTS.name} must list sentences under each emotion.")
-    return {label: content.get(label, [UNKNOWN.format(label=label)]) for label in labels}
+    return {label: content.get(label, [UNLISTED_PROMPT.format(label=label)]) for label in labels}
 
 
-def _encoded(step: TokensStep, prompts: dict[str, list[str]]) -> list[Row]:
-    from grace.pipeline.tokens.step import encode_texts
-
+def _encode(step: TokensStep, prompts: dict[str, list[str]]) -> list[Row]:
     step.open()
     assert step.encoder is not None
     pairs = [(label, line) for label, lines in prompts.items() for line in lines]
     encoded = encode_texts(step.encoder, [line for _, line in pairs], step.settings.batch)
     return [
-        {"label": label, "prompt": line, "embedding": np.mean([words[-1] for words, _ in sentences], axis=0)}
+        {"label": label, "prompt": line, "embedding": np.mean([tokens[-1] for tokens, _ in sentences], axis=0)}
         for (label, line), sentences in zip(pairs, encoded, strict=True)
     ]
 

@@ -1,4 +1,4 @@
-"""Tokens that take less room: the patches that matter, and int8 for float16."""
+"""Smaller token stores: fewer patches per frame, and int8 in place of float16."""
 
 from __future__ import annotations
 
@@ -15,24 +15,39 @@ def select_patches(
     motion: Float[np.ndarray, "time rows columns"],
     count: int,
 ) -> tuple[Float16[np.ndarray, "time kept dim"], Int16[np.ndarray, "time kept"]]:
-    """The ``count`` patches of each frame with the most motion and saliency, and their places in the patch grid.
+    """The ``count`` patches of each frame with the most motion and saliency.
 
-    Motion lies in [0, 1] over the clip; saliency is the cosine of a patch to its frame's class token, brought to [0, 1]
-    over the frame. Their sum decides: where the face rests, what tells most of the frame is kept. Places ascend.
+    The score of a patch is its motion plus its :func:`saliency`: where the face rests, saliency decides.
+
+    Args:
+        patches: Patch tokens, row by row of a square grid.
+        classes: The class token of each frame.
+        motion: The clip's motion map in [0, 1]; it is averaged to the patch grid.
+        count: Patches to keep per frame, fewer than there are.
+
+    Returns:
+        The patches kept and their indices in the patch grid, ascending.
+
+    Example:
+        >>> patches, classes = np.zeros((1, 4, 8), np.float16), np.ones((1, 8), np.float16)
+        >>> motion = np.array([[[0.1, 0.9], [0.0, 0.5]]], np.float32)
+        >>> kept, indices = select_patches(patches, classes, motion, count=2)
+        >>> kept.shape, indices.tolist()
+        ((1, 2, 8), [[1, 3]])
     """
     side = round(patches.shape[1] ** 0.5)
-    moved = np.stack(
+    pooled = np.stack(
         [cv2.resize(frame.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA).ravel() for frame in motion]
     )
-    score = moved + saliency(patches, classes)
-    place = np.sort(np.argsort(-score, axis=1, kind="stable")[:, :count], axis=1)
-    return np.take_along_axis(patches, place[..., None], axis=1), place.astype(np.int16)
+    score = pooled + saliency(patches, classes)
+    indices = np.sort(np.argsort(-score, axis=1, kind="stable")[:, :count], axis=1)
+    return np.take_along_axis(patches, indices[..., None], axis=1), indices.astype(np.int16)
 
 
 def saliency(
     patches: Float16[np.ndarray, "time patches dim"], classes: Float16[np.ndarray, "time dim"]
 ) -> Float[np.ndarray, "time patches"]:
-    """Cosine of each patch to its frame's class token, from 0 for the least to 1 for the greatest of the frame."""
+    """Cosine of each patch to its frame's class token, scaled to [0, 1] within the frame."""
     values, whole = patches.astype(np.float32), classes.astype(np.float32)
     cosine = np.einsum("tpd,td->tp", values, whole) / np.maximum(np.linalg.norm(values, axis=-1), 1e-6)
     least, greatest = cosine.min(1, keepdims=True), cosine.max(1, keepdims=True)
@@ -40,17 +55,31 @@ def saliency(
 
 
 def quantize_row(row: Row) -> Row:
-    """A row with its tokens as int8 and a scale beside each column of them."""
-    made = dict(row)
+    """A row of tokens as int8 with one scale per token: token = int8 × scale.
+
+    Args:
+        row: A row with ``visual`` [T, P, D], ``frame`` [T, D] and ``text`` [L, D], float16.
+
+    Returns:
+        The row with these three as int8, and ``visual_scale`` [T, P], ``frame_scale`` [T] and ``text_scale`` [L] as
+        float32 beside them.
+
+    Example:
+        >>> tokens = np.array([[1.0, -0.5], [0.0, 0.0]], np.float16)
+        >>> row = quantize_row({"visual": tokens[None], "frame": tokens, "text": tokens})
+        >>> row["frame"].tolist(), row["frame_scale"].round(4).tolist()
+        ([[127, -64], [0, 0]], [0.007899999618530273, 0.0])
+    """
+    quantized = dict(row)
     for name in ("visual", "frame", "text"):
-        made[name], made[f"{name}_scale"] = as_int8(row[name])
-    return made
+        quantized[name], quantized[f"{name}_scale"] = as_int8(row[name])
+    return quantized
 
 
 def as_int8(
     tokens: Float16[np.ndarray, "*shape dim"],
 ) -> tuple[Int8[np.ndarray, "*shape dim"], Float[np.ndarray, "*shape"]]:
-    """int8 and a scale for each token, its greatest value over 127: token = int8 × scale, zero stays zero."""
+    """int8 and a scale for each token, its largest absolute value over 127: token = int8 × scale, zero stays zero."""
     values = tokens.astype(np.float32)
     scale = np.abs(values).max(axis=-1) / 127
     values /= np.where(scale == 0, 1, scale)[..., None]

@@ -1,4 +1,4 @@
-"""A checkpoint of the CLIP family as the tokens stage sees it: pictures and sentences to tokens in the shared space.
+"""A checkpoint of the CLIP family as the tokens step sees it: images and sentences to tokens in the shared space.
 
 - Radford et al., "Learning transferable visual models from natural language supervision", ICML 2021 (CLIP).
 - Zhai et al., "Sigmoid loss for language image pre-training", ICCV 2023 (SigLIP).
@@ -20,77 +20,108 @@ from torch import Tensor
 from transformers import AutoModel, AutoProcessor
 from transformers.utils import logging
 
+from grace.pipeline.checkpoints import model_cache_key, model_name, require_model
 from grace.pipeline.devices import choose_device, choose_dtype
 from grace.pipeline.errors import UserError
 
 Pixels = UInt8[Tensor, "frames *pixels"]
-"""Prepared pictures: [frames, 3, side, side], or [frames, patches, values] for models that take patches."""
+"""Prepared images: [frames, 3, side, side], or [frames, patches, values] for models that take patches."""
 
-Images = tuple[Float[Tensor, "frames patches dim"], Float[Tensor, "frames dim"]]
+ImageTokens = tuple[Float[Tensor, "frames patches dim"], Float[Tensor, "frames dim"]]
 """Patch tokens and class token of each frame."""
 
-Texts = tuple[Float[Tensor, "sentences length dim"], Int[Tensor, "sentences length"], Bool[Tensor, "sentences length"]]
+TextTokens = tuple[
+    Float[Tensor, "sentences length dim"], Int[Tensor, "sentences length"], Bool[Tensor, "sentences length"]
+]
 """Tokens of each sentence, their vocabulary ids, and which of them count: words, then the sentence's embedding."""
 
 
 @dataclass
 class ClipEncoder:
-    """A ``CLIPModel`` with its processor. Its methods are all that the stage asks of a model family."""
+    """A ``CLIPModel`` with its processor; its methods are all that the tokens step needs of a model family.
+
+    Args:
+        model: The model, on its device and in evaluation mode.
+        processor: Its image processor and tokenizer.
+        max_text_tokens: Tokens that a sentence may have, besides the special ones that the tokenizer adds.
+
+    Example:
+        >>> encoder = ClipEncoder.load("pocket/clip", device="cpu")
+        >>> crop = np.zeros((128, 128, 3), np.uint8)
+        >>> patches, classes = encoder.images(torch.stack([encoder.prepare(crop)]))
+        >>> tuple(patches.shape), tuple(classes.shape)
+        ((1, 64, 128), (1, 128))
+    """
 
     model: Any
     processor: Any
     max_text_tokens: int
-    """Text tokens a sentence may have, besides the special ones that the tokenizer adds."""
     lock: Lock = field(default_factory=Lock, init=False, repr=False)
     """Held while one shard is encoded; another one's frames are decoded, or its tokens written, meanwhile."""
     _unchanged_shapes: dict[tuple[int, ...], bool] = field(default_factory=dict, init=False, repr=False)
 
     @staticmethod
-    def load(name: str, source: str, revision: str | None, dtype: str, device: str) -> ClipEncoder:
-        """Open a checkpoint. Raises :class:`UserError` when it cannot be opened or is not of the family."""
-        where = choose_device(device)
-        logging.disable_progress_bar()  # the stage has one of its own
-        options: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
+    def load(model: str, revision: str | None = None, dtype: str = "auto", device: str = "auto") -> ClipEncoder:
+        """Open a checkpoint of the CLIP family.
+
+        Args:
+            model: A folder or an id of the Hugging Face hub.
+            revision: Branch, tag or commit of a hub model.
+            dtype: ``float32``, ``bfloat16``, ``float16``, or ``auto`` for what the device is good at.
+            device: ``auto``, ``cpu``, ``cuda``, or any name that PyTorch knows.
+
+        Returns:
+            The encoder of the checkpoint's architecture, one of :data:`FAMILIES`.
+
+        Raises:
+            UserError: When there is no such model, it cannot be opened, or it is not of the family.
+        """
+        source, where, name = require_model(model, revision), choose_device(device), model_name(model)
+        logging.disable_progress_bar()  # the step has one of its own
+        options: dict[str, Any] = {
+            "revision": model_cache_key(model, revision).get("revision"),
+            "trust_remote_code": False,
+        }
         try:
-            model = AutoModel.from_pretrained(source, dtype=choose_dtype(dtype, where), **options)
+            towers = AutoModel.from_pretrained(source, dtype=choose_dtype(dtype, where), **options)
             processor = AutoProcessor.from_pretrained(source, **options)
-        except Exception as error:  # each kind of broken folder is complained of in its own way
-            said = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-            raise UserError(f"The model {name} cannot be opened: {said}") from error
-        family = FAMILIES.get(type(model).__name__)
+        except Exception as error:  # transformers reports each kind of broken folder with another exception
+            cause = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            raise UserError(f"The model {name} cannot be opened: {cause}") from error
+        family = FAMILIES.get(type(towers).__name__)
         if family is None:
             known = ", ".join(FAMILIES)
-            raise UserError(f"The model {name} is a {type(model).__name__}: tokens.model must be one of {known}.")
+            raise UserError(f"The model {name} is a {type(towers).__name__}: tokens.model must be one of {known}.")
         tokenizer = processor.tokenizer
-        longest = min(tokenizer.model_max_length, model.config.text_config.max_position_embeddings)
-        return family(model.to(where).eval(), processor, longest - tokenizer.num_special_tokens_to_add())
+        longest = min(tokenizer.model_max_length, towers.config.text_config.max_position_embeddings)
+        return family(towers.to(where).eval(), processor, longest - tokenizer.num_special_tokens_to_add())
 
     def __post_init__(self) -> None:
         self.processor.tokenizer.padding_side = "right"
 
-    def prepare(self, picture: UInt8[np.ndarray, "height width 3"]) -> UInt8[Tensor, "*pixels"]:
-        """A picture in the size that the model takes, by the processor's own rule. Safe to call from threads.
+    def prepare(self, image: UInt8[np.ndarray, "height width 3"]) -> UInt8[Tensor, "*pixels"]:
+        """An image in the size that the model takes, by the processor's own rule. Safe to call from threads.
 
         Scaling and normalising wait for :meth:`images`: on the device, and on a quarter of the bytes to get there.
-        A picture that has the size already is not resized again.
+        An image that has the size already is not resized again.
         """
-        if picture.shape not in self._unchanged_shapes:
-            self._unchanged_shapes[picture.shape] = self._processor_is_identity(picture.shape)
-        if self._unchanged_shapes[picture.shape]:
-            return torch.from_numpy(picture).permute(2, 0, 1)
-        return self._resized(picture)
+        if image.shape not in self._unchanged_shapes:
+            self._unchanged_shapes[image.shape] = self._processor_is_identity(image.shape)
+        if self._unchanged_shapes[image.shape]:
+            return torch.from_numpy(image).permute(2, 0, 1)
+        return self._resized(image)
 
     def _processor_is_identity(self, shape: tuple[int, ...]) -> bool:
-        """Whether the processor's rule changes nothing in pictures of this shape: noise would show it."""
+        """Whether the processor's rule changes nothing in images of this shape: noise would show it."""
         noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
         return torch.equal(self._resized(noise), torch.from_numpy(noise).permute(2, 0, 1))
 
-    def _resized(self, picture: UInt8[np.ndarray, "height width 3"]) -> UInt8[Tensor, "*pixels"]:
-        prepared = self.processor.image_processor(Image.fromarray(picture), do_rescale=False, do_normalize=False)
+    def _resized(self, image: UInt8[np.ndarray, "height width 3"]) -> UInt8[Tensor, "*pixels"]:
+        prepared = self.processor.image_processor(Image.fromarray(image), do_rescale=False, do_normalize=False)
         return torch.from_numpy(np.ascontiguousarray(prepared["pixel_values"][0], dtype=np.uint8))
 
     @torch.inference_mode()
-    def images(self, pixels: Pixels) -> Images:
+    def images(self, pixels: Pixels) -> ImageTokens:
         """Patch tokens and class token of each frame: projection(post_layernorm(last hidden state)).
 
         The class tokens equal ``CLIPModel.get_image_features``.
@@ -111,7 +142,7 @@ class ClipEncoder:
         return values.to(self.model.dtype)
 
     def _by_channel(self, values: Float[Tensor, " channels"]) -> Float[Tensor, "*shape"]:
-        """One value a channel in the shape in which it meets the pixels."""
+        """One value per channel, in a shape that broadcasts over the pixels."""
         return values.view(-1, 1, 1)
 
     def count(self, text: str) -> int:
@@ -119,11 +150,11 @@ class ClipEncoder:
         return len(self.processor.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
     @torch.inference_mode()
-    def texts(self, sentences: Sequence[str]) -> Texts:
+    def texts(self, sentences: Sequence[str]) -> TextTokens:
         """Tokens of each sentence, their vocabulary ids, and which of them count: words and the end token.
 
         Tokens are text_projection(final_layer_norm(last hidden state)). The end token is the sentence's embedding
-        (``CLIPModel.get_text_features``); the begin token is the same for all texts, tells nothing, and is left out.
+        (``CLIPModel.get_text_features``); the begin token is the same for all texts and is left out.
         """
         batch = self.processor.tokenizer(list(sentences), padding=True, return_tensors="pt").to(self.model.device)
         ids, real = batch["input_ids"], batch["attention_mask"]
@@ -140,10 +171,10 @@ class SiglipEncoder(ClipEncoder):
     """A ``SiglipModel``: no class token, no projection of patches; a pooling head makes one vector of all patches."""
 
     @torch.inference_mode()
-    def images(self, pixels: Pixels) -> Images:
-        """Each patch as the pooling head sees it alone, and the head's vector of the whole frame.
+    def images(self, pixels: Pixels) -> ImageTokens:
+        """Each patch through the pooling head by itself, and the head's vector of the whole frame.
 
-        The head is what leads into the shared space: of one patch alone it takes that patch's value. The frame tokens
+        The head maps into the shared space: given one patch alone, it passes on that patch's value. The frame tokens
         equal ``SiglipModel.get_image_features``.
         """
         seen = self.model.vision_model(**self.vision_inputs(pixels))
@@ -156,7 +187,7 @@ class SiglipEncoder(ClipEncoder):
         return {"pixel_values": self.normalise(pixels)}
 
     @torch.inference_mode()
-    def texts(self, sentences: Sequence[str]) -> Texts:
+    def texts(self, sentences: Sequence[str]) -> TextTokens:
         """Tokens of each sentence, their vocabulary ids, and which of them count: words and the last position.
 
         Tokens are head(final_layer_norm(last hidden state)). SigLIP was trained on texts padded to its full length
@@ -180,13 +211,13 @@ class SiglipEncoder(ClipEncoder):
 
 @dataclass
 class NaflexEncoder(SiglipEncoder):
-    """A ``Siglip2Model``: the processor cuts a picture of any shape into patches. Crops are square: all are alike."""
+    """A ``Siglip2Model``: the processor cuts an image of any shape into patches. Crops are square, so all grids are."""
 
     def _processor_is_identity(self, shape: tuple[int, ...]) -> bool:
         return False  # it always cuts
 
-    def _resized(self, picture: UInt8[np.ndarray, "height width 3"]) -> UInt8[Tensor, "*pixels"]:
-        prepared = self.processor.image_processor(Image.fromarray(picture), do_rescale=False, do_normalize=False)
+    def _resized(self, image: UInt8[np.ndarray, "height width 3"]) -> UInt8[Tensor, "*pixels"]:
+        prepared = self.processor.image_processor(Image.fromarray(image), do_rescale=False, do_normalize=False)
         rows, columns = prepared["spatial_shapes"][0]
         patches = np.asarray(prepared["pixel_values"][0])[: rows * columns]  # without padding
         return torch.from_numpy(np.ascontiguousarray(patches, dtype=np.uint8))

@@ -1,4 +1,4 @@
-"""The audit: what it counts in texts, how it reads tables, and that truth told is truth found."""
+"""The audit: what it counts in texts, how it reads tables, and that true texts are found true."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from grace.pipeline.audit import audit, load_tokenizer, write_report
+from grace.pipeline.audit import audit, load_fast_tokenizer, write_report
 from grace.pipeline.audit.classifier import bag_of_words
-from grace.pipeline.audit.ground_truth import Truth, read_truth, truthfulness
+from grace.pipeline.audit.ground_truth import GroundTruth, read_truth, truthfulness
 from grace.pipeline.audit.lexicon import ACTION_WORDS, actions_in, emotion_words, identity_words, without_emotion_words
 from grace.pipeline.audit.measures import measure
-from grace.pipeline.audit.sources import Text, of_dataset, of_tables
+from grace.pipeline.audit.sources import AuditedText, read_dataset_texts, read_table_texts
 from grace.pipeline.errors import UserError
 from grace.pipeline.store import Store, failure, write_clips
 from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS
@@ -35,7 +35,7 @@ ALIKE = {"inner brow raise": "brow raise", "outer brow raise": "brow raise", "li
 
 @pytest.fixture(scope="module")
 def tokenizer(project: Path) -> Any:
-    return load_tokenizer(str(project / "pocket/clip"))
+    return load_fast_tokenizer(str(project / "pocket/clip"))
 
 
 @pytest.fixture(scope="module")
@@ -60,14 +60,14 @@ def root(scripts: list[Scenario], tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 @pytest.fixture(scope="module")
-def truth(root: Path) -> Truth:
+def truth(root: Path) -> GroundTruth:
     found = read_truth(root)
     assert found is not None
     return found
 
 
-def texts(*said: str, **fields: Any) -> list[Text]:
-    return [Text(f"clip-{number}", text, **fields) for number, text in enumerate(said)]
+def texts(*said: str, **fields: Any) -> list[AuditedText]:
+    return [AuditedText(f"clip-{number}", text, **fields) for number, text in enumerate(said)]
 
 
 # --- words ---
@@ -164,10 +164,10 @@ def test_what_a_cut_at_77_tokens_loses_is_what_stands_behind_it(tokenizer: Any) 
 def test_emotions_are_set_against_the_label(tokenizer: Any) -> None:
     found = measure(
         [
-            Text("a", "An angry face.", "anger"),
-            Text("b", "An angry, sad face.", "anger"),
-            Text("c", "A sad face.", "anger"),
-            Text("d", "A face.", "fear"),
+            AuditedText("a", "An angry face.", "anger"),
+            AuditedText("b", "An angry, sad face.", "anger"),
+            AuditedText("c", "A sad face.", "anger"),
+            AuditedText("d", "A face.", "fear"),
         ],
         tokenizer,
     )["emotion"]["against_label"]
@@ -180,14 +180,14 @@ def test_emotions_are_set_against_the_label(tokenizer: Any) -> None:
 # --- bag of words ---
 
 
-def labelled(count: int, leak: float, groups: int) -> list[Text]:
+def labelled(count: int, leak: float, groups: int) -> list[AuditedText]:
     rng = np.random.default_rng(0)
     said = []
     for number in range(count):
         label = ("anger", "fear")[number % 2]
         word = {"anger": "furious", "fear": "afraid"}[label] if rng.random() < leak else "calm"
         noise = " ".join(f"w{each}" for each in rng.integers(0, 50, 12))
-        said.append(Text(str(number), f"{word} {noise}", label, group=str(number % groups)))
+        said.append(AuditedText(str(number), f"{word} {noise}", label, group=str(number % groups)))
     return said
 
 
@@ -206,7 +206,7 @@ def test_texts_of_one_group_are_never_on_both_sides() -> None:
     rng = np.random.default_rng(1)
     label_of = rng.permutation([number % 2 for number in range(30)])
     said = [
-        Text(f"{group}-{copy}", f"only{group} and", ("anger", "fear")[label_of[group]], str(group))
+        AuditedText(f"{group}-{copy}", f"only{group} and", ("anger", "fear")[label_of[group]], str(group))
         for group in range(30)
         for copy in range(6)
     ]
@@ -217,15 +217,15 @@ def test_texts_of_one_group_are_never_on_both_sides() -> None:
 
 def test_too_few_labels_are_no_classification() -> None:
     assert bag_of_words(texts("a face.", "a face.")) is None
-    assert bag_of_words([Text("a", "a face.", "anger"), Text("b", "a face.", "fear")]) is None
+    assert bag_of_words([AuditedText("a", "a face.", "anger"), AuditedText("b", "a face.", "fear")]) is None
 
 
 # --- truth ---
 
 
-def test_the_true_texts_of_the_world_are_true(scripts: list[Scenario], truth: Truth) -> None:
-    coarse = [Text(script.clip_id, coarse_caption(script.timeline)) for script in scripts]
-    fine = [Text(script.clip_id, fine_description(script.timeline)) for script in scripts]
+def test_the_true_texts_of_the_world_are_true(scripts: list[Scenario], truth: GroundTruth) -> None:
+    coarse = [AuditedText(script.clip_id, coarse_caption(script.timeline)) for script in scripts]
+    fine = [AuditedText(script.clip_id, fine_description(script.timeline)) for script in scripts]
     for said in (coarse, fine):
         found = truthfulness(said, truth)
         for what in ("actions", "regions", "order"):
@@ -235,26 +235,26 @@ def test_the_true_texts_of_the_world_are_true(scripts: list[Scenario], truth: Tr
     assert gained > 0.1, "the fine text says the region in so many words"
 
 
-def test_false_texts_are_found_false(scripts: list[Scenario], truth: Truth) -> None:
+def test_false_texts_are_found_false(scripts: list[Scenario], truth: GroundTruth) -> None:
     shown = [script for script in scripts if script.timeline.visible()]
-    turned = [Text(shown[k - 1].clip_id, coarse_caption(script.timeline)) for k, script in enumerate(shown)]
-    silent = [Text(script.clip_id, "") for script in shown]
+    turned = [AuditedText(shown[k - 1].clip_id, coarse_caption(script.timeline)) for k, script in enumerate(shown)]
+    silent = [AuditedText(script.clip_id, "") for script in shown]
     assert truthfulness(turned, truth)["actions"]["precision"] < 0.7
     found = truthfulness(silent, truth)
     assert (found["actions"]["recall"], found["specificity"]) == (0.0, 0.0)
 
 
-def test_a_telling_in_reverse_order_is_wrong_in_its_order_only(scripts: list[Scenario], truth: Truth) -> None:
+def test_a_text_in_reverse_order_is_wrong_in_its_order_only(scripts: list[Scenario], truth: GroundTruth) -> None:
     reverse = []
     for script in scripts:
         clauses = [clause for _, clause in find_actions(coarse_caption(script.timeline))]
-        reverse.append(Text(script.clip_id, "; ".join(reversed(clauses))))
+        reverse.append(AuditedText(script.clip_id, "; ".join(reversed(clauses))))
     found = truthfulness(reverse, truth)
     assert found["actions"]["precision"] == 1.0
     assert found["order"]["precision"] == 0.0
 
 
-def test_cues_of_the_world_name_what_its_texts_tell(scripts: list[Scenario]) -> None:
+def test_cues_of_the_world_name_what_its_texts_state(scripts: list[Scenario]) -> None:
     for script in scripts:
         said = [action.name for action, _ in find_actions(fine_description(script.timeline))]
         assert said == [cue["action"] for cue in cues(script.timeline)]
@@ -279,11 +279,11 @@ def test_every_kind_of_table_gives_the_same_texts(tmp_path: Path, suffix: str) -
         ".parquet": lambda: rows.to_parquet(file),
         ".jsonl": lambda: rows.to_json(file, orient="records", lines=True),
     }[suffix]()
-    assert of_tables([file], "said", ["emotion"], clip="clip") == {
+    assert read_table_texts([file], "said", ["emotion"], clip="clip") == {
         "said": [
-            Text("a", "One, two.", "happiness", "a"),
-            Text("a", "Three\nfour.", "happiness", "a"),
-            Text("b", "", "odd", "b"),
+            AuditedText("a", "One, two.", "happiness", "a"),
+            AuditedText("a", "Three\nfour.", "happiness", "a"),
+            AuditedText("b", "", "odd", "b"),
         ]
     }
 
@@ -291,7 +291,7 @@ def test_every_kind_of_table_gives_the_same_texts(tmp_path: Path, suffix: str) -
 def test_one_column_an_emotion_is_one_label(tmp_path: Path) -> None:
     file = tmp_path / "t.csv"
     pd.DataFrame({"said": ["a", "b", "c"], "Anger": [0.1, 1, 0], "Fear": [0.9, 0, 0]}).to_csv(file, index=False)
-    assert [text.label for text in of_tables([file], "said", ["Anger", "Fear"])["said"]] == ["fear", "anger", ""]
+    assert [text.label for text in read_table_texts([file], "said", ["Anger", "Fear"])["said"]] == ["fear", "anger", ""]
 
 
 @pytest.mark.parametrize(
@@ -313,12 +313,12 @@ def test_what_is_wrong_with_a_table_is_said(
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(UserError, match=sentence):
-        of_tables([file], "said", labels)
+        read_table_texts([file], "said", labels)
 
 
 def test_a_tokenizer_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="There is no tokenizer"):
-        load_tokenizer(str(tmp_path))
+        load_fast_tokenizer(str(tmp_path))
 
 
 def dataset(folder: Path, scripts: list[Scenario]) -> None:
@@ -338,10 +338,10 @@ def dataset(folder: Path, scripts: list[Scenario]) -> None:
 
 
 def test_the_report_of_a_data_set_is_json_with_pictures(
-    tmp_path: Path, scripts: list[Scenario], truth: Truth, tokenizer: Any
+    tmp_path: Path, scripts: list[Scenario], truth: GroundTruth, tokenizer: Any
 ) -> None:
     dataset(tmp_path, scripts)
-    report = audit(of_dataset(tmp_path), tokenizer, truth)
+    report = audit(read_dataset_texts(tmp_path), tokenizer, truth)
     write_report(report, tmp_path / "audit")
     assert json.loads((tmp_path / "audit/metrics.json").read_text()) == report
     assert report["caption"]["status"] == {"failed": 1, "ok": 39}
@@ -352,19 +352,19 @@ def test_the_report_of_a_data_set_is_json_with_pictures(
     assert pictures == dict.fromkeys(("lengths", "coverage", "emotions", "truth"), b"\x89PNG\r\n\x1a\n")
 
 
-def test_a_data_set_without_texts_is_told_what_to_run(tmp_path: Path) -> None:
+def test_a_data_set_without_texts_is_an_error_that_names_the_command(tmp_path: Path) -> None:
     write_clips(tmp_path, [], [])
     with pytest.raises(UserError, match="run `grace caption --dataset"):
-        of_dataset(tmp_path)
+        read_dataset_texts(tmp_path)
 
 
 def test_real_captions_are_read_as_they_are(shared: Path, project: Path, tokenizer: Any) -> None:
     """Facts of the published captions that can be seen by eye: long, English, whole, all naming emotions."""
     emotions = ["Neutral", "Anger", "Disgust", "Fear", "Happiness", "Sadness", "Surprise", "Other"]
     files = sorted((shared / "captions").glob("*.csv"))
-    said = of_tables(files, "text", emotions, clip="video_name")["text"]
+    said = read_table_texts(files, "text", emotions, clip="video_name")["text"]
     found = measure(said, tokenizer)
-    assert found["texts"] == found["clips"] == 1266
+    assert (found["texts"], found["clips"]) == (4 * 1266, 1266), "two models and two prompts for each clip"
     assert (found["empty"], found["not_english"], found["cut_short"]) == (0, 0.0, 0.0)
     assert found["emotion"]["named"] > 0.99
     assert found["tokens"]["cut_at_77"]["texts"] == 1.0

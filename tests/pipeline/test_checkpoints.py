@@ -1,4 +1,4 @@
-"""Which model is meant: named plainly when it is not there, told apart by content, never by where it lies."""
+"""Which model is meant: named plainly when it is not there, identified by its content, never by where it lies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from grace.pipeline.checkpoints import model_cache_key, model_name, require_model
+from grace.pipeline.checkpoints import knows_only, load_tokenizer, model_cache_key, model_name, require_model
 from grace.pipeline.devices import choose_device, choose_dtype
 from grace.pipeline.errors import UserError
 
@@ -26,7 +26,7 @@ def make_folder(folder: Path, weights: bytes = b"weights") -> Path:
     return folder
 
 
-def test_a_folder_is_told_by_its_content_and_not_by_its_place(tmp_path: Path) -> None:
+def test_a_folder_is_identified_by_its_content_and_not_by_its_place(tmp_path: Path) -> None:
     here, there = make_folder(tmp_path / "here" / "vlm"), make_folder(tmp_path / "there" / "vlm")
     assert model_cache_key(str(here)) == model_cache_key(str(there))
     assert str(tmp_path) not in json.dumps(model_cache_key(str(here)))
@@ -35,7 +35,7 @@ def test_a_folder_is_told_by_its_content_and_not_by_its_place(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "config.json", "chat_template.jinja", "tokenizer.json"])
-def test_any_file_that_changes_answers_changes_the_identity(tmp_path: Path, file: str) -> None:
+def test_any_file_that_changes_answers_changes_the_cache_key(tmp_path: Path, file: str) -> None:
     folder = make_folder(tmp_path / "vlm")
     before = model_cache_key(str(folder))
     (folder / file).write_bytes(b"other content")
@@ -64,14 +64,41 @@ def test_a_model_that_is_not_there_is_said_in_one_sentence(
     assert "\n" not in said
 
 
-def test_hub_models_are_told_by_their_commit_from_the_cache_without_a_network(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["clip", "vlm", "llm"])
+def test_pocket_models_are_found_where_no_such_folder_is(
+    name: str, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    in_the_clone = model_cache_key(f"pocket/{name}")
+    monkeypatch.chdir(tmp_path)
+    assert Path(require_model(f"pocket/{name}")).samefile(project / "pocket" / name)
+    assert model_cache_key(f"pocket/{name}") == in_the_clone
+    assert in_the_clone.keys() == {"name", "sha256"}
+    assert in_the_clone["name"] == f"pocket/{name}"
+    assert knows_only(f"pocket/{name}") == "the rendered world"
+    assert len(load_tokenizer(f"pocket/{name}")) > 100
+
+
+def test_a_folder_of_ones_own_comes_before_the_installed_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    installed = model_cache_key("pocket/clip")
+    make_folder(tmp_path / "pocket" / "clip")
+    assert require_model("pocket/clip") == "pocket/clip"
+    assert model_cache_key("pocket/clip") != installed
+    assert knows_only("pocket/clip") == ""
+    assert Path(require_model("pocket/vlm")).is_dir()
+    with pytest.raises(UserError, match="no model folder 'pocket/other'"):
+        require_model("pocket/other")
+
+
+def test_hub_models_are_identified_by_their_commit_from_the_cache_without_a_network(tmp_path: Path) -> None:
     model = tmp_path / "hub" / "models--someone--model"
     snapshot = make_folder(model / "snapshots" / COMMIT)
     (model / "refs").mkdir()
     (model / "refs" / "main").write_text(COMMIT)
     code = (
-        "from grace.pipeline.checkpoints import model_identity, require_model\n"
-        "print(model_identity('someone/model'), require_model('someone/model'))\n"
+        "from grace.pipeline.checkpoints import model_cache_key, require_model\n"
+        "print(model_cache_key('someone/model'), require_model('someone/model'))\n"
         "try: require_model('someone/other')\n"
         "except Exception as error: print(type(error).__name__, error)\n"
     )

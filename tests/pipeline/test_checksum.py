@@ -6,10 +6,11 @@ import random
 from pathlib import Path
 
 import pytest
-from grace.pipeline.errors import UserError
-from grace.pipeline.store.checksum import PLACEHOLDER, is_intact, seal, unsealed, verify
 from hypothesis import given
 from hypothesis import strategies as st
+
+from grace.pipeline.errors import UserError
+from grace.pipeline.store.checksum import PLACEHOLDER, is_intact, seal, unsealed, verify
 
 
 @given(st.binary(max_size=400), st.binary(max_size=400), st.data())

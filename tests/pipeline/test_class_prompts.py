@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from grace.pipeline.datasets.labels import LABELS
+from grace.pipeline.datasets.labels import CANONICAL_LABELS
 from grace.pipeline.store import read_table, write_clips
 from grace.pipeline.store.schemas import TEMPLATES, TEMPLATES_FILE
-from grace.pipeline.tokens.class_prompts import PROMPTS, class_prompts, write_templates
+from grace.pipeline.tokens.batching import encode_texts
+from grace.pipeline.tokens.class_prompts import PROMPTS, class_sentences, write_class_prompts
 from grace.pipeline.tokens.settings import TokensSettings
-from grace.pipeline.tokens.step import TokensStep, encode_texts
+from grace.pipeline.tokens.step import TokensStep
 
 Checkpoint = Callable[[str], Path]
 
@@ -26,7 +27,7 @@ def step(checkpoint: Checkpoint) -> TokensStep:
 
 
 def test_every_canonical_emotion_has_sentences_and_any_other_class_a_plain_one() -> None:
-    prompts = class_prompts([*LABELS, "boredom"])
+    prompts = class_sentences([*CANONICAL_LABELS, "boredom"])
     assert all(len(lines) >= 2 for label, lines in prompts.items() if label != "boredom")
     assert prompts["boredom"] == ["A person with an expression of boredom."]
     assert len({line for lines in prompts.values() for line in lines}) == sum(map(len, prompts.values()))
@@ -34,7 +35,7 @@ def test_every_canonical_emotion_has_sentences_and_any_other_class_a_plain_one()
 
 def test_prompts_are_encoded_as_texts_are_and_only_once(tmp_path: Path, step: TokensStep) -> None:
     write_clips(tmp_path, [], ["anger", "fear"])
-    assert write_templates(tmp_path, step)
+    assert write_class_prompts(tmp_path, step)
     path = tmp_path / "tokens" / TEMPLATES_FILE
     rows = read_table(path, TEMPLATES)
     assert {row["label"] for row in rows} == {"anger", "fear"}
@@ -43,16 +44,16 @@ def test_prompts_are_encoded_as_texts_are_and_only_once(tmp_path: Path, step: To
         (words,) = encode_texts(step.encoder, [row["prompt"]], 4)
         assert np.allclose(row["embedding"], np.mean([tokens[-1] for tokens, _ in words], axis=0), atol=1e-3)
     before = path.read_bytes()
-    assert not write_templates(tmp_path, step)
+    assert not write_class_prompts(tmp_path, step)
     path.write_bytes(b"damaged")
-    assert write_templates(tmp_path, step)
+    assert write_class_prompts(tmp_path, step)
     assert path.read_bytes() == before
 
 
-def test_an_edited_prompt_is_encoded_anew(tmp_path: Path, step: TokensStep, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_edited_prompt_is_encoded_again(tmp_path: Path, step: TokensStep, monkeypatch: pytest.MonkeyPatch) -> None:
     write_clips(tmp_path, [], ["anger"])
-    assert write_templates(tmp_path, step)
+    assert write_class_prompts(tmp_path, step)
     edited = tmp_path / "classes.yaml"
     edited.write_text(PROMPTS.read_text().replace("An angry", "A cross").replace("angry", "furious"))
     monkeypatch.setattr("grace.pipeline.tokens.class_prompts.PROMPTS", edited)
-    assert write_templates(tmp_path, step)
+    assert write_class_prompts(tmp_path, step)

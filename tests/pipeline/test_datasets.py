@@ -6,11 +6,21 @@ import re
 import shutil
 import unicodedata
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from grace.pipeline.datasets import DATASETS, LABELS, Listing, adapter, canonical, folder, label_ids, read
+from grace.pipeline.datasets import (
+    CANONICAL_LABELS,
+    DATASETS,
+    Listing,
+    canonical,
+    find_adapter,
+    label_ids,
+    read,
+    root_of,
+)
 from grace.pipeline.datasets.settings import ListFilesSettings
 from grace.pipeline.errors import UserError
 from grace.settings import load_settings
@@ -37,22 +47,23 @@ def real(shared: Path, dataset: str, root: Path, clips: str) -> Path:
 
 
 def test_labels_are_in_the_canonical_order() -> None:
-    assert LABELS[:7] == ("happiness", "sadness", "neutral", "anger", "surprise", "disgust", "fear")
-    assert LABELS[7:] == ("contempt", "anxiety", "helplessness", "disappointment")
+    assert CANONICAL_LABELS[:7] == ("happiness", "sadness", "neutral", "anger", "surprise", "disgust", "fear")
+    assert CANONICAL_LABELS[7:] == ("contempt", "anxiety", "helplessness", "disappointment")
     names = ("Happy", " ANGRY", "fear", "joyful rage", "", "fear_fear")
     assert [canonical(name) for name in names] == ["happiness", "anger", "fear", None, None, None]
     assert canonical("Fear_Surprise") == canonical("surprised_fear") == "surprise_fear"
 
 
 def test_every_docstring_shows_a_tree() -> None:
-    for module in DATASETS.values():
+    for adapter in DATASETS.values():
+        module = import_module(f"grace.pipeline.datasets.{adapter.name.replace('-', '_')}")
         assert re.search(r"<root>/\n(?: +\S.*\n)+", module.__doc__ or ""), module.__name__
 
 
 def test_real_mafw_lists_are_read_whole(shared: Path, tmp_path: Path) -> None:
     listings, classes = read("mafw", real(shared, "mafw", tmp_path / "mafw", "data/clips"))
     assert len(listings) == 1839 + 7333
-    assert classes == list(LABELS)
+    assert classes == list(CANONICAL_LABELS)
     assert Counter(listing.folds[1] for listing in listings) == {"train": 7333, "test": 1839}
     assert Counter(listing.label for listing in listings)["disappointment"] == 182
     assert {listing.path for listing in listings} >= {"data/clips/03747"}
@@ -62,7 +73,7 @@ def test_real_mafw_lists_are_read_whole(shared: Path, tmp_path: Path) -> None:
 def test_real_dfew_lists_are_read_whole(shared: Path, tmp_path: Path) -> None:
     listings, classes = read("dfew", real(shared, "dfew", tmp_path / "dfew", "Clip/clip_224x224"))
     assert len(listings) == 9356 + 2341
-    assert classes == list(LABELS[:7])
+    assert classes == list(CANONICAL_LABELS[:7])
     first = listings[0]
     assert (first.clip_id, first.path, first.source) == ("00001", "Clip/clip_224x224/00001", "frames")
     assert (first.label, first.folds) == ("sadness", {1: "test"})
@@ -75,7 +86,7 @@ def test_real_ferv39k_list_is_read_whole(shared: Path, tmp_path: Path) -> None:
     assert len(listings) == 7847
     assert listings[0].clip_id.startswith("Action/Angry/")
     assert listings[0].label == "anger"
-    assert classes == list(LABELS[:7])
+    assert classes == list(CANONICAL_LABELS[:7])
     # The folder of a clip names its emotion too.
     assert all(canonical(listing.clip_id.split("/")[1]) == listing.label for listing in listings)
 
@@ -87,13 +98,13 @@ def test_real_list_files_say_what_the_official_ones_do(shared: Path, tmp_path: P
     lists = ListFilesSettings.model_validate(
         {
             "folds": {1: {split: str(there / f"MAFW_set_1_{split}.txt") for split in ("train", "test")}},
-            "labels": list(LABELS),
+            "labels": list(CANONICAL_LABELS),
             "paths": {"/data/EECS-IoannisLab/datasets/MAFW/data/faces": "data/faces"},
         }
     )
     listed, classes = read("mafw-faces", root, lists=lists)
     official = clips("mafw", root)
-    assert classes == list(LABELS)
+    assert classes == list(CANONICAL_LABELS)
     assert {clip.clip_id: (clip.label, clip.folds) for clip in listed} == {
         clip_id: (clip.label, clip.folds) for clip_id, clip in official.items()
     }
@@ -278,7 +289,7 @@ def test_paths_outside_the_root_and_shared_ids_are_problems(tmp_path: Path) -> N
     assert not any(listing.path.startswith(("/", "..")) for listing in listings)
 
 
-def test_list_files_map_roots_and_number_labels_as_told(tmp_path: Path) -> None:
+def test_list_files_map_roots_and_number_labels_as_settings_say(tmp_path: Path) -> None:
     write(tmp_path / "train.txt", "D:\\sets\\clips\\two words 47 1\nD:\\sets\\clips\\b.mp4 12 2\r\n/else/c 3 fear\n")
     write(tmp_path / "test.txt", "D:\\sets\\clips\\two words 47 1\nD:\\sets\\clips\\d 5 9\n")
     (tmp_path / "clips/two words").mkdir(parents=True)
@@ -322,14 +333,17 @@ def test_a_folder_that_links_to_itself_breaks_nothing(tmp_path: Path) -> None:
     assert clips("mafw", tmp_path)["00001"].path == "data/clips/00001.mp4"
 
 
-def test_the_tree_tells_the_adapter_and_a_wrong_root_names_the_key(tmp_path: Path) -> None:
+def test_the_tree_shows_the_adapter_and_a_wrong_root_names_the_key(tmp_path: Path) -> None:
     write(tmp_path / "clips.csv", "path,label\n")
-    assert adapter("demo", tmp_path) is folder
+    assert find_adapter("demo", tmp_path).name == "folder"
+    assert root_of({"demo": str(tmp_path)}, "demo") == root_of({}, "demo", tmp_path) == tmp_path
     for root in (None, tmp_path / "gone"):
         with pytest.raises(UserError, match=r"roots\.demo"):
-            adapter("demo", root)
+            root_of({}, "demo", root)
+        with pytest.raises(UserError, match=r"roots\.demo"):
+            read("demo", root)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"clips\.csv"):
-        adapter("demo", tmp_path / "empty")
+        find_adapter("demo", tmp_path / "empty")
     with pytest.raises(UserError, match="no_caption"):
         read("mafw", tmp_path / "empty")

@@ -104,7 +104,7 @@ def test_same_rows_give_same_bytes_in_another_process(tmp_path: Path, schema: ob
 
 def test_arrays_that_disagree_in_shape_are_refused(tmp_path: Path) -> None:
     wrong = {**tokens_row("b"), "frame": np.zeros((2, 5))}
-    with pytest.raises(ValueError, match=r"tokens\.frame wants one shape"):
+    with pytest.raises(ValueError, match=r"tokens\.frame needs one shape"):
         Store(tmp_path, TOKENS).write(0, [tokens_row("a"), wrong], {})
     assert not list(tmp_path.iterdir())
 
@@ -183,7 +183,7 @@ def test_clips_are_sorted_and_keep_their_labels(tmp_path: Path) -> None:
 
 
 def test_two_clips_with_one_id_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="clip a stands twice"):
+    with pytest.raises(ValueError, match="clip a is listed twice"):
         write_clips(tmp_path, [failure("a", ""), failure("b", ""), failure("a", "")], [])
 
 
@@ -222,7 +222,10 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_folder_has_one_writer_and_leftovers_are_cleared(tmp_path: Path) -> None:
     (tmp_path / ".tmp-123-00000.h5").write_bytes(b"half")
-    waiting = "from pathlib import Path; from grace.pipeline.store import locked\nwith locked(Path('.')): print('in', flush=True)"
+    waiting = (
+        "from pathlib import Path; from grace.pipeline.store import folder_lock\n"
+        "with folder_lock(Path('.')): print('in', flush=True)"
+    )
     with folder_lock(tmp_path):
         other = subprocess.Popen(
             [sys.executable, "-c", waiting], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

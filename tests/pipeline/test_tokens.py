@@ -15,10 +15,12 @@ from grace.pipeline.media.images import decode_crop
 from grace.pipeline.store import Clips, Row, Store
 from grace.pipeline.store.schemas import DESCRIPTIONS, MOTION, TOKENS
 from grace.pipeline.text.sentences import split_sentences, split_to_length
+from grace.pipeline.tokens.batching import encode_clips, encode_texts
 from grace.pipeline.tokens.compression import select_patches
 from grace.pipeline.tokens.encoder import ClipEncoder
+from grace.pipeline.tokens.layout import pack_text
 from grace.pipeline.tokens.settings import TokensSettings
-from grace.pipeline.tokens.step import encode_clips, encode_texts, pack_text, tokens_step
+from grace.pipeline.tokens.step import tokens_step
 from tests.support.face_stores import jpeg, write_clips_with_faces, write_texts
 
 Checkpoint = Callable[[str], Path]
@@ -34,7 +36,7 @@ def settings(model: Path | str, **more: object) -> TokensSettings:
 
 
 def encoder_of(checkpoint: Checkpoint, dtype: str = "float32") -> ClipEncoder:
-    return ClipEncoder.load("clip", str(checkpoint("clip")), None, dtype, "cpu")
+    return ClipEncoder.load(str(checkpoint("clip")), dtype=dtype, device="cpu")
 
 
 def pictures(count: int) -> list[bytes]:
@@ -47,7 +49,7 @@ def test_class_tokens_and_end_tokens_are_the_models_own_embeddings(family: str, 
     import torch
     from PIL import Image
 
-    encoder = ClipEncoder.load(family, str(checkpoint(family)), None, "float32", "cpu")
+    encoder = ClipEncoder.load(str(checkpoint(family)), dtype="float32", device="cpu")
     frames, sentences = pictures(5), ["The brows rise.", "The lips part!", "jaw"]
     (visual,) = encode_clips(encoder, [frames], 4)
     assert not isinstance(visual, Exception)
@@ -72,7 +74,7 @@ def test_class_tokens_and_end_tokens_are_the_models_own_embeddings(family: str, 
 def test_a_siglip_patch_is_what_the_pooling_head_makes_of_it_alone(checkpoint: Checkpoint) -> None:
     import torch
 
-    encoder = ClipEncoder.load("siglip", str(checkpoint("siglip")), None, "float32", "cpu")
+    encoder = ClipEncoder.load(str(checkpoint("siglip")), dtype="float32", device="cpu")
     pixels = torch.stack([encoder.prepare(decode_crop(frame)) for frame in pictures(2)])
     patches, _ = encoder.images(pixels)
     with torch.inference_mode():
@@ -260,7 +262,7 @@ def test_kept_patches_are_those_that_move_and_carry_their_places(tmp_path: Path,
     assert (np.diff(kept["place"], axis=1) > 0).all()
     assert np.array_equal(kept["visual"], np.take_along_axis(whole["visual"], kept["place"][..., None], axis=1))
     assert np.array_equal(kept["frame"], whole["frame"])
-    with pytest.raises(UserError, match=r"tokens\.keep is 4, and the model has 4 patches a frame"):
+    with pytest.raises(UserError, match=r"tokens\.keep is 4, and the model has 4 patches per frame"):
         run(tokens_step(settings(checkpoint("clip"), keep=4)), tmp_path, size=2)
 
 
