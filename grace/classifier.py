@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,15 +12,15 @@ import numpy as np
 from jaxtyping import Float
 
 from grace.pipeline.errors import UserError
+from grace.pipeline.settings import PipelineSettings, apply_overrides, validate
 from grace.pipeline.single_clip import ClipPipeline, ClipResult
+from grace.pipeline.steps import contradictions
 from grace.trainer.classifier import TokenClassifier
 from grace.trainer.train import read_config
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-
-    from grace.pipeline.settings import PipelineSettings
 
 
 @dataclass(frozen=True)
@@ -97,26 +98,33 @@ class GraceClassifier:
         self.settings = settings
 
     @classmethod
-    def from_pretrained(cls, run: str | Path, device: str = "cpu") -> Self:
+    def from_pretrained(cls, run: str | Path, device: str = "cpu", overrides: Sequence[str] = ()) -> Self:
         """Open a finished run, such as ``data/demo/runs/grace/fold-1``.
 
         Args:
             run: The folder that ``grace train`` wrote.
             device: Where the classifier computes: ``cpu``, ``cuda`` or ``auto``.
+            overrides: ``section.key=value`` each, for what changes no result, such as ``caption.device=cuda``.
 
         Raises:
-            UserError: A file is missing or damaged, or the run does not say which settings made its tokens.
+            UserError: A file is missing or damaged, the run does not say which settings made its tokens, or an
+                override contradicts them.
         """
-        from grace.pipeline.settings import PipelineSettings, validate
-
+        source = Path(run) / "config.yaml"
         content = read_config(Path(run)).get("pipeline")
         if not isinstance(content, dict):
             raise UserError(
-                f"{Path(run) / 'config.yaml'} does not say which settings made the run's tokens (an older version wrote "
-                "it): run `grace train` again."
+                f"{source} does not say which settings made the run's tokens (an older version wrote it): run "
+                "`grace train` again."
             )
-        settings = validate(PipelineSettings, content, str(Path(run) / "config.yaml"))
-        return cls(TokenClassifier.from_pretrained(run, device), settings)
+        settings = validate(PipelineSettings, content, str(source))
+        changed = apply_overrides(settings, overrides)
+        if stages := contradictions(settings, changed):
+            raise UserError(
+                f"The run {run} was trained on what {', '.join(stages)} made with other settings than "
+                f"{' '.join(f'-S {override}' for override in overrides)} asks for: leave that out, or train a run with it."
+            )
+        return cls(TokenClassifier.from_pretrained(run, device), changed)
 
     @property
     def labels(self) -> list[str]:

@@ -15,7 +15,7 @@ from grace.pipeline.errors import GraceError, UserError
 from grace.pipeline.execution.runner import run
 from grace.pipeline.execution.step import Step
 from grace.pipeline.settings import PipelineSettings
-from grace.pipeline.steps import STAGES, step
+from grace.pipeline.steps import STEPS, make_step
 from grace.pipeline.store import Clips, Row, Store, write_clips
 from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS
 
@@ -135,7 +135,7 @@ def estimate(settings: PipelineSettings, dataset: str, samples: int = 4) -> Esti
         folder = Path(scratch) / dataset
         write_clips(folder, sample, clips.labels)
         changed = _for_trial(settings, scratch)
-        costs = tuple(_try(stage, changed, dataset, folder, sample) for stage in STAGES)
+        costs = tuple(_try(stage, changed, dataset, folder, sample) for stage in STEPS)
         tokens_tried = costs[-1].seconds_per_clip is not None
         return Estimate(len(usable), len(sample), costs, _shape(folder) if tokens_tried else None)
 
@@ -149,7 +149,7 @@ def _for_trial(settings: PipelineSettings, data: str) -> PipelineSettings:
 def _try(stage: str, settings: PipelineSettings, dataset: str, folder: Path, clips: Sequence[Row]) -> StageCost:
     cost = StageCost(stage, weight_bytes=_weight_bytes(settings, stage))
     try:
-        made = step(stage, settings, dataset)
+        made = make_step(stage, settings, dataset)
         cost = replace(cost, processes=_processes(made, settings))
         made.open()
         _reset_gpu_peak()

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from grace.pipeline.datasets.settings import ListFilesSettings
@@ -22,6 +21,7 @@ from grace.pipeline.faces.settings import FacesSettings
 from grace.pipeline.index.settings import IndexSettings
 from grace.pipeline.motion.settings import MotionSettings
 from grace.pipeline.section import Positive, Section, Share
+from grace.pipeline.strict_yaml import parse_value, read_yaml
 from grace.pipeline.text.settings import CaptionSettings, RefineSettings
 from grace.pipeline.tokens.settings import TokensSettings
 from grace.pipeline.world.settings import WorldSettings
@@ -114,15 +114,32 @@ def validate(model: type[S], content: Mapping[str, Any], source: str) -> S:
         raise UserError(f"{source}: {_explain(error, model)}") from None
 
 
+def apply_overrides(settings: S, overrides: Sequence[str]) -> S:
+    """Settings with ``section.key=value`` overrides applied; keys of sections that they do not have are left out.
+
+    Raises:
+        UserError: A key of a section that they have is unknown, or has a wrong value.
+
+    Example:
+        >>> apply_overrides(PipelineSettings(), ["faces.size=96", "train.seed=3"]).faces.size
+        96
+    """
+    content = settings.model_dump()
+    for override in overrides:
+        if override.partition("=")[0].strip().split(".")[0] in content:
+            _apply(override, content)
+    return validate(type(settings), content, "--set")
+
+
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        content: Any = read_yaml(path) or {}
     except FileNotFoundError:
         raise UserError(
             f"There is no settings file {path}: run from the project's folder or name one with --params."
         ) from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    except OSError as error:
+        raise UserError(f"The settings file {path} cannot be read: {error.strerror}.") from None
     if not isinstance(content, dict):
         raise UserError(f"{path} must hold keys and values, such as 'datasets: [demo]'.")
     return content
@@ -133,10 +150,7 @@ def _apply(override: str, content: dict[str, Any]) -> None:
     dotted, equals, written = override.partition("=")
     if not equals:
         raise UserError(f"--set needs section.key=value, not '{override}'.")
-    try:
-        value: Any = yaml.safe_load(written)
-    except yaml.YAMLError as error:
-        raise UserError(f"--set {override}: the value is not valid YAML: {' '.join(str(error).split())}") from None
+    value = parse_value(written, f"--set {dotted.strip()}")
     *sections, key = dotted.strip().split(".")
     named: Any = {key: value}
     for section in reversed(sections):

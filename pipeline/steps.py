@@ -38,3 +38,12 @@ def make_step(stage: str, settings: PipelineSettings, dataset: str = "", root: s
     """
     step: Step = import_module(STEPS[stage]).from_settings(settings, dataset, root)
     return step
+
+
+def contradictions(settings: PipelineSettings, others: PipelineSettings) -> list[str]:
+    """The stages that would give other results with ``others`` than with ``settings``."""
+    return [
+        stage
+        for stage in STEPS
+        if make_step(stage, settings, root=".").cache_key() != make_step(stage, others, root=".").cache_key()
+    ]

@@ -1,57 +1,47 @@
-"""Draws where words met the face, for ``grace show --what alignment`` and ``grace predict``."""
+"""The alignment of a clip of the cache by a run, for ``grace show --what alignment``."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from stages._options import run_folder
 
 if TYPE_CHECKING:
+    from grace.pipeline.media.images import BGRImage
     from grace.pipeline.store import Row
     from grace.settings import Settings
 
-WORDS = 12
-"""Rows of the picture: the words whose mass went its own way most."""
+
+def cached_row(folder: Path, store: str, clip: str) -> Row:
+    """What a stage made of a clip. Raises :class:`UserError` with the cause where that is nothing."""
+    from grace.pipeline.store import UserError, open_store
+
+    row = open_store(folder, store).find(clip)
+    if row is None or row["status"] == "failed":
+        cause = row["error"] if row else f"the {store} stage has no such clip"
+        raise UserError(f"There is nothing to show of clip '{clip}' of {folder.name}: {cause}.")
+    return row
 
 
-def run_folder(run: Path | None, settings: Settings, dataset: str) -> Path:
-    """The run that was named, or the first fold of ``train.method``."""
-    return run or settings.folder(dataset) / "runs" / settings.train.method / f"fold-{settings.folds[0]}"
-
-
-def draw(row: Row, plan: Any, settings: Settings, file: Path) -> None:
-    """Write the picture of one clip: ``row`` holds its crops and text tokens, ``plan`` is [L, T, P]."""
-    from grace.pipeline.checkpoints import load_tokenizer
-    from grace.pipeline.media.images import write_image
-    from grace.pipeline.visualize.alignment import alignment_sheet, merge_subwords, most_distinctive
-    from grace.pipeline.visualize.contact_sheets import decode_crops
-
-    tokenizer = load_tokenizer(settings.tokens.model, settings.tokens.revision)
-    pieces = tokenizer.convert_ids_to_tokens(row["text_id"].tolist())
-    words = most_distinctive(merge_subwords(pieces, row["sentence"], row["text_mask"], plan), WORDS)
-    write_image(file, alignment_sheet(decode_crops(row), words))
-
-
-def draw_cached(clip: str, run: Path | None, settings: Settings, dataset: str, file: Path) -> None:
-    """Write the picture of a clip of the cache, aligned by a run.
+def cached_alignment(clip: str, run: Path | None, settings: Settings, dataset: str) -> BGRImage:
+    """Words of a clip against its patches and instants, aligned by a run.
 
     Raises :class:`UserError` when the clip or the run is missing, or the run's method aligns nothing.
     """
-    from grace.pipeline.store import Store, UserError
-    from grace.pipeline.store.schemas import STORES
-    from grace.trainer.classifier import GraceClassifier
+    from grace.pipeline.store import UserError
+    from grace.pipeline.visualize.alignment import alignment_sheet, distinctive_words
+    from grace.pipeline.visualize.contact_sheets import decode_crops
+    from grace.trainer.classifier import TokenClassifier
 
-    classifier = GraceClassifier.from_pretrained(run_folder(run, settings, dataset))
-    folder = settings.folder(dataset)
-    whole: Row = {}
-    for name in ("faces", "motion", "tokens"):
-        row = Store(folder / name, STORES[name]).find(clip)
-        if row is None or row["status"] == "failed":
-            cause = row["error"] if row else f"the {name} stage has no such clip"
-            raise UserError(f"There is nothing to show of clip '{clip}' of {dataset}: {cause}.")
-        whole |= row
-    _, plan = classifier.predict(whole)
+    classifier = TokenClassifier.from_pretrained(run_folder(run, settings, dataset))
+    row: Row = {}
+    for store in ("faces", "motion", "tokens"):
+        row |= cached_row(settings.folder(dataset), store, clip)
+    _, plan = classifier.predict(row)
     if plan is None:
         raise UserError(
             f"Method {classifier.config.method} aligns no words with patches: name a run of grace with --run."
         )
-    draw(whole, plan, settings, file)
+    words = distinctive_words(row, plan, settings.tokens.model, settings.tokens.revision)
+    return alignment_sheet(decode_crops(row), words)

@@ -1,4 +1,4 @@
-"""``grace predict``: any video file through the whole road with a trained run."""
+"""``grace predict``: any video file through the whole pipeline with a trained run."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stages._alignment import draw, run_folder
-from stages._options import Dataset, Params, Set, load_settings
-from stages._output import console, print_table, user_errors
-from stages.tables.formats import strip_control
+from stages._options import Dataset, Params, Set, load_settings, run_folder
+from stages._output import console, note, print_table, user_errors
+from stages.tables.formats import percent, strip_control
 
 if TYPE_CHECKING:
-    from grace.pipeline.store import Row
-    from grace.settings import Settings
+    from grace import GraceClassifier, Prediction
 
 
 @user_errors
@@ -28,40 +26,44 @@ def command(
     params: Params = Path("params.yaml"),
     override: Set = [],  # noqa: B006
 ) -> None:
-    """Print the emotion's probabilities and the text, and draw where the words met the face."""
-    from tempfile import TemporaryDirectory
+    """Print the emotion's probabilities and the text, and draw where the words' mass goes on the face.
 
-    settings = load_settings(params, override)
-    from grace.trainer.classifier import GraceClassifier
+    The steps have the settings that made the run's tokens, whatever params.yaml says now.
+    """
+    from grace import GraceClassifier
+    from grace.pipeline.media.images import write_image
 
-    classifier = GraceClassifier.from_pretrained(run_folder(run, settings, dataset))
-    from grace.pipeline.steps import one_clip
-
-    with TemporaryDirectory(prefix="grace-") as scratch:
-        row = one_clip(video, settings, Path(scratch) / "predict")
-    probabilities, plan = classifier.predict(row)
-    ranked = sorted(zip(probabilities.tolist(), classifier.labels, strict=True), reverse=True)
-    print_table(
-        strip_control(video.name), [(label, f"{'█' * round(24 * share):<24} {share:6.1%}") for share, label in ranked]
-    )
-    console().print(strip_control(f"caption: {row['caption']}\n\ndescription: {row['description']}"), markup=False)
-    _warn(settings, row)
-    if plan is None:
-        console().print(f"Method {classifier.config.method} has no transport plan to draw.", markup=False)
+    folder = run_folder(run, load_settings(params, override), dataset)
+    classifier = GraceClassifier.from_pretrained(folder, overrides=override)
+    prediction = classifier.predict(video)
+    _print(video.name, prediction)
+    _remark(classifier, prediction)
+    sheet = prediction.alignment_sheet()
+    if sheet is None:
+        method = classifier.classifier.config.method
+        console().print(f"Method {method} has no transport plan to draw.", markup=False)
         return
     file = out or Path(f"{video.stem}-prediction.png")
-    draw(row, plan, settings, file)
-    console().print(f"Where the words met the face: {file}", markup=False)
+    write_image(file, sheet)
+    console().print(f"Where the words' mass goes on the face: {file}", markup=False)
 
 
-def _warn(settings: Settings, row: Row) -> None:
+def _print(name: str, prediction: Prediction) -> None:
+    table = prediction.to_pandas()
+    ranked = zip(table["label"], table["probability"], strict=True)
+    print_table(name, [(label, f"{'█' * round(24 * share):<24} {percent(share):>7}") for label, share in ranked])
+    texts = f"caption: {prediction.clip.caption}\n\ndescription: {prediction.clip.description}"
+    console().print(strip_control(texts), markup=False)
+
+
+def _remark(classifier: GraceClassifier, prediction: Prediction) -> None:
     """Say where the result must not be trusted."""
     from grace.pipeline.checkpoints import knows_only
 
-    if row["status"] == "fallback":
-        console(stderr=True).print(strip_control(f"note: {row['error']}"), markup=False)
+    for remark in prediction.clip.remarks:
+        note(remark)
+    settings = classifier.settings
     limits = {name: knows_only(name) for name in (settings.caption.model, settings.refine.model, settings.tokens.model)}
     for limit in sorted(set(filter(None, limits.values()))):
         names = ", ".join(name for name in limits if limits[name] == limit)
-        sentence = f"note: {names} know only {limit}: of any other footage their words and tokens mean nothing."
-        console(stderr=True).print(strip_control(sentence), markup=False, style="yellow")
+        note(f"{names} know only {limit}: of any other footage their words and tokens mean nothing.")

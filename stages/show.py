@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stages._alignment import cached_alignment, cached_row
 from stages._options import Dataset, Params, Root, Set, load_settings
 from stages._output import console, user_errors
 
@@ -32,7 +33,8 @@ def command(
     what: Annotated[
         What,
         typer.Option(
-            "--what", help="faces: frames, boxes, crops; motion: maps on crops; alignment: where words met them."
+            "--what",
+            help="faces: frames, boxes, crops; motion: maps on crops; alignment: where words' mass goes on them.",
         ),
     ] = What.motion,
     out: Annotated[
@@ -53,36 +55,21 @@ def command(
 
     settings = load_settings(params, override)
     file = out or Path(f"{Path(clip).name}-{what.value}.png")
+    folder = settings.folder(dataset)
     if what is What.alignment:
-        from stages._alignment import draw_cached
-
-        draw_cached(clip, run, settings, dataset, file)
-        console().print(f"Written to {file}.", markup=False)
-        return
-    faces = _row(settings, dataset, "faces", clip)
-    if what is What.motion:
-        sheet = crop_sheet(faces, _row(settings, dataset, "motion", clip))
+        sheet = cached_alignment(clip, run, settings, dataset)
+    elif what is What.motion:
+        sheet = crop_sheet(cached_row(folder, "faces", clip), cached_row(folder, "motion", clip))
     else:
-        traced = _retraced(faces, settings, dataset, root)
-        sheet = crop_sheet(faces) if traced is None else tracking_sheet(faces, *traced)
+        faces = cached_row(folder, "faces", clip)
+        tracked = _retrace(faces, settings, dataset, root)
+        sheet = crop_sheet(faces) if tracked is None else tracking_sheet(faces, *tracked)
     write_image(file, sheet)
     console().print(f"Written to {file}.", markup=False)
 
 
-def _row(settings: Settings, dataset: str, stage: str, clip: str) -> Row:
-    """What a stage made of a clip. Raises :class:`UserError` with the cause where that is nothing."""
-    from grace.pipeline.store import Store, UserError
-    from grace.pipeline.store.schemas import STORES
-
-    row = Store(settings.folder(dataset) / stage, STORES[stage]).find(clip)
-    if row is None or row["status"] == "failed":
-        cause = row["error"] if row else f"the {stage} stage has no such clip"
-        raise UserError(f"There is nothing to show of clip '{clip}' of {dataset}: {cause}.")
-    return row
-
-
-def _retraced(faces: Row, settings: Settings, dataset: str, root: str | None) -> tuple[Sample, Track] | None:
-    """The clip's frames and the face followed through them; None, and a line that says so, where the clip is gone."""
+def _retrace(faces: Row, settings: Settings, dataset: str, root: str | None) -> tuple[Sample, Track] | None:
+    """The clip's frames and the face tracked through them; None, and a line that says so, where the clip is gone."""
     from grace.pipeline.datasets import root_of
     from grace.pipeline.errors import ClipError, UserError
     from grace.pipeline.faces.step import FacesStep

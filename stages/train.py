@@ -9,6 +9,7 @@ import typer
 
 from stages._options import Dataset, Params, Runs, Set, load_settings
 from stages._output import print_table, user_errors
+from stages.tables.formats import percent
 
 
 @user_errors
@@ -32,7 +33,7 @@ def command(
             ("clips trained on", str(metrics["train_clips"])),
             ("clips that chose the epoch", str(metrics["selection_clips"])),
             ("epoch chosen", str(metrics["epoch"])),
-            (f"test {prefix}UAR", f"{metrics[f'{prefix}UAR']:.1%}"),
-            (f"test {prefix}WAR", f"{metrics[f'{prefix}WAR']:.1%}"),
+            (f"test {prefix}UAR", percent(metrics[f"{prefix}UAR"])),
+            (f"test {prefix}WAR", percent(metrics[f"{prefix}WAR"])),
         ],
     )

@@ -18,7 +18,6 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-import numpy as np
 import xxhash
 
 from grace.pipeline.engines.base import Engine, Request, Response
@@ -38,9 +37,7 @@ def request_key(engine_key: dict[str, Any], request: Request) -> str:
         >>> request_key({"model": "a"}, Request(chat)) == request_key({"model": "b"}, Request(chat))
         False
     """
-    pictures = [
-        [list(image.shape), hashlib.sha256(np.ascontiguousarray(image)).hexdigest()] for image in request.images
-    ]
+    pictures = [[list(image.shape), hashlib.sha256(image.tobytes()).hexdigest()] for image in request.images]
     asked = {
         "engine": engine_key,
         "messages": request.messages,

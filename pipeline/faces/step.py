@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import cv2
 import numpy as np
 
+from grace.pipeline.datasets import root_of
 from grace.pipeline.execution.step import ClipStep
 from grace.pipeline.faces.cropping import crop_jpegs, full_frame_boxes, square
 from grace.pipeline.faces.detectors import WITH_LANDMARKS, Detector, detector_cache_key, make_detector
@@ -17,6 +18,9 @@ from grace.pipeline.media.video import Sample, sample_frames
 from grace.pipeline.store import Row, fallback
 from grace.pipeline.store.schema import Schema
 from grace.pipeline.store.schemas import FACES
+
+if TYPE_CHECKING:
+    from grace.pipeline.settings import PipelineSettings
 
 
 class FacesStep(ClipStep):
@@ -97,3 +101,8 @@ def _tracking_problem(track: Track) -> str:
     if 2 * detected < searched:
         return f"the face was found in only {detected} of the {searched} instants searched"
     return ""
+
+
+def from_settings(settings: PipelineSettings, dataset: str, root: str | None) -> FacesStep:
+    """The step of these settings, for :func:`grace.pipeline.steps.make_step`."""
+    return FacesStep(settings.faces, root_of(settings.roots, dataset, root))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import cv2
 import numpy as np
@@ -14,6 +14,9 @@ from grace.pipeline.motion.settings import MotionSettings
 from grace.pipeline.store import Row
 from grace.pipeline.store.schema import Schema
 from grace.pipeline.store.schemas import MOTION
+
+if TYPE_CHECKING:
+    from grace.pipeline.settings import PipelineSettings
 
 
 class MotionStep(ClipStep):
@@ -57,3 +60,8 @@ class MotionStep(ClipStep):
             "rigid": rigid.astype(np.float32),
             "cut": cut,
         }
+
+
+def from_settings(settings: PipelineSettings, dataset: str, root: str | None) -> MotionStep:
+    """The step of these settings, for :func:`grace.pipeline.steps.make_step`."""
+    return MotionStep(settings.motion)

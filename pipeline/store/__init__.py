@@ -10,7 +10,7 @@ from grace.pipeline.store.clips import Clips, write_clips
 from grace.pipeline.store.fingerprint import fingerprint
 from grace.pipeline.store.reader import Reader, finite
 from grace.pipeline.store.schema import Column, Row, Schema, failure, fallback
-from grace.pipeline.store.store import Store, read_table, write_table
+from grace.pipeline.store.store import Store, open_store, read_table, write_table
 
 __all__ = [
     "ClipError",
@@ -27,6 +27,7 @@ __all__ = [
     "fingerprint",
     "finite",
     "folder_lock",
+    "open_store",
     "read_table",
     "write_atomic",
     "write_clips",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from threading import get_ident
 from typing import Any
@@ -27,7 +28,7 @@ def encode(schema: Schema, rows: Sequence[Row], meta: dict[str, Any]) -> bytes:
     return _encode_parquet(schema, rows, meta) if schema.format == "parquet" else _encode_h5(schema, rows, meta)
 
 
-def decode(schema: Schema, path: Path, columns: Sequence[str] | None = None) -> list[Row]:
+def decode(schema: Schema, path: Path | BytesIO, columns: Sequence[str] | None = None) -> list[Row]:
     """The rows of a file, all columns or those named; raises :class:`UserError` when it is not such a file."""
     names = tuple(columns) if columns is not None else tuple(c.name for c in schema.all_columns)
     check_version(schema, path)
@@ -38,7 +39,7 @@ def decode(schema: Schema, path: Path, columns: Sequence[str] | None = None) -> 
     return _decode_h5(schema, path, names)
 
 
-def decode_meta(schema: Schema, path: Path) -> dict[str, Any]:
+def decode_meta(schema: Schema, path: Path | BytesIO) -> dict[str, Any]:
     """The metadata of a file. Raises :class:`UserError` when it is broken or is not one of ours."""
     try:
         if schema.format == "parquet":
@@ -57,12 +58,12 @@ def decode_meta(schema: Schema, path: Path) -> dict[str, Any]:
         raise UserError(damaged(path, schema, type(error).__name__)) from None
 
 
-def damaged(path: Path, schema: Schema, cause: str) -> str:
+def damaged(path: Path | BytesIO, schema: Schema, cause: str) -> str:
     """The error message for a file that cannot be read."""
     return f"{path} is not a readable {schema.stage} file ({cause}): remove it and run `grace {schema.stage}` again."
 
 
-def check_version(schema: Schema, path: Path) -> None:
+def check_version(schema: Schema, path: Path | BytesIO) -> None:
     """Raise :class:`UserError` when ``path`` is not a file of this schema's version."""
     meta = decode_meta(schema, path)
     if meta.get("schema") != schema.version or meta.get("stage") != schema.stage:
@@ -151,7 +152,7 @@ def _shape(schema: Schema, column: Column, rows: Sequence[Row]) -> tuple[int, ..
     return shapes.pop() if shapes else (0,) * len(column.dims)
 
 
-def _decode_h5(schema: Schema, path: Path, names: tuple[str, ...]) -> list[Row]:
+def _decode_h5(schema: Schema, path: Path | BytesIO, names: tuple[str, ...]) -> list[Row]:
     import h5py
 
     try:

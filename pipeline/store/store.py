@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from grace.pipeline.errors import UserError
 from grace.pipeline.store.atomic import write_atomic
 from grace.pipeline.store.formats import check_version, decode, decode_meta, encode
 from grace.pipeline.store.schema import Row, Schema
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Store:
@@ -74,6 +77,16 @@ class Store:
         for shard in shards:
             yield from self.read(shard, columns)
 
+    def to_pandas(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """All rows as a table, one clip per row; arrays stay arrays in their cells.
+
+        Raises:
+            UserError: There are no rows yet, or a shard is broken or of another version.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(list(self.rows(columns)))
+
     def find(self, clip_id: str, columns: Sequence[str] | None = None) -> Row | None:
         """The row of one clip, or None when no shard holds it."""
         for shard in self.shards():
@@ -98,3 +111,27 @@ def read_table(path: Path, schema: Schema, columns: Sequence[str] | None = None)
     """The rows of one file of a schema."""
     check_version(schema, path)
     return decode(schema, path, columns)
+
+
+def open_store(folder: str | Path, name: str) -> Store:
+    """What a stage wrote for a data set.
+
+    Args:
+        folder: The data set's folder, such as ``data/demo``.
+        name: ``faces``, ``captions``, ``descriptions``, ``motion`` or ``tokens``.
+
+    Returns:
+        The store; ``to_pandas()`` gives all its rows, ``find(clip_id)`` one.
+
+    Raises:
+        UserError: No store has that name.
+
+    Example:
+        >>> open_store("data/demo", "descriptions").schema.stage
+        'refine'
+    """
+    from grace.pipeline.store.schemas import STORES
+
+    if name not in STORES:
+        raise UserError(f"There is no store '{name}': choose one of {', '.join(STORES)}.")
+    return Store(Path(folder) / name, STORES[name])

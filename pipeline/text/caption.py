@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from grace.pipeline.checkpoints import model_name
 from grace.pipeline.engines import Engine, Request, Response, make_engine, prefetch_clips
@@ -18,6 +18,9 @@ from grace.pipeline.store.schemas import CAPTIONS
 from grace.pipeline.text.prompts import Prompt, read_prompt
 from grace.pipeline.text.quality import rejection_reason
 from grace.pipeline.text.settings import CaptionSettings
+
+if TYPE_CHECKING:
+    from grace.pipeline.settings import PipelineSettings
 
 
 def caption_step(settings: CaptionSettings) -> Step:
@@ -165,3 +168,8 @@ def pick_instants(count: int, wanted: int) -> list[int]:
 
 def _validate(_: int, response: Response) -> str:
     return "the model refuses" if response.finish_reason == "refusal" else rejection_reason(response.text)
+
+
+def from_settings(settings: PipelineSettings, dataset: str, root: str | None) -> Step:
+    """The step of these settings, for :func:`grace.pipeline.steps.make_step`."""
+    return caption_step(settings.caption)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from grace.pipeline.checkpoints import model_name
 from grace.pipeline.engines import Engine, Request, Response, make_engine, prefetch_clips
@@ -14,10 +15,14 @@ from grace.pipeline.execution.step import Step
 from grace.pipeline.store import Row, Schema, fallback
 from grace.pipeline.store.schemas import DESCRIPTIONS
 from grace.pipeline.text.cues import SCHEMA, ParsedAnswer, drop_unsupported, read_answer
+from grace.pipeline.text.overrides import read_overrides
 from grace.pipeline.text.prompts import Prompt, quoted, read_prompt
 from grace.pipeline.text.quality import refusing, rejection_reason
 from grace.pipeline.text.sentences import split_sentences
 from grace.pipeline.text.settings import RefineSettings
+
+if TYPE_CHECKING:
+    from grace.pipeline.settings import PipelineSettings
 
 SENTENCES = 5
 """The most that a description is asked to have."""
@@ -175,3 +180,9 @@ def _length_problem(description: str) -> str:
     if len(sentences) > SENTENCES:
         return f"the description has {len(sentences)} sentences, more than {SENTENCES}"
     return f"a sentence has {longest} words, more than {WORDS}" if longest > WORDS else ""
+
+
+def from_settings(settings: PipelineSettings, dataset: str, root: str | None) -> Step:
+    """The step of these settings, for :func:`grace.pipeline.steps.make_step`."""
+    corrections = Path(settings.refine.overrides) / f"{dataset}.csv"
+    return refine_step(settings.refine, read_overrides(corrections, settings.folder(dataset)) if dataset else {})

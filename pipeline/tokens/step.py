@@ -19,6 +19,7 @@ from grace.pipeline.tokens.layout import SentenceTokens, VisualTokens, pack_text
 from grace.pipeline.tokens.settings import TokensSettings
 
 if TYPE_CHECKING:
+    from grace.pipeline.settings import PipelineSettings
     from grace.pipeline.tokens.encoder import ClipEncoder
 
 
@@ -105,3 +106,8 @@ class SparseTokensStep(TokensStep):
             )
         kept, indices = select_patches(patches, classes, row["motion"], keep)
         return {"visual": kept, "frame": classes, "place": indices, "grid": np.array([side, side], np.int16)}
+
+
+def from_settings(settings: PipelineSettings, dataset: str, root: str | None) -> TokensStep:
+    """The step of these settings, for :func:`grace.pipeline.steps.make_step`."""
+    return tokens_step(settings.tokens)

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from grace.pipeline.media.images import BGRImage
+from grace.pipeline.store import Row
 from grace.pipeline.visualize.contact_sheets import overlay
 
 MAX_INSTANTS = 8
@@ -100,6 +101,27 @@ def most_distinctive(words: Sequence[Word], count: int) -> list[Word]:
     apart = [float((word.mass * np.log((word.mass + 1e-9) / (average + 1e-9))).sum()) for word in words]
     kept = sorted(np.argsort(apart)[::-1][:count].tolist())
     return [words[index] for index in kept]
+
+
+def distinctive_words(
+    row: Row, plan: TransportPlan, model: str, revision: str | None = None, count: int = 12
+) -> list[Word]:
+    """The words of a clip's text that differ most in where their mass goes, of a plan over its tokens.
+
+    Args:
+        row: The clip's ``text_id``, ``sentence`` and ``text_mask``, of L tokens.
+        plan: Transport plan [L, T, P].
+        model: The model whose tokenizer made the tokens (``tokens.model``).
+        revision: Its revision on the hub.
+        count: How many words.
+
+    Raises:
+        UserError: There is no such model.
+    """
+    from grace.pipeline.checkpoints import load_tokenizer
+
+    pieces = load_tokenizer(model, revision).convert_ids_to_tokens(row["text_id"].tolist())
+    return most_distinctive(merge_subwords(pieces, row["sentence"], row["text_mask"], plan), count)
 
 
 def alignment_sheet(crops: Sequence[BGRImage], words: Sequence[Word]) -> BGRImage:
