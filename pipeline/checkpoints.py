@@ -13,6 +13,8 @@ from grace.pipeline.errors import UserError
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*|[\w-][\w.-]*")
 CONTENT = ("*.safetensors", "*.bin", "*.json", "*.jinja", "*.txt", "*.model", "*.py")
 """Files of a checkpoint that change what it computes: weights, configuration, tokenizer, chat template, own code."""
+SHIPPED = ("pocket/clip", "pocket/llm", "pocket/vlm")
+"""Models that come with GRACE: where the working folder has no such folder, the package's own is meant."""
 
 
 def require_model(name: str, revision: str | None = None) -> str:
@@ -21,7 +23,7 @@ def require_model(name: str, revision: str | None = None) -> str:
     Raises :class:`UserError` when ``name`` is neither a folder with a ``config.json`` nor a model of the hub that is
     in the local cache or can be fetched (``HF_HUB_OFFLINE=1`` forbids fetching).
     """
-    folder = Path(name).expanduser()
+    folder = model_folder(name)
     if not name:
         raise UserError("No model is named: set it in params.yaml.")
     if folder.is_dir():
@@ -48,6 +50,12 @@ def model_cache_key(name: str, revision: str | None = None) -> dict[str, Any]:
     files = tuple(sorted({file for pattern in CONTENT for file in folder.glob(pattern)}))
     stats = tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
     return {"name": model_name(name), "sha256": _hash_files(stats)}
+
+
+def model_folder(name: str) -> Path:
+    """The folder that ``name`` means, whether it exists or not."""
+    folder = Path(name).expanduser()
+    return Path(__file__).parents[1] / name if name in SHIPPED and not folder.exists() else folder
 
 
 def model_name(name: str) -> str:
@@ -97,7 +105,7 @@ def knows_only(name: str) -> str:
     """What a model's card says it is limited to (``knows_only`` in the front matter of its README.md), or nothing."""
     import yaml
 
-    card = Path(name).expanduser() / "README.md"
+    card = model_folder(name) / "README.md"
     if not card.is_file():
         return ""
     parts = card.read_text(encoding="utf-8", errors="replace").split("---\n", 2)

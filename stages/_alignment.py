@@ -22,10 +22,12 @@ def draw(row: Row, plan: Any, settings: Settings, file: Path) -> None:
     """Write the picture of one clip: ``row`` holds its crops and text tokens, ``plan`` is [L, T, P]."""
     from transformers import AutoTokenizer
 
+    from grace.pipeline.checkpoints import require_model
     from grace.pipeline.visualize.alignment import alignment_sheet, merge_subwords, most_distinctive
     from grace.pipeline.visualize.contact_sheets import crops, save
 
-    tokenizer = AutoTokenizer.from_pretrained(settings.tokens.model, revision=settings.tokens.revision)
+    source = require_model(settings.tokens.model, settings.tokens.revision)
+    tokenizer = AutoTokenizer.from_pretrained(source, revision=settings.tokens.revision)
     pieces = tokenizer.convert_ids_to_tokens(row["text_id"].tolist())
     words = most_distinctive(merge_subwords(pieces, row["sentence"], row["text_mask"], plan), WORDS)
     save(alignment_sheet(crops(row), words), str(file))

@@ -61,11 +61,13 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
     from transformers.utils import logging
 
-    from grace.pipeline.checkpoints import model_name
+    from grace.pipeline.checkpoints import model_folder, model_name
 
     logging.set_verbosity_error()  # texts beyond the model's length are what is being counted
+    folder = model_folder(name)
+    source = str(folder) if folder.is_dir() else name
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         said = " ".join(str(error).split())[:160]
         raise UserError(f"There is no tokenizer '{name}': name a CLIP with --tokenizer ({said}).") from None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from grace.pipeline.checkpoints import model_cache_key, model_name, require_model
+from grace.pipeline.checkpoints import knows_only, model_cache_key, model_name, require_model
 from grace.pipeline.devices import choose_device, choose_dtype
 from grace.pipeline.errors import UserError
 
@@ -70,8 +70,8 @@ def test_hub_models_are_told_by_their_commit_from_the_cache_without_a_network(tm
     (model / "refs").mkdir()
     (model / "refs" / "main").write_text(COMMIT)
     code = (
-        "from grace.pipeline.checkpoints import model_identity, require_model\n"
-        "print(model_identity('someone/model'), require_model('someone/model'))\n"
+        "from grace.pipeline.checkpoints import model_cache_key, require_model\n"
+        "print(model_cache_key('someone/model'), require_model('someone/model'))\n"
         "try: require_model('someone/other')\n"
         "except Exception as error: print(type(error).__name__, error)\n"
     )
@@ -94,3 +94,14 @@ def test_auto_computes_in_bfloat16_exactly_where_the_processor_has_units_for_it(
     fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     assert choose_dtype("auto", torch.device("cpu")) == (torch.bfloat16 if fast else torch.float32)
     assert choose_dtype("float32", torch.device("cpu")) == torch.float32
+
+
+def test_shipped_models_are_found_without_a_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert (Path(require_model("pocket/clip")) / "model.safetensors").is_file()
+    assert model_cache_key("pocket/clip")["name"] == "pocket/clip"
+    assert knows_only("pocket/vlm") == "the rendered world"
+    own = tmp_path / "pocket/clip"
+    own.mkdir(parents=True)
+    (own / "config.json").write_text("{}")
+    assert require_model("pocket/clip") == "pocket/clip"
