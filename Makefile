@@ -1,4 +1,4 @@
-# `make demo` runs the whole road on the rendered world; `make test` runs the tests. Both prepare what they need.
+# `make demo` runs the whole pipeline on the rendered world; `make test` runs the tests. Both prepare what they need.
 PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -7,7 +7,7 @@ export TOKENIZERS_PARALLELISM ?= false
 
 PIP := pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 
 demo: $(VENV)/installed
 	dvc repro
@@ -20,6 +20,10 @@ lint: $(VENV)/installed-lint
 	ruff format --check .
 	ruff check .
 	mypy -p grace -p stages
+
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+	@echo "Pages: site/index.html"
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "GRACE needs Python 3.11 or newer; name one with PYTHON=...")'
@@ -37,5 +41,9 @@ $(VENV)/installed-lint: $(VENV)/installed
 	$(PIP) --editable '.[test,lint]'
 	touch $@
 
+$(VENV)/installed-docs: $(VENV)/installed
+	$(PIP) --editable '.[docs]'
+	touch $@
+
 clean:
-	rm -rf raw data $(VENV)
+	rm -rf raw data site $(VENV)

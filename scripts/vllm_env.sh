@@ -3,7 +3,7 @@
 #
 #     scripts/vllm_env.sh [FOLDER]      # .venv-vllm when none is named; what is there already is not made again
 #
-# It stands apart from .venv because vLLM pins many libraries. On a machine with a GPU use `pip install '.[vllm]'`.
+# It is separate from .venv because vLLM pins many libraries. On a machine with a GPU use `pip install -e '.[vllm]'`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=${1:-.venv-vllm}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from stages import (
@@ -12,6 +14,7 @@ from stages import (
     evaluate,
     faces,
     index,
+    init,
     inspect,
     motion,
     predict,
@@ -24,12 +27,12 @@ from stages import (
 
 app = typer.Typer(
     name="grace",
-    help="From raw face clips to an honestly evaluated emotion classifier. The stages run in the order listed.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
     add_completion=False,
 )
 STAGES = (
+    init,
     world,
     index,
     estimate,
@@ -46,6 +49,25 @@ STAGES = (
     show,
     predict,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"grace {version('grace-dfer')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """From raw face clips to an honestly evaluated emotion classifier. The stages run in the order listed."""
+
+
 for stage in STAGES:
     app.command(stage.__name__.rpartition(".")[2])(stage.command)
 

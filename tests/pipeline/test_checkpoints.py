@@ -121,3 +121,14 @@ def test_auto_computes_in_bfloat16_exactly_where_the_processor_has_units_for_it(
     fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     assert choose_dtype("auto", torch.device("cpu")) == (torch.bfloat16 if fast else torch.float32)
     assert choose_dtype("float32", torch.device("cpu")) == torch.float32
+
+
+def test_shipped_models_are_found_without_a_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert (Path(require_model("pocket/clip")) / "model.safetensors").is_file()
+    assert model_cache_key("pocket/clip")["name"] == "pocket/clip"
+    assert knows_only("pocket/vlm") == "the rendered world"
+    own = tmp_path / "pocket/clip"
+    own.mkdir(parents=True)
+    (own / "config.json").write_text("{}")
+    assert require_model("pocket/clip") == "pocket/clip"
