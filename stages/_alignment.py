@@ -15,7 +15,9 @@ WORDS = 12
 
 def run_folder(run: Path | None, settings: Settings, dataset: str) -> Path:
     """The run that was named, or the first fold of ``train.method``."""
-    return run or settings.folder(dataset) / "runs" / settings.train.method / f"fold-{settings.folds[0]}"
+    from grace.trainer.runs import fold_folder
+
+    return run or fold_folder(settings.folder(dataset) / "runs", settings.train.method, settings.folds[0])
 
 
 def draw(row: Row, plan: Any, settings: Settings, file: Path) -> None:
@@ -38,9 +40,9 @@ def draw_cached(clip: str, run: Path | None, settings: Settings, dataset: str, f
     """
     from grace.pipeline.store import Store, UserError
     from grace.pipeline.store.schemas import STORES
-    from grace.trainer.classifier import GraceClassifier
+    from grace.trainer.classifier import TokenClassifier
 
-    classifier = GraceClassifier.from_pretrained(run_folder(run, settings, dataset))
+    classifier = TokenClassifier.from_pretrained(run_folder(run, settings, dataset))
     folder = settings.folder(dataset)
     whole: Row = {}
     for name in ("faces", "motion", "tokens"):
@@ -52,6 +54,6 @@ def draw_cached(clip: str, run: Path | None, settings: Settings, dataset: str, f
     _, plan = classifier.predict(whole)
     if plan is None:
         raise UserError(
-            f"Method {classifier.config.method} aligns no words with patches: name a run of grace with --run."
+            f"Method {classifier.run.settings.method} aligns no words with patches: name a run of grace with --run."
         )
     draw(whole, plan, settings, file)

@@ -30,9 +30,9 @@ def command(
     from tempfile import TemporaryDirectory
 
     settings = load_settings(params, override)
-    from grace.trainer.classifier import GraceClassifier
+    from grace.trainer.classifier import TokenClassifier
 
-    classifier = GraceClassifier.from_pretrained(run_folder(run, settings, dataset))
+    classifier = TokenClassifier.from_pretrained(run_folder(run, settings, dataset))
     from grace.pipeline.steps import one_clip
 
     with TemporaryDirectory(prefix="grace-") as scratch:
@@ -45,7 +45,7 @@ def command(
     console().print(strip_control(f"caption: {row['caption']}\n\ndescription: {row['description']}"), markup=False)
     _warn(settings, row)
     if plan is None:
-        console().print(f"Method {classifier.config.method} has no transport plan to draw.", markup=False)
+        console().print(f"Method {classifier.run.settings.method} has no transport plan to draw.", markup=False)
         return
     file = out or Path(f"{video.stem}-prediction.png")
     draw(row, plan, settings, file)
