@@ -19,7 +19,7 @@ import json
 import math
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +37,12 @@ from grace.pipeline.store.schemas import FACES, MOTION, TOKENS  # noqa: E402
 from grace.pipeline.visualize.alignment import merge_subwords  # noqa: E402
 from grace.pipeline.world.actions import ACTIONS, REGIONS  # noqa: E402
 from grace.settings import load_settings  # noqa: E402
-from grace.trainer.classifier import GraceClassifier  # noqa: E402
+from grace.trainer.classifier import TokenClassifier  # noqa: E402
 from grace.trainer.data import Cache, scatter_to_grid  # noqa: E402
 from grace.trainer.protocol import split  # noqa: E402
+from grace.trainer.runs import fold_folder  # noqa: E402
 from grace.trainer.settings import TrainSettings  # noqa: E402
-from grace.trainer.train import run_folder, train  # noqa: E402
+from grace.trainer.train import train  # noqa: E402
 
 NAMED = {
     **dict.fromkeys(("brow", "brows", "eyebrow", "eyebrows", "forehead"), "brows"),
@@ -113,8 +114,8 @@ def measured(data: Path, root: Path, work: Path, settings: TrainSettings, fold: 
     classifiers = {}
     for way, changed in TRAINED.items():
         runs = work / name / way.replace(" ", "-")
-        train(data, replace(settings, **changed), fold, runs)
-        classifiers[way] = GraceClassifier.from_pretrained(run_folder(runs, "grace", fold))
+        train(data, settings.model_copy(update=changed), fold, runs)
+        classifiers[way] = TokenClassifier.from_pretrained(fold_folder(runs, "grace", fold))
     tokens = load_settings(PROJECT / "params.yaml").tokens
     tokenizer = AutoTokenizer.from_pretrained(tokens.model, revision=tokens.revision)
     clips = set(split(Cache(data), fold, settings).test.clip_ids)

@@ -68,7 +68,7 @@ def main() -> None:
     reached: dict[str, list[float]] = {"class tokens": [], "patches": [], "truth": []}
     for number in tqdm([int(fold) for fold in chosen.folds.split(",")], unit="fold"):
         fold = split(cache, number, TrainSettings())
-        sides = [side(part, cache, frames, times) for part in (fold.choice.train, fold.choice.selection, fold.test)]
+        sides = [side(part, cache, frames, times) for part in (fold.selection.train, fold.selection.validation, fold.test)]
         labels = [one.labels for one in sides]
         actions = [one.actions for one in sides]
         reached["truth"].append(score([movements(one) for one in actions], labels, len(cache.labels)))

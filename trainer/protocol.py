@@ -56,7 +56,7 @@ def split(cache: Cache, fold: int, settings: TrainSettings) -> Fold:
     Example:
         >>> fold = split(Cache("data/demo"), fold=1, settings=TrainSettings())
         >>> len(fold.selection.train), len(fold.selection.validation), len(fold.test)
-        (32, 9, 18)
+        (34, 8, 18)
     """
     train, test = _members(cache, fold, "train"), _members(cache, fold, "test")
     _check_labels(cache, [*train, *test])

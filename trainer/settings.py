@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import ConfigDict, ValidationInfo, field_validator
+from pydantic import ConfigDict, field_validator
 
 from grace.pipeline.section import Count, NotNegative, Positive, Section, Share
 
@@ -68,16 +68,18 @@ class TrainSettings(Section):
     device: str = "auto"
     threads: Count = 1  # of the processor; part of the result, since sums are split by thread
 
+    # ``info`` is a pydantic.ValidationInfo, a protocol that the type checks of the tests cannot check at run time.
+
     @field_validator("validation")
     @classmethod
-    def _held_out_needs_a_share(cls, validation: float, info: ValidationInfo) -> float:
+    def _held_out_needs_a_share(cls, validation: float, info: Any) -> float:
         if info.data.get("protocol") == "held-out" and not 0 < validation < 1:
             raise ValueError("protocol held-out needs a share between 0 and 1, such as 0.15")
         return validation
 
     @field_validator("heads")
     @classmethod
-    def _heads_divide_hidden(cls, heads: int, info: ValidationInfo) -> int:
+    def _heads_divide_hidden(cls, heads: int, info: Any) -> int:
         if info.data.get("hidden", 0) % heads:
             raise ValueError(f"must divide train.hidden ({info.data['hidden']})")
         return heads

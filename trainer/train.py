@@ -56,7 +56,7 @@ def train(
         >>> settings = TrainSettings(epochs=1, hidden=16, layers=1)
         >>> metrics = train("data/demo", settings, fold=1, runs=Path("data/demo/short"), quiet=True)
         >>> metrics["epoch"], metrics["train_clips"], 0 <= metrics["UAR"] <= 1
-        (1, 32, True)
+        (1, 34, True)
     """
     folder = fold_folder(runs or Path(dataset_folder) / "runs", settings.method, fold)
     cache = Cache(dataset_folder)
