@@ -15,9 +15,8 @@ from rich.table import Table
 from grace.pipeline.store import read_table
 from grace.pipeline.store.schemas import PREDICTIONS
 from grace.trainer.metrics import tail_classes
-from grace.trainer.settings import TrainSettings
+from grace.trainer.runs import FILES, read_config
 from grace.trainer.significance import Lead, counted, leads, mcnemar, resampled, statistics
-from grace.trainer.train import FILES, read_config
 
 SAMPLES, CONFIDENCE = 2000, 0.95
 COLUMNS = ("UAR", "WAR", "surprise/fear", "anger/disgust", "tail")
@@ -54,7 +53,7 @@ def score(folders: Iterable[Path], rival: bool) -> Score | None:
     for folder in folders:
         if not all((folder / name).exists() for name in FILES):
             continue
-        names = read_config(folder)["labels"]
+        names = read_config(folder).labels
         rows = read_table(folder / "predictions.parquet", PREDICTIONS)
         seed, fold = int(folder.parents[1].name.removeprefix("seed-")), int(folder.name.removeprefix("fold-"))
         runs[seed, fold] = {row["clip_id"]: row["predicted"] == row["label"] for row in rows}
@@ -65,7 +64,7 @@ def score(folders: Iterable[Path], rival: bool) -> Score | None:
 
 def validation_uar(folder: Path) -> float:
     """The validation score of a run's selected epoch; no test clip is read for it."""
-    settings = TrainSettings.model_validate(read_config(folder)["settings"])
+    settings = read_config(folder).settings
     scores = pd.read_csv(folder / "history.csv")["validation_uar"]
     return float(scores.rolling(settings.window).mean().max())
 

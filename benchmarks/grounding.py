@@ -33,11 +33,12 @@ from grace.pipeline.store.schemas import FACES, MOTION, TOKENS
 from grace.pipeline.visualize.alignment import merge_subwords
 from grace.pipeline.world.actions import ACTIONS, REGIONS
 from grace.settings import load_settings
-from grace.trainer.classifier import GraceClassifier
+from grace.trainer.classifier import TokenClassifier
 from grace.trainer.data import Cache, scatter_to_grid
 from grace.trainer.protocol import split
+from grace.trainer.runs import fold_folder
 from grace.trainer.settings import TrainSettings
-from grace.trainer.train import run_folder, train
+from grace.trainer.train import train
 
 NAMED = {
     **dict.fromkeys(("brow", "brows", "eyebrow", "eyebrows", "forehead"), "brows"),
@@ -115,7 +116,7 @@ def measured(data: Path, root: Path, work: Path, settings: TrainSettings, fold: 
     for way, changed in TRAINED.items():
         runs = work / name / way.replace(" ", "-")
         train(data, settings.model_copy(update=changed), fold, runs)
-        classifiers[way] = GraceClassifier.from_pretrained(run_folder(runs, "grace", fold))
+        classifiers[way] = TokenClassifier.from_pretrained(fold_folder(runs, "grace", fold))
     tokens = load_settings(PROJECT / "params.yaml").tokens
     tokenizer = AutoTokenizer.from_pretrained(tokens.model, revision=tokens.revision)
     clips = set(split(Cache(data), fold, settings).test.clip_ids)

@@ -72,7 +72,9 @@ def main() -> None:
     reached: dict[str, list[float]] = {"class tokens": [], "patches": [], "truth": []}
     for number in tqdm(args.folds[:1] if args.quick else args.folds, unit="fold"):
         fold = split(cache, number, TrainSettings())
-        sides = [side(part, cache, frames, times) for part in (fold.choice.train, fold.choice.selection, fold.test)]
+        sides = [
+            side(part, cache, frames, times) for part in (fold.selection.train, fold.selection.validation, fold.test)
+        ]
         labels = [one.labels for one in sides]
         actions = [one.actions for one in sides]
         reached["truth"].append(score([movements(one) for one in actions], labels, len(cache.labels)))

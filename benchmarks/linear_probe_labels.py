@@ -73,7 +73,7 @@ def main() -> None:
     reached: dict[str, list[float]] = {name: [] for name in READ}
     for number in folds:
         fold = split(cache, number, TrainSettings())
-        parts = (fold.choice.train, fold.choice.selection, fold.test)
+        parts = (fold.selection.train, fold.selection.validation, fold.test)
         pooled = [features(part, cache, moved) for part in parts]
         for name, kinds in READ.items():
             sides = [np.hstack([one[kind] for kind in kinds]) for one in pooled]

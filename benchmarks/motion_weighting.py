@@ -54,7 +54,7 @@ def main() -> None:
     for name, pooled in means(Subset(cache, tuple(usable))).items():
         for number in folds:
             fold = split(cache, number, TrainSettings())
-            parts = (fold.choice.train, fold.choice.selection, fold.test)
+            parts = (fold.selection.train, fold.selection.validation, fold.test)
             sides = [pooled[[place[clip_id] for clip_id in part.clip_ids]] for part in parts]
             one = score(sides, [part.labels for part in parts], len(cache.labels))
             reached.setdefault(name, []).append(one)
@@ -67,7 +67,7 @@ def means(part: Subset) -> dict[str, Float[np.ndarray, "clips width"]]:
     """The mean of each clip's patches under every weight, by the weight's name."""
     found: dict[str, list[np.ndarray]] = {}
     for batch, _ in tqdm(part.batches(BATCH), unit="batch", total=math.ceil(len(part) / BATCH)):
-        for name, weight in weights(batch.motion + ModelConfig().motion_floor).items():
+        for name, weight in weights(batch.motion + ModelConfig.motion_floor).items():
             mean = weight.flatten(1)[:, None] @ batch.visual.flatten(1, 2)
             found.setdefault(name, []).append(mean[:, 0].numpy())
     return {name: np.concatenate(batches) for name, batches in found.items()}

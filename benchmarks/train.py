@@ -29,12 +29,12 @@ from benchmarks.harness import Benchmark, scratch_folder, seconds_in_turns
 from grace.pipeline.devices import choose_device
 from grace.pipeline.store import Store, write_clips
 from grace.pipeline.store.schemas import MOTION, TOKENS
+from grace.trainer.batch import Sizes
 from grace.trainer.data import Cache, Subset
 from grace.trainer.losses import LossConfig, contrastive_distance, total_loss
 from grace.trainer.model import Grace, ModelConfig, TemporalTransformer, build
 from grace.trainer.protocol import TrainSelection
 from grace.trainer.settings import TrainSettings
-from grace.trainer.train import model_config
 from grace.trainer.training_loop import fit
 
 INSTANTS, GRID, WIDTH, LENGTH, WORDS = 16, 7, 512, 77, 40
@@ -102,7 +102,7 @@ def random_cache(folder: Path, clips: int) -> Path:
 def cached_rate(selection: TrainSelection, settings: TrainSettings, folder: Path) -> tuple[float, float]:
     """Training clips per second of the trainer's own loop, everything included: by the clock, and of processor time."""
     torch.manual_seed(0)
-    model = build(model_config(selection.train.cache, settings))
+    model = build(ModelConfig.from_settings(settings, selection.train.cache.sizes))
     start, used = time.perf_counter(), time.process_time()
     fit(model, selection, settings, folder, "benchmark", quiet=True)
     clips = settings.epochs * len(selection.train)
@@ -118,8 +118,9 @@ def end_to_end_rate(steps: int, device: torch.device, batch: int) -> tuple[float
             super().__init__()
             config = CLIPVisionConfig(hidden_size=768, intermediate_size=3072, patch_size=32, image_size=224)
             self.clip = CLIPVisionModel(config)
-            sizes = ModelConfig(instants=INSTANTS, hidden=512, heads=8)  # as deep as ours
-            self.project, self.temporal = nn.Linear(768, 512), TemporalTransformer(sizes)
+            sizes = Sizes(len(LABELS), INSTANTS, GRID * GRID, WIDTH)
+            like_ours = ModelConfig.from_settings(TrainSettings(hidden=512, heads=8), sizes)  # as deep as ours
+            self.project, self.temporal = nn.Linear(768, 512), TemporalTransformer(like_ours)
             self.classifier = nn.Linear(512, len(LABELS))
 
         def forward(self, frames: Tensor) -> Tensor:
@@ -147,7 +148,7 @@ def end_to_end_rate(steps: int, device: torch.device, batch: int) -> tuple[float
 def shares(part: Subset, settings: TrainSettings, device: torch.device) -> dict[str, float]:
     """Where a step of ``grace`` goes: each part alone, forward and backward, over step and reading together."""
     torch.manual_seed(0)
-    model = build(model_config(part.cache, settings)).to(device)
+    model = build(ModelConfig.from_settings(settings, part.cache.sizes)).to(device)
     assert isinstance(model, Grace)
     start = time.perf_counter()
     batches = [batch for batch, _ in part.batches(settings.batch)][:1]
@@ -160,15 +161,14 @@ def shares(part: Subset, settings: TrainSettings, device: torch.device) -> dict[
     def step() -> None:
         total_loss(model(batch), labels, prior, loss)["loss"].backward()
 
-    tokens = model(batch).tokens
-    assert tokens is not None
+    problem = model(batch).problem
+    assert problem is not None
     fields = ("text", "text_marginal", "visual_marginal")  # the visual tokens come from the cache and need no gradient
-    tokens = replace(tokens, **{name: getattr(tokens, name).detach().requires_grad_() for name in fields})
+    problem = replace(problem, **{name: getattr(problem, name).detach().requires_grad_() for name in fields})
 
     def sinkhorn() -> None:
-        (
-            model.matcher(*tokens.problem()).plan.square().sum() + contrastive_distance(tokens, labels, loss.matcher)
-        ).backward()
+        plan = model.matcher(*problem.costs_and_marginals()).plan
+        (plan.square().sum() + contrastive_distance(problem, labels, loss.matcher)).backward()
 
     patches = torch.randn(*batch.visual.shape[:3], settings.hidden, device=device, requires_grad=True)
     frames = torch.randn(*batch.frame.shape[:2], settings.hidden, device=device, requires_grad=True)

@@ -16,7 +16,7 @@ from grace.pipeline.settings import PipelineSettings, apply_overrides, validate
 from grace.pipeline.single_clip import ClipPipeline, ClipResult
 from grace.pipeline.steps import contradictions
 from grace.trainer.classifier import TokenClassifier
-from grace.trainer.train import read_config
+from grace.trainer.runs import read_config
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,11 +111,10 @@ class GraceClassifier:
                 override contradicts them.
         """
         source = Path(run) / "config.yaml"
-        content = read_config(Path(run)).get("pipeline")
-        if not isinstance(content, dict):
+        content = read_config(Path(run)).pipeline
+        if content is None:
             raise UserError(
-                f"{source} does not say which settings made the run's tokens (an older version wrote it): run "
-                "`grace train` again."
+                f"{source} does not say which settings made the run's tokens: run `grace train` again, or name another run."
             )
         settings = validate(PipelineSettings, content, str(source))
         changed = apply_overrides(settings, overrides)
@@ -125,6 +124,11 @@ class GraceClassifier:
                 f"{' '.join(f'-S {override}' for override in overrides)} asks for: leave that out, or train a run with it."
             )
         return cls(TokenClassifier.from_pretrained(run, device), changed)
+
+    @property
+    def method(self) -> str:
+        """The run's method, such as ``grace``."""
+        return self.classifier.run.settings.method
 
     @property
     def labels(self) -> list[str]:

@@ -41,7 +41,7 @@ def cached_alignment(clip: str, run: Path | None, settings: Settings, dataset: s
     _, plan = classifier.predict(row)
     if plan is None:
         raise UserError(
-            f"Method {classifier.config.method} aligns no words with patches: name a run of grace with --run."
+            f"Method {classifier.run.settings.method} aligns no words with patches: name a run of grace with --run."
         )
     words = distinctive_words(row, plan, settings.tokens.model, settings.tokens.revision)
     return alignment_sheet(decode_crops(row), words)

@@ -30,6 +30,6 @@ def load_settings(params: Path, overrides: list[str]) -> Settings:
 
 def run_folder(run: Path | None, settings: Settings, dataset: str) -> Path:
     """The run that ``--run`` names, or the first fold of ``train.method``."""
-    from grace.trainer.train import fold_folder
+    from grace.trainer.runs import fold_folder
 
     return run or fold_folder(settings.folder(dataset) / "runs", settings.train.method, settings.folds[0])

@@ -24,7 +24,7 @@ def command(
     """Say whether one run leads the other, by paired bootstrap and McNemar's test on the test clips of all folds."""
     settings = load_settings(params, override)
     from grace.trainer.compare import compare
-    from grace.trainer.tables import comparison_table
+    from stages.tables.scores import comparison_table
 
     folder = settings.folder(dataset)
     paths = [Path(run) if Path(run).is_dir() else folder / "runs" / run for run in (first, second)]

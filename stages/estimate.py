@@ -112,16 +112,11 @@ def training_hours(seconds: float, clips: int, settings: Settings) -> float:
 
 
 def _training(shape: TokenShape, settings: Settings) -> float:
+    from grace.trainer.batch import Sizes
     from grace.trainer.throughput import seconds_per_clip
 
-    return seconds_per_clip(
-        settings.train,
-        classes=7,
-        instants=shape.instants,
-        patches=settings.tokens.keep or shape.patches,
-        length=shape.length,
-        width=shape.width,
-    )
+    patches = settings.tokens.keep or shape.patches
+    return seconds_per_clip(settings.train, Sizes(7, shape.instants, patches, shape.width), words=shape.length)
 
 
 def _time(seconds: float | None) -> str:

@@ -18,7 +18,8 @@ def command(
     """Join the folds: UAR, WAR, recall, ambiguous pairs, calibration, intervals, plots; printed as papers print it."""
     settings = load_settings(params, override)
     from grace.trainer.evaluate import evaluate
-    from grace.trainer.tables import detail_table, paper_table, published_rows, published_table
+    from grace.trainer.published import published_rows
+    from stages.tables.scores import detail_table, paper_table, published_table
 
     result = evaluate(
         settings.folder(dataset),

@@ -40,7 +40,7 @@ def command(
     _remark(classifier, prediction)
     sheet = prediction.alignment_sheet()
     if sheet is None:
-        method = classifier.classifier.config.method
+        method = classifier.method
         console().print(f"Method {method} has no transport plan to draw.", markup=False)
         return
     file = out or Path(f"{video.stem}-prediction.png")

@@ -22,7 +22,7 @@ def command(
 ) -> None:
     """Train a fold, choose its epoch by the protocol, and score its test clips once."""
     settings = load_settings(params, override)
-    from grace.trainer.protocol import PREFIX
+    from grace.trainer.settings import PREFIX
     from grace.trainer.train import train
 
     metrics = train(settings.folder(dataset), settings.train, fold, runs)

@@ -7,7 +7,8 @@ Problem, solver and result are three things: tensors that state the problem go i
 - Schmitzer, "Stabilized sparse scaling algorithms for entropy regularized transport problems", SIAM JSC 2019.
 - Chizat, Peyré, Schmitzer, Vialard, "Scaling algorithms for unbalanced transport problems", Math. Comp. 2018.
 - Eisenberger et al., "A unified framework for implicit Sinkhorn differentiation", CVPR 2022.
-- Liu et al., "GRACE", arXiv 2507.11892, 2025: tokens of text and video matched by such a plan.
+- Liu et al., "From Coarse to Nuanced: Cross-Modal Alignment of Fine-Grained Linguistic Cues and Visual Salient Regions
+  for Dynamic Emotion Recognition" (GRACE), arXiv 2507.11892, 2025: tokens of text and video matched by such a plan.
 """
 
 from __future__ import annotations
@@ -25,20 +26,49 @@ MAX_MARGINAL_ERROR = 0.05
 """Marginal error, of a total mass of 1, above which a plan is not to be trusted."""
 
 CHECK_EVERY = 5
-"""Iterations between two looks at the marginals; POT looks every 10."""
+"""Iterations between two checks of the marginals; POT checks every 10."""
 
 ABSORB_ABOVE = 30.0
 """Log of the largest scaling that stays outside the kernel: e^30 squared is still far from float32's e^88."""
 
 
 @dataclass
+class TransportProblem:
+    """The tokens and marginals of a batch of transport problems, kept so that a loss can pose them with other texts.
+
+    ``text`` [B, L, d] and ``visual`` [B, N, d] lie in one space; ``text_marginal`` a [B, L] and ``visual_marginal`` b
+    [B, N] sum to 1; the N visual tokens are ``instants`` T times equally many patches.
+    """
+
+    text: Float[Tensor, "batch text shared"]
+    visual: Float[Tensor, "batch visual shared"]
+    text_marginal: Float[Tensor, "batch text"]  # a
+    visual_marginal: Float[Tensor, "batch visual"]  # b
+    instants: int  # T
+
+    def costs_and_marginals(self) -> tuple[Tensor, Tensor, Tensor]:
+        """C = 1 − cos [B, L, N], a [B, L] and b [B, N], as :class:`Matcher` takes them."""
+        return cosine_cost(self.text, self.visual), self.text_marginal, self.visual_marginal
+
+
+@dataclass
 class Alignment:
     """A solved batch of transport problems.
 
-    ``plan`` [B, L, N] is the mass that travels from word l to visual token n; rows sum to the text marginal, columns to
-    the visual one, or near it where it is relaxed. ``cost`` [B] is ⟨Π, C⟩. ``marginal_error`` [B] is the L1 distance of
-    the plan's row sums from the text marginal (its columns are as they should be). ``iterations`` were done by the
-    whole batch.
+    Attributes:
+        plan: Π [B, L, N], the mass that travels from word l to visual token n. Rows sum to the text marginal; columns
+            to the visual one, or near it where it is relaxed.
+        cost: ⟨Π, C⟩ [B].
+        marginal_error: L1 distance [B] of the plan's row sums from the text marginal, of a total mass of 1; the columns
+            are exact. Above ``MAX_MARGINAL_ERROR`` the plan did not converge.
+        iterations: done by the whole batch; 0 for cross-attention.
+
+    Example:
+        >>> cost = torch.tensor([[[0.0, 1.0], [1.0, 0.0]]])
+        >>> even = torch.full((1, 2), 0.5)
+        >>> alignment = sinkhorn(cost, even, even, epsilon=0.1)
+        >>> round(float(alignment.plan[0, 0, 0]), 2), bool(alignment.marginal_error < MAX_MARGINAL_ERROR)
+        (0.5, True)
     """
 
     plan: Float[Tensor, "batch text visual"]
@@ -53,9 +83,20 @@ class NotConvergedWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Matcher:
-    """How words meet visual tokens: by transport, or (``transport`` false) by plain cross-attention.
+    """How words and visual tokens are aligned: by transport, or (``transport`` false) by plain cross-attention.
 
-    ``column_weight`` is ρ of :func:`sinkhorn`: how firmly the plan is held to the visual marginal.
+    Args:
+        epsilon: ε, the weight of the entropy; the temperature of cross-attention.
+        iterations: of :func:`sinkhorn`, at most.
+        transport: solve the transport problem; false: :func:`cross_attention`.
+        column_weight: ρ of :func:`sinkhorn`, how firmly the plan is held to the visual marginal; infinite: exactly.
+
+    Example:
+        >>> match = Matcher(epsilon=0.1, column_weight=0.05)
+        >>> words, patches = torch.randn(2, 3, 8), torch.randn(2, 5, 8)
+        >>> alignment = match(cosine_cost(words, patches), torch.full((2, 3), 1 / 3), torch.full((2, 5), 1 / 5))
+        >>> alignment.plan.shape
+        torch.Size([2, 3, 5])
     """
 
     epsilon: float = 0.05
@@ -69,7 +110,7 @@ class Matcher:
         text_marginal: Float[Tensor, "batch text"],
         visual_marginal: Float[Tensor, "batch visual"],
     ) -> Alignment:
-        """The plan of a batch, by :func:`sinkhorn` or :func:`cross_attention`."""
+        """The plan of a batch, by :func:`sinkhorn` or :func:`cross_attention`, whose arguments these are."""
         if self.transport:
             rho = self.column_weight
             return sinkhorn(cost, text_marginal, visual_marginal, self.epsilon, self.iterations, column_weight=rho)
@@ -81,7 +122,7 @@ class Matcher:
             return False
         warnings.warn(
             f"Sinkhorn did not converge in {self.iterations} iterations: {marginal_error:.0%} of the mass is not where "
-            f"the words' marginal wants it. Raise train.sinkhorn_iterations or train.epsilon ({self.epsilon:g}).",
+            f"the words' marginal puts it. Raise train.sinkhorn_iterations or train.epsilon ({self.epsilon:g}).",
             NotConvergedWarning,
             stacklevel=2,
         )
@@ -96,10 +137,20 @@ def unit(tokens: Float[Tensor, "*shape dim"]) -> Float[Tensor, "*shape dim"]:
 def cosine_cost(
     text: Float[Tensor, "batch text dim"], visual: Float[Tensor, "batch visual dim"]
 ) -> Float[Tensor, "batch text visual"]:
-    """Cost of moving a word to a visual token: C = 1 − cos(u, v), in [0, 2]; 1 where either is zero.
+    """Cost of moving a word to a visual token: C = 1 − cos(u, v).
 
-    Lengths are divided out of the product, which is many times smaller than the visual tokens.
+    Args:
+        text: u, word tokens [B, L, d] of any length.
+        visual: v, visual tokens [B, N, d] in the same space.
+
+    Returns:
+        C [B, L, N] in [0, 2]; 1 where either token is zero.
+
+    Example:
+        >>> cosine_cost(torch.tensor([[[3.0, 0.0]]]), torch.tensor([[[1.0, 0.0], [0.0, 2.0], [-1.0, 0.0]]]))
+        tensor([[[0., 1., 2.]]])
     """
+    # Lengths are divided out of the product, which is many times smaller than the visual tokens.
     lengths = torch.linalg.vector_norm(text, dim=-1)[:, :, None] * torch.linalg.vector_norm(visual, dim=-1)[:, None, :]
     return 1 - (text @ visual.mT) / lengths.clamp_min(1e-12)
 
@@ -116,22 +167,33 @@ def sinkhorn(
     r"""Solve Π = argmin ⟨Π, C⟩ + ε KL(Π ‖ abᵀ) + ρ KL(Πᵀ1 ‖ b) with Π1 = a, for a whole batch.
 
     For ρ = ∞ this is Cuturi's problem (2013, eq. 2), Πᵀ1 = b. A finite ρ relaxes the visual marginal (Chizat et al.
-    2018): every word still has its mass to give, but not every patch and moment has to take its share. As ρ falls to 0
-    it becomes cross-attention (:func:`cross_attention`). POT's `ot.batch` and `ot.unbalanced` solve the same problems and are
-    what the tests hold it to. Runs in float32 inside autocast (float64 stays float64).
+    2018): every word still gives all of its mass, but not every patch and instant has to receive its share. As ρ falls
+    to 0 it becomes :func:`cross_attention`. The tests compare it with POT's ``ot.batch`` and ``ot.unbalanced``, which
+    solve the same problems. Runs in float32 inside autocast (float64 stays float64).
 
     Args:
-        cost: C, any real numbers; 1 − cos here.
-        text_marginal: a ≥ 0, rows sum to 1. A padded word has a = 0 and gets exactly no mass.
-        visual_marginal: b ≥ 0, rows sum to 1.
-        epsilon: weight of the entropy; stable down to 0.01 for costs in [0, 2]. Smaller is sharper and slower.
-        iterations: at most so many; ``marginal_error`` tells whether they sufficed.
+        cost: C [B, L, N], any real numbers; :func:`cosine_cost` here.
+        text_marginal: a [B, L] ≥ 0, rows sum to 1. A padded word has a = 0 and gets exactly no mass.
+        visual_marginal: b [B, N] ≥ 0, rows sum to 1.
+        epsilon: ε > 0, the weight of the entropy; stable down to 0.01 for costs in [0, 2]. Smaller is sharper and
+            slower.
+        iterations: at most so many; ``marginal_error`` says whether they sufficed.
         tolerance: L1 error of the worst item's row marginal at which to stop.
         column_weight: ρ > 0.
 
     Returns:
         The :class:`Alignment`. Gradients reach all three tensors through ``plan`` and ``cost`` by the implicit function
         theorem at the solution: exact when converged, no iteration is unrolled or stored.
+
+    Example:
+        The same plan as POT's, for three words and five patches:
+
+        >>> import ot
+        >>> cost = torch.rand(1, 3, 5, dtype=torch.float64)
+        >>> a, b = torch.tensor([[0.5, 0.3, 0.2]]).double(), torch.full((1, 5), 0.2).double()
+        >>> plan = sinkhorn(cost, a, b, epsilon=0.1, iterations=1000, tolerance=1e-9).plan[0]
+        >>> bool(torch.allclose(plan, ot.sinkhorn(a[0], b[0], cost[0], reg=0.1, stopThr=1e-12), atol=1e-6))
+        True
     """
     with torch.autocast(cost.device.type, enabled=False):
         dtype = torch.promote_types(cost.dtype, torch.float32)
@@ -153,8 +215,25 @@ def cross_attention(
 ) -> Alignment:
     """Cross-attention in the place of transport: Π_l = a_l · softmax(log b − C_l/ε).
 
-    Each word spreads its mass for itself, at the temperature ε and with b as a prior (motion keeps its say); what
+    Each word spreads its mass independently, at the temperature ε and with b as a prior (so motion still counts); what
     arrives at a visual token is not held to b, which is all that transport adds. It is Sinkhorn's first half step.
+
+    Args:
+        cost: C [B, L, N].
+        text_marginal: a [B, L], rows sum to 1.
+        visual_marginal: b [B, N], rows sum to 1.
+        epsilon: ε > 0, the temperature.
+
+    Returns:
+        The :class:`Alignment`, of 0 iterations; its rows sum to a.
+
+    Example:
+        >>> cost = torch.tensor([[[0.0, 1.0], [0.0, 1.0]]])  # both words prefer the first token
+        >>> even = torch.full((1, 2), 0.5)
+        >>> cross_attention(cost, even, even, epsilon=0.1).plan.sum(1).round(decimals=2)  # and both get it
+        tensor([[1., 0.]])
+        >>> sinkhorn(cost, even, even, epsilon=0.1).plan.sum(1).round(decimals=2)  # transport makes them share
+        tensor([[0.5000, 0.5000]])
     """
     with torch.autocast(cost.device.type, enabled=False):
         dtype = torch.promote_types(cost.dtype, torch.float32)
@@ -234,8 +313,8 @@ def _sinkhorn_scaling(
 
     u = a/(Kv), v = (b/Kᵀu)^``power``, the power being ρ/(ρ + ε) (Chizat et al. 2018, table 1): 1 when balanced. One
     iteration is two matrix–vector products, ten times cheaper than log-sum-exp over the whole kernel. Scalings that
-    grow beyond ``ABSORB_ABOVE`` move into the potentials and the kernel is made anew, so small ε does not overflow; a
-    column that no row sees is first lifted until one does, so that it does not underflow.
+    grow beyond ``ABSORB_ABOVE`` move into the potentials and the kernel is computed again, so that small ε does not
+    overflow; a column that would underflow in every row is first scaled up.
     """
     g = torch.zeros_like(b)
     tiny = torch.finfo(a.dtype).tiny

@@ -1,4 +1,4 @@
-"""Reads what each class looks like in words, as the tokens stage cached it, for the method ``template``."""
+"""Reads the class prompts (each class in words) that the tokens stage cached, for the method ``template``."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from grace.pipeline.store.schemas import TEMPLATES, TEMPLATES_FILE
 from grace.trainer.data import Cache
 
 
-def class_prompts(cache: Cache) -> Float[Tensor, "classes width"]:
-    """One embedding a class: the mean over its prompts, each of length 1.
+def load_class_prompts(cache: Cache) -> Float[Tensor, "classes width"]:
+    """One embedding per class: the mean over its prompts, each scaled to length 1.
 
-    Raises :class:`UserError` when the file is missing, of another model than the tokens, or lacks a class.
+    Raises :class:`UserError` when the file is missing, was made by another model than the tokens, or lacks a class.
     """
     path = cache.folder / "tokens" / TEMPLATES_FILE
     rows = read_table(path, TEMPLATES)
@@ -33,7 +33,7 @@ def class_prompts(cache: Cache) -> Float[Tensor, "classes width"]:
 
 
 def _check_model(cache: Cache, cache_key: dict[str, Any]) -> None:
-    """The prompts mean nothing beside tokens of another model."""
+    """Embeddings of one model mean nothing beside tokens of another."""
     tokens = cache.cache_key()["tokens"] or {}
     if cache_key.get("model") != tokens.get("model"):
         raise UserError(

@@ -1,45 +1,60 @@
-"""A trained run as three lines of Python: ``GraceClassifier.from_pretrained(folder).predict(row)``."""
+"""A trained run over cached tensors; ``grace.GraceClassifier`` stands on it and takes videos as well."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import nn
 
 from grace.pipeline.devices import choose_device
 from grace.pipeline.store import Row, UserError
 from grace.trainer.data import collate, scatter_to_grid
-from grace.trainer.model import ModelConfig, build
-from grace.trainer.train import read_config
+from grace.trainer.model import Model, ModelConfig, build
+from grace.trainer.runs import RunConfig, read_config
 
 
-class GraceClassifier:
-    """A run folder, opened: its weights, its class names, what made its tokens.
+class TokenClassifier:
+    """An opened run: cached tensors of a clip to class probabilities.
 
-    >>> classifier = GraceClassifier.from_pretrained("data/demo/runs/grace/fold-1")
-    >>> probabilities, plan = classifier.predict(row)
+    Attributes:
+        model: the network, in evaluation mode.
+        run: its ``config.yaml``: class names, settings, and what its tokens and motion were made with (tokens of
+            another model or other settings do not fit).
+        labels: class names, in the order of the probabilities.
+
+    Example:
+        >>> from grace.trainer.data import Cache
+        >>> classifier = TokenClassifier.from_pretrained("data/demo/runs/grace/fold-1")
+        >>> probabilities, plan = classifier.predict(Cache("data/demo").row("clip-000"))
+        >>> classifier.labels[probabilities.argmax()]
+        'happiness'
+        >>> plan.shape  # words, instants, patches
+        (10, 4, 9)
     """
 
-    def __init__(self, model: nn.Module, config: ModelConfig, labels: list[str], cache: dict[str, Any]) -> None:
-        self.model, self.config, self.labels = model, config, labels
-        self.cache = cache
-        """Identity of the tokens and motion it was trained on; others need not fit."""
+    def __init__(self, model: Model, run: RunConfig) -> None:
+        self.model, self.run, self.labels = model, run, run.labels
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, device: str = "cpu") -> GraceClassifier:
-        """Open a finished run. Raises :class:`UserError` when files are missing or do not belong together."""
+    def from_pretrained(cls, folder: str | Path, device: str = "cpu") -> TokenClassifier:
+        """Open a finished run.
+
+        Args:
+            folder: the run folder, such as ``data/demo/runs/grace/fold-1``.
+            device: where it computes; ``auto`` is the first GPU, else the CPU.
+
+        Raises:
+            UserError: files are missing, damaged, or do not belong together.
+        """
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        content = read_config(Path(folder))
+        run = read_config(Path(folder))
         path = Path(folder) / "model.safetensors"
         try:
-            config = ModelConfig(**content["model"])
-            model = build(config)
+            model = build(ModelConfig(**run.model))
             model.load_state_dict(load_file(path))
         except FileNotFoundError:
             raise UserError(f"{path} is missing: run `grace train` again.") from None
@@ -48,35 +63,44 @@ class GraceClassifier:
                 f"{path} does not fit its config.yaml ({type(error).__name__}): remove {folder} and run `grace train` "
                 f"again."
             ) from error
-        return cls(model.to(choose_device(device)).eval(), config, content["labels"], content["cache"])
+        return cls(model.to(choose_device(device)).eval(), run)
 
     def predict(
         self, row: Row
     ) -> tuple[Float[np.ndarray, " classes"], Float[np.ndarray, "text instants patches"] | None]:
-        """Probabilities of the classes, and the plan [L, T, P] from words to patches and instants (None but of grace).
+        """Class probabilities of one clip, and how its words are aligned with its patches.
 
-        ``row`` holds one clip's arrays: visual [T, P, D], frame [T, D], text [L, D], text_mask [L], sentence [L],
-        motion [T, G, G], and what int8 or ``tokens.keep`` add. Rows of padding in the plan are zero; its patches are
-        those of the whole grid. Warns when the plan did not converge. Raises :class:`UserError` when a size differs
-        from the run's.
+        Warns when the plan did not converge.
+
+        Args:
+            row: the clip's arrays: visual [T, P, D], frame [T, D], text [L, D], text_mask [L], sentence [L],
+                motion [T, G, G], and what int8 or ``tokens.keep`` add.
+
+        Returns:
+            Probabilities, which sum to 1, and the transport plan [L, T, P] over the whole patch grid. Rows of padding
+            are zero. The plan is None for methods other than ``grace``.
+
+        Raises:
+            UserError: a size differs from the run's.
         """
         self._check(row)
         device = next(self.model.parameters()).device
         with torch.inference_mode():
             output = self.model(collate([row]).to(device))
         probabilities = output.logits[0].float().softmax(-1).cpu().numpy()
-        if output.alignment is None or self.config.method != "grace":
+        if output.alignment is None or not self.model.aligns_words:
             return probabilities, None
-        self.config.matcher().warn_if_not_converged(float(output.alignment.marginal_error.max()))
+        self.model.config.matcher().warn_if_not_converged(float(output.alignment.marginal_error.max()))
         plan = np.zeros((len(row["text_mask"]), *row["visual"].shape[:2]), dtype=np.float32)
         solved = output.alignment.plan[0].cpu().numpy()
         plan[: len(solved)] = solved.reshape(len(solved), *row["visual"].shape[:2])
         return probabilities, scatter_to_grid(plan, row)
 
     def _check(self, row: Row) -> None:
-        wanted = (self.config.instants, self.config.patches, self.config.width)
-        if row["visual"].shape != wanted:
+        config = self.model.config
+        expected = (config.instants, config.patches, config.width)
+        if row["visual"].shape != expected:
             raise UserError(
-                f"The clip's visual tokens are {row['visual'].shape}, the run wants {wanted} (instants, patches, "
+                f"The clip's visual tokens are {row['visual'].shape}, the run needs {expected} (instants, patches, "
                 f"width): make them with the settings in the run's config.yaml."
             )

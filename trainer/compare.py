@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from grace.pipeline.store import Row, UserError, read_table
-from grace.pipeline.store.schemas import PREDICTIONS
+from grace.pipeline.store import Row, UserError
 from grace.trainer.evaluate import refuse_label_informed
+from grace.trainer.runs import class_indices, open_run
 from grace.trainer.significance import Lead, leads, mcnemar
-from grace.trainer.train import FILES, read_config
 
 
 @dataclass(frozen=True)
@@ -30,14 +29,33 @@ class Comparison:
 
 
 def compare(
-    first: Path, second: Path, dataset_folder: Path, samples: int = 1000, confidence: float = 0.95
+    first: Path, second: Path, dataset_folder: str | Path, samples: int = 1000, confidence: float = 0.95
 ) -> Comparison:
-    """Paired tests of two runs: each a fold's folder, or a folder of ``fold-<k>``, whose test clips are pooled.
+    """Paired tests of two runs on the same test clips.
 
-    Raises :class:`UserError` when a run is unfinished, or the two were not judged on the same clips, classes and
-    protocol; :class:`~grace.pipeline.store.GraceError` when the label was visible to a test clip's text.
+    Args:
+        first: a fold's run folder, or a folder of ``fold-<k>``, whose test clips are pooled.
+        second: the same of the other run.
+        dataset_folder: ``data/<dataset>``, whose descriptions say whether a label was visible.
+        samples: draws of the paired bootstrap.
+        confidence: of its intervals.
+
+    Returns:
+        Every score of both with its difference, interval and p, and McNemar's test.
+
+    Raises:
+        UserError: a run is unfinished, or the two were not tested on the same clips, classes and protocol.
+        GraceError: the label was visible to the text of a test clip.
+
+    Example:
+        >>> runs = Path("data/demo/runs")
+        >>> result = compare(runs / "grace/fold-1", runs / "vision/fold-1", "data/demo", samples=100)
+        >>> result.clips, sorted(result.mcnemar)
+        (18, ['only_first', 'only_second', 'p'])
+        >>> result.leads["UAR"].low <= result.leads["UAR"].difference <= result.leads["UAR"].high
+        True
     """
-    runs = [_Run(path) for path in (first, second)]
+    runs = [_PooledRun(path) for path in (first, second)]
     for name in ("labels", "protocols"):
         here, there = (getattr(run, name) for run in runs)
         if here != there:
@@ -45,26 +63,23 @@ def compare(
     if len(runs[0].protocols) > 1:
         raise UserError(f"The folds of {first} follow different protocols {runs[0].protocols}: train them alike.")
     _check_clips(*runs)
-    refuse_label_informed(dataset_folder, [clip_id for _, clip_id in runs[0].rows])
+    refuse_label_informed(Path(dataset_folder), [clip_id for _, clip_id in runs[0].rows])
     order = sorted(runs[0].rows)
     names = runs[0].labels
-    labels = np.array([names.index(runs[0].rows[key]["label"]) for key in order], dtype=np.int64)
-    right = [
-        np.array([run.rows[key]["predicted"] == run.rows[key]["label"] for key in order], dtype=np.float64)
-        for run in runs
-    ]
+    indices = [class_indices([run.rows[key] for key in order], names) for run in runs]
+    right = [(labels == predicted).astype(np.float64) for labels, predicted in indices]
     return Comparison(
         first=str(first),
         second=str(second),
         protocol=runs[0].protocols[0],
         clips=len(order),
         confidence=confidence,
-        leads=leads(labels, right[0], right[1], names, samples, confidence),
+        leads=leads(indices[0][0], right[0], right[1], names, samples, confidence),
         mcnemar=mcnemar(right[0], right[1]),
     )
 
 
-class _Run:
+class _PooledRun:
     """The predictions of one run, by fold and clip."""
 
     def __init__(self, path: Path) -> None:
@@ -72,19 +87,15 @@ class _Run:
         folders = [path] if (path / "config.yaml").exists() else sorted(path.glob("fold-*"))
         if not folders:
             raise UserError(f"{path} is no run: name a folder that holds fold-1, or one fold's folder.")
-        self.rows: dict[tuple[int, str], Row] = {}
-        configs = []
-        for folder in folders:
-            if missing := [name for name in FILES if not (folder / name).exists()]:
-                raise UserError(f"{folder} lacks {', '.join(missing)}: run `grace train` for this fold first.")
-            configs.append(read_config(folder))
-            rows = read_table(folder / "predictions.parquet", PREDICTIONS)
-            self.rows |= {(row["fold"], row["clip_id"]): row for row in rows}
-        self.labels: list[str] = configs[0]["labels"]
-        self.protocols: list[str] = sorted({config["protocol"] for config in configs})
+        runs = [open_run(folder) for folder in folders]
+        self.rows: dict[tuple[int, str], Row] = {
+            (row["fold"], row["clip_id"]): row for run in runs for row in run.predictions
+        }
+        self.labels = runs[0].config.labels
+        self.protocols = sorted({run.config.protocol for run in runs})
 
 
-def _check_clips(first: _Run, second: _Run) -> None:
+def _check_clips(first: _PooledRun, second: _PooledRun) -> None:
     if first.rows.keys() != second.rows.keys():
         apart = sorted(first.rows.keys() ^ second.rows.keys())
         raise UserError(

@@ -1,6 +1,6 @@
 """Reads the cache: tokens and motion of a data set, clip by clip from the disk, never loaded whole.
 
-A :class:`Cache` is all clips of a data set; a :class:`Subset` is some of them, and all that the loop gets.
+A :class:`Cache` is all clips of a data set; a :class:`Subset` is some of them, and all that the training loop is given.
 """
 
 from __future__ import annotations
@@ -18,24 +18,42 @@ from torch import Tensor
 
 from grace.pipeline.store import Clips, Reader, Row, UserError, fingerprint, finite
 from grace.pipeline.store.schemas import FOLD_COLUMNS, MOTION, TOKENS
-from grace.trainer.batch import Batch
+from grace.trainer.batch import Batch, Sizes
 
 TOKEN_COLUMNS = ("visual", "frame", "text", "text_mask", "sentence")
 OPTIONAL_COLUMNS = ("visual_scale", "frame_scale", "text_scale", "place", "grid")
 MOTION_COLUMNS = ("motion",)
-MIXED = 8
-"""Batches among whose clips texts of like length are put together."""
+POOLED_BATCHES = 8
+"""Batches whose clips are sorted by length of text together."""
 
 
 class Cache:
-    """All clips of ``data/<dataset>/`` with their tokens and motion.
+    """All clips of a data set with their tokens and motion, opened for reading.
 
-    ``patches`` is P, or the number of patches kept where ``tokens.keep`` left some out; ``grid`` is rows and columns of
-    the whole patch grid. Raises :class:`UserError` when shards are missing, damaged, mixed, of differing shapes or not
-    made from the same faces, or when no clip has tokens.
+    Args:
+        folder: ``data/<dataset>``, which holds ``clips.parquet``, ``tokens/`` and ``motion/``.
+
+    Attributes:
+        labels: the class names, in the data set's order.
+        rows: label, subject and folds of each clip, by ``clip_id``.
+        instants: T.
+        patches: P per frame, or the number kept where ``tokens.keep`` left some out.
+        width: D, of a token.
+        grid: rows and columns of the whole patch grid.
+
+    Raises:
+        UserError: shards are missing, damaged, mixed, of differing shapes or not made from the same faces, or no clip
+            has tokens.
+
+    Example:
+        >>> cache = Cache("data/demo")
+        >>> len(cache.rows), cache.labels
+        (60, ['happiness', 'sadness', 'neutral'])
+        >>> cache.row("clip-000")["visual"].shape  # instants, patches, width
+        (4, 9, 16)
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         clips = Clips(self.folder, ["label", "subject", *FOLD_COLUMNS])
         self.labels, self.rows = clips.labels, {row["clip_id"]: row for row in clips.rows}
@@ -49,6 +67,11 @@ class Cache:
         self.instants, self.patches, self.width = self.tokens.layout["visual"].shape
         self.grid = self._grid(usable[0])
         self._check_sizes()
+
+    @property
+    def sizes(self) -> Sizes:
+        """What a model needs to know of the cache."""
+        return Sizes(len(self.labels), self.instants, self.patches, self.width)
 
     def failure(self, clip_id: str) -> str:
         """Why a clip cannot be read; empty when it can."""
@@ -85,14 +108,14 @@ class Cache:
             return rows, columns
         side = round(self.patches**0.5)
         if side * side != self.patches:
-            raise UserError(f"{self.folder}/tokens has {self.patches} patches a frame, which is no square grid.")
+            raise UserError(f"{self.folder}/tokens has {self.patches} patches per frame, which is no square grid.")
         return side, side
 
     def _check_sources(self) -> None:
         """Tokens and motion of a shard must be of the same crops."""
         for shard in sorted(set(self.tokens.shards) & set(self.motion.shards)):
-            seen, moved = (reader.inputs(shard).get("faces") for reader in (self.tokens, self.motion))
-            if seen and moved and seen != moved:
+            of_tokens, of_motion = (reader.inputs(shard).get("faces") for reader in (self.tokens, self.motion))
+            if of_tokens and of_motion and of_tokens != of_motion:
                 raise UserError(
                     f"{self.folder}: shard {shard:05d} of tokens and of motion were made from different face crops: "
                     "run `grace motion` and `grace tokens` again."
@@ -102,13 +125,14 @@ class Cache:
         instants = self.motion.layout["motion"].shape[0]
         if instants != self.instants:
             raise UserError(
-                f"{self.folder}: tokens have {self.instants} instants a clip and motion has {instants}: run both again."
+                f"{self.folder}: tokens have {self.instants} instants per clip and motion has {instants}: "
+                "run both again."
             )
 
 
 @dataclass(frozen=True)
 class Subset:
-    """Some clips of a cache; whoever holds it can read these and no others."""
+    """Some clips of a cache; who is given a subset can read these clips and no others."""
 
     cache: Cache
     clip_ids: tuple[str, ...]
@@ -123,18 +147,18 @@ class Subset:
 
     @property
     def labels(self) -> Int[np.ndarray, " clips"]:
-        """Place of each clip's emotion in the data set's list."""
-        places = {label: index for index, label in enumerate(self.cache.labels)}
-        return np.array([places[self.cache.rows[clip_id]["label"]] for clip_id in self.clip_ids], dtype=np.int64)
+        """Class of each clip, as an index into the data set's labels."""
+        index_of = {label: index for index, label in enumerate(self.cache.labels)}
+        return np.array([index_of[self.cache.rows[clip_id]["label"]] for clip_id in self.clip_ids], dtype=np.int64)
 
     def batches(
         self, size: int, order_seed: int | None = None, device: torch.device | str = "cpu"
     ) -> Iterator[tuple[Batch, Int[Tensor, " batch"]]]:
-        """Batches with their labels, in the part's order or in a random one that the seed alone decides.
+        """Batches of ``size`` clips with their labels, in the subset's order or, with ``order_seed``, in a random one.
 
-        In the random one, texts of like length share a batch: among some hundred clips taken at random, batches are
-        cut by length, so that half the work is not done on padding. A thread reads the next batch while the last one
-        is used. Tokens travel to ``device`` as they are stored and become float32 there.
+        In random order, texts of similar length share a batch (:func:`length_bucketed_batches`), so that half the work
+        is not done on padding. A thread reads the next batch while the last one is used. Tokens are moved to ``device``
+        as they are stored and become float32 there.
         """
         labels = torch.from_numpy(self.labels)
         if order_seed is None:
@@ -142,16 +166,16 @@ class Subset:
         else:
             chunks = length_bucketed_batches(self.words, size, np.random.default_rng(order_seed))
 
-        def batch(chosen: Int[np.ndarray, " batch"]) -> tuple[Batch, Int[Tensor, " batch"]]:
-            read = self.cache.read([self.clip_ids[index] for index in chosen])
-            return as_batch(read, device), labels[torch.from_numpy(chosen)].to(device)
+        def batch(indices: Int[np.ndarray, " batch"]) -> tuple[Batch, Int[Tensor, " batch"]]:
+            stored = self.cache.read([self.clip_ids[index] for index in indices])
+            return as_batch(stored, device), labels[torch.from_numpy(indices)].to(device)
 
         if not chunks:
             return
-        with ThreadPoolExecutor(1) as reading:
-            following = reading.submit(batch, chunks[0])
-            for chosen in chunks[1:]:
-                current, following = following, reading.submit(batch, chosen)
+        with ThreadPoolExecutor(1) as reader:
+            following = reader.submit(batch, chunks[0])
+            for indices in chunks[1:]:
+                current, following = following, reader.submit(batch, indices)
                 yield current.result()
             yield following.result()
 
@@ -170,15 +194,15 @@ class Subset:
 def length_bucketed_batches(
     words: Int[np.ndarray, " clips"], size: int, random: np.random.Generator
 ) -> list[Int[np.ndarray, " _"]]:
-    """Places of all clips in batches of ``size`` (one may be smaller), random but for like lengths in a batch.
+    """Indices of all clips in batches of ``size`` (one may be smaller), random but for similar lengths in a batch.
 
-    Clips are shuffled, every ``MIXED`` batches of them sorted by length and cut, and the batches shuffled. Lengths are
-    blurred by a quarter, so that the clips of a small set meet others in every epoch.
+    Clips are shuffled, every ``POOLED_BATCHES`` batches of them sorted by length and cut, and the batches shuffled.
+    Lengths vary by a quarter at random, so that the clips of a small set share batches with others in every epoch.
     """
-    pools = _cut(random.permutation(len(words)), MIXED * size)
-    blurred = words * random.uniform(0.75, 1.25, len(words))
-    batches = [batch for pool in pools for batch in _cut(pool[np.argsort(blurred[pool])], size)]
-    return [batches[place] for place in random.permutation(len(batches))]
+    pools = _cut(random.permutation(len(words)), POOLED_BATCHES * size)
+    jittered = words * random.uniform(0.75, 1.25, len(words))
+    batches = [batch for pool in pools for batch in _cut(pool[np.argsort(jittered[pool])], size)]
+    return [batches[index] for index in random.permutation(len(batches))]
 
 
 def _cut(order: Int[np.ndarray, " clips"], size: int) -> list[Int[np.ndarray, " _"]]:
@@ -187,7 +211,7 @@ def _cut(order: Int[np.ndarray, " clips"], size: int) -> list[Int[np.ndarray, " 
 
 def collate(rows: Sequence[Row]) -> Batch:
     """Rows of single clips as one batch: ``visual`` [T, P, D], ``frame``, ``text``, ``text_mask``, ``sentence``,
-    ``motion`` [T, G, G], and what int8 or ``tokens.keep`` add to them."""
+    ``motion`` [T, G, G], and what int8 or ``tokens.keep`` add."""
     names = [*TOKEN_COLUMNS, *(name for name in OPTIONAL_COLUMNS if name in rows[0]), *MOTION_COLUMNS]
     return as_batch({name: np.stack([row[name] for row in rows]) for name in names})
 
@@ -196,22 +220,22 @@ def as_batch(stored: Mapping[str, Shaped[np.ndarray, "batch *rest"]], device: to
     """Stored arrays of some clips as one float32 batch on ``device``.
 
     Text is cut to the longest one of the batch; a clip without any text keeps one word, of zeros. Motion is resampled
-    to the patch grid where grids differ, and read at the places of the patches where only some were kept.
+    to the patch grid where grids differ, and taken at the kept patches where only some were kept.
     """
-    there = {name: torch.from_numpy(array).to(device) for name, array in stored.items()}
-    mask = there["text_mask"]
+    tensors = {name: torch.from_numpy(array).to(device) for name, array in stored.items()}
+    mask = tensors["text_mask"]
     length = int(mask.any(0).nonzero().max()) + 1 if mask.any() else 1
     mask = mask[:, :length]
-    text = _float32(there, "text", length) * mask[..., None]
+    text = _float32(tensors, "text", length) * mask[..., None]
     mask = torch.cat([mask[:, :1] | ~mask.any(1, keepdim=True), mask[:, 1:]], dim=1)
-    visual = _float32(there, "visual")
+    visual = _float32(tensors, "visual")
     return Batch(
         visual=visual,
-        frame=_float32(there, "frame"),
+        frame=_float32(tensors, "frame"),
         text=text,
         text_mask=mask,
-        sentence_end=_sentence_ends(there["sentence"][:, :length], mask),
-        motion=_motion(there, visual.shape[2]),
+        sentence_end=_sentence_ends(tensors["sentence"][:, :length], mask),
+        motion=_motion(tensors, visual.shape[2]),
     )
 
 
@@ -227,7 +251,7 @@ def resample_motion(
 def scatter_to_grid(
     plan: Float[np.ndarray, "text instants kept"], row: Row
 ) -> Float[np.ndarray, "text instants patches"]:
-    """A plan over the patches that were kept, spread over the whole grid; any other plan as it is."""
+    """A plan over the patches that were kept, as one over the whole grid; any other plan as it is."""
     if "place" not in row:
         return plan
     whole = np.zeros((*plan.shape[:2], int(np.prod(row["grid"]))), plan.dtype)
@@ -235,23 +259,23 @@ def scatter_to_grid(
     return whole
 
 
-def _motion(there: Mapping[str, Tensor], patches: int) -> Float[Tensor, "batch instants patches"]:
-    motion = there["motion"].float()
-    if "place" not in there:
+def _motion(tensors: Mapping[str, Tensor], patches: int) -> Float[Tensor, "batch instants patches"]:
+    motion = tensors["motion"].float()
+    if "place" not in tensors:
         side = round(patches**0.5)
         return resample_motion(motion, (side, side))
-    rows, columns = there["grid"][0].tolist()
-    return resample_motion(motion, (rows, columns)).gather(2, there["place"].long())
+    rows, columns = tensors["grid"][0].tolist()
+    return resample_motion(motion, (rows, columns)).gather(2, tensors["place"].long())
 
 
 def _sentence_ends(sentence: Int[Tensor, "batch text"], mask: Bool[Tensor, "batch text"]) -> Bool[Tensor, "batch text"]:
-    """The last token of each sentence: its end token, which holds the whole of it."""
+    """The last token of each sentence: its end token, whose embedding stands for the whole sentence."""
     pad = torch.nn.functional.pad
     return mask & ((sentence != pad(sentence[:, 1:], (0, 1), value=-1)) | ~pad(mask[:, 1:], (0, 1)))
 
 
-def _float32(there: Mapping[str, Tensor], name: str, length: int | None = None) -> Tensor:
-    """Tokens of a column as float32, and multiplied by their scale where they are int8."""
-    tokens = there[name][:, :length].float()
-    scale = there.get(f"{name}_scale")
+def _float32(tensors: Mapping[str, Tensor], name: str, length: int | None = None) -> Tensor:
+    """Tokens of a column as float32, multiplied by their scale where they are int8."""
+    tokens = tensors[name][:, :length].float()
+    scale = tensors.get(f"{name}_scale")
     return tokens if scale is None else tokens * scale[:, :length, ..., None]

@@ -1,4 +1,4 @@
-"""How precisely a run computes, and what makes it give the same bytes again."""
+"""The precision of a run's layers, and what makes it give the same bytes again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def lower_precision(precision: str, device: torch.device) -> bool:
 
 @contextmanager
 def reproducible(settings: TrainSettings) -> Iterator[None]:
-    """Within, torch runs with ``train.threads`` threads: sums are split by thread and would differ in the last bit."""
+    """Within, torch uses ``train.threads`` threads: sums are split by thread and would differ in the last bit."""
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(settings.threads)
     torch.use_deterministic_algorithms(not torch.cuda.is_available())  # CUDA has no deterministic form of some

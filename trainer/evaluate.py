@@ -9,58 +9,75 @@ from typing import Any
 
 import numpy as np
 
-from grace.pipeline.store import Clips, GraceError, Row, Store, UserError, read_table, write_atomic
-from grace.pipeline.store.schemas import DESCRIPTIONS, PREDICTIONS
+from grace.pipeline.store import Clips, GraceError, Row, Store, UserError, write_atomic
+from grace.pipeline.store.schemas import DESCRIPTIONS
 from grace.trainer.calibration import Bin, expected_calibration_error, reliability
-from grace.trainer.metrics import MISSING, confusion, scores
+from grace.trainer.metrics import confusion, scores
 from grace.trainer.plots import write_plots
-from grace.trainer.protocol import PREFIX
+from grace.trainer.runs import Run, class_indices, fold_folder, open_run
+from grace.trainer.settings import PREFIX
 from grace.trainer.significance import intervals
-from grace.trainer.train import FILES, read_config, run_folder
 
 
 def evaluate(
-    dataset_folder: Path,
+    dataset_folder: str | Path,
     method: str,
     folds: Sequence[int],
     samples: int = 1000,
     confidence: float = 0.95,
     runs: Path | None = None,
 ) -> dict[str, Any]:
-    """Scores of all ``folds`` of a method together; writes ``metrics.json`` and ``plots/`` into ``dataset_folder``.
+    """Scores of all folds of a method together; writes ``metrics.json`` and ``plots/`` into ``dataset_folder``.
 
     UAR and WAR are means over the folds, as the field reports them; intervals, recall, pairs and confusion are of all
-    test clips together. Clips that could not be scored count as wrong. Raises :class:`UserError` when a fold is not
-    trained or folds follow different protocols, :class:`GraceError` when the label was visible to a test clip's text.
+    test clips together. Clips that could not be scored count as wrong.
+
+    Args:
+        dataset_folder: ``data/<dataset>``.
+        method: as in ``train.method``.
+        folds: the folds to join, all trained.
+        samples: bootstrap draws of the intervals.
+        confidence: of the intervals.
+        runs: the folder of runs; ``<dataset_folder>/runs`` if not given.
+
+    Returns:
+        The content of ``metrics.json``: ``method``, ``protocol``, and by the protocol's prefix all of
+        :func:`~grace.trainer.metrics.scores` with ``interval``, ``folds`` and ``ECE``.
+
+    Raises:
+        UserError: a fold is not trained, or folds follow different protocols.
+        GraceError: the label was visible to the text of a test clip.
+
+    Example:
+        >>> result = evaluate("data/demo", "grace", folds=[1], samples=100)
+        >>> result["protocol"], result["clips"], sorted(result["folds"])
+        ('held-out', 18, ['1'])
+        >>> low, high = result["interval"]["UAR"]
     """
     folder = Path(dataset_folder)
     labels = Clips(folder, ["label"]).labels
-    predictions: dict[int, list[Row]] = {}
-    protocols: dict[int, str] = {}
-    for fold in folds:
-        run = run_folder(runs or folder / "runs", method, fold)
-        _check_run(run, labels)
-        predictions[fold] = read_table(run / "predictions.parquet", PREDICTIONS)
-        protocols[fold] = str(read_config(run)["protocol"])
-    if not predictions:
+    found = {fold: _fold_run(fold_folder(runs or folder / "runs", method, fold), labels) for fold in folds}
+    if not found:
         raise UserError("No fold was named: set folds in params.yaml, such as [1, 2].")
+    protocols = {fold: run.config.protocol for fold, run in found.items()}
     if len(set(protocols.values())) > 1:
         raise UserError(f"The folds of {method} follow different protocols ({protocols}): train them alike.")
-    refuse_label_informed(folder, [row["clip_id"] for rows in predictions.values() for row in rows])
-    protocol = protocols[folds[0]]
+    predictions = {fold: run.predictions for fold, run in found.items()}
     rows = [row for of_fold in predictions.values() for row in of_fold]
+    refuse_label_informed(folder, [row["clip_id"] for row in rows])
+    protocol = protocols[folds[0]]
     bins = _reliability(rows)
     metrics = {**_join(predictions, labels, samples, confidence), "ECE": expected_calibration_error(bins)}
     prefix = PREFIX[protocol]
     result = {"method": method, "protocol": protocol, **{f"{prefix}{name}": value for name, value in metrics.items()}}
     write_atomic(folder / "metrics.json", (json.dumps(result, indent=2) + "\n").encode())
-    counts = confusion(*_places(rows, labels), len(labels))
+    counts = confusion(*class_indices(rows, labels), len(labels))
     write_plots(folder / "plots", rows, counts, metrics, bins, f"{method}, protocol {protocol}")
     return result
 
 
 def refuse_label_informed(dataset_folder: Path, clip_ids: Sequence[str]) -> None:
-    """Raise :class:`GraceError` when the text of any of these clips was written with its label in sight."""
+    """Raise :class:`GraceError` when the text of any of these clips was written with its label in the prompt."""
     store = Store(Path(dataset_folder) / "descriptions", DESCRIPTIONS)
     if not store.shards():
         return
@@ -73,22 +90,16 @@ def refuse_label_informed(dataset_folder: Path, clip_ids: Sequence[str]) -> None
         )
 
 
-def _check_run(run: Path, labels: list[str]) -> None:
-    if missing := [name for name in FILES if not (run / name).exists()]:
-        raise UserError(f"{run} lacks {', '.join(missing)}: run `grace train` for this fold first.")
-    if read_config(run)["labels"] != labels:
-        raise UserError(f"{run} was trained on other classes than clips.parquet lists: run `grace train` again.")
-
-
-def _places(rows: Sequence[Row], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    place = {name: index for index, name in enumerate(names)}
-    labels = np.array([place[row["label"]] for row in rows], dtype=np.int64)
-    return labels, np.array([place.get(row["predicted"], MISSING) for row in rows], dtype=np.int64)
+def _fold_run(folder: Path, labels: list[str]) -> Run:
+    run = open_run(folder)
+    if run.config.labels != labels:
+        raise UserError(f"{folder} was trained on other classes than clips.parquet lists: run `grace train` again.")
+    return run
 
 
 def _join(predictions: dict[int, list[Row]], names: list[str], samples: int, confidence: float) -> dict[str, Any]:
-    each = {fold: scores(*_places(rows, names), names) for fold, rows in predictions.items()}
-    labels, predicted = _places([row for rows in predictions.values() for row in rows], names)
+    each = {fold: scores(*class_indices(rows, names), names) for fold, rows in predictions.items()}
+    labels, predicted = class_indices([row for rows in predictions.values() for row in rows], names)
     together = scores(labels, predicted, names)
     bounds = intervals(labels, predicted, names, samples, confidence)
     interval = {

@@ -1,4 +1,4 @@
-"""The curves of a run while it trains, drawn by DVCLive: ``dvc plots`` and the DVC extension show them."""
+"""The metrics of a run while it trains, logged by DVCLive: ``dvc plots`` and the DVC extension draw them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ FOLDER = "dvclive"
 
 
 class LiveLogger:
-    """DVCLive's files in ``<run>/dvclive``, one point a metric and epoch.
+    """DVCLive's files in ``<run>/dvclive``, one point per metric and epoch.
 
-    They are drawn anew from the history when a run is resumed, so a kill between two files costs no point. In a git
-    repository without a commit DVCLive cannot start, and in one without DVC it would set DVC up, unasked; there are no
-    curves then, and a warning says so.
+    They are written again from the history when a run is resumed, so a kill between two files loses no point. DVCLive
+    cannot start in a git repository without a commit, and in one without DVC it would set DVC up unasked; then there
+    are no curves, and a warning says so.
     """
 
     def __init__(self, run: Path, history: Iterable[dict[str, float]]) -> None:
@@ -29,7 +29,7 @@ class LiveLogger:
             return
         from dvclive import Live
 
-        # The run's own stage tells DVC of them; no experiment, no report and no dvc.yaml beside them.
+        # The train stage of dvc.yaml names them; no experiment, no report and no dvc.yaml beside them.
         self.live = Live(str(run / FOLDER), save_dvc_exp=False, dvcyaml=False)
         for row in history:
             self.add(row)

@@ -1,6 +1,6 @@
 """Scores from labels and predictions: pure functions of arrays.
 
-``labels`` and ``predicted`` are places in the data set's list of classes; a clip that could not be scored has
+``labels`` and ``predicted`` are indices into the data set's list of classes; a clip that could not be scored has
 ``predicted`` −1 and counts as wrong.
 """
 
@@ -15,14 +15,26 @@ from jaxtyping import Float, Int
 MISSING = -1
 
 AMBIGUOUS = (("surprise", "fear"), ("anger", "disgust"), ("sadness", "neutral"))
-"""Pairs that people mix up as well."""
+"""Pairs that people confuse as well."""
 
 TAIL = 0.5
 """A class is in the tail when it has less than this share of the clips it would have if all classes were equal."""
 
 
 def war(labels: Int[np.ndarray, " clips"], predicted: Int[np.ndarray, " clips"]) -> float:
-    """Weighted average recall: the share of clips that are right (accuracy)."""
+    """Weighted average recall (WAR): the share of clips that are right, which is accuracy.
+
+    Args:
+        labels: true class of each clip, an index.
+        predicted: predicted class of each clip; −1 counts as wrong.
+
+    Returns:
+        A share in [0, 1]; NaN without clips.
+
+    Example:
+        >>> war(np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0]))
+        0.75
+    """
     return float(np.mean(labels == predicted)) if len(labels) else float("nan")
 
 
@@ -36,7 +48,20 @@ def recall(
 
 
 def uar(labels: Int[np.ndarray, " clips"], predicted: Int[np.ndarray, " clips"], classes: int) -> float:
-    """Unweighted average recall: the mean over the classes that have clips."""
+    """Unweighted average recall (UAR): the mean of the classes' recall, however many clips each has.
+
+    Args:
+        labels: true class of each clip, an index.
+        predicted: predicted class of each clip; −1 counts as wrong.
+        classes: how many there are; those without clips are left out of the mean.
+
+    Returns:
+        A share in [0, 1]; NaN without clips.
+
+    Example:
+        >>> uar(np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0]), classes=2)
+        0.5
+    """
     each = recall(labels, predicted, classes)
     return float(np.nanmean(each)) if np.isfinite(each).any() else float("nan")
 
@@ -74,7 +99,7 @@ def pair_scores(
 
 
 def tail_classes(counts: Int[np.ndarray, " classes"]) -> list[int]:
-    """Places of the classes with less than ``TAIL`` of an equal share of the clips; the rarest when none is so rare."""
+    """Indices of the classes with less than ``TAIL`` of an equal share of the clips, or else of the rarest class."""
     tail = np.flatnonzero(counts < TAIL * counts.sum() / len(counts)).tolist()
     return tail or [int(np.argmin(counts))]
 
@@ -82,7 +107,23 @@ def tail_classes(counts: Int[np.ndarray, " classes"]) -> list[int]:
 def scores(
     labels: Int[np.ndarray, " clips"], predicted: Int[np.ndarray, " clips"], names: Sequence[str]
 ) -> dict[str, Any]:
-    """All point scores by name. NaN becomes None, so that the result is JSON."""
+    """All point scores.
+
+    Args:
+        labels: true class of each clip, an index into ``names``.
+        predicted: predicted class of each clip; −1 where it could not be scored, which counts as wrong.
+        names: the classes.
+
+    Returns:
+        Plain values, fit for JSON (NaN becomes None): ``UAR``, ``WAR``, ``recall`` by class, ``pairs`` with recall and
+        confusion of each ambiguous pair, ``tail`` with the rare classes and their mean recall, ``clips``, and how many
+        of them are ``missing``.
+
+    Example:
+        >>> found = scores(np.array([0, 0, 0, 1]), np.array([0, 0, 1, -1]), ["anger", "disgust"])
+        >>> found["UAR"], found["recall"], found["pairs"]["anger/disgust"]["confused"], found["missing"]
+        (0.333333, {'anger': 0.666667, 'disgust': 0.0}, 0.25, 1)
+    """
     classes = len(names)
     each = recall(labels, predicted, classes)
     tail = tail_classes(np.bincount(labels, minlength=classes))
@@ -105,5 +146,10 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _number(value: float) -> float | None:
-    """Six digits are more than any test fold can tell apart."""
+    """Six digits: a difference of one clip in a million would still show."""
     return round(float(value), 6) if np.isfinite(value) else None
+
+
+def percent(share: float | None) -> str:
+    """A share as tables print it, in % with one decimal; a dash where there is none."""
+    return "–" if share is None else f"{100 * share:.1f}"

@@ -1,80 +1,60 @@
 """The classifiers over cached tokens, to be read from top to bottom like the method section of a paper.
 
-B clips of T instants with P patches each (N = T·P visual tokens) and L text tokens, D wide in the cache, d inside.
-Four methods share their layers: ``vision`` sees pooled video only; ``template`` compares it with one text a class;
-``narrative`` meets it with one embedding of the clip's whole text; ``grace`` lets every word meet patches and moments.
-Liu et al., "GRACE", arXiv 2507.11892, 2025, has no public code; where it does not say, the formulas are our reading.
+B clips of T instants with P patches each (N = T·P visual tokens) and L text tokens; D is their width in the cache, d
+the model's. Four methods share their layers: ``vision`` takes pooled video only; ``template`` compares it with one text
+per class; ``narrative`` joins it with one embedding of the clip's whole text; ``grace`` aligns every word with patches
+and instants. The paper (Liu et al. 2025, arXiv 2507.11892) has no public code; where it does not say, the formulas are
+our reading.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, fields
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from grace.trainer.alignment import Alignment, Matcher, cosine_cost, unit
-from grace.trainer.batch import Batch
+from grace.trainer.alignment import Matcher, TransportProblem, unit
+from grace.trainer.batch import Batch, Output, Sizes
+from grace.trainer.settings import TrainSettings
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Every size and switch of a classifier."""
+    """Every size and switch of a classifier; their defaults are in :class:`~grace.trainer.settings.TrainSettings`."""
 
-    method: str = "grace"
-    classes: int = 7
-    instants: int = 16  # T
-    patches: int = 64  # P
-    width: int = 512  # D, of cached tokens
-    hidden: int = 64  # d
-    layers: int = 2  # of the temporal transformer
-    heads: int = 4
-    dropout: float = 0.2
-    segments: int = 4  # S, of a clip's course
-    transport: bool = True  # part: optimal transport; without it each word attends for itself
-    epsilon: float = 0.05  # entropy of the plan
-    sinkhorn_iterations: int = 30
-    column_weight: float = 0.05  # rho: how firmly the plan is held to the visual marginal; infinite: exactly
-    motion_exponent: float = 1.0  # gamma
-    motion_within: str = "frame"  # what motion's weights are shares of: each frame, or the whole clip
-    motion_attention: bool = True  # part: motion in the attention inside each frame
-    motion_marginal: bool = True  # part: motion in the visual marginal
+    method: str
+    classes: int
+    instants: int  # T
+    patches: int  # P
+    width: int  # D, of cached tokens
+    hidden: int  # d
+    layers: int  # of the temporal transformer
+    heads: int
+    dropout: float
+    segments: int  # S, of a clip
+    transport: bool  # part: optimal transport; without it each word attends for itself
+    epsilon: float  # entropy of the plan
+    sinkhorn_iterations: int
+    column_weight: float  # rho: how firmly the plan is held to the visual marginal; infinite: exactly
+    motion_exponent: float  # gamma
+    motion_within: str  # what the weights of motion are shares of: each frame, or the whole clip
+    motion_attention: bool  # part: motion in the attention inside each frame
+    motion_marginal: bool  # part: motion in the visual marginal
     motion_floor: float = 0.05  # epsilon beside m: patches at rest keep some weight
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for ``config.yaml``."""
-        return asdict(self)
+    @classmethod
+    def from_settings(cls, settings: TrainSettings, sizes: Sizes) -> ModelConfig:
+        """Sizes from the cache, everything else from the settings of the same name."""
+        known = settings.model_dump() | asdict(sizes)
+        return cls(**{field.name: known[field.name] for field in fields(cls) if field.name in known})
 
     def matcher(self) -> Matcher:
         """What joins words and visual tokens."""
         return Matcher(self.epsilon, self.sinkhorn_iterations, self.transport, self.column_weight)
-
-
-@dataclass
-class TransportProblem:
-    """What the transport problem is made of, kept so that a loss can pose it again with other clips' texts."""
-
-    text: Float[Tensor, "batch text shared"]
-    visual: Float[Tensor, "batch visual shared"]
-    text_marginal: Float[Tensor, "batch text"]  # a
-    visual_marginal: Float[Tensor, "batch visual"]  # b
-    instants: int  # T
-
-    def problem(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Cost and marginals, as :class:`~grace.trainer.alignment.Matcher` takes them."""
-        return cosine_cost(self.text, self.visual), self.text_marginal, self.visual_marginal
-
-
-@dataclass
-class Output:
-    """Class scores; the plan and its tokens where the method has them."""
-
-    logits: Float[Tensor, "batch classes"]
-    alignment: Alignment | None = None
-    tokens: TransportProblem | None = None
 
 
 class Projection(nn.Linear):
@@ -90,7 +70,7 @@ class Projection(nn.Linear):
 
 
 class TemporalTransformer(nn.Module):
-    """Instants see each other: learned places, then pre-norm transformer layers. [B, T, d] → [B, T, d]."""
+    """Self-attention over instants: learned positions, then pre-norm transformer layers. [B, T, d] → [B, T, d]."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -102,15 +82,15 @@ class TemporalTransformer(nn.Module):
         self.layers = nn.TransformerEncoder(layer, config.layers, norm=nn.LayerNorm(d), enable_nested_tensor=False)
 
     def forward(self, frames: Float[Tensor, "batch instants hidden"]) -> Float[Tensor, "batch instants hidden"]:
-        """Frame tokens in the light of the whole clip."""
+        """Frame tokens that have attended to all instants of the clip."""
         mixed: Tensor = self.layers(frames + self.place)
         return mixed
 
 
 class SegmentPooling(nn.Module):
-    """A clip's course as one vector: weighted means of S segments of its instants, side by side, through a layer.
+    """A clip as one vector: weighted means of S segments of its instants, concatenated, through a linear layer.
 
-    A mean over all instants forgets what came first, and an expression has a beginning, a peak and an end (segments
+    A mean over all instants forgets what came first, and an expression has an onset, an apex and an offset (segments
     after Wang et al., "Temporal segment networks", ECCV 2016).
     """
 
@@ -126,7 +106,7 @@ class SegmentPooling(nn.Module):
     def forward(
         self, frames: Float[Tensor, "batch instants hidden"], weight: Float[Tensor, "batch instants"]
     ) -> Float[Tensor, "batch hidden"]:
-        """One vector a clip; ``weight`` sums to 1 over its instants."""
+        """One vector per clip; ``weight`` sums to 1 over its instants."""
         count = self.segment.shape[1]
         share = count * weight[:, None, :] * self.segment.T  # [B, S, T]
         joined: Tensor = self.join((share.to(frames.dtype) @ frames).flatten(1))
@@ -134,17 +114,20 @@ class SegmentPooling(nn.Module):
 
 
 class Fusion(nn.Module):
-    """A word and what it saw, [u; v], through a layer: without one, a weighted sum of them would forget the weights."""
+    """A word and the visual tokens aligned with it, [u; v] → d.
+
+    Without it, a weighted mean of [u; v] over words would not depend on which v belongs to which u.
+    """
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
         self.layer = nn.Sequential(nn.LayerNorm(2 * hidden), nn.Linear(2 * hidden, hidden), nn.GELU())
 
     def forward(
-        self, word: Float[Tensor, "*shape hidden"], seen: Float[Tensor, "*shape hidden"]
+        self, word: Float[Tensor, "*shape hidden"], visual: Float[Tensor, "*shape hidden"]
     ) -> Float[Tensor, "*shape hidden"]:
         """One vector for both."""
-        fused: Tensor = self.layer(torch.cat([word, seen], dim=-1))
+        fused: Tensor = self.layer(torch.cat([word, visual], dim=-1))
         return fused
 
 
@@ -156,7 +139,7 @@ class Classifier(nn.Sequential):
 
 
 class PooledVideo(nn.Module):
-    """A clip as one vector, without motion or text: its frames as wholes, in each other's light, and their course."""
+    """A clip as one vector, without motion or text: whole frames, through the temporal transformer, pooled evenly."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -165,18 +148,43 @@ class PooledVideo(nn.Module):
         self.course = SegmentPooling(config)
 
     def forward(self, batch: Batch) -> Float[Tensor, "batch hidden"]:
-        """One vector a clip."""
+        """One vector per clip."""
         frames = self.temporal(self.project(batch.frame_features()))  # [B, T, d]
         even = torch.full_like(frames[..., 0], 1 / frames.shape[1])
         pooled: Tensor = self.course(frames, even)
         return pooled
 
 
-class Vision(nn.Module):
-    """Baseline: pooled video and a linear classifier."""
+class Model(nn.Module):
+    """A method: a :class:`~grace.trainer.batch.Batch` of cached tensors to an :class:`Output`.
+
+    A subclass is trained by ``train.method: <its name in lower case>``, which ``METHODS`` in ``settings.py`` lists.
+
+    Example:
+        >>> sizes = Sizes(classes=3, instants=4, patches=9, width=16)
+        >>> model = Grace(ModelConfig.from_settings(TrainSettings(hidden=8), sizes))
+        >>> output = model(Batch.random(sizes, clips=2, words=5))
+        >>> output.logits.shape, output.alignment.plan.shape
+        (torch.Size([2, 3]), torch.Size([2, 5, 36]))
+    """
+
+    needs_class_prompts: ClassVar[bool] = False  # one embedding per class, given to :func:`build`
+    aligns_words: ClassVar[bool] = False  # its plan has a row per word and a column per visual token
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        self.config = config
+
+    def forward(self, batch: Batch) -> Output:
+        """Class scores of a batch."""
+        raise NotImplementedError
+
+
+class Vision(Model):
+    """Baseline: pooled video and a linear classifier. Text and motion are not used."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
         self.video = PooledVideo(config)
         self.classifier = Classifier(config.hidden, config)
 
@@ -185,14 +193,18 @@ class Vision(nn.Module):
         return Output(self.classifier(self.video(batch)))
 
 
-class Template(nn.Module):
-    """Rival: a class is what its prompts say. Scores are s · cos(W_v v, W_u e_k), e_k the cached embedding of class k's
-    prompts, s learned (Zhao and Patras, "Prompting visual-language models for DFER", BMVC 2023)."""
+class Template(Model):
+    """Rival: pooled video compared with the prompts of each class.
 
+    Scores are s · cos(W_v v, W_u e_k), e_k the cached embedding of class k's prompts, s learned, as in Zhao and Patras,
+    "Prompting visual-language models for DFER", BMVC 2023. The clip's own text and motion are not used.
+    """
+
+    needs_class_prompts = True
     prompts: Float[Tensor, "classes width"]
 
     def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         d = config.hidden
         self.video = PooledVideo(config)
         self.text = Projection(config.width, d)
@@ -208,15 +220,15 @@ class Template(nn.Module):
         return Output(self.scale.exp().clamp(max=100.0) * video @ classes.mT)
 
 
-class Narrative(nn.Module):
-    """Rival: the text as a whole, the mean of its sentences' embeddings, meets the pooled video.
+class Narrative(Model):
+    """Rival: the text as a whole, the mean of its sentences' embeddings, beside the pooled video. Motion is not used.
 
-    With one word and one visual token the transport problem has one plan and costs 1 − cos(W_u u, W_v v), so that the
-    same losses pull a clip and its own text together here, globally, as in :class:`Grace` by token.
+    With one word and one visual token the transport problem has one plan, of cost 1 − cos(W_u u, W_v v), so the same
+    losses draw each clip towards its own text here (globally) as in :class:`Grace` (token by token).
     """
 
     def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         d = config.hidden
         self.matcher = config.matcher()
         self.video = PooledVideo(config)
@@ -233,17 +245,17 @@ class Narrative(nn.Module):
         mean = torch.einsum("bl,blw->bw", ends, batch.text) / ends.sum(1, keepdim=True)
         text = self.text(mean)  # [B, d]
         whole = torch.ones_like(video[:, :1], dtype=torch.float32)
-        tokens = TransportProblem(self.match_text(text)[:, None], self.match_visual(video)[:, None], whole, whole, 1)
+        problem = TransportProblem(self.match_text(text)[:, None], self.match_visual(video)[:, None], whole, whole, 1)
         logits = self.classifier(torch.cat([self.meet(text, video), video], dim=-1))
-        return Output(logits, self.matcher(*tokens.problem()), tokens)
+        return Output(logits, self.matcher(*problem.costs_and_marginals()), problem)
 
 
 class FrameAttention(nn.Module):
-    """Inside each frame, its class token looks at the patches: softmax(QKᵀ/√d + β·log(m + ε)) V, β learned a head.
+    """Attention of each frame to its patches: softmax(QKᵀ/√d + β·log(m + ε)) V, one learned β per head.
 
-    Q comes from the frame's class token, K and V from its patches: CLIP has let patches see each other already, and
-    one query a frame costs P times less than all of them. With one query the projections of K and V are cheaper applied
-    to Q and to the sum: q·(W x) = (Wᵀq)·x and Σ α (W x) = W Σ α x.
+    Q comes from the frame as a whole, K and V from its patches: the patches of CLIP have attended to each other
+    already, and one query per frame costs P times less than a query per patch. With one query the projections of K and
+    V are cheaper applied to Q and to the sum: q·(W x) = (Wᵀq)·x and Σ α (W x) = W Σ α x.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -262,7 +274,7 @@ class FrameAttention(nn.Module):
         patches: Float[Tensor, "batch instants patches hidden"],
         motion: Float[Tensor, "batch instants patches"],
     ) -> Float[Tensor, "batch instants hidden"]:
-        """Frame tokens after one residual look at their patches."""
+        """Frame tokens after one residual step of attention."""
         query = self.query(frames).unflatten(-1, (self.heads, -1))
         key, value = (
             layer.weight.unflatten(0, (self.heads, -1)) for layer in (self.key, self.value)
@@ -271,29 +283,30 @@ class FrameAttention(nn.Module):
         scores = torch.einsum("bthd,btpd->bthp", q, patches) / query.shape[-1] ** 0.5
         if self.beta is not None:
             scores = scores + self.beta[:, None] * torch.log(motion + self.floor)[:, :, None, :]
-        seen = torch.einsum("bthp,btpd->bthd", scores.softmax(-1), patches)
-        seen = torch.einsum("bthd,hed->bthe", seen, value).flatten(2)
-        return frames + self.dropout(self.out(seen))
+        attended = torch.einsum("bthp,btpd->bthd", scores.softmax(-1), patches)
+        attended = torch.einsum("bthd,hed->bthe", attended, value).flatten(2)
+        return frames + self.dropout(self.out(attended))
 
 
 def motion_scores(
     motion: Float[Tensor, "batch instants patches"], exponent: float, floor: float, within: str
 ) -> Float[Tensor, "batch instants patches"]:
-    """log μ, μ = (m + ε)^γ as shares of each frame: motion says where to look, and saliency alone when.
+    """log μ, μ = (m + ε)^γ as shares of each frame: motion weights patches within a frame, not one frame over another.
 
-    Within the clip μ = (m + ε)^γ as it is, and instants that move weigh more; docs/ablation.md compares them.
+    ``within`` the clip, μ = (m + ε)^γ as it is, and instants with more motion weigh more (see docs/ablation.md).
     """
     scores = exponent * torch.log(motion + floor)
     return scores.log_softmax(2) if within == "frame" else scores
 
 
-class Grace(nn.Module):
-    """Words of the description meet patches and moments of the video along an optimal transport plan."""
+class Grace(Model):
+    """Words of the description aligned with patches and instants of the video by an optimal transport plan."""
+
+    aligns_words = True
 
     def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         d = config.hidden
-        self.config = config
         self.matcher = config.matcher()
         self.visual = Projection(config.width, d)
         self.frame = Projection(2 * config.width, d)
@@ -309,31 +322,31 @@ class Grace(nn.Module):
         self.classifier = Classifier(2 * d, config)
 
     def forward(self, batch: Batch) -> Output:
-        """Class scores of a batch, its plan [B, L, T·P], and the tokens that the plan joins."""
+        """Class scores of a batch, its plan [B, L, T·P], and the transport problem that the plan solves."""
         words = self.text(batch.text)  # U [B, L, d]
         patches, frames = self.encode_video(batch)  # V [B, T, P, d], [B, T, d]
         visual = patches.flatten(1, 2)  # [B, N, d]
 
-        # The cost is posed in CLIP's shared space and starts as its own cosine, which knows the parts of a face before
-        # anything is trained. One matrix suffices (u·v depends on W_uᵀW_v alone); on the text's side it costs least.
-        tokens = TransportProblem(
+        # The cost lies in CLIP's shared space and starts as its own cosine, so words find parts of a face before any
+        # training. One matrix suffices (u·v depends on W_uᵀW_v alone); on the text's side it costs least.
+        problem = TransportProblem(
             text=batch.text + self.match(batch.text),
             visual=batch.visual.flatten(1, 2),
             text_marginal=self.text_marginal(words, batch.text_mask),
             visual_marginal=self.visual_marginal(patches, batch.motion),
             instants=patches.shape[1],
         )
-        alignment = self.matcher(*tokens.problem())
+        alignment = self.matcher(*problem.costs_and_marginals())
 
-        aligned = self.align(words, visual, alignment.plan, tokens.text_marginal)  # [B, d]
-        path = alignment.plan.sum(1).unflatten(1, patches.shape[1:3]).sum(2)  # mass that arrives at each instant [B, T]
-        course = self.course(frames, path)
-        return Output(self.classifier(torch.cat([aligned, course], dim=-1)), alignment, tokens)
+        aligned = self.align(words, visual, alignment.plan, problem.text_marginal)  # [B, d]
+        mass = alignment.plan.sum(1).unflatten(1, patches.shape[1:3]).sum(2)  # that arrives at each instant [B, T]
+        pooled = self.course(frames, mass)  # [B, d]
+        return Output(self.classifier(torch.cat([aligned, pooled], dim=-1)), alignment, problem)
 
     def encode_video(
         self, batch: Batch
     ) -> tuple[Float[Tensor, "batch instants patches hidden"], Float[Tensor, "batch instants hidden"]]:
-        """Patches that have seen their frame and, through it, the clip; and the frames themselves."""
+        """Patches, to each of which its frame (and so the rest of the clip) is added; and the frames themselves."""
         patches = self.visual(batch.visual)  # [B, T, P, d]
         frames = self.inside(self.frame(batch.frame_features()), patches, batch.motion)  # [B, T, d]
         frames = self.temporal(frames)
@@ -363,22 +376,20 @@ class Grace(nn.Module):
         marginal: Float[Tensor, "batch text"],
     ) -> Float[Tensor, "batch hidden"]:
         """z_l = [U_l ; Σ_n Π_ln V_n / a_l], through a layer, pooled with a."""
-        seen = plan.to(visual.dtype) @ visual  # [B, L, d]
-        seen = seen / marginal[..., None].clamp_min(1e-9)
-        fused = self.meet(words, seen)
+        matched = plan.to(visual.dtype) @ visual  # [B, L, d]
+        matched = matched / marginal[..., None].clamp_min(1e-9)
+        fused = self.meet(words, matched)
         return torch.einsum("bl,bld->bd", marginal.to(fused.dtype), fused)
 
 
-Model = Vision | Template | Narrative | Grace
-
-MODELS: Mapping[str, type[Model]] = {"vision": Vision, "template": Template, "narrative": Narrative, "grace": Grace}
-"""Method name to class; each takes a :class:`ModelConfig` and maps a :class:`Batch` to an :class:`Output`."""
+MODELS: Mapping[str, type[Model]] = {model.__name__.lower(): model for model in Model.__subclasses__()}
+"""Method name to class."""
 
 
 def build(config: ModelConfig, prompts: Float[Tensor, "classes width"] | None = None) -> Model:
-    """The classifier of a configuration, freshly initialised from torch's random state.
+    """The classifier of a configuration, freshly initialised from torch's random state, on the CPU.
 
-    ``prompts`` are the class embeddings of ``template``; a model whose weights are loaded afterwards finds them there.
+    ``prompts`` are the class embeddings of ``template``; weights that are loaded afterwards replace them.
     """
     model = MODELS[config.method](config)
     if isinstance(model, Template) and prompts is not None:

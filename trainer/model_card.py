@@ -8,15 +8,13 @@ from typing import Any
 import yaml
 
 from grace.trainer.data import Cache
-from grace.trainer.protocol import PREFIX
-from grace.trainer.settings import TrainSettings
+from grace.trainer.metrics import percent
+from grace.trainer.settings import METHODS, PREFIX, TrainSettings
 
-METHOD_LINES = {
-    "vision": "pooled video alone",
-    "template": "pooled video beside class prompts",
-    "narrative": "pooled video beside one embedding of the clip's whole text",
-    "grace": "words of a description matched with patches and instants by optimal transport",
-}
+PAPER = (
+    "From Coarse to Nuanced: Cross-Modal Alignment of Fine-Grained Linguistic Cues and Visual Salient Regions for "
+    "Dynamic Emotion Recognition"
+)
 
 
 def model_card(metrics: dict[str, Any], cache: Cache, settings: TrainSettings) -> str:
@@ -28,7 +26,7 @@ def model_card(metrics: dict[str, Any], cache: Cache, settings: TrainSettings) -
         "tags": ["dynamic-facial-expression-recognition", settings.method],
     }
     tokens = (cache.cache_key()["tokens"] or {}).get("model")
-    recall = "\n".join(f"| {label} | {_percent(share)} |" for label, share in metrics[f"{prefix}recall"].items())
+    recall = "\n".join(f"| {label} | {percent(share)} |" for label, share in metrics[f"{prefix}recall"].items())
     best = " The test fold chose the epoch: these are not held-out numbers." if prefix else ""
     return f"""---
 {yaml.safe_dump(front, sort_keys=False).strip()}
@@ -36,13 +34,14 @@ def model_card(metrics: dict[str, Any], cache: Cache, settings: TrainSettings) -
 
 # {settings.method}, fold {metrics["fold"]}
 
-A classifier of facial expressions in short clips, over cached CLIP tokens: {METHOD_LINES[settings.method]}.
-(GRACE, Liu et al. 2025, arXiv 2507.11892; the formulas that the paper leaves open are this implementation's reading.)
+A classifier of facial expressions in short clips, over cached CLIP tokens: {METHODS[settings.method]}.
+(GRACE: Liu et al., *{PAPER}*, arXiv 2507.11892, 2025; the formulas that the paper leaves open are this
+implementation's reading.)
 
 ```python
-from grace.trainer.classifier import GraceClassifier
+from grace import GraceClassifier
 classifier = GraceClassifier.from_pretrained("path/to/this/folder")
-probabilities, plan = classifier.predict(row)  # the arrays of one clip; `grace predict` makes them from a video
+prediction = classifier.predict("clip.mp4")
 ```
 
 ## Scores
@@ -51,8 +50,8 @@ Protocol {settings.protocol}, fold {metrics["fold"]}, {metrics[f"{prefix}clips"]
 
 | | % |
 | --- | ---: |
-| {prefix}UAR | {_percent(metrics[f"{prefix}UAR"])} |
-| {prefix}WAR | {_percent(metrics[f"{prefix}WAR"])} |
+| {prefix}UAR | {percent(metrics[f"{prefix}UAR"])} |
+| {prefix}WAR | {percent(metrics[f"{prefix}WAR"])} |
 {recall}
 
 ## Made from
@@ -65,7 +64,3 @@ Protocol {settings.protocol}, fold {metrics["fold"]}, {metrics[f"{prefix}clips"]
 It knows the classes above and people like those of its data set; an expression shown is not an emotion felt. Its
 tokens must be made by the model and the settings named in `config.yaml`. Do not use it to judge people.
 """
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,6 +13,7 @@ from jaxtyping import Int
 
 from grace.pipeline.store import Row, write_atomic
 from grace.trainer.calibration import Bin
+from grace.trainer.runs import csv_table
 
 
 def write_plots(
@@ -35,21 +35,12 @@ def write_plots(
         for name in names
     ]
     pairs = [{"actual": row["label"], "predicted": row["predicted"] or "missing"} for row in rows]
-    write_atomic(folder / "confusion.csv", table(pairs))
-    write_atomic(folder / "recall.csv", table(bars))
-    write_atomic(folder / "calibration.csv", table([asdict(row) for row in bins]))
+    write_atomic(folder / "confusion.csv", csv_table(pairs))
+    write_atomic(folder / "recall.csv", csv_table(bars))
+    write_atomic(folder / "calibration.csv", csv_table([asdict(row) for row in bins]))
     write_atomic(folder / "confusion.png", _confusion(counts, names, title))
     write_atomic(folder / "recall.png", _recall(bars, title))
     write_atomic(folder / "calibration.png", _calibration(bins, f"{title}, ECE {metrics['ECE']}"))
-
-
-def table(rows: Sequence[dict[str, Any]]) -> bytes:
-    """Rows as CSV with a heading."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, rows[0].keys(), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue().encode()
 
 
 def _confusion(counts: np.ndarray, names: Sequence[str], title: str) -> bytes:
@@ -88,7 +79,7 @@ def _recall(bars: Sequence[dict[str, Any]], title: str) -> bytes:
 
 
 def _calibration(bins: Sequence[Bin], title: str) -> bytes:
-    """Accuracy against confidence; the wider a bar's colour, the more clips it stands for."""
+    """Accuracy against confidence; the stronger a bar's colour, the more clips are in it."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.6, 4.2), layout="constrained")
@@ -109,7 +100,7 @@ def _calibration(bins: Sequence[Bin], title: str) -> bytes:
 
 
 def _png(figure: Any) -> bytes:
-    """The picture without the name and version of what drew it."""
+    """The picture without the name and version of the library that drew it."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     return buffer.getvalue()

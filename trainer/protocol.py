@@ -1,6 +1,6 @@
-"""Which clips decide what. The parts are made here; whoever trains is handed parts, never the table.
+"""Which clips train, select and test. The subsets are made here; the training loop is given subsets, never the table.
 
-``held-out``: the epoch is chosen on a part of the training fold, the test fold is read once, at the end.
+``held-out``: the epoch is chosen on clips held out of the training fold; the test fold is read once, at the end.
 ``best-test``: the field's habit of reporting the best test epoch; its numbers are labelled so wherever they appear.
 """
 
@@ -17,31 +17,46 @@ from grace.pipeline.store.schemas import FOLD_COLUMNS
 from grace.trainer.data import Cache, Subset
 from grace.trainer.settings import TrainSettings
 
-PREFIX = {"held-out": "", "best-test": "best_test_"}
-"""Put before every score of a protocol in tables and files."""
-
 
 @dataclass(frozen=True)
 class TrainSelection:
-    """All that the training loop may see: what it learns from, and what chooses the epoch."""
+    """All clips that the training loop may see: ``train`` to learn from, ``validation`` to choose the epoch.
+
+    Under ``best-test`` the test clips choose the epoch.
+    """
 
     train: Subset
-    selection: Subset
+    validation: Subset
 
 
 @dataclass(frozen=True)
 class Fold:
     """One fold's clips. ``missing`` are test clips that failed upstream: never scored, counted as wrong."""
 
-    choice: TrainSelection
+    selection: TrainSelection
     test: Subset
     missing: tuple[str, ...]
 
 
 def split(cache: Cache, fold: int, settings: TrainSettings) -> Fold:
-    """The parts of fold ``fold`` under the protocol of ``settings``.
+    """The clips of a fold, by what the protocol lets them decide.
 
-    Raises :class:`UserError` when the fold is not in the table, a label is unknown, or a class has no training clip.
+    Args:
+        cache: all clips.
+        fold: its number, from 1.
+        settings: ``protocol``; for held-out the share for ``validation`` and the ``seed``.
+
+    Returns:
+        Clips to train on, to choose the epoch, and to test; and the test clips that failed upstream. Under held-out the
+        validation clips are stratified by class and share no subject with the training clips, where all are known.
+
+    Raises:
+        UserError: the fold is not in the table, a label is unknown, or a class has no training clip.
+
+    Example:
+        >>> fold = split(Cache("data/demo"), fold=1, settings=TrainSettings())
+        >>> len(fold.selection.train), len(fold.selection.validation), len(fold.test)
+        (34, 8, 18)
     """
     train, test = _members(cache, fold, "train"), _members(cache, fold, "test")
     _check_labels(cache, [*train, *test])
@@ -52,13 +67,13 @@ def split(cache: Cache, fold: int, settings: TrainSettings) -> Fold:
         raise UserError(
             f"Fold {fold} of {cache.folder} has no test clip with tokens (first cause: {cache.failure(test[0])})."
         )
-    _check_classes(cache, usable, f"the training part of fold {fold}")
+    _check_classes(cache, usable, f"the training clips of fold {fold}")
     _warn_of_absent(cache, test, fold)
-    test_part = Subset(cache, tuple(scored))
+    test_subset = Subset(cache, tuple(scored))
     if settings.protocol == "best-test":
-        return Fold(TrainSelection(Subset(cache, tuple(usable)), test_part), test_part, missing)
-    learned, chosen = _validation(cache, usable, settings)
-    return Fold(TrainSelection(Subset(cache, learned), Subset(cache, chosen)), test_part, missing)
+        return Fold(TrainSelection(Subset(cache, tuple(usable)), test_subset), test_subset, missing)
+    learned, held_out = _validation(cache, usable, settings)
+    return Fold(TrainSelection(Subset(cache, learned), Subset(cache, held_out)), test_subset, missing)
 
 
 def _members(cache: Cache, fold: int, role: str) -> list[str]:
@@ -105,14 +120,10 @@ def _validation(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Training and validation clips, stratified by class; where every clip names its subject, they share none.
 
-    Of the possible cuts the one whose class shares are nearest to the whole and which leaves every class to learn from.
+    Of all cuts that leave every class to learn from, the one whose class shares are nearest to those of all clips.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
-    if not 0 < settings.validation < 1:
-        raise UserError(
-            f"train.validation is {settings.validation}: held-out wants a share between 0 and 1, such as 0.15."
-        )
     ids = np.array(clip_ids)
     labels = np.array([cache.labels.index(cache.rows[clip_id]["label"]) for clip_id in clip_ids])
     subjects = np.array([cache.rows[clip_id]["subject"] or "" for clip_id in clip_ids])
@@ -122,20 +133,20 @@ def _validation(
         raise UserError(
             f"{len(ids)} training clips are too few to hold some out for validation: use protocol best-test."
         )
-    with warnings.catch_warnings():  # about classes rarer than the number of cuts, which is dealt with below
+    with warnings.catch_warnings():  # of classes rarer than the number of cuts, which are handled below
         warnings.simplefilter("ignore", UserWarning)
         cuts = list(StratifiedGroupKFold(count, shuffle=True, random_state=settings.seed).split(ids, labels, groups))
     whole = _shares(labels, len(cache.labels))
     best: tuple[float, np.ndarray, np.ndarray] | None = None
-    for learned, chosen in cuts:
-        if len(chosen) == 0 or len(set(labels[learned])) < len(set(labels)):
+    for learned, held_out in cuts:
+        if len(held_out) == 0 or len(set(labels[learned])) < len(set(labels)):
             continue
-        distance = float(np.abs(_shares(labels[chosen], len(whole)) - whole).sum())
+        distance = float(np.abs(_shares(labels[held_out], len(whole)) - whole).sum())
         if best is None or distance < best[0]:
-            best = (distance, learned, chosen)
+            best = (distance, learned, held_out)
     if best is None:
         raise UserError(
-            "The training fold cannot be cut into a training and a validation part that both serve: some class has one "
+            "The training fold cannot be cut into training and validation clips that both serve: some class has one "
             "clip or one subject only. Add clips or use protocol best-test."
         )
     return tuple(ids[best[1]].tolist()), tuple(ids[best[2]].tolist())

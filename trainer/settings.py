@@ -1,19 +1,41 @@
-"""``train`` and ``evaluate`` in ``params.yaml``."""
+"""``train`` and ``evaluate`` in ``params.yaml``; the names of methods and protocols, once for everybody."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import model_validator
+from pydantic import ConfigDict, field_validator
 
 from grace.pipeline.section import Count, NotNegative, Positive, Section, Share
+
+METHODS: Mapping[str, str] = {
+    "vision": "pooled video alone",
+    "template": "pooled video beside class prompts",
+    "narrative": "pooled video beside one embedding of the clip's whole text",
+    "grace": "words of a description matched with patches and instants by optimal transport",
+}
+"""Each method in a few words. A new method is a class of that name in ``model.py`` and its line here."""
+
+PREFIX: Mapping[str, str] = {"held-out": "", "best-test": "best_test_"}
+"""Each protocol (``protocol.py`` explains them), and what stands before its scores in tables and files."""
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    Method: TypeAlias = str
+    Protocol: TypeAlias = str
+else:
+    Method, Protocol = Literal[tuple(METHODS)], Literal[tuple(PREFIX)]
 
 
 class TrainSettings(Section):
     """The trainer (``grace train``)."""
 
-    method: Literal["vision", "template", "narrative", "grace"] = "grace"
-    protocol: Literal["held-out", "best-test"] = "held-out"
+    model_config = ConfigDict(validate_default=True)  # a default may not fit beside a value that was set
+
+    method: Method = "grace"
+    protocol: Protocol = "held-out"
     seed: int = 0
     epochs: Count = 30
     batch: Count = 32
@@ -21,44 +43,54 @@ class TrainSettings(Section):
     weight_decay: NotNegative = 0.05
     warmup: Share = 0.1  # share of all steps
     patience: Count = 8  # epochs without a better validation UAR
-    smoothing: Count = 3  # epochs whose mean validation UAR is an epoch's score
+    smoothing: Count = 3  # epochs over which the validation UAR is averaged to choose an epoch
     validation: Share = 0.15  # share of the training fold
-    ema: Share = 0.9  # of the averaged weights, a step
-    clip_norm: Positive = 1.0  # of the gradient
+    ema: Share = 0.9  # decay of the averaged weights, per step
+    clip_norm: Positive = 1.0  # largest norm of the gradient
     hidden: Count = 64
     layers: Count = 2
     heads: Count = 4
     dropout: Share = 0.2
     patch_dropout: Share = 0.5  # share of each frame's patches left out of a training step
-    segments: Count = 4  # of a clip's course: what comes first is not averaged with what comes last
+    segments: Count = 4  # of a clip, each averaged by itself: what comes first is not averaged with what comes last
     epsilon: Positive = 0.05  # entropic regularisation
     sinkhorn_iterations: Count = 30
     column_weight: Positive = 0.05  # rho: how firmly plans keep the visual marginal; .inf: exactly
     motion_exponent: NotNegative = 1.0  # gamma
-    motion_within: Literal["frame", "clip"] = "frame"  # motion weighs patches of a frame, or instants as well
+    motion_within: Literal["frame", "clip"] = "frame"  # motion weights patches within a frame, or instants as well
     transport_weight: NotNegative = 0.1  # lambda 1
     contrastive_weight: NotNegative = 0.1  # lambda 2; 0 switches the term off
     logit_adjustment: NotNegative = 1.0  # tau, for the long tail; 0 switches it off
     motion_attention: bool = True  # each switch removes one part alone, all else as it was
     motion_marginal: bool = True
-    transport: bool = True  # false: each word attends for itself
+    transport: bool = True  # false: cross-attention, each word attends for itself
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of the layers; auto: bfloat16 on GPUs
     device: str = "auto"
     threads: Count = 1  # of the processor; part of the result, since sums are split by thread
 
-    @model_validator(mode="after")
-    def _heads_divide_hidden(self) -> TrainSettings:
-        if self.hidden % self.heads:
-            raise ValueError(f"train.hidden ({self.hidden}) must be a multiple of train.heads ({self.heads})")
-        return self
+    # ``info`` is a pydantic.ValidationInfo, a protocol that the type checks of the tests cannot check at run time.
+
+    @field_validator("validation")
+    @classmethod
+    def _held_out_needs_a_share(cls, validation: float, info: Any) -> float:
+        if info.data.get("protocol") == "held-out" and not 0 < validation < 1:
+            raise ValueError("protocol held-out needs a share between 0 and 1, such as 0.15")
+        return validation
+
+    @field_validator("heads")
+    @classmethod
+    def _heads_divide_hidden(cls, heads: int, info: Any) -> int:
+        if info.data.get("hidden", 0) % heads:
+            raise ValueError(f"must divide train.hidden ({info.data['hidden']})")
+        return heads
 
     @property
     def window(self) -> int:
-        """Epochs whose mean score is an epoch's: ``smoothing``, or fewer where a run may end before; 1 in best-test."""
+        """Epochs over which the score is averaged: ``smoothing``, or fewer if a run may end sooner; 1 in best-test."""
         return 1 if self.protocol == "best-test" else min(self.smoothing, self.epochs, self.patience)
 
     def cache_key(self) -> dict[str, Any]:
-        """What changes the result: everything."""
+        """The settings that change the result: all of them."""
         return self.model_dump()
 
 

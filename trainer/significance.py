@@ -1,6 +1,6 @@
-"""How sure a score is, and whether two runs differ: the bootstrap over clips (Efron 1979) and McNemar's test (1947).
+"""How certain a score is, and whether two runs differ: the bootstrap over clips (Efron 1979), McNemar's test (1947).
 
-All scores but the confusion matrix follow from two counts a class: its clips, and how many of them are right.
+All scores but the confusion matrix follow from two counts per class: its clips, and how many of them are right.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ def resampled(
     total = np.empty((samples, classes))
     hits = np.empty((len(right), samples, classes))
     for sample in range(samples):
-        chosen = generator.integers(0, len(labels), len(labels))
-        drawn = labels[chosen]
-        total[sample] = np.bincount(drawn, minlength=classes)
+        drawn = generator.integers(0, len(labels), len(labels))
+        classes_drawn = labels[drawn]
+        total[sample] = np.bincount(classes_drawn, minlength=classes)
         for run, values in enumerate(right):
-            hits[run, sample] = np.bincount(drawn, values[chosen], minlength=classes)
+            hits[run, sample] = np.bincount(classes_drawn, values[drawn], minlength=classes)
     return total, hits
 
 
@@ -59,7 +59,7 @@ def statistics(total: Counts, right: Counts, names: Sequence[str], tail: Sequenc
     for first, second in AMBIGUOUS:
         if first in names and second in names:
             scores[f"{first}/{second}"] = _mean(each[..., [names.index(first), names.index(second)]])
-    return scores | {name: each[..., place] for place, name in enumerate(names)}
+    return scores | {name: each[..., index] for index, name in enumerate(names)}
 
 
 def intervals(
@@ -69,7 +69,26 @@ def intervals(
     samples: int,
     confidence: float,
 ) -> dict[str, list[float | None]]:
-    """Lower and upper percentile bound of every score of :func:`statistics`; None where a class has no clips."""
+    """Percentile bootstrap intervals of every score (Efron 1979), over clips.
+
+    Args:
+        labels: true class of each clip, an index into ``names``.
+        predicted: predicted class of each clip; −1 counts as wrong.
+        names: the classes.
+        samples: draws with replacement.
+        confidence: such as 0.95.
+
+    Returns:
+        Lower and upper bound of every score of :func:`statistics` (``UAR``, ``WAR``, ``tail``, pairs, recall by class);
+        None where a class has no clips. The same arguments give the same bounds.
+
+    Example:
+        >>> labels = np.repeat([0, 1], 50)
+        >>> predicted = np.where(np.arange(100) % 5 == 0, 1 - labels, labels)  # 80 % right
+        >>> low, high = intervals(labels, predicted, ["anger", "fear"], samples=200, confidence=0.95)["UAR"]
+        >>> 0.7 < low < 0.8 < high < 0.9
+        True
+    """
     tail = tail_classes(np.bincount(labels, minlength=len(names)))
     right = (labels == predicted).astype(np.float64)
     total, hits = resampled(labels, right[None], len(names), samples)
@@ -79,8 +98,8 @@ def intervals(
 
 @dataclass(frozen=True)
 class Lead:
-    """A score of two runs on the same clips: their values, first minus second, its interval, and how odd it would be
-    if there were no difference (two-sided p of the paired bootstrap)."""
+    """A score of two runs on the same clips: both values, first minus second, its interval, and the two-sided p of the
+    paired bootstrap under no difference."""
 
     first: float
     second: float
@@ -111,9 +130,19 @@ def leads(
 
 
 def mcnemar(first: Float[np.ndarray, " clips"], second: Float[np.ndarray, " clips"]) -> dict[str, Any]:
-    """Clips that only one of two runs got right, and the exact two-sided p of so uneven a split (McNemar 1947).
+    """McNemar's exact test (1947) on the clips that only one of two runs got right.
 
-    A clip whose seeds disagree counts as right when most of them are.
+    Args:
+        first: 1 where the first run is right, 0 where it is wrong; or the share of its seeds that are right, and a clip
+            counts as right when most of them are.
+        second: the same of the second run, on the same clips.
+
+    Returns:
+        ``only_first`` and ``only_second``, clips that only this run got right, and ``p``, two-sided.
+
+    Example:
+        >>> mcnemar(np.array([1.0] * 9 + [0.0]), np.array([0.0] * 8 + [1.0] * 2))
+        {'only_first': 8, 'only_second': 1, 'p': 0.0390625}
     """
     from scipy.stats import binomtest
 
@@ -128,7 +157,7 @@ def _lead(first: float, second: float, drawn: np.ndarray, confidence: float) -> 
     low, high = (float(bound) for bound in _percentiles(drawn, confidence))
     known = drawn[np.isfinite(drawn)]
     beyond = min((known <= 0).mean(), (known >= 0).mean())
-    p = min(1.0, max(2 * float(beyond), 1 / len(known)))  # so few draws cannot show less
+    p = min(1.0, max(2 * float(beyond), 1 / len(known)))  # that many draws cannot show a smaller one
     return Lead(first, second, first - second, low, high, p)
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,39 +14,53 @@ import yaml
 from grace.pipeline.devices import choose_device
 from grace.pipeline.store import Row, UserError, failure, fingerprint, folder_lock, write_atomic, write_table
 from grace.pipeline.store.schemas import PREDICTIONS
-from grace.trainer.class_prompts import class_prompts
+from grace.trainer.class_prompts import load_class_prompts
 from grace.trainer.data import Cache
 from grace.trainer.determinism import reproducible
-from grace.trainer.metrics import MISSING, scores
-from grace.trainer.model import ModelConfig, build
+from grace.trainer.metrics import scores
+from grace.trainer.model import MODELS, Model, ModelConfig, build
 from grace.trainer.model_card import model_card
-from grace.trainer.protocol import PREFIX, Fold, split
-from grace.trainer.settings import TrainSettings
+from grace.trainer.protocol import Fold, split
+from grace.trainer.runs import FILES, RunConfig, class_indices, csv_table, fold_folder, read_config
+from grace.trainer.settings import PREFIX, TrainSettings
 from grace.trainer.training_loop import CHECKPOINT, Trained, fit, predict
 
 VERSION = 8
 """Rises when the same inputs and settings give other weights."""
 
-FILES = ("model.safetensors", "config.yaml", "history.csv", "predictions.parquet", "metrics.json", "README.md")
-
-
-def run_folder(runs: Path, method: str, fold: int) -> Path:
-    """Where a fold of a method lies."""
-    return Path(runs) / method / f"fold-{fold}"
-
 
 def train(
-    dataset_folder: Path, settings: TrainSettings, fold: int, runs: Path | None = None, quiet: bool = False
+    dataset_folder: str | Path, settings: TrainSettings, fold: int, runs: Path | None = None, quiet: bool = False
 ) -> dict[str, Any]:
-    """Train fold ``fold`` on the cache in ``dataset_folder`` and return the content of its ``metrics.json``.
+    """Train a fold on the cache of a data set, choose its epoch by the protocol, and score its test clips once.
 
-    ``runs`` is ``<dataset_folder>/runs`` unless named. A run made from the same inputs with the same settings is left
-    as it is. The same inputs give the same bytes on one kind of CPU. Raises :class:`UserError` for what is wrong with
-    the cache, the fold or the settings before the first epoch, :class:`GraceError` when training fails.
+    A run made from the same inputs with the same settings is left as it is; one that was killed is continued after its
+    last epoch. The same inputs give the same bytes on one kind of CPU.
+
+    Args:
+        dataset_folder: ``data/<dataset>``, with ``clips.parquet``, ``tokens/`` and ``motion/``.
+        settings: the section ``train`` of ``params.yaml``.
+        fold: its number, from 1.
+        runs: the folder of runs; ``<dataset_folder>/runs`` if not given.
+        quiet: no progress bar.
+
+    Returns:
+        The content of the run's ``metrics.json``: what was trained, and by the protocol's prefix all of
+        :func:`~grace.trainer.metrics.scores`.
+
+    Raises:
+        UserError: something is wrong with the cache, the fold or the settings; raised before the first epoch.
+        GraceError: training failed, such as a loss that is not finite.
+
+    Example:
+        >>> settings = TrainSettings(epochs=1, hidden=16, layers=1)
+        >>> metrics = train("data/demo", settings, fold=1, runs=Path("data/demo/short"), quiet=True)
+        >>> metrics["epoch"], metrics["train_clips"], 0 <= metrics["UAR"] <= 1
+        (1, 34, True)
     """
-    folder = run_folder(runs or Path(dataset_folder) / "runs", settings.method, fold)
+    folder = fold_folder(runs or Path(dataset_folder) / "runs", settings.method, fold)
     cache = Cache(dataset_folder)
-    prompts = class_prompts(cache) if settings.method == "template" else None
+    prompts = load_class_prompts(cache) if MODELS[settings.method].needs_class_prompts else None
     made_from = {"settings": settings.cache_key(), "fold": fold, "prompts": prompts, **cache.inputs()}
     cache_key = fingerprint({"version": VERSION, **made_from})
     with folder_lock(folder):
@@ -55,139 +68,87 @@ def train(
             (folder / CHECKPOINT).unlink(missing_ok=True)  # killed between the last file and this
             metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
             return metrics
-        parts = split(cache, fold, settings)
-        for part in (parts.choice.train, parts.choice.selection, parts.test):
-            part.check_finite()
+        clips = split(cache, fold, settings)
+        for subset in (clips.selection.train, clips.selection.validation, clips.test):
+            subset.check_finite()
         # An unfinished folder has no config.yaml: it is written last, and says that everything else is there.
         (folder / "config.yaml").unlink(missing_ok=True)
-        config = model_config(cache, settings)
         torch.manual_seed(settings.seed)
-        model = build(config, prompts)
-        trained = fit(model, parts.choice, settings, folder, cache_key, quiet)
-        return _write(folder, cache, settings, fold, parts, model, config, trained, cache_key)
-
-
-def model_config(cache: Cache, settings: TrainSettings) -> ModelConfig:
-    """Sizes from the cache, the rest from the settings."""
-    return ModelConfig(
-        method=settings.method,
-        classes=len(cache.labels),
-        instants=cache.instants,
-        patches=cache.patches,
-        width=cache.width,
-        hidden=settings.hidden,
-        layers=settings.layers,
-        heads=settings.heads,
-        dropout=settings.dropout,
-        segments=settings.segments,
-        epsilon=settings.epsilon,
-        sinkhorn_iterations=settings.sinkhorn_iterations,
-        transport=settings.transport,
-        column_weight=settings.column_weight,
-        motion_exponent=settings.motion_exponent,
-        motion_within=settings.motion_within,
-        motion_attention=settings.motion_attention,
-        motion_marginal=settings.motion_marginal,
-    )
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """A run's ``config.yaml``. Raises :class:`UserError` when the run is missing, unfinished or damaged."""
-    path = Path(folder) / "config.yaml"
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing: {folder} is no finished run; run `grace train` first.") from None
-    except (yaml.YAMLError, UnicodeDecodeError):
-        content = None
-    if not isinstance(content, dict) or "model" not in content:
-        raise UserError(f"{path} is damaged: remove {folder} and run `grace train` again.")
-    return content
+        model = build(ModelConfig.from_settings(settings, cache.sizes), prompts)
+        trained = fit(model, clips.selection, settings, folder, cache_key, quiet)
+        run = RunConfig(
+            version=VERSION,
+            fingerprint=cache_key,
+            fold=fold,
+            protocol=settings.protocol,
+            labels=cache.labels,
+            model=asdict(model.config),
+            settings=settings,
+            cache=cache.cache_key(),
+        )
+        return _write(folder, cache, clips, model, trained, run)
 
 
 def _finished(folder: Path, cache_key: str) -> bool:
     if not all((folder / name).exists() for name in FILES):
         return False
     try:
-        return bool(read_config(folder).get("fingerprint") == cache_key)
+        return read_config(folder).fingerprint == cache_key
     except UserError:
         return False
 
 
-def _write(
-    folder: Path,
-    cache: Cache,
-    settings: TrainSettings,
-    fold: int,
-    parts: Fold,
-    model: torch.nn.Module,
-    config: ModelConfig,
-    trained: Trained,
-    cache_key: str,
-) -> dict[str, Any]:
-    """Score the test part once and write all files of the run, ``config.yaml`` last."""
+def _write(folder: Path, cache: Cache, clips: Fold, model: Model, trained: Trained, run: RunConfig) -> dict[str, Any]:
+    """Score the test clips once and write all files of the run, ``config.yaml`` last."""
     from safetensors.torch import save
 
+    settings = run.settings
     model.load_state_dict(trained.weights)
     with reproducible(settings):
-        probabilities = predict(model, parts.test, settings.batch, choose_device(settings.device))
-    rows = _predictions(cache, parts, probabilities, fold)
-    metrics = _metrics(cache, rows, settings, fold, parts, trained)
+        probabilities = predict(model, clips.test, settings.batch, choose_device(settings.device))
+    rows = _predictions(cache, clips, probabilities, run.fold)
+    metrics = _metrics(rows, clips, trained, run)
     weights = {name: value.cpu().contiguous() for name, value in trained.weights.items()}
     write_atomic(folder / "model.safetensors", save(weights))
-    write_atomic(folder / "history.csv", _history(trained).encode())
-    write_table(folder / "predictions.parquet", PREDICTIONS, rows, {"protocol": settings.protocol, "fold": fold})
+    write_atomic(folder / "history.csv", _history(trained))
+    write_table(folder / "predictions.parquet", PREDICTIONS, rows, {"protocol": run.protocol, "fold": run.fold})
     write_atomic(folder / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
     write_atomic(folder / "README.md", model_card(metrics, cache, settings).encode())
-    content = {
-        "version": VERSION,
-        "fingerprint": cache_key,
-        "fold": fold,
-        "protocol": settings.protocol,
-        "labels": cache.labels,
-        "model": config.as_dict(),
-        "settings": settings.cache_key(),
-        "cache": cache.cache_key(),
-    }
-    write_atomic(folder / "config.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode())
+    content = yaml.safe_dump(run.model_dump(), sort_keys=False, allow_unicode=True)
+    write_atomic(folder / "config.yaml", content.encode())
     (folder / CHECKPOINT).unlink(missing_ok=True)
     return metrics
 
 
-def _predictions(cache: Cache, parts: Fold, probabilities: np.ndarray, fold: int) -> list[Row]:
+def _predictions(cache: Cache, clips: Fold, probabilities: np.ndarray, fold: int) -> list[Row]:
     rows: list[Row] = []
-    for clip_id, row in zip(parts.test.clip_ids, probabilities, strict=True):
+    for clip_id, row in zip(clips.test.clip_ids, probabilities, strict=True):
         predicted = cache.labels[int(row.argmax())]
         rows.append({"clip_id": clip_id, "status": "ok", "error": "", "predicted": predicted, "probabilities": row})
-    rows += [{**failure(clip_id, cache.failure(clip_id)), "predicted": ""} for clip_id in parts.missing]
+    rows += [{**failure(clip_id, cache.failure(clip_id)), "predicted": ""} for clip_id in clips.missing]
     for row in rows:
         row |= {"fold": fold, "label": cache.rows[row["clip_id"]]["label"]}
     return sorted(rows, key=lambda row: str(row["clip_id"]))
 
 
-def _metrics(
-    cache: Cache, rows: list[Row], settings: TrainSettings, fold: int, parts: Fold, trained: Trained
-) -> dict[str, Any]:
-    places = {label: index for index, label in enumerate(cache.labels)}
-    labels = np.array([places[row["label"]] for row in rows])
-    predicted = np.array([places.get(row["predicted"], MISSING) for row in rows])
-    prefix = PREFIX[settings.protocol]
+def _metrics(rows: list[Row], clips: Fold, trained: Trained, run: RunConfig) -> dict[str, Any]:
+    of_test = scores(*class_indices(rows, run.labels), run.labels)
     return {
-        "method": settings.method,
-        "protocol": settings.protocol,
-        "fold": fold,
+        "method": run.settings.method,
+        "protocol": run.protocol,
+        "fold": run.fold,
         "epoch": trained.best_epoch,
-        "train_clips": len(parts.choice.train),
-        "selection_clips": len(parts.choice.selection),
-        **{f"{prefix}{name}": value for name, value in scores(labels, predicted, cache.labels).items()},
+        "train_clips": len(clips.selection.train),
+        "selection_clips": len(clips.selection.validation),
+        **{f"{PREFIX[run.protocol]}{name}": value for name, value in of_test.items()},
     }
 
 
-def _history(trained: Trained) -> str:
-    """One row an epoch, seven significant digits, no times."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, trained.history[0].keys(), lineterminator="\n")
-    writer.writeheader()
-    for row in trained.history:
-        writer.writerow({name: int(value) if name == "epoch" else f"{value:.7g}" for name, value in row.items()})
-    return buffer.getvalue()
+def _history(trained: Trained) -> bytes:
+    """A CSV row per epoch, seven significant digits, no times."""
+    return csv_table(
+        [
+            {name: int(value) if name == "epoch" else f"{value:.7g}" for name, value in row.items()}
+            for row in trained.history
+        ]
+    )

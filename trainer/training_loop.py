@@ -1,6 +1,6 @@
 """One training run: AdamW, cosine with warm-up, clipped gradients, averaged weights, early stopping, exact resume.
 
-The loop is handed the clips it may learn from and the clips that choose the epoch, and knows of no others.
+The loop is given the clips to learn from and the clips that choose the epoch, and no others.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from torch import Tensor, nn
 
 from grace.pipeline.devices import choose_device
 from grace.pipeline.store import GraceError, UserError, write_atomic
-from grace.trainer.alignment import Matcher
 from grace.trainer.batch import Batch
 from grace.trainer.data import Subset
 from grace.trainer.determinism import lower_precision, reproducible
 from grace.trainer.live_logging import LiveLogger
 from grace.trainer.losses import LossConfig, total_loss
 from grace.trainer.metrics import uar, war
+from grace.trainer.model import Model
 from grace.trainer.protocol import TrainSelection
 from grace.trainer.settings import TrainSettings
 
@@ -34,9 +34,9 @@ Weights = dict[str, Tensor]
 
 @dataclass
 class Progress:
-    """All that a run is after some epochs, beside the live weights."""
+    """The state of a run after some epochs, beside its weights."""
 
-    epoch: int = 0  # done
+    epoch: int = 0  # the last one done
     best_epoch: int = 0
     best_score: float = -math.inf
     history: list[dict[str, float]] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Progress:
 
 @dataclass
 class Trained:
-    """The chosen weights and how they came about."""
+    """The weights of the chosen epoch, and the history of all epochs."""
 
     weights: Weights
     best_epoch: int
@@ -52,38 +52,38 @@ class Trained:
 
 
 def fit(
-    model: nn.Module,
-    choice: TrainSelection,
+    model: Model,
+    selection: TrainSelection,
     settings: TrainSettings,
     folder: Path,
     fingerprint: str,
     quiet: bool = False,
 ) -> Trained:
-    """Train and return the averaged weights of the epoch with the best UAR on ``choice.selection``.
+    """Train and return the averaged weights of the epoch with the best UAR on ``selection.validation``.
 
     Under ``held-out`` an epoch's score is the mean UAR of the last ``settings.smoothing`` epochs: a rare class has a
-    handful of validation clips, and the best single epoch is the luckiest one. ``best-test`` takes just that one, as
-    the field does.
-    After each epoch ``folder/checkpoint.pt`` is replaced and DVCLive's curves grow; a run that was killed goes on from
-    there and, on a CPU, ends with the same weights. A checkpoint of another ``fingerprint`` is not used. The caller
-    removes it at the end. Warns once when plans did not converge.
-    Raises :class:`GraceError` when the loss is no longer a number or the checkpoint is broken.
+    handful of validation clips, and the best single epoch is the luckiest one. ``best-test`` takes that single epoch,
+    as the field does.
+    After each epoch ``folder/checkpoint.pt`` is replaced and its metrics are logged; a run that was killed continues
+    from there and, on a CPU, ends with the same weights. A checkpoint of another ``fingerprint`` is not used. The
+    caller removes it at the end. Warns once when plans did not converge.
+    Raises :class:`GraceError` when the loss is not finite or the checkpoint is damaged.
     """
     from tqdm import tqdm
 
     device = choose_device(settings.device)
     with reproducible(settings):
-        run = _Run(model.to(device), choice, settings, device)
+        run = _Run(model.to(device), selection, settings, device)
         run.resume(folder / CHECKPOINT, fingerprint)
         epochs = range(run.progress.epoch, settings.epochs)
         bar = tqdm(epochs, "train", settings.epochs, initial=run.progress.epoch, unit="epoch", disable=quiet or None)
-        with LiveLogger(folder, run.progress.history) as curves:
+        with LiveLogger(folder, run.progress.history) as logger:
             for _ in bar:
                 if run.should_stop():
                     break
                 row = run.epoch()
                 write_atomic(folder / CHECKPOINT, run.checkpoint(fingerprint))
-                curves.add(row)
+                logger.add(row)
                 bar.set_postfix(loss=f"{row['loss']:.3f}", uar=f"{row[run.column]:.3f}")
         return Trained(run.best, run.progress.best_epoch, run.progress.history)
 
@@ -91,8 +91,9 @@ def fit(
 class _Run:
     """The state of one run and its epoch."""
 
-    def __init__(self, model: nn.Module, choice: TrainSelection, settings: TrainSettings, device: torch.device) -> None:
-        self.model, self.choice, self.settings, self.device = model, choice, settings, device
+    def __init__(self, model: Model, selection: TrainSelection, settings: TrainSettings, device: torch.device) -> None:
+        self.model, self.settings, self.device = model, settings, device
+        self.training, self.validation = selection.train, selection.validation
         decayed = [p for p in model.parameters() if p.ndim > 1]
         others = [p for p in model.parameters() if p.ndim <= 1]  # biases, norms, β: not shrunk
         groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
@@ -101,35 +102,28 @@ class _Run:
         self.best = _copy(model)
         self.progress = Progress()
         self.column = "best_test_uar" if settings.protocol == "best-test" else "validation_uar"
-        counts = np.bincount(choice.train.labels, minlength=len(choice.train.cache.labels))
+        counts = np.bincount(self.training.labels, minlength=model.config.classes)
         self.prior = torch.from_numpy(counts / counts.sum()).float().to(device)
-        self.steps_per_epoch = -(-len(choice.train) // settings.batch)
-        self.half = lower_precision(settings.precision, device)
-        self.matcher = Matcher(
-            settings.epsilon, settings.sinkhorn_iterations, settings.transport, settings.column_weight
-        )
-        self.loss = LossConfig(
-            transport=settings.transport_weight,
-            contrastive=settings.contrastive_weight,
-            logit_adjustment=settings.logit_adjustment,
-            matcher=self.matcher,
-        )
+        self.steps_per_epoch = math.ceil(len(self.training) / settings.batch)
+        self.bfloat16 = lower_precision(settings.precision, device)
+        self.matcher = model.config.matcher()
+        self.loss = LossConfig.from_settings(settings, self.matcher)
         self.warned = False
 
     def epoch(self) -> dict[str, float]:
-        """One pass over the training part and a look at the selection part; the row for ``history.csv``."""
+        """One pass over the training clips, scored on the validation clips; the row for ``history.csv``."""
         number = self.progress.epoch + 1
         torch.manual_seed(self.settings.seed * 1_000_003 + number)  # an epoch's randomness depends on its number alone
         sums: dict[str, float] = {}
         order = self.settings.seed * 1_000_003 + number
         self.model.train()
-        batches = self.choice.train.batches(self.settings.batch, order, self.device)
+        batches = self.training.batches(self.settings.batch, order, self.device)
         for index, (batch, labels) in enumerate(batches):
             rate = self._set_rate((number - 1) * self.steps_per_epoch + index)
             terms = self._step(batch, labels, number)
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + value * len(labels)
-        means = {name: total / len(self.choice.train) for name, total in sums.items()}
+        means = {name: total / len(self.training) for name, total in sums.items()}
         self.warned = self.warned or self.matcher.warn_if_not_converged(means.get("marginal_error", 0.0))
         score, accuracy = self._select()
         row = {"epoch": float(number), **means, "learning_rate": rate, self.column: score}
@@ -147,7 +141,7 @@ class _Run:
         return self.progress.epoch - self.progress.best_epoch >= self.settings.patience
 
     def _step(self, batch: Batch, labels: Int[Tensor, " batch"], epoch: int) -> dict[str, float]:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             output = self.model(batch.drop_patches(self.settings.patch_dropout))
             terms = total_loss(output, labels, self.prior, self.loss)
         _check_finite("loss", terms["loss"], epoch)
@@ -177,16 +171,16 @@ class _Run:
         return rate
 
     def _select(self) -> tuple[float, float]:
-        """UAR and WAR of the averaged weights on the selection part."""
+        """UAR and WAR of the averaged weights on the validation clips."""
         live = _copy(self.model)
         self.model.load_state_dict(self.average)
-        probabilities = predict(self.model, self.choice.selection, self.settings.batch, self.device)
+        probabilities = predict(self.model, self.validation, self.settings.batch, self.device)
         self.model.load_state_dict(live)
-        labels, predicted = self.choice.selection.labels, probabilities.argmax(1)
+        labels, predicted = self.validation.labels, probabilities.argmax(1)
         return uar(labels, predicted, probabilities.shape[1]), war(labels, predicted)
 
     def checkpoint(self, fingerprint: str) -> bytes:
-        """Everything needed to go on."""
+        """Everything needed to continue."""
         buffer = io.BytesIO()
         state = {
             "fingerprint": fingerprint,
@@ -200,7 +194,7 @@ class _Run:
         return buffer.getvalue()
 
     def resume(self, path: Path, fingerprint: str) -> None:
-        """Take up the state of a checkpoint, if there is one of this very run."""
+        """Continue from a checkpoint, if there is one of this run."""
         if not path.exists():
             return
         try:
@@ -219,19 +213,19 @@ class _Run:
 
 
 def _check_finite(name: str, value: Tensor, epoch: int) -> None:
-    """Stop before a number that is none reaches the weights."""
+    """Stop before a value that is not finite reaches the weights."""
     if not bool(torch.isfinite(value)):
         raise GraceError(
             f"The {name} is {value.item()} in epoch {epoch}: lower train.learning_rate or raise train.epsilon."
         )
 
 
-def predict(model: nn.Module, part: Subset, size: int, device: torch.device) -> Float[np.ndarray, "clips classes"]:
-    """Class probabilities of every clip of a part, in its order."""
+def predict(model: nn.Module, subset: Subset, size: int, device: torch.device) -> Float[np.ndarray, "clips classes"]:
+    """Class probabilities of every clip of a subset, in its order, from batches of ``size``."""
     model.eval()
     rows = []
     with torch.inference_mode():
-        for batch, _ in part.batches(size, device=device):
+        for batch, _ in subset.batches(size, device=device):
             rows.append(model(batch).logits.float().softmax(-1).cpu().numpy())
     return np.concatenate(rows)
 

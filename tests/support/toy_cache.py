@@ -1,7 +1,8 @@
-"""A small cache of real store files whose emotions can be learned: each class has its own looks and its own words."""
+"""A small cache of real store files whose emotions can be learned: each class has its own patches and its own words."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,10 @@ def toy_cache(
 ) -> Path:
     """A data set of ``clips`` clips, every third in the test part of fold 1, with six subjects.
 
-    ``failed`` are places of clips without tokens; ``test_labels`` replaces the labels of all test clips.
+    ``failed`` are indices of clips without tokens; ``test_labels`` replaces the labels of all test clips.
     """
     generator = np.random.default_rng(seed)
-    looks = generator.normal(size=(len(LABELS), WIDTH))
+    visuals = generator.normal(size=(len(LABELS), WIDTH))
     words = generator.normal(size=(len(LABELS), WIDTH))
     table, tokens, motion = [], [], []
     for index in range(clips):
@@ -56,22 +57,22 @@ def toy_cache(
             tokens.append(failure(clip_id, "faces: the video has no frames"))
             motion.append(failure(clip_id, "faces: the video has no frames"))
             continue
-        tokens.append(_tokens(clip_id, generator, looks[emotion], words[emotion]))
+        tokens.append(_tokens(clip_id, generator, visuals[emotion], words[emotion]))
         motion.append(_motion(clip_id, generator, grid))
     write_clips(folder, table, LABELS)
     write_shards(Store(folder / "tokens", TOKENS), tokens)
     write_shards(Store(folder / "motion", MOTION), motion)
-    prompts = [{"label": label, "prompt": label, "embedding": looks[k]} for k, label in enumerate(LABELS)]
+    prompts = [{"label": label, "prompt": label, "embedding": visuals[k]} for k, label in enumerate(LABELS)]
     write_table(folder / "tokens" / TEMPLATES_FILE, TEMPLATES, prompts, {"identity": {"model": "toy"}})
     return folder
 
 
 def write_shards(store: Store, rows: list[Row], cache_key: dict[str, Any] | None = None) -> None:
     """Rows as shards of ``SHARD`` clips, with the metadata that a stage writes."""
-    for shard in range(-(-len(rows) // SHARD)):
-        part = rows[shard * SHARD : (shard + 1) * SHARD]
-        made = {"identity": cache_key or {"model": "toy"}, "rows": fingerprint(part)}
-        store.write(shard, part, {"identity": made["identity"], "fingerprint": fingerprint(made)})
+    for shard in range(math.ceil(len(rows) / SHARD)):
+        of_shard = rows[shard * SHARD : (shard + 1) * SHARD]
+        made = {"identity": cache_key or {"model": "toy"}, "rows": fingerprint(of_shard)}
+        store.write(shard, of_shard, {"identity": made["identity"], "fingerprint": fingerprint(made)})
 
 
 def describe(folder: Path, label_visible: bool) -> None:
@@ -83,9 +84,9 @@ def describe(folder: Path, label_visible: bool) -> None:
     write_shards(Store(folder / "descriptions", DESCRIPTIONS), rows)
 
 
-def _tokens(clip_id: str, generator: np.random.Generator, look: np.ndarray, word: np.ndarray) -> Row:
+def _tokens(clip_id: str, generator: np.random.Generator, mark: np.ndarray, word: np.ndarray) -> Row:
     visual = generator.normal(size=(INSTANTS, PATCHES, WIDTH))
-    visual[1:3, :4] += look
+    visual[1:3, :4] += mark
     length = int(generator.integers(4, LENGTH))
     text = np.zeros((LENGTH, WIDTH))
     text[:length] = generator.normal(size=(length, WIDTH))

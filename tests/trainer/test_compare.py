@@ -13,9 +13,10 @@ from grace.pipeline.store import GraceError, UserError, read_table
 from grace.pipeline.store.schemas import PREDICTIONS
 from grace.trainer.compare import compare
 from grace.trainer.evaluate import evaluate
+from grace.trainer.published import published_rows
 from grace.trainer.settings import TrainSettings
-from grace.trainer.tables import comparison_table, detail_table, paper_table, published_rows, published_table
 from grace.trainer.train import train
+from stages.tables.scores import comparison_table, detail_table, paper_table, published_table
 from tests.support.toy_cache import TRAIN, describe, toy_cache
 
 SHORT = TrainSettings.model_validate(TRAIN).model_copy(update={"epochs": 2})

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 
 import pytest
 import torch
 
-from grace.trainer.batch import Batch
+from grace.trainer.batch import Batch, Sizes
 from grace.trainer.losses import LossConfig, logit_adjusted, total_loss
 from grace.trainer.model import (
+    MODELS,
     FrameAttention,
     Grace,
     ModelConfig,
@@ -17,26 +18,32 @@ from grace.trainer.model import (
     Template,
     build,
 )
-from grace.trainer.settings import METHODS
+from grace.trainer.settings import METHODS, TrainSettings
 
-CONFIG = ModelConfig(classes=3, instants=4, patches=9, width=16, hidden=16, layers=1, heads=2, dropout=0.0)
+SIZES = Sizes(classes=3, instants=4, patches=9, width=16)
+CONFIG = ModelConfig.from_settings(TrainSettings(hidden=16, layers=1, heads=2, dropout=0.0), SIZES)
 
 
 def batch(count: int = 5, text: int = 6) -> Batch:
     torch.manual_seed(0)
-    mask = torch.ones(count, text, dtype=torch.bool)
-    mask[:, -2:] = False
-    return Batch(
-        visual=torch.randn(count, 4, 9, 16),
-        frame=torch.randn(count, 4, 16),
-        text=torch.randn(count, text, 16),
-        text_mask=mask,
-        sentence_end=torch.arange(text).expand(count, -1) == 3,
-        motion=torch.rand(count, 4, 9),
-    )
+    clips = Batch.random(SIZES, count, text)
+    clips.text_mask[:, -2:] = False
+    return replace(clips, sentence_end=torch.arange(text).expand(count, -1) == 3)
 
 
-def test_vision_is_blind_to_text_and_motion() -> None:
+def test_every_method_is_a_class_and_a_line_of_the_settings() -> None:
+    assert set(MODELS) == set(METHODS)
+
+
+def test_a_config_takes_every_field_from_the_settings_or_the_cache() -> None:
+    known = {**TrainSettings().model_dump(), **asdict(SIZES), "motion_floor": 0.05}
+    assert asdict(ModelConfig.from_settings(TrainSettings(), SIZES)) == {
+        field.name: known[field.name] for field in fields(ModelConfig)
+    }
+    assert ModelConfig.from_settings(TrainSettings(epsilon=0.3), SIZES).matcher().epsilon == 0.3
+
+
+def test_vision_uses_neither_text_nor_motion() -> None:
     model, clips = build(replace(CONFIG, method="vision")).eval(), batch()
     other = replace(clips, text=torch.randn_like(clips.text), motion=torch.zeros_like(clips.motion))
     assert torch.equal(model(clips).logits, model(other).logits)
@@ -60,8 +67,8 @@ def test_motion_enters_by_each_part_and_by_no_other_way() -> None:
 
     def change(motion_attention: bool, motion_marginal: bool) -> float:
         torch.manual_seed(0)
-        parts = replace(CONFIG, motion_attention=motion_attention, motion_marginal=motion_marginal)
-        model = build(parts).eval()
+        config = replace(CONFIG, motion_attention=motion_attention, motion_marginal=motion_marginal)
+        model = build(config).eval()
         return float((model(clips).logits - model(still).logits).abs().max().detach())
 
     assert change(motion_attention=False, motion_marginal=False) == 0
@@ -69,7 +76,7 @@ def test_motion_enters_by_each_part_and_by_no_other_way() -> None:
     assert change(motion_attention=False, motion_marginal=True) > 1e-5
 
 
-def test_a_clip_and_its_reverse_are_different_courses_and_with_one_segment_the_same() -> None:
+def test_a_clip_and_its_reverse_are_pooled_differently_and_with_one_segment_alike() -> None:
     frames, even = torch.randn(5, 4, 16), torch.full((5, 4), 1 / 4)
 
     def change(segments: int) -> float:
@@ -80,7 +87,7 @@ def test_a_clip_and_its_reverse_are_different_courses_and_with_one_segment_the_s
     assert change(segments=2) > 1e-2
 
 
-def test_a_course_is_its_segments_weighted_means() -> None:
+def test_pooling_concatenates_the_weighted_means_of_segments() -> None:
     layer = SegmentPooling(replace(CONFIG, instants=5, segments=2))  # instants 0, 1, 2 and 3, 4
     frames, weight = torch.randn(3, 5, 16), torch.rand(3, 5).softmax(1)
     first, second = (2 * (weight[:, s, None] * frames[:, s]).sum(1) for s in (slice(3), slice(3, 5)))
@@ -102,16 +109,16 @@ def test_motion_within_frames_moves_no_mass_between_instants_and_within_the_clip
     assert torch.allclose(marginal("clip"), share / share.sum((1, 2), keepdim=True), atol=1e-6)
 
 
-def test_a_thinned_batch_holds_some_patches_of_each_frame_with_their_motion() -> None:
+def test_dropping_patches_keeps_some_patches_of_each_frame_with_their_motion() -> None:
     clips = batch()
-    thin = clips.drop_patches(0.6)
-    assert thin.visual.shape == (5, 4, 4, 16)
-    place = (thin.visual[:, :, :, None] == clips.visual[:, :, None]).all(-1)  # [B, T, kept, P]
+    fewer = clips.drop_patches(0.6)
+    assert fewer.visual.shape == (5, 4, 4, 16)
+    place = (fewer.visual[:, :, :, None] == clips.visual[:, :, None]).all(-1)  # [B, T, kept, P]
     assert (place.sum(3) == 1).all()
     assert (place.sum(2) <= 1).all()
-    assert torch.equal((place * clips.motion[:, :, None]).sum(3), thin.motion)
+    assert torch.equal((place * clips.motion[:, :, None]).sum(3), fewer.motion)
     assert place.any(2).flatten(0, 1).unique(dim=0).shape[0] > 1  # not the same places in every frame
-    assert torch.equal(thin.text, clips.text)
+    assert torch.equal(fewer.text, clips.text)
     assert clips.drop_patches(0.0) is clips
     assert clips.drop_patches(1.0).visual.shape[2] == 1
 
@@ -133,7 +140,7 @@ def test_every_weight_of_grace_gets_a_gradient() -> None:
     assert set(terms) == {"loss", "classification", "transport", "contrastive"}
     terms["loss"].backward()
     silent = [name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()]
-    # Softmax is blind to a constant added to all its scores.
+    # Softmax ignores a constant added to all its scores.
     assert set(silent) <= {"salience.bias", "saliency.bias", "temporal.layers.layers.0.self_attn.in_proj_bias"}
 
 
@@ -167,7 +174,7 @@ def test_template_scores_are_cosines_with_the_class_prompts() -> None:
     assert torch.allclose(model(clips).logits, scores[:, [1, 0, 2]], atol=1e-5)
 
 
-def test_narrative_sees_the_end_tokens_and_no_other_word() -> None:
+def test_narrative_uses_the_end_tokens_and_no_other_word() -> None:
     model, clips = build(replace(CONFIG, method="narrative")).eval(), batch()
     assert isinstance(model, Narrative)
     output = model(clips)
@@ -176,8 +183,8 @@ def test_narrative_sees_the_end_tokens_and_no_other_word() -> None:
     ends = torch.where(clips.sentence_end[..., None], torch.randn_like(clips.text), clips.text)
     assert not torch.allclose(model(replace(clips, text=ends)).logits, output.logits)
     assert output.alignment is not None
-    assert output.tokens is not None
-    cosine = torch.nn.functional.cosine_similarity(output.tokens.text[:, 0], output.tokens.visual[:, 0])
+    assert output.problem is not None
+    cosine = torch.nn.functional.cosine_similarity(output.problem.text[:, 0], output.problem.visual[:, 0])
     assert torch.allclose(output.alignment.cost, 1 - cosine, atol=1e-5)
 
 
@@ -219,9 +226,9 @@ def test_every_method_runs_in_bfloat16_with_finite_losses(method: str) -> None:
 
 
 def test_grace_starts_from_the_cosine_of_the_cached_tokens() -> None:
-    tokens = build(CONFIG)(batch()).tokens
-    assert tokens is not None
+    problem = build(CONFIG)(batch()).problem
+    assert problem is not None
     cosine = torch.nn.functional.cosine_similarity(
         batch().text[:, :, None], batch().visual.flatten(1, 2)[:, None], dim=-1
     )
-    assert torch.allclose(tokens.problem()[0], 1 - cosine, atol=1e-5)
+    assert torch.allclose(problem.costs_and_marginals()[0], 1 - cosine, atol=1e-5)

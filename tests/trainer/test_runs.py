@@ -1,4 +1,4 @@
-"""What lies in a run's folder, who opens it, and what is said of a set or a run that is not sound."""
+"""What a run's folder holds, how it is opened, and the sentences for a data set or a run that is not sound."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ import yaml
 from grace.pipeline.store import Clips, UserError, read_table, write_clips, write_table
 from grace.pipeline.store.schemas import TEMPLATES, TEMPLATES_FILE
 from grace.trainer.alignment import NotConvergedWarning
-from grace.trainer.class_prompts import class_prompts
-from grace.trainer.classifier import GraceClassifier
+from grace.trainer.class_prompts import load_class_prompts
+from grace.trainer.classifier import TokenClassifier
 from grace.trainer.data import Cache
 from grace.trainer.live_logging import LiveLogger
 from grace.trainer.protocol import split
+from grace.trainer.runs import read_config
 from grace.trainer.settings import TrainSettings
 from grace.trainer.train import train
 from tests.support.toy_cache import LABELS, TRAIN, WIDTH, toy_cache
@@ -52,19 +53,19 @@ def test_curves_hold_every_epoch_of_the_history(folder: Path) -> None:
 
 def test_curves_of_a_resumed_run_are_those_of_an_undisturbed_one(tmp_path: Path) -> None:
     rows = [{"epoch": float(number), "loss": 1 / number} for number in (1, 2, 3)]
-    with LiveLogger(tmp_path / "calm", rows[:1]) as curves:
+    with LiveLogger(tmp_path / "calm", rows[:1]) as logger:
         for row in rows[1:]:
-            curves.add(row)
+            logger.add(row)
     LiveLogger(tmp_path / "killed", []).add({"epoch": 1.0, "loss": 9.0})  # killed before its checkpoint was written
-    with LiveLogger(tmp_path / "killed", rows[:2]) as curves:
-        curves.add(rows[2])
+    with LiveLogger(tmp_path / "killed", rows[:2]) as logger:
+        logger.add(rows[2])
     assert curve(tmp_path / "killed", "loss") == curve(tmp_path / "calm", "loss") == [1, 1 / 2, 1 / 3]
 
 
 def test_a_run_opens_in_three_lines_whatever_its_method(folder: Path) -> None:
     row = Cache(folder).row("clip-000")
     for method in ("grace", "template", "narrative"):
-        classifier = GraceClassifier.from_pretrained(folder / "runs" / method / "fold-1")
+        classifier = TokenClassifier.from_pretrained(folder / "runs" / method / "fold-1")
         probabilities, plan = classifier.predict(row)
         assert probabilities.sum() == pytest.approx(1, abs=1e-5)
         assert (plan is not None) == (method == "grace")
@@ -88,7 +89,7 @@ def test_damaged_weights_or_config_are_named(tmp_path: Path, name: str) -> None:
     run = tmp_path / "runs" / "vision" / "fold-1"
     (run / name).write_bytes((run / name).read_bytes()[:40])
     with pytest.raises(UserError, match=name):
-        GraceClassifier.from_pretrained(run)
+        TokenClassifier.from_pretrained(run)
 
 
 def test_weights_of_another_method_do_not_open(tmp_path: Path, folder: Path) -> None:
@@ -96,20 +97,20 @@ def test_weights_of_another_method_do_not_open(tmp_path: Path, folder: Path) -> 
         method = "grace" if name == "config.yaml" else "narrative"
         (tmp_path / name).write_bytes((folder / "runs" / method / "fold-1" / name).read_bytes())
     with pytest.raises(UserError, match="does not fit its config"):
-        GraceClassifier.from_pretrained(tmp_path)
+        TokenClassifier.from_pretrained(tmp_path)
 
 
 def test_class_prompts_are_checked_against_the_tokens(tmp_path: Path) -> None:
     cache = Cache(toy_cache(tmp_path))
-    assert class_prompts(cache).shape == (len(LABELS), WIDTH)
+    assert load_class_prompts(cache).shape == (len(LABELS), WIDTH)
     path = tmp_path / "tokens" / TEMPLATES_FILE
     rows = read_table(path, TEMPLATES)
     write_table(path, TEMPLATES, rows, {"identity": {"model": "another"}})
     with pytest.raises(UserError, match="another model than the tokens"):
-        class_prompts(cache)
+        load_class_prompts(cache)
     write_table(path, TEMPLATES, rows[1:], {"identity": {"model": "toy"}})
     with pytest.raises(UserError, match="no sound prompt for 'happiness'"):
-        class_prompts(cache)
+        load_class_prompts(cache)
     path.unlink()
     with pytest.raises(UserError, match="run `grace tokens`"):
         train(tmp_path, SHORT.model_copy(update={"method": "template"}), 1, quiet=True)
@@ -142,15 +143,31 @@ def test_a_class_absent_from_the_test_part_is_warned_of(tmp_path: Path) -> None:
 
 
 def test_plans_that_do_not_converge_are_warned_of_once(tmp_path: Path) -> None:
-    with pytest.warns(NotConvergedWarning) as said:
+    with pytest.warns(NotConvergedWarning) as warned:
         train(toy_cache(tmp_path), SHORT.model_copy(update={"epsilon": 0.01, "sinkhorn_iterations": 1}), 1, quiet=True)
-    assert sum(issubclass(one.category, NotConvergedWarning) for one in said) == 1
+    assert sum(issubclass(one.category, NotConvergedWarning) for one in warned) == 1
 
 
-def test_precision_is_asked_for_by_name(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"train\.precision is 'half'"):
-        TrainSettings.model_validate({"precision": "half"})
+def test_a_config_that_does_not_fit_is_named_by_its_key(tmp_path: Path, folder: Path) -> None:
+    source = folder / "runs" / "grace" / "fold-1" / "config.yaml"
+    for changed, sentence in (
+        ({"epoch": 3}, r"config\.yaml is damaged .* \('settings\.epoch': extra inputs are not permitted\): remove"),
+        ({"precision": "half"}, r"\('settings\.precision': input should be 'auto', 'float32' or 'bfloat16'\)"),
+        ({"method": "magic"}, r"\('settings\.method': input should be 'vision', 'template', 'narrative' or 'grace'\)"),
+    ):
+        content = yaml.safe_load(source.read_text())
+        content["settings"] |= changed
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(content))
+        with pytest.raises(UserError, match=sentence):
+            read_config(tmp_path)
+    for damage in ("just words", "- 1", ""):
+        (tmp_path / "config.yaml").write_text(damage)
+        with pytest.raises(UserError, match=r"config\.yaml is damaged"):
+            read_config(tmp_path)
+
+
+def test_bfloat16_trains_and_stores_float32_weights(tmp_path: Path) -> None:
     metrics = train(toy_cache(tmp_path), SHORT.model_copy(update={"precision": "bfloat16"}), 1, quiet=True)
     assert np.isfinite(metrics["UAR"])
-    weights = GraceClassifier.from_pretrained(tmp_path / "runs/grace/fold-1").model.state_dict()
+    weights = TokenClassifier.from_pretrained(tmp_path / "runs/grace/fold-1").model.state_dict()
     assert {value.dtype for value in weights.values()} == {torch.float32}

@@ -18,14 +18,15 @@ import yaml
 
 from grace.pipeline.store import Clips, GraceError, Store, UserError, read_table
 from grace.pipeline.store.schemas import MOTION, PREDICTIONS, TOKENS
-from grace.trainer.classifier import GraceClassifier
+from grace.trainer.classifier import TokenClassifier
 from grace.trainer.data import Cache, Subset, collate
 from grace.trainer.evaluate import evaluate
-from grace.trainer.live_logging import FOLDER as CURVES
+from grace.trainer.live_logging import FOLDER as LIVE_FOLDER
 from grace.trainer.protocol import split
+from grace.trainer.runs import FILES, read_config
 from grace.trainer.settings import METHODS, TrainSettings
-from grace.trainer.tables import paper_table
-from grace.trainer.train import FILES, train
+from grace.trainer.train import train
+from stages.tables.scores import paper_table
 from tests.support.toy_cache import LABELS, SHARD, TRAIN, describe, toy_cache
 
 SETTINGS = TrainSettings.model_validate(TRAIN)
@@ -53,12 +54,6 @@ def widen(rows: list[Any]) -> list[Any]:
     return [{**row, "visual": np.tile(row["visual"], 2), "frame": np.tile(row["frame"], 2)} for row in rows]
 
 
-def test_settings_mirror_params_yaml() -> None:
-    assert TrainSettings().model_dump() == TrainSettings().cache_key()
-    with pytest.raises(UserError, match="no key 'epoch'"):
-        TrainSettings.model_validate({"epoch": 3})
-
-
 @pytest.mark.parametrize("method", METHODS)
 def test_a_learnable_set_is_learned(tmp_path: Path, method: str) -> None:
     metrics = train(toy_cache(tmp_path), SETTINGS.model_copy(update={"method": method}), 1, quiet=True)
@@ -67,7 +62,7 @@ def test_a_learnable_set_is_learned(tmp_path: Path, method: str) -> None:
 
 def test_a_run_folder_is_whole_and_a_second_run_is_instant(trained: Path) -> None:
     run = trained / "runs" / "grace" / "fold-1"
-    assert sorted(path.name for path in run.iterdir()) == sorted([*FILES, CURVES])
+    assert sorted(path.name for path in run.iterdir()) == sorted([*FILES, LIVE_FOLDER])
     before = {name: (run / name).stat().st_mtime_ns for name in FILES}
     again = train(trained, SETTINGS, 1, quiet=True)
     assert before == {name: (run / name).stat().st_mtime_ns for name in FILES}
@@ -75,6 +70,8 @@ def test_a_run_folder_is_whole_and_a_second_run_is_instant(trained: Path) -> Non
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert config["labels"] == LABELS
     assert config["cache"]["tokens"] == {"model": "toy"}
+    assert config["settings"] == SETTINGS.model_dump()
+    assert read_config(run).settings == SETTINGS
 
 
 @pytest.mark.parametrize(
@@ -149,7 +146,7 @@ def test_held_out_never_looks_at_test_clips_before_the_end(tmp_path: Path, monke
         return read(cache, clip_ids)
 
     first = train(honest, SHORT, 1, quiet=True)
-    monkeypatch.setattr(Subset, "check_finite", lambda part: None)  # reads for NaN alone, before the first epoch
+    monkeypatch.setattr(Subset, "check_finite", lambda subset: None)  # reads for NaN alone, before the first epoch
     monkeypatch.setattr(Cache, "read", watched)
     second = train(trap, SHORT, 1, quiet=True)
     assert ("train", False) in reads
@@ -164,14 +161,13 @@ def test_held_out_never_looks_at_test_clips_before_the_end(tmp_path: Path, monke
 
 def test_validation_shares_no_subject_with_training_and_holds_every_class(tmp_path: Path) -> None:
     cache = Cache(toy_cache(tmp_path))
-    choice = split(cache, 1, SETTINGS).choice
-    people = [
-        {cache.rows[clip_id]["subject"] for clip_id in part.clip_ids} for part in (choice.train, choice.selection)
-    ]
+    selection = split(cache, 1, SETTINGS).selection
+    subsets = (selection.train, selection.validation)
+    people = [{cache.rows[clip_id]["subject"] for clip_id in subset.clip_ids} for subset in subsets]
     assert not people[0] & people[1]
-    assert set(choice.train.labels) == set(choice.selection.labels) == {0, 1, 2}
-    assert 0.05 < len(choice.selection) / (len(choice.train) + len(choice.selection)) < 0.35
-    assert split(cache, 1, SETTINGS).choice == choice
+    assert set(selection.train.labels) == set(selection.validation.labels) == {0, 1, 2}
+    assert 0.05 < len(selection.validation) / sum(map(len, subsets)) < 0.35
+    assert split(cache, 1, SETTINGS).selection == selection
 
 
 def test_best_test_is_labelled_wherever_its_numbers_appear(tmp_path: Path) -> None:
@@ -222,7 +218,7 @@ def test_evaluate_names_a_fold_that_is_not_trained(trained: Path) -> None:
 
 def test_classifier_gives_back_what_the_run_predicted(trained: Path) -> None:
     run = trained / "runs" / "grace" / "fold-1"
-    classifier = GraceClassifier.from_pretrained(run)
+    classifier = TokenClassifier.from_pretrained(run)
     stored = next(row for row in read_table(run / "predictions.parquet", PREDICTIONS) if row["status"] == "ok")
     row = Cache(trained).row(stored["clip_id"])
     probabilities, plan = classifier.predict(row)
