@@ -30,9 +30,9 @@ from grace.pipeline.devices import choose_device, choose_dtype
 from grace.pipeline.estimate import TYPICAL
 from grace.pipeline.execution.runner import run
 from grace.pipeline.media.images import decode_crop
+from grace.pipeline.sentences import split_sentences, split_to_length
 from grace.pipeline.store import Store
 from grace.pipeline.store.schemas import FACES
-from grace.pipeline.text.sentences import split_sentences, split_to_length
 from grace.pipeline.tokens.encoder import ClipEncoder
 from grace.pipeline.tokens.settings import TokensSettings
 from grace.pipeline.tokens.step import TokensStep

@@ -23,7 +23,7 @@ REAL: dict[str, dict[str, Any]] = {
 """Settings for real footage; the pocket models know drawn faces only."""
 
 HEADER = """\
-# Written by `grace init`. `dvc repro` runs what has changed and goes on where it was stopped.
+# Written by `grace init`. `dvc repro` runs what has changed and continues where it stopped.
 # A stage depends on settings and on data. The code is an installed package that DVC does not watch: after an upgrade
 # run `dvc repro --force` once. Shards that the new version would make the same way are skipped.
 """
@@ -35,7 +35,7 @@ def render(dataset: str) -> dict[str, str]:
     """Name and content of each file of a project for one data set."""
     return {
         "params.yaml": _params(dataset),
-        "dvc.yaml": HEADER + _pipeline(dataset),
+        "dvc.yaml": _pipeline(dataset),
         ".gitignore": template("gitignore"),
         "raw/.gitignore": "",
         f"overrides/{dataset}.csv": "clip_id,description\n",
@@ -64,21 +64,17 @@ def _params(dataset: str) -> str:
 
 def _pipeline(dataset: str) -> str:
     pipeline = _load(template("dvc.yaml"))
-    stages = pipeline["stages"]
-    dropped = [] if dataset == DEMO else _outs(stages.pop("world"))
-    for stage in stages.values():
-        deps = stage["deps"]
-        for number in reversed(range(len(deps))):
-            if not deps[number].startswith(OWN) or deps[number] in dropped:
-                del deps[number]
-    for stage in stages.values():
+    index = pipeline["stages"]["index"]
+    if dataset != DEMO:  # nothing is to be drawn
+        index["cmd"] = index["cmd"][-1]
+        index["params"].remove("world")
+    for stage in pipeline["stages"].values():
+        for dependency in [each for each in stage["deps"] if not each.startswith(OWN)]:
+            stage["deps"].remove(dependency)
         if not stage["deps"]:
             del stage["deps"]
+    pipeline.yaml_set_start_comment(HEADER.replace("# ", ""))
     return _dump(pipeline)
-
-
-def _outs(stage: Any) -> list[str]:
-    return [next(iter(out)) if isinstance(out, dict) else out for out in stage["outs"]]
 
 
 def _yaml() -> Any:

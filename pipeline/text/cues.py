@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
-from grace.pipeline.text.sentences import split_sentences
+from grace.pipeline.sentences import split_sentences
 
 Region = Literal["brows", "eyes", "nose", "cheeks", "mouth", "jaw"]
 Intensity = Literal["slightly", "clearly", "strongly"]

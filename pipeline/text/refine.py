@@ -12,13 +12,13 @@ from grace.pipeline.engines import Engine, Request, Response, make_engine, prefe
 from grace.pipeline.engines.retry import Answer, generate_with_retries
 from grace.pipeline.errors import UserError
 from grace.pipeline.execution.step import Step
+from grace.pipeline.sentences import split_sentences
 from grace.pipeline.store import Row, Schema, fallback
 from grace.pipeline.store.schemas import DESCRIPTIONS
 from grace.pipeline.text.cues import SCHEMA, ParsedAnswer, drop_unsupported, read_answer
 from grace.pipeline.text.overrides import read_overrides
 from grace.pipeline.text.prompts import Prompt, quoted, read_prompt
 from grace.pipeline.text.quality import refusing, rejection_reason
-from grace.pipeline.text.sentences import split_sentences
 from grace.pipeline.text.settings import RefineSettings
 
 if TYPE_CHECKING:

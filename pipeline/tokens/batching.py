@@ -18,7 +18,7 @@ import numpy as np
 
 from grace.pipeline.errors import ClipError
 from grace.pipeline.media.images import decode_crop
-from grace.pipeline.text.sentences import split_sentences, split_to_length
+from grace.pipeline.sentences import split_sentences, split_to_length
 from grace.pipeline.tokens.layout import SentenceTokens, VisualTokens, to_float16
 
 if TYPE_CHECKING:

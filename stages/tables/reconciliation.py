@@ -17,7 +17,7 @@ NAMES = 42
 
 
 def reconciliation_table(found: Reconciliation, dataset: str, width: int, accepted: Collection[str] = ()) -> Table:
-    """One finding per row, in a terminal ``width`` columns wide; ``accepted`` findings are known and not highlighted."""
+    """One finding per row, ``width`` columns wide; ``accepted`` findings are not highlighted."""
     from rich.table import Table
     from rich.text import Text
 

@@ -12,9 +12,9 @@ import pytest
 from grace.pipeline.errors import GraceError, UserError
 from grace.pipeline.execution.runner import run
 from grace.pipeline.media.images import decode_crop
+from grace.pipeline.sentences import split_sentences, split_to_length
 from grace.pipeline.store import Clips, Row, Store
 from grace.pipeline.store.schemas import DESCRIPTIONS, MOTION, TOKENS
-from grace.pipeline.text.sentences import split_sentences, split_to_length
 from grace.pipeline.tokens.batching import encode_clips, encode_texts
 from grace.pipeline.tokens.compression import select_patches
 from grace.pipeline.tokens.encoder import ClipEncoder
