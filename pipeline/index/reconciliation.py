@@ -1,4 +1,4 @@
-"""The data set's lists against its files: every finding, kept apart by kind."""
+"""A data set's lists against its files: every finding, by kind."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ FINDINGS = (
 
 FILE = "reconciliation.csv"
 
-BINS = ((None, -10), (-9, -4), (-3, -3), (-2, -2), (-1, -1), (1, 1), (2, 2), (3, 3), (4, 9), (10, None))
-"""Ranges of frames counted less frames annotated; the published counts are mostly off by one or two."""
+DIFFERENCE_BINS = ((None, -10), (-9, -4), (-3, -3), (-2, -2), (-1, -1), (1, 1), (2, 2), (3, 3), (4, 9), (10, None))
+"""Ranges of frames counted less frames annotated; the published counts mostly differ by one or two."""
 
 
 @dataclass
 class Reconciliation:
-    """What the index found, in numbers of clips. A clip may show several findings; ``usable`` ones have frames."""
+    """What the index found, in numbers of clips. A clip may have several findings; ``usable`` ones have frames."""
 
     annotated: int = 0
     usable: int = 0
@@ -62,38 +62,38 @@ class Reconciliation:
         return self.videos + self.folders
 
     def note(self, finding: str, clip: str, detail: str = "") -> None:
-        """Keep a finding about a clip (its id, or the path of a file that no list names)."""
+        """Record a finding about a clip (its id, or the path of a file that no list names)."""
         self.findings[finding].append((clip, detail))
 
     def count(self, finding: str) -> int:
-        """How many clips, or files, show a finding."""
+        """How many clips, or files, have a finding."""
         return len(self.findings[finding])
 
     def faults(self, accept: Collection[str] = ()) -> dict[str, int]:
-        """Findings that show in any clip, and in how many, but for those that ``accept`` names."""
+        """Findings in any clip, with the number of clips, except those that ``accept`` names."""
         return {finding: len(clips) for finding, clips in self.findings.items() if clips and finding not in accept}
 
     def distribution(self) -> list[tuple[str, int]]:
-        """How far the frame counts are off, in frames, and how many clips are off so far."""
+        """Differences in frames, as ranges, and how many clips differ by so much."""
         rows = []
-        for low, high in BINS:
+        for low, high in DIFFERENCE_BINS:
             clips = sum(
                 count
-                for off, count in self.differences.items()
-                if (low is None or off >= low) and (high is None or off <= high)
+                for difference, count in self.differences.items()
+                if (low is None or difference >= low) and (high is None or difference <= high)
             )
             if clips:
                 rows.append((_range(low, high), clips))
         return rows
 
     def write(self, folder: Path) -> Path:
-        """Commit every finding, one a line, as ``reconciliation.csv``."""
+        """Write every finding, one per line, as ``reconciliation.csv``."""
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
         table.writerow(["finding", "clip", "detail"])
         for finding, clips in self.findings.items():
             table.writerows((finding, clip, detail) for clip, detail in clips)
-        # Names that are no text in any encoding, as disks may hold them, are written with their bytes escaped.
+        # A file name that is not valid text in any encoding is written with its bytes escaped.
         write_atomic(folder / FILE, text.getvalue().encode("utf-8", errors="backslashreplace"))
         return folder / FILE
 
