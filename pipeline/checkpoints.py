@@ -50,7 +50,7 @@ def require_model(name: str, revision: str | None = None) -> str:
         if not (folder / "config.json").is_file():
             raise UserError(f"The model folder {name} has no config.json: name the folder that holds the checkpoint.")
         return str(folder)
-    # The first part of a path being a folder here means that a folder was meant, not somebody's repository.
+    # The first part of a path being a folder here means that a folder was meant, not a repository of the hub.
     if not HUB_ID.fullmatch(name) or ("/" in name and PurePath(name).parts[0] in _local_folders()):
         raise UserError(f"There is no model folder '{name}': make it, or name another model in params.yaml.")
     _hub_commit(name, revision)

@@ -170,12 +170,7 @@ def _coverage(texts: Sequence[AuditedText], find: Callable[[str], set[str]], kno
 
 def _emotion(texts: Sequence[AuditedText]) -> dict[str, Any]:
     """Emotions that texts claim: which words, and whether they are the label (where there is one)."""
-    words: Counter[str] = Counter()
-    claims: list[set[str]] = []
-    for text in texts:
-        found = list(emotion_words(text.text))
-        words.update(word for _, word in found)
-        claims.append({emotion for emotion, _ in found})
+    words, claims = _occurrences(texts, emotion_words)
     result: dict[str, Any] = {
         "named": _share(bool(claim) for claim in claims),
         "mean": round(sum(map(len, claims)) / max(len(texts), 1), 2),
@@ -213,14 +208,22 @@ def _against_labels(labelled: Sequence[tuple[str, set[str]]]) -> dict[str, Any]:
 
 
 def _identity(texts: Sequence[AuditedText]) -> dict[str, Any]:
-    words: Counter[str] = Counter()
-    kinds: list[set[str]] = []
-    for text in texts:
-        found = list(identity_words(text.text))
-        words.update(word for _, word in found)
-        kinds.append({kind for kind, _ in found})
+    words, kinds = _occurrences(texts, identity_words)
     return {
         "named": _share(bool(each) for each in kinds),
         "share": {kind: _share(kind in each for each in kinds) for kind in IDENTITY_WORDS},
         "most": [[word, count] for word, count in words.most_common(TOP_ENTRIES)],
     }
+
+
+def _occurrences(
+    texts: Sequence[AuditedText], find: Callable[[str], Iterable[tuple[str, str]]]
+) -> tuple[Counter[str], list[set[str]]]:
+    """How often each word occurs that ``find`` yields as (kind, word), and the kinds in each text."""
+    words: Counter[str] = Counter()
+    kinds: list[set[str]] = []
+    for text in texts:
+        found = list(find(text.text))
+        words.update(word for _, word in found)
+        kinds.append({kind for kind, _ in found})
+    return words, kinds

@@ -58,7 +58,7 @@ ROWS: tuple[tuple[str, Cell] | None, ...] = (
     ("repeat themselves", _at("repeated", "within")),
     ("same text as another clip's", _at("repeated", "across_texts")),
     ("sentences of several clips", _at("repeated", "across_sentences")),
-    ("open with talk of pictures", _at("opening", "about_pictures")),
+    ("open by mentioning the footage", _at("opening", "about_pictures")),
     ("share the ten usual openings", _at("opening", "of_the_ten_most_used")),
     None,
     ("regions per text", lambda found: f"{found['regions']['mean']:.1f}"),
@@ -122,7 +122,7 @@ def _most(name: str, found: dict[str, Any]) -> Table:
             table.add_row(what, _text(", ".join(f"{word} {count}" for word, count in found[path]["most"])))
     learnt = found.get("bag_of_words")
     for label, words in learnt["telling"].items() if learnt else ():
-        table.add_row(_text(f"tells {label}"), _text(", ".join(words)))
+        table.add_row(_text(f"words for {label}"), _text(", ".join(words)))
     return table
 
 

@@ -30,6 +30,6 @@ def load_fast_tokenizer(name: str, revision: str | None = None) -> PreTrainedTok
     except UserError as error:
         raise UserError(f"There is no tokenizer '{name}': name a CLIP with --tokenizer ({error}).") from None
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
-        raise UserError(f"The tokenizer of {name} does not tell where its tokens stand: name another with --tokenizer.")
+        raise UserError(f"The tokenizer of {name} does not report where its tokens lie: name another with --tokenizer.")
     tokenizer.name_or_path = model_name(name)
     return tokenizer

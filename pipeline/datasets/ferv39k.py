@@ -46,7 +46,7 @@ def _entries(file: Path, split: Split, tree: Tree, clips: str) -> Iterator[Entry
         name, space, label = text.strip().replace(",", " ").rpartition(" ")
         clip_id = without_suffix(name.strip().rstrip("/"))
         if not space or not clip_id:
-            raise UserError(f"{file}, line {number}: wanted a clip and a label, got '{text}'.")
+            raise UserError(f"{file}, line {number}: expected a clip and a label, got '{text}'.")
         yield Entry(clip_id, tree.find(clips, clip_id), label, 1, split, list_file=str(file))
 
 

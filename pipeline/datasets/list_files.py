@@ -37,8 +37,8 @@ def read_text(file: Path, encodings: Sequence[str] = UTF8, lenient: bool = False
 
 
 def read_lines(file: Path, encodings: Sequence[str] = UTF8, lenient: bool = False) -> list[tuple[int, str]]:
-    """The lines of a list file that are not blank with their numbers, whatever its line ends."""
-    # str.splitlines would also split at separators that stand within Chinese text and file names.
+    """The lines of a list file that are not blank, with their numbers, whatever its line ends."""
+    # str.splitlines would also split at separators that occur within Chinese text and file names.
     text = read_text(file, encodings, lenient).replace("\r\n", "\n").replace("\r", "\n")
     return [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
 

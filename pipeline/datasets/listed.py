@@ -75,7 +75,7 @@ def _entries(
         cells = text.rsplit(None, 2)
         frames = whole_number(cells[1]) if len(cells) == 3 else None
         if frames is None:
-            raise UserError(f"{file}, line {number}: wanted a path, a number of frames and a label, got '{text}'.")
+            raise UserError(f"{file}, line {number}: expected a path, a number of frames and a label, got '{text}'.")
         name, path = _map_path(cells[0].strip(), paths)
         clip_id, clip_path, label = without_suffix(name), tree.resolve(path), labels.get(cells[2], cells[2])
         yield Entry(clip_id, clip_path, label, fold, split, annotated_frames=frames, list_file=str(file))

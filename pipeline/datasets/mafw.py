@@ -62,7 +62,7 @@ def _entries(file: Path, fold: int, split: Split, tree: Tree, clips: str) -> Ite
     for number, text in read_lines(file, ENCODINGS, lenient=True):
         cells = [cell.strip() for cell in (text.split("\t") if "\t" in text else text.rsplit(None, 1))]
         if len(cells) < 2:
-            raise UserError(f"{file}, line {number}: wanted a video and a label, got '{text}'.")
+            raise UserError(f"{file}, line {number}: expected a video and a label, got '{text}'.")
         clip_id = without_suffix(cells[0])
         path, caption = tree.find(clips, clip_id), cells[3] if len(cells) > 3 else ""
         yield Entry(clip_id, path, cells[1], fold, split, caption_human=caption, list_file=str(file))

@@ -1,4 +1,4 @@
-"""The data set's lists against its files: every finding, kept apart by kind."""
+"""A data set's lists against its files: every finding, by kind."""
 
 from __future__ import annotations
 
@@ -76,11 +76,11 @@ class Reconciliation:
         return self.videos + self.folders
 
     def note(self, finding: str, clip: str, detail: str = "") -> None:
-        """Keep a finding about a clip (its id, or the path of a file that no list names)."""
+        """Record a finding about a clip (its id, or the path of a file that no list names)."""
         self.findings[finding].append((clip, detail))
 
     def count(self, finding: str) -> int:
-        """How many clips, or files, show a finding."""
+        """How many clips, or files, have a finding."""
         return len(self.findings[finding])
 
     def faults(self, accept: Collection[str] = ()) -> dict[str, int]:

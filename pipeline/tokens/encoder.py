@@ -192,7 +192,7 @@ class SiglipEncoder(ClipEncoder):
 
         Tokens are head(final_layer_norm(last hidden state)). SigLIP was trained on texts padded to its full length
         without a mask, and its embedding of a text (``SiglipModel.get_text_features``) is the token at the last
-        position, whatever stands there; it is given the id of the end token. Other special tokens are left out.
+        position, whichever that is; it is given the id of the end token. Other special tokens are left out.
         """
         tokenizer = self.processor.tokenizer
         longest = self.model.config.text_config.max_position_embeddings

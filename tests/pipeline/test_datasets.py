@@ -225,10 +225,10 @@ def test_bad_folder_table_is_one_clear_error(tmp_path: Path, content: bytes, nam
 @pytest.mark.parametrize(
     ("dataset", "file", "content", "named"),
     [
-        ("mafw", f"{SINGLE}/no_caption/set_1/train.txt", "00001.mp4\n", "line 1: wanted a video and a label"),
+        ("mafw", f"{SINGLE}/no_caption/set_1/train.txt", "00001.mp4\n", "line 1: expected a video and a label"),
         ("dfew", f"{SPLITS}/test(single-labeled)/set_2.csv", "name,label\n1,2\n", "lacks the column video_name"),
         ("dfew", f"{SPLITS}/test(single-labeled)/set_2.csv", "video_name,label\n,2\n", "line 2: no video_name"),
-        ("ferv39k", "4_setups/All_scenes/test_All.csv", "Action/Happy/0015\n", "line 1: wanted a clip and a label"),
+        ("ferv39k", "4_setups/All_scenes/test_All.csv", "Action/Happy/0015\n", "line 1: expected a clip and a label"),
     ],
 )
 def test_bad_official_list_is_one_clear_error(
@@ -314,8 +314,12 @@ def test_list_files_map_roots_and_number_labels_as_settings_say(tmp_path: Path) 
     ("lists", "content", "named"),
     [
         ({"folds": {1: {"train": "gone.txt"}}, "labels": ["fear"]}, "", "gone.txt cannot be read"),
-        ({"folds": {1: {"train": "a.txt"}}, "labels": ["fear"]}, "x 3\n", "line 1: wanted a path, a number of frames"),
-        ({"folds": {1: {"train": "a.txt"}}, "labels": ["fear"]}, "x many 0\n", "line 1: wanted a path, a number"),
+        (
+            {"folds": {1: {"train": "a.txt"}}, "labels": ["fear"]},
+            "x 3\n",
+            "line 1: expected a path, a number of frames",
+        ),
+        ({"folds": {1: {"train": "a.txt"}}, "labels": ["fear"]}, "x many 0\n", "line 1: expected a path, a number"),
         ({"folds": {1: {"train": "a.txt"}}, "labels": ["terror"]}, "x 3 0\n", "names 'terror', which is no emotion"),
     ],
 )
