@@ -27,6 +27,11 @@ def command(
     from stages.tables.scores import comparison_table
 
     folder = settings.folder(dataset)
-    paths = [Path(run) if Path(run).is_dir() else folder / "runs" / run for run in (first, second)]
+    paths = [_run_path(run, folder / "runs" / run) for run in (first, second)]
     result = compare(paths[0], paths[1], folder, settings.evaluate.bootstrap, settings.evaluate.confidence)
     console().print(comparison_table(result))
+
+
+def _run_path(run: str, method: Path) -> Path:
+    """A method of the data set before any other folder of that name: the project itself has a folder ``grace``."""
+    return Path(run) if Path(run).is_dir() and not method.is_dir() else method

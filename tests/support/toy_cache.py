@@ -27,7 +27,7 @@ def toy_cache(
     grid: int = GRID,
     seed: int = 0,
 ) -> Path:
-    """A data set of ``clips`` clips, every third in the test part of fold 1, with six subjects.
+    """A data set of ``clips`` clips, of which two in seven are test clips of fold 1, with six subjects.
 
     ``failed`` are indices of clips without tokens; ``test_labels`` replaces the labels of all test clips.
     """

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from grace.pipeline.store import GraceError, UserError, read_table
 from grace.pipeline.store.schemas import PREDICTIONS
@@ -16,6 +17,7 @@ from grace.trainer.evaluate import evaluate
 from grace.trainer.published import published_rows
 from grace.trainer.settings import TrainSettings
 from grace.trainer.train import train
+from stages import app
 from stages.tables.scores import comparison_table, detail_table, paper_table, published_table
 from tests.support.toy_cache import TRAIN, describe, toy_cache
 
@@ -62,6 +64,17 @@ def test_a_run_does_not_lead_itself(runs: Path) -> None:
     assert result.leads["UAR"].difference == 0
     assert result.leads["UAR"].p == 1
     assert result.mcnemar == {"only_first": 0, "only_second": 0, "p": 1.0}
+
+
+def test_a_method_of_the_data_set_comes_before_a_folder_of_its_name(
+    runs: Path, tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "grace").mkdir()
+    monkeypatch.chdir(tmp_path)
+    options = ["--dataset", runs.name, "--params", str(project / "params.yaml"), "-S", f"data={runs.parent}"]
+    result = CliRunner().invoke(app, ["compare", "grace", "vision", *options, "-S", "evaluate.bootstrap=20"])
+    assert result.exit_code == 0, result.output
+    assert "McNemar" in result.output
 
 
 def test_what_cannot_be_compared_is_named(runs: Path) -> None:

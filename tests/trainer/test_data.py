@@ -65,15 +65,15 @@ def test_clips_come_back_as_they_were_written_in_any_order(tmp_path: Path) -> No
 
 def test_batches_read_ahead_give_every_clip_once_with_its_label(tmp_path: Path) -> None:
     cache = Cache(toy_cache(tmp_path))
-    part = Subset(cache, tuple(cache.rows))
-    assert [len(labels) for _, labels in part.batches(16)] == [16, 16, 16, 12]
-    plain = torch.cat([batch.visual for batch, _ in part.batches(16)])
+    subset = Subset(cache, tuple(cache.rows))
+    assert [len(labels) for _, labels in subset.batches(16)] == [16, 16, 16, 12]
+    plain = torch.cat([batch.visual for batch, _ in subset.batches(16)])
     assert torch.equal(plain[40], torch.from_numpy(cache.row("clip-040")["visual"]).float())
-    order = np.concatenate(length_bucketed_batches(part.words, 7, np.random.default_rng(5)))
+    order = np.concatenate(length_bucketed_batches(subset.words, 7, np.random.default_rng(5)))
     assert sorted(order) == list(range(60))
-    shuffled = [(batch.visual, labels) for batch, labels in part.batches(7, order_seed=5)]
+    shuffled = [(batch.visual, labels) for batch, labels in subset.batches(7, order_seed=5)]
     assert torch.equal(torch.cat([visual for visual, _ in shuffled]), plain[order])
-    assert np.array_equal(torch.cat([labels for _, labels in shuffled]).numpy(), part.labels[order])
+    assert np.array_equal(torch.cat([labels for _, labels in shuffled]).numpy(), subset.labels[order])
     assert not list(Subset(cache, ()).batches(4))
 
 

@@ -62,7 +62,7 @@ def test_statistics_of_the_counts_are_the_scores_of_the_clips() -> None:
     assert float(found["anger"]) == float(found["tail"]) == 1
 
 
-def test_a_real_lead_is_told_from_chance() -> None:
+def test_a_real_lead_is_distinguished_from_chance() -> None:
     generator = np.random.default_rng(2)
     labels = generator.integers(0, 3, 600)
     good, fair = ((generator.random(600) < share).astype(float) for share in (0.8, 0.7))

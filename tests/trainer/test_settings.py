@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,12 @@ def test_a_wrong_setting_is_named_by_its_key(project: Path, override: str, sente
 
 def test_best_test_needs_no_validation_clips() -> None:
     assert TrainSettings(protocol="best-test", validation=0.0).window == 1
+
+
+def test_settings_are_read_and_runs_are_scored_without_torch() -> None:
+    code = "import sys, grace.settings, grace.trainer.evaluate, grace.trainer.compare; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_every_setting_is_part_of_the_key_of_a_run() -> None:

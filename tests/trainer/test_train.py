@@ -35,7 +35,7 @@ SHORT = SETTINGS.model_copy(update={"epochs": 3})
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A toy cache with two failed clips, one of them in the test part, and ``grace`` trained on both folds."""
+    """A toy cache with two failed clips, one of them a test clip, and ``grace`` trained on both folds."""
     folder = toy_cache(tmp_path_factory.mktemp("toy"), failed=(1, 5))
     for fold in (1, 2):
         train(folder, SETTINGS if fold == 1 else SHORT, fold, quiet=True)
