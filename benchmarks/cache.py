@@ -139,7 +139,7 @@ def sizes(folder: Path) -> dict[str, float]:
     store = Store(folder / "tokens", TOKENS)
     rows = store.read(0)
     small = Store(folder / "small", TOKENS)
-    small.write(0, [quantize_row(row) for row in rows], {"identity": {}})
+    small.write(0, [quantize_row(row) for row in rows], {"cache_key": {}})
     fine, coarse = (each.path(0).stat().st_size / len(rows) for each in (store, small))
     shutil.rmtree(small.folder)
     text = LENGTH * (rows[0]["text"].itemsize * WIDTH)

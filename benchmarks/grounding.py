@@ -3,8 +3,8 @@
 For every such word ("brows", "lips", …) of the test clips' descriptions: the share of its mass on the patches of that
 part (drawn where the renderer put it), on the instants at which the part truly moves, and on both together; each over
 chance, which is the part's share of the crop's area, of the clip's instants, and their product. Four ways to send the
-mass: the plan of `grace`; of `grace` trained with the visual marginal held exactly (column_weight infinite); of `grace`
-trained with cross-attention in the place of transport; and plain cosine of the cached CLIP tokens,
+mass: the plan of `grace`; of `grace` trained with the visual marginal held exactly (marginal_relaxation infinite); of
+`grace` trained with cross-attention in the place of transport; and plain cosine of the cached CLIP tokens,
 softmax(cos/epsilon), which nothing was trained for.
 
     python -m benchmarks.grounding [--quick] [--data data/demo] [--root raw/demo] [--folds 1,2]
@@ -53,7 +53,7 @@ MOVING = 0.1
 
 TRAINED: dict[str, dict[str, Any]] = {
     "grace": {},
-    "columns held exactly": {"column_weight": math.inf},
+    "columns held exactly": {"marginal_relaxation": math.inf},
     "cross-attention": {"transport": False},
 }
 """Ways that are trained, and what each changes in the settings."""

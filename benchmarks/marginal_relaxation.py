@@ -37,7 +37,7 @@ from grace.trainer.settings import TrainSettings
 
 EPSILON, FLOOR, ITERATIONS = 0.05, 0.05, 200
 MOTIONS = {"none": ("frame", 0.0), "frame, γ 1": ("frame", 1.0), "clip, γ 2": ("clip", 2.0)}
-"""What the weights of motion are shares of (``train.motion_within``), and their exponent."""
+"""What the weights of motion are shares of (``train.motion_normalisation``), and their exponent."""
 WEIGHTS = (0.0, 0.01, 0.05, 0.2, math.inf)
 PATCHES = {
     "as they are": (0.0, 0.0),
@@ -107,7 +107,7 @@ def lift(clips: list[Clip], how: tuple[float, float], motion: str, weight: float
     """Mass on the part over chance, all words of all clips alike."""
     within, gamma = MOTIONS[motion]
     matcher: Callable[..., Any] = cross_attention if weight == 0 else sinkhorn
-    more = {} if weight == 0 else {"iterations": ITERATIONS, "column_weight": weight}
+    more = {} if weight == 0 else {"iterations": ITERATIONS, "marginal_relaxation": weight}
     landings = []
     for clip in clips:
         batch = clip.batch

@@ -93,7 +93,7 @@ def main() -> None:
     apart = {"all", "none", "speech", "blink"}
     figures = {
         "motion_auc": best["all"],
-        "motion_gain": best["all"] - scores["difference"]["all"],
+        "motion_gain": best["all"] - scores["plain_difference"]["all"],
         "worst": min(best[kind] for kind in CHANCES if kind not in apart and not np.isnan(best[kind])),
         "decode_ratio": decode_ratio(_videos(clips[:6])),
     }
@@ -143,7 +143,7 @@ def judge(clips: list[Clip], name: str, make: Callable[[GreyPairs], Method]) -> 
     start = time.process_time()  # of this process: other work on the machine does not count
     maps = [patch_motion(clip.pairs, GRID, make(clip.pairs)) for clip in clips]
     seconds = (time.process_time() - start) / len(clips)
-    least = MIN_RANGE.get(name, MIN_RANGE["registered"])
+    least = MIN_RANGE.get(name, MIN_RANGE["temporal_registered_difference"])
     for clip, (values, _, cut) in zip(clips, maps, strict=True):
         motion = scaled(values, least)
         kinds = {item.kind for item in clip.script.distractors} - {"blink", "speech"}

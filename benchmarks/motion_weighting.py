@@ -26,7 +26,6 @@ from tqdm import tqdm
 from benchmarks.harness import Benchmark, add_world_options
 from benchmarks.linear_probe_labels import WORLD, score, uar_table
 from grace.trainer.data import Cache, Subset
-from grace.trainer.model import ModelConfig
 from grace.trainer.protocol import split
 from grace.trainer.settings import TrainSettings
 
@@ -67,7 +66,7 @@ def means(part: Subset) -> dict[str, Float[np.ndarray, "clips width"]]:
     """The mean of each clip's patches under every weight, by the weight's name."""
     found: dict[str, list[np.ndarray]] = {}
     for batch, _ in tqdm(part.batches(BATCH), unit="batch", total=math.ceil(len(part) / BATCH)):
-        for name, weight in weights(batch.motion + ModelConfig.motion_floor).items():
+        for name, weight in weights(batch.motion + TrainSettings().motion_floor).items():
             mean = weight.flatten(1)[:, None] @ batch.visual.flatten(1, 2)
             found.setdefault(name, []).append(mean[:, 0].numpy())
     return {name: np.concatenate(batches) for name, batches in found.items()}

@@ -33,7 +33,7 @@ def crops_set(folder: Path, clips: int, *, instants: int, side: int, size: int, 
             ("descriptions", DESCRIPTIONS, texts),
             ("motion", MOTION, motion),
         ):
-            Store(folder / place, schema).write(shard, rows, {"identity": {}, "fingerprint": f"{place}-{shard}"})
+            Store(folder / place, schema).write(shard, rows, {"cache_key": {}, "fingerprint": f"{place}-{shard}"})
     return folder
 
 

@@ -159,7 +159,7 @@ def write_dataset(folder: Path, clips: int) -> None:
             {**key, "caption": f"The brows rise slightly in {key['clip_id']}."}
             for key in keys[shard * SIZE : (shard + 1) * SIZE]
         ]
-        store.write(shard, rows, {"fingerprint": f"captions-{shard}", "version": 1, "identity": {}})
+        store.write(shard, rows, {"fingerprint": f"captions-{shard}", "version": 1, "cache_key": {}})
 
 
 if __name__ == "__main__":

@@ -95,7 +95,7 @@ def random_cache(folder: Path, clips: int) -> Path:
             maps = generator.random((INSTANTS, GRID, GRID), dtype=np.float32)
             motion.append({"clip_id": name, **ok, "motion": maps, "rigid": np.zeros((INSTANTS, 4))})
         for place, schema, rows in (("tokens", TOKENS, tokens), ("motion", MOTION, motion)):
-            Store(folder / place, schema).write(shard, rows, {"identity": {}, "fingerprint": f"{shard}"})
+            Store(folder / place, schema).write(shard, rows, {"cache_key": {}, "fingerprint": f"{shard}"})
     return folder
 
 
@@ -174,7 +174,7 @@ def shares(part: Subset, settings: TrainSettings, device: torch.device) -> dict[
     frames = torch.randn(*batch.frame.shape[:2], settings.hidden, device=device, requires_grad=True)
 
     def attention() -> None:
-        model.temporal(model.inside(frames, patches, batch.motion)).sum().backward()
+        model.temporal(model.frame_attention(frames, patches, batch.motion)).sum().backward()
 
     parts = {name: median_seconds(run, 3, device) for name, run in (("sinkhorn", sinkhorn), ("attention", attention))}
     whole = median_seconds(step, 3, device) + reading

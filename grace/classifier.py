@@ -114,14 +114,16 @@ class GraceClassifier:
         content = read_config(Path(run)).pipeline
         if content is None:
             raise UserError(
-                f"{source} does not say which settings made the run's tokens: run `grace train` again, or name another run."
+                f"{source} does not say which settings made the run's tokens: run `grace train` again, or name another "
+                "run."
             )
         settings = validate(PipelineSettings, content, str(source))
         changed = apply_overrides(settings, overrides)
         if stages := contradictions(settings, changed):
             raise UserError(
                 f"The run {run} was trained on what {', '.join(stages)} made with other settings than "
-                f"{' '.join(f'-S {override}' for override in overrides)} asks for: leave that out, or train a run with it."
+                f"{' '.join(f'-S {override}' for override in overrides)} asks for: leave that out, or train a "
+                "run with it."
             )
         return cls(TokenClassifier.from_pretrained(run, device), changed)
 

@@ -82,7 +82,7 @@ class TokenShape:
 
         Args:
             storage: ``float16`` or ``int8``, as in ``tokens.storage``.
-            keep: Patches kept per instant, as in ``tokens.keep``; None for all.
+            keep: Patches kept per instant, as in ``tokens.patches``; None for all.
         """
         tokens = self.instants * ((keep or self.patches) + 1) + self.length
         scale_bytes = 4 if storage == "int8" else 0
@@ -142,7 +142,7 @@ def estimate(settings: PipelineSettings, dataset: str, samples: int = 4) -> Esti
 
 def _for_trial(settings: PipelineSettings, data: str) -> PipelineSettings:
     """The same settings with another data folder, and with whole tokens, whose other sizes can be computed."""
-    tokens = settings.tokens.model_copy(update={"keep": None, "storage": "float16"})
+    tokens = settings.tokens.model_copy(update={"patches": None, "storage": "float16"})
     return settings.model_copy(update={"data": data, "tokens": tokens})
 
 

@@ -28,7 +28,17 @@ from grace.pipeline.world.settings import WorldSettings
 
 S = TypeVar("S", bound=Section)
 
-RENAMED_KEYS: dict[str, str] = {}
+RENAMED_KEYS: dict[str, str] = {
+    "clip_seconds": "clip_timeout",
+    "caption.queue": "caption.prefetch_clips",
+    "refine.queue": "refine.prefetch_clips",
+    "caption.server.patience": "caption.server.retry_timeout",
+    "refine.server.patience": "refine.server.retry_timeout",
+    "tokens.keep": "tokens.patches",
+    "train.column_weight": "train.marginal_relaxation",
+    "train.motion_within": "train.motion_normalisation",
+    "train.smoothing": "train.selection_window",
+}
 """Old keys, or whole sections, to what they are called now; dotted, as one writes them with ``--set``."""
 
 
@@ -49,7 +59,7 @@ class PipelineSettings(Section):
     data: str = "data"
     lists: dict[str, ListFilesSettings] = {}  # data sets that come as list files
     workers: Annotated[int, Field(ge=0)] = 2  # local processes; 0 runs in this one
-    clip_seconds: Positive = 120.0  # a process that is longer at one clip is killed, and the clip failed
+    clip_timeout: Positive = 120.0  # a process that is longer at one clip is killed, and the clip failed
     runner: Literal["processes", "ray"] = "processes"  # on this machine, or on a Ray cluster
     max_failed: Share = 0.01
     shards: ShardsSettings = ShardsSettings()
@@ -61,6 +71,10 @@ class PipelineSettings(Section):
     caption: CaptionSettings = CaptionSettings()
     refine: RefineSettings = RefineSettings()
     tokens: TokensSettings = TokensSettings()
+
+    def pipeline_content(self) -> dict[str, Any]:
+        """The sections of the steps, plain: what a run keeps, to treat videos as its own clips were treated."""
+        return self.model_dump(mode="json", include={"faces", "motion", "caption", "refine", "tokens"})
 
     def folder(self, dataset: str) -> Path:
         """The folder of everything made from a data set: ``data/<dataset>``."""

@@ -65,7 +65,7 @@ def run_step(step: Step, dataset: str, settings: Settings, retry_failed: bool) -
         settings.folder(dataset),
         size=settings.shards.clips,
         workers=settings.workers,
-        clip_seconds=settings.clip_seconds,
+        clip_timeout=settings.clip_timeout,
         cluster=settings.ray if settings.runner == "ray" else None,
         max_failed=settings.max_failed,
         retry_failed=retry_failed,

@@ -77,21 +77,21 @@ def stage_table(made: Estimate, settings: Settings, dataset: str) -> Table:
 
 
 def storage_table(shape: TokenShape, clips: int, settings: Settings) -> Table:
-    """What tokens would take in other settings of tokens.storage and tokens.keep."""
+    """What tokens would take in other settings of tokens.storage and tokens.patches."""
     from rich.table import Table
 
     table = Table(title="tokens on disk", title_justify="left")
     table.add_column("tokens.storage")
-    table.add_column("tokens.keep")
+    table.add_column("tokens.patches")
     for name in ("a clip", "on disk", "of float16"):
         table.add_column(name, justify="right")
     whole = shape.bytes("float16")
     quarter = max(1, shape.patches // 4)
-    kept = sorted({quarter, settings.tokens.keep or quarter}, reverse=True)
+    kept = sorted({quarter, settings.tokens.patches or quarter}, reverse=True)
     for keep in (None, *kept):
         for storage in ("float16", "int8"):
             size = shape.bytes(storage, keep)
-            mark = " ←" if (storage, keep) == (settings.tokens.storage, settings.tokens.keep) else ""
+            mark = " ←" if (storage, keep) == (settings.tokens.storage, settings.tokens.patches) else ""
             share = f"{size / whole:.0%}"
             patches = f"{keep or f'all {shape.patches}'}{mark}"
             table.add_row(storage, patches, _size(size), _size(size * clips), share)
@@ -101,7 +101,7 @@ def storage_table(shape: TokenShape, clips: int, settings: Settings) -> Table:
 def stored(cost: StageCost, shape: TokenShape | None, settings: Settings) -> float | None:
     """Bytes a clip that a stage keeps, in the settings chosen."""
     if cost.stage == "tokens" and shape is not None:
-        return shape.bytes(settings.tokens.storage, settings.tokens.keep)
+        return shape.bytes(settings.tokens.storage, settings.tokens.patches)
     return cost.bytes_per_clip
 
 
@@ -115,7 +115,7 @@ def _training(shape: TokenShape, settings: Settings) -> float:
     from grace.trainer.batch import Sizes
     from grace.trainer.throughput import seconds_per_clip
 
-    patches = settings.tokens.keep or shape.patches
+    patches = settings.tokens.patches or shape.patches
     return seconds_per_clip(settings.train, Sizes(7, shape.instants, patches, shape.width), words=shape.length)
 
 

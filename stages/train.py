@@ -25,7 +25,7 @@ def command(
     from grace.trainer.settings import PREFIX
     from grace.trainer.train import train
 
-    metrics = train(settings.folder(dataset), settings.train, fold, runs)
+    metrics = train(settings.folder(dataset), settings.train, fold, runs, pipeline=settings.pipeline_content())
     prefix = PREFIX[metrics["protocol"]]
     print_table(
         f"train {metrics['method']}, fold {fold}, protocol {metrics['protocol']}",

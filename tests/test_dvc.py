@@ -74,7 +74,7 @@ def test_a_changed_parameter_runs_only_what_depends_on_it(pipeline: Path) -> Non
     changed["motion"] = {**settings["motion"], "method": "difference"}
     (pipeline / "params.yaml").write_text(json.dumps(changed))
     tokens = (pipeline / "data/demo/tokens/00000.h5").read_bytes()
-    # The tokens stage is run, since `tokens.keep` would read motion; without it the files stay the same.
+    # The tokens stage is run, since `tokens.patches` would read motion; without it the files stay the same.
     assert ran(dvc(pipeline, "repro")) == {"motion", "tokens", "train", "evaluate"}
     assert (pipeline / "data/demo/tokens/00000.h5").read_bytes() == tokens
 

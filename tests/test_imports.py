@@ -17,6 +17,7 @@ ALLOWED = {
         "grace.pipeline.errors",
         "grace.pipeline.devices",
         "grace.pipeline.section",
+        "grace.pipeline.strict_yaml",
     },
     "pocket": {"grace.pocket", "grace.pipeline"},
     "stages": {"stages", "grace"},

@@ -89,10 +89,10 @@ class Matcher:
         epsilon: ε, the weight of the entropy; the temperature of cross-attention.
         iterations: of :func:`sinkhorn`, at most.
         transport: solve the transport problem; false: :func:`cross_attention`.
-        column_weight: ρ of :func:`sinkhorn`, how firmly the plan is held to the visual marginal; infinite: exactly.
+        marginal_relaxation: ρ of :func:`sinkhorn`, how firmly plans keep the visual marginal; infinite: exactly.
 
     Example:
-        >>> match = Matcher(epsilon=0.1, column_weight=0.05)
+        >>> match = Matcher(epsilon=0.1, marginal_relaxation=0.05)
         >>> words, patches = torch.randn(2, 3, 8), torch.randn(2, 5, 8)
         >>> alignment = match(cosine_cost(words, patches), torch.full((2, 3), 1 / 3), torch.full((2, 5), 1 / 5))
         >>> alignment.plan.shape
@@ -102,7 +102,7 @@ class Matcher:
     epsilon: float = 0.05
     iterations: int = 30
     transport: bool = True
-    column_weight: float = math.inf
+    marginal_relaxation: float = math.inf
 
     def __call__(
         self,
@@ -112,8 +112,10 @@ class Matcher:
     ) -> Alignment:
         """The plan of a batch, by :func:`sinkhorn` or :func:`cross_attention`, whose arguments these are."""
         if self.transport:
-            rho = self.column_weight
-            return sinkhorn(cost, text_marginal, visual_marginal, self.epsilon, self.iterations, column_weight=rho)
+            rho = self.marginal_relaxation
+            return sinkhorn(
+                cost, text_marginal, visual_marginal, self.epsilon, self.iterations, marginal_relaxation=rho
+            )
         return cross_attention(cost, text_marginal, visual_marginal, self.epsilon)
 
     def warn_if_not_converged(self, marginal_error: float) -> bool:
@@ -162,7 +164,7 @@ def sinkhorn(
     epsilon: float,
     iterations: int = 30,
     tolerance: float = 1e-3,
-    column_weight: float = math.inf,
+    marginal_relaxation: float = math.inf,
 ) -> Alignment:
     r"""Solve Π = argmin ⟨Π, C⟩ + ε KL(Π ‖ abᵀ) + ρ KL(Πᵀ1 ‖ b) with Π1 = a, for a whole batch.
 
@@ -179,7 +181,7 @@ def sinkhorn(
             slower.
         iterations: at most so many; ``marginal_error`` says whether they sufficed.
         tolerance: L1 error of the worst item's row marginal at which to stop.
-        column_weight: ρ > 0.
+        marginal_relaxation: ρ > 0.
 
     Returns:
         The :class:`Alignment`. Gradients reach all three tensors through ``plan`` and ``cost`` by the implicit function
@@ -198,7 +200,7 @@ def sinkhorn(
     with torch.autocast(cost.device.type, enabled=False):
         dtype = torch.promote_types(cost.dtype, torch.float32)
         cost, a, b = cost.to(dtype), text_marginal.to(dtype), visual_marginal.to(dtype)
-        plan, total, steps = _Plan.apply(cost, a, b, epsilon, column_weight, iterations, tolerance)
+        plan, total, steps = _Plan.apply(cost, a, b, epsilon, marginal_relaxation, iterations, tolerance)
         return Alignment(
             plan=plan,
             cost=total,

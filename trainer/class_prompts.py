@@ -22,7 +22,7 @@ def load_class_prompts(cache: Cache) -> Float[Tensor, "classes width"]:
     """
     path = cache.folder / "tokens" / TEMPLATES_FILE
     rows = read_table(path, TEMPLATES)
-    _check_model(cache, decode_meta(TEMPLATES, path).get("identity") or {})
+    _check_model(cache, decode_meta(TEMPLATES, path).get("cache_key") or {})
     means = []
     for label in cache.labels:
         embeddings = np.array([row["embedding"] for row in rows if row["label"] == label], dtype=np.float32)

@@ -74,7 +74,7 @@ class TokenClassifier:
 
         Args:
             row: the clip's arrays: visual [T, P, D], frame [T, D], text [L, D], text_mask [L], sentence [L],
-                motion [T, G, G], and what int8 or ``tokens.keep`` add.
+                motion [T, G, G], and what int8 or ``tokens.patches`` add.
 
         Returns:
             Probabilities, which sum to 1, and the transport plan [L, T, P] over the whole patch grid. Rows of padding

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from grace.pipeline.store import Row, UserError
-from grace.trainer.evaluate import refuse_label_informed
+from grace.trainer.provenance import check_runs
 from grace.trainer.runs import class_indices, open_run
 from grace.trainer.significance import Lead, leads, mcnemar
 
@@ -60,10 +60,9 @@ def compare(
         here, there = (getattr(run, name) for run in runs)
         if here != there:
             raise UserError(f"{first} and {second} have different {name} ({here} and {there}): compare like with like.")
-    if len(runs[0].protocols) > 1:
-        raise UserError(f"The folds of {first} follow different protocols {runs[0].protocols}: train them alike.")
+    for run in runs:
+        check_runs(run.runs, Path(dataset_folder))
     _check_clips(*runs)
-    refuse_label_informed(Path(dataset_folder), [clip_id for _, clip_id in runs[0].rows])
     order = sorted(runs[0].rows)
     names = runs[0].labels
     indices = [class_indices([run.rows[key] for key in order], names) for run in runs]
@@ -87,7 +86,8 @@ class _PooledRun:
         folders = [path] if (path / "config.yaml").exists() else sorted(path.glob("fold-*"))
         if not folders:
             raise UserError(f"{path} is no run: name a folder that holds fold-1, or one fold's folder.")
-        runs = [open_run(folder) for folder in folders]
+        self.runs = {folder: open_run(folder) for folder in folders}
+        runs = list(self.runs.values())
         self.rows: dict[tuple[int, str], Row] = {
             (row["fold"], row["clip_id"]): row for run in runs for row in run.predictions
         }

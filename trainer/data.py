@@ -16,12 +16,13 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-from grace.pipeline.store import Clips, Reader, Row, UserError, fingerprint, finite
+from grace.pipeline.store import Clips, Reader, Row, UserError, finite
 from grace.pipeline.store.schemas import FOLD_COLUMNS, MOTION, TOKENS
 from grace.trainer.batch import Batch, Sizes
+from grace.trainer.provenance import cache_inputs, read_clips
 
 TOKEN_COLUMNS = ("visual", "frame", "text", "text_mask", "sentence")
-OPTIONAL_COLUMNS = ("visual_scale", "frame_scale", "text_scale", "place", "grid")
+OPTIONAL_COLUMNS = ("visual_scale", "frame_scale", "text_scale", "patch_index", "grid")
 MOTION_COLUMNS = ("motion",)
 POOLED_BATCHES = 8
 """Batches whose clips are sorted by length of text together."""
@@ -37,7 +38,7 @@ class Cache:
         labels: the class names, in the data set's order.
         rows: label, subject and folds of each clip, by ``clip_id``.
         instants: T.
-        patches: P per frame, or the number kept where ``tokens.keep`` left some out.
+        patches: P per frame, or the number kept where ``tokens.patches`` left some out.
         width: D, of a token.
         grid: rows and columns of the whole patch grid.
 
@@ -58,6 +59,8 @@ class Cache:
         clips = Clips(self.folder, ["label", "subject", *FOLD_COLUMNS])
         self.labels, self.rows = clips.labels, {row["clip_id"]: row for row in clips.rows}
         self.tokens = Reader(self.folder / "tokens", TOKENS, (*TOKEN_COLUMNS, *OPTIONAL_COLUMNS), self.rows)
+        visible = self.tokens.store.rows(["clip_id", "label_visible"])
+        self._label_visible = {row["clip_id"] for row in visible if row["label_visible"]}
         self.motion = Reader(self.folder / "motion", MOTION, MOTION_COLUMNS, self.rows)
         usable = [clip_id for clip_id in self.rows if not self.failure(clip_id)]
         if not usable:
@@ -85,14 +88,13 @@ class Cache:
         """What tokens and motion were made with, for ``config.yaml``."""
         return {"tokens": self.tokens.cache_key(), "motion": self.motion.cache_key()}
 
-    def inputs(self) -> dict[str, Any]:
-        """Everything that a result depends on: the table's content and the shards' fingerprints."""
-        table = [self.rows[clip_id] for clip_id in sorted(self.rows)]
-        return {
-            "clips": fingerprint([self.labels, table]),
-            "tokens": self.tokens.fingerprints(),
-            "motion": self.motion.fingerprints(),
-        }
+    def inputs(self) -> dict[str, str]:
+        """What a result depends on, as hashes: the table of clips and the shards of tokens and motion."""
+        return cache_inputs(self.folder, read_clips(self.folder))
+
+    def label_visible(self, clip_id: str) -> bool:
+        """Whether the label was in the prompt of the clip's text; False for a clip without text."""
+        return clip_id in self._label_visible
 
     def read(self, clip_ids: Sequence[str]) -> dict[str, np.ndarray]:
         """The arrays of some clips as they are stored, the clip in the first dimension; :func:`as_batch` takes them."""
@@ -211,7 +213,7 @@ def _cut(order: Int[np.ndarray, " clips"], size: int) -> list[Int[np.ndarray, " 
 
 def collate(rows: Sequence[Row]) -> Batch:
     """Rows of single clips as one batch: ``visual`` [T, P, D], ``frame``, ``text``, ``text_mask``, ``sentence``,
-    ``motion`` [T, G, G], and what int8 or ``tokens.keep`` add."""
+    ``motion`` [T, G, G], and what int8 or ``tokens.patches`` add."""
     names = [*TOKEN_COLUMNS, *(name for name in OPTIONAL_COLUMNS if name in rows[0]), *MOTION_COLUMNS]
     return as_batch({name: np.stack([row[name] for row in rows]) for name in names})
 
@@ -252,20 +254,20 @@ def scatter_to_grid(
     plan: Float[np.ndarray, "text instants kept"], row: Row
 ) -> Float[np.ndarray, "text instants patches"]:
     """A plan over the patches that were kept, as one over the whole grid; any other plan as it is."""
-    if "place" not in row:
+    if "patch_index" not in row:
         return plan
     whole = np.zeros((*plan.shape[:2], int(np.prod(row["grid"]))), plan.dtype)
-    np.put_along_axis(whole, np.broadcast_to(row["place"], plan.shape).astype(np.int64), plan, axis=2)
+    np.put_along_axis(whole, np.broadcast_to(row["patch_index"], plan.shape).astype(np.int64), plan, axis=2)
     return whole
 
 
 def _motion(tensors: Mapping[str, Tensor], patches: int) -> Float[Tensor, "batch instants patches"]:
     motion = tensors["motion"].float()
-    if "place" not in tensors:
+    if "patch_index" not in tensors:
         side = round(patches**0.5)
         return resample_motion(motion, (side, side))
     rows, columns = tensors["grid"][0].tolist()
-    return resample_motion(motion, (rows, columns)).gather(2, tensors["place"].long())
+    return resample_motion(motion, (rows, columns)).gather(2, tensors["patch_index"].long())
 
 
 def _sentence_ends(sentence: Int[Tensor, "batch text"], mask: Bool[Tensor, "batch text"]) -> Bool[Tensor, "batch text"]:

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from grace.pipeline.store import Clips, GraceError, Row, Store, UserError, write_atomic
-from grace.pipeline.store.schemas import DESCRIPTIONS
+from grace.pipeline.store import Row, UserError, write_atomic
 from grace.trainer.calibration import Bin, expected_calibration_error, reliability
 from grace.trainer.metrics import confusion, scores
 from grace.trainer.plots import write_plots
-from grace.trainer.runs import Run, class_indices, fold_folder, open_run
+from grace.trainer.provenance import check_runs
+from grace.trainer.runs import class_indices, fold_folder, open_run
 from grace.trainer.settings import PREFIX
 from grace.trainer.significance import intervals
 
@@ -45,7 +45,8 @@ def evaluate(
         :func:`~grace.trainer.metrics.scores` with ``interval``, ``folds`` and ``ECE``.
 
     Raises:
-        UserError: a fold is not trained, or folds follow different protocols.
+        UserError: a fold is not trained, is not what its folder says, or no longer fits the data set; or folds were
+            trained with different settings.
         GraceError: the label was visible to the text of a test clip.
 
     Example:
@@ -55,17 +56,13 @@ def evaluate(
         >>> low, high = result["interval"]["UAR"]
     """
     folder = Path(dataset_folder)
-    labels = Clips(folder, ["label"]).labels
-    found = {fold: _fold_run(fold_folder(runs or folder / "runs", method, fold), labels) for fold in folds}
-    if not found:
+    if not folds:
         raise UserError("No fold was named: set folds in params.yaml, such as [1, 2].")
-    protocols = {fold: run.config.protocol for fold, run in found.items()}
-    if len(set(protocols.values())) > 1:
-        raise UserError(f"The folds of {method} follow different protocols ({protocols}): train them alike.")
+    found = {fold: open_run(fold_folder(runs or folder / "runs", method, fold)) for fold in folds}
+    check_runs({fold_folder(runs or folder / "runs", method, fold): run for fold, run in found.items()}, folder)
+    labels, protocol = found[folds[0]].config.labels, found[folds[0]].config.protocol
     predictions = {fold: run.predictions for fold, run in found.items()}
     rows = [row for of_fold in predictions.values() for row in of_fold]
-    refuse_label_informed(folder, [row["clip_id"] for row in rows])
-    protocol = protocols[folds[0]]
     bins = _reliability(rows)
     metrics = {**_join(predictions, labels, samples, confidence), "ECE": expected_calibration_error(bins)}
     prefix = PREFIX[protocol]
@@ -74,27 +71,6 @@ def evaluate(
     counts = confusion(*class_indices(rows, labels), len(labels))
     write_plots(folder / "plots", rows, counts, metrics, bins, f"{method}, protocol {protocol}")
     return result
-
-
-def refuse_label_informed(dataset_folder: Path, clip_ids: Sequence[str]) -> None:
-    """Raise :class:`GraceError` when the text of any of these clips was written with its label in the prompt."""
-    store = Store(Path(dataset_folder) / "descriptions", DESCRIPTIONS)
-    if not store.shards():
-        return
-    scored = set(clip_ids)
-    seen = [row["clip_id"] for row in store.rows(["clip_id", "label_visible"]) if row["label_visible"]]
-    if leaked := sorted(scored.intersection(seen)):
-        raise GraceError(
-            f"{len(leaked)} test clips ({leaked[0]} among them) have text that was written with the label in the "
-            f"prompt; such clips are never scored: set refine.use_label to false and run refine, tokens, train again."
-        )
-
-
-def _fold_run(folder: Path, labels: list[str]) -> Run:
-    run = open_run(folder)
-    if run.config.labels != labels:
-        raise UserError(f"{folder} was trained on other classes than clips.parquet lists: run `grace train` again.")
-    return run
 
 
 def _join(predictions: dict[int, list[Row]], names: list[str], samples: int, confidence: float) -> dict[str, Any]:

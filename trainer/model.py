@@ -39,12 +39,12 @@ class ModelConfig:
     transport: bool  # part: optimal transport; without it each word attends for itself
     epsilon: float  # entropy of the plan
     sinkhorn_iterations: int
-    column_weight: float  # rho: how firmly the plan is held to the visual marginal; infinite: exactly
+    marginal_relaxation: float  # rho: how firmly the plan is held to the visual marginal; infinite: exactly
     motion_exponent: float  # gamma
-    motion_within: str  # what the weights of motion are shares of: each frame, or the whole clip
+    motion_normalisation: str  # what the weights of motion are shares of: each frame, or the whole clip
     motion_attention: bool  # part: motion in the attention inside each frame
     motion_marginal: bool  # part: motion in the visual marginal
-    motion_floor: float = 0.05  # epsilon beside m: patches at rest keep some weight
+    motion_floor: float  # epsilon beside m: patches at rest keep some weight
 
     @classmethod
     def from_settings(cls, settings: TrainSettings, sizes: Sizes) -> ModelConfig:
@@ -54,7 +54,7 @@ class ModelConfig:
 
     def matcher(self) -> Matcher:
         """What joins words and visual tokens."""
-        return Matcher(self.epsilon, self.sinkhorn_iterations, self.transport, self.column_weight)
+        return Matcher(self.epsilon, self.sinkhorn_iterations, self.transport, self.marginal_relaxation)
 
 
 class Projection(nn.Linear):
@@ -75,7 +75,7 @@ class TemporalTransformer(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         d = config.hidden
-        self.place = nn.Parameter(torch.randn(config.instants, d) * 0.02)
+        self.position = nn.Parameter(torch.randn(config.instants, d) * 0.02)
         layer = nn.TransformerEncoderLayer(
             d, config.heads, 2 * d, config.dropout, activation="gelu", batch_first=True, norm_first=True
         )
@@ -83,7 +83,7 @@ class TemporalTransformer(nn.Module):
 
     def forward(self, frames: Float[Tensor, "batch instants hidden"]) -> Float[Tensor, "batch instants hidden"]:
         """Frame tokens that have attended to all instants of the clip."""
-        mixed: Tensor = self.layers(frames + self.place)
+        mixed: Tensor = self.layers(frames + self.position)
         return mixed
 
 
@@ -145,13 +145,13 @@ class PooledVideo(nn.Module):
         super().__init__()
         self.project = Projection(2 * config.width, config.hidden)
         self.temporal = TemporalTransformer(config)
-        self.course = SegmentPooling(config)
+        self.pool = SegmentPooling(config)
 
     def forward(self, batch: Batch) -> Float[Tensor, "batch hidden"]:
         """One vector per clip."""
         frames = self.temporal(self.project(batch.frame_features()))  # [B, T, d]
         even = torch.full_like(frames[..., 0], 1 / frames.shape[1])
-        pooled: Tensor = self.course(frames, even)
+        pooled: Tensor = self.pool(frames, even)
         return pooled
 
 
@@ -235,7 +235,7 @@ class Narrative(Model):
         self.text = Projection(config.width, d)
         self.match_text = nn.Linear(d, d, bias=False)
         self.match_visual = nn.Linear(d, d, bias=False)
-        self.meet = Fusion(d)
+        self.fuse = Fusion(d)
         self.classifier = Classifier(2 * d, config)
 
     def forward(self, batch: Batch) -> Output:
@@ -246,7 +246,7 @@ class Narrative(Model):
         text = self.text(mean)  # [B, d]
         whole = torch.ones_like(video[:, :1], dtype=torch.float32)
         problem = TransportProblem(self.match_text(text)[:, None], self.match_visual(video)[:, None], whole, whole, 1)
-        logits = self.classifier(torch.cat([self.meet(text, video), video], dim=-1))
+        logits = self.classifier(torch.cat([self.fuse(text, video), video], dim=-1))
         return Output(logits, self.matcher(*problem.costs_and_marginals()), problem)
 
 
@@ -311,14 +311,14 @@ class Grace(Model):
         self.visual = Projection(config.width, d)
         self.frame = Projection(2 * config.width, d)
         self.text = Projection(config.width, d)
-        self.inside = FrameAttention(config)
+        self.frame_attention = FrameAttention(config)
         self.temporal = TemporalTransformer(config)
-        self.course = SegmentPooling(config)
+        self.pool = SegmentPooling(config)
         self.salience = nn.Linear(d, 1)  # of words
         self.saliency = nn.Linear(d, 1)  # of visual tokens
         self.match = nn.Linear(config.width, config.width, bias=False)  # W_u
         nn.init.zeros_(self.match.weight)
-        self.meet = Fusion(d)
+        self.fuse = Fusion(d)
         self.classifier = Classifier(2 * d, config)
 
     def forward(self, batch: Batch) -> Output:
@@ -340,7 +340,7 @@ class Grace(Model):
 
         aligned = self.align(words, visual, alignment.plan, problem.text_marginal)  # [B, d]
         mass = alignment.plan.sum(1).unflatten(1, patches.shape[1:3]).sum(2)  # that arrives at each instant [B, T]
-        pooled = self.course(frames, mass)  # [B, d]
+        pooled = self.pool(frames, mass)  # [B, d]
         return Output(self.classifier(torch.cat([aligned, pooled], dim=-1)), alignment, problem)
 
     def encode_video(
@@ -348,7 +348,7 @@ class Grace(Model):
     ) -> tuple[Float[Tensor, "batch instants patches hidden"], Float[Tensor, "batch instants hidden"]]:
         """Patches, to each of which its frame (and so the rest of the clip) is added; and the frames themselves."""
         patches = self.visual(batch.visual)  # [B, T, P, d]
-        frames = self.inside(self.frame(batch.frame_features()), patches, batch.motion)  # [B, T, d]
+        frames = self.frame_attention(self.frame(batch.frame_features()), patches, batch.motion)  # [B, T, d]
         frames = self.temporal(frames)
         return patches + frames[:, :, None, :], frames
 
@@ -364,7 +364,11 @@ class Grace(Model):
         """b ∝ exp(saliency(V)) · μ, μ the weight of motion."""
         scores = self.saliency(patches)[..., 0].float()  # [B, T, P]
         if self.config.motion_marginal:
-            exponent, floor, within = self.config.motion_exponent, self.config.motion_floor, self.config.motion_within
+            exponent, floor, within = (
+                self.config.motion_exponent,
+                self.config.motion_floor,
+                self.config.motion_normalisation,
+            )
             scores = scores + motion_scores(motion.float(), exponent, floor, within)
         return scores.flatten(1).softmax(-1)
 
@@ -378,7 +382,7 @@ class Grace(Model):
         """z_l = [U_l ; Σ_n Π_ln V_n / a_l], through a layer, pooled with a."""
         matched = plan.to(visual.dtype) @ visual  # [B, L, d]
         matched = matched / marginal[..., None].clamp_min(1e-9)
-        fused = self.meet(words, matched)
+        fused = self.fuse(words, matched)
         return torch.einsum("bl,bld->bd", marginal.to(fused.dtype), fused)
 
 

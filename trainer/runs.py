@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from jaxtyping import Int
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from grace.pipeline.store import Row, UserError, read_table
+from grace.pipeline.store.formats import decode_meta
 from grace.pipeline.store.schemas import PREDICTIONS
+from grace.pipeline.strict_yaml import read_yaml
 from grace.trainer.metrics import MISSING
 from grace.trainer.settings import TrainSettings
 
@@ -35,6 +36,8 @@ class RunConfig(BaseModel):
     model: dict[str, Any]  # of :class:`~grace.trainer.model.ModelConfig`
     settings: TrainSettings
     cache: dict[str, Any]  # what the tokens and motion were made with
+    inputs: dict[str, str]  # hashes of the clips, tokens and motion that it was trained on
+    pipeline: dict[str, Any] | None = None  # settings of the steps that made them; predictions on videos need these
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class Run:
 
     config: RunConfig
     predictions: list[Row]
+    made_by: str
+    """Fingerprint of the run that wrote the predictions."""
 
 
 def fold_folder(runs: Path, method: str, fold: int) -> Path:
@@ -54,7 +59,10 @@ def open_run(folder: Path) -> Run:
     """Read a run. Raises :class:`UserError` when it is missing, unfinished or damaged."""
     if missing := [name for name in FILES if not (folder / name).exists()]:
         raise UserError(f"{folder} lacks {', '.join(missing)}: run `grace train` for this fold first.")
-    return Run(read_config(folder), read_table(folder / "predictions.parquet", PREDICTIONS))
+    path = folder / "predictions.parquet"
+    return Run(
+        read_config(folder), read_table(path, PREDICTIONS), str(decode_meta(PREDICTIONS, path).get("fingerprint"))
+    )
 
 
 def read_config(folder: Path) -> RunConfig:
@@ -65,10 +73,10 @@ def read_config(folder: Path) -> RunConfig:
     path = Path(folder) / "config.yaml"
     again = f"remove {folder} and run `grace train` again."
     try:
-        return RunConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return RunConfig.model_validate(read_yaml(path))
     except FileNotFoundError:
         raise UserError(f"{path} is missing: {folder} is no finished run; run `grace train` first.") from None
-    except (yaml.YAMLError, UnicodeDecodeError):
+    except (UserError, OSError):
         raise UserError(f"{path} is damaged: {again}") from None
     except ValidationError as error:
         problem = error.errors()[0]

@@ -43,7 +43,7 @@ class TrainSettings(Section):
     weight_decay: NotNegative = 0.05
     warmup: Share = 0.1  # share of all steps
     patience: Count = 8  # epochs without a better validation UAR
-    smoothing: Count = 3  # epochs over which the validation UAR is averaged to choose an epoch
+    selection_window: Count = 3  # epochs over which the validation UAR is averaged to choose an epoch
     validation: Share = 0.15  # share of the training fold
     ema: Share = 0.9  # decay of the averaged weights, per step
     clip_norm: Positive = 1.0  # largest norm of the gradient
@@ -55,9 +55,12 @@ class TrainSettings(Section):
     segments: Count = 4  # of a clip, each averaged by itself: what comes first is not averaged with what comes last
     epsilon: Positive = 0.05  # entropic regularisation
     sinkhorn_iterations: Count = 30
-    column_weight: Positive = 0.05  # rho: how firmly plans keep the visual marginal; .inf: exactly
+    marginal_relaxation: Positive = 0.05  # rho: how firmly plans keep the visual marginal; .inf: exactly
     motion_exponent: NotNegative = 1.0  # gamma
-    motion_within: Literal["frame", "clip"] = "frame"  # motion weights patches within a frame, or instants as well
+    motion_normalisation: Literal["frame", "clip"] = (
+        "frame"  # motion weights patches within a frame, or instants as well
+    )
+    motion_floor: Positive = 0.05  # epsilon beside m: patches at rest keep some weight
     transport_weight: NotNegative = 0.1  # lambda 1
     contrastive_weight: NotNegative = 0.1  # lambda 2; 0 switches the term off
     logit_adjustment: NotNegative = 1.0  # tau, for the long tail; 0 switches it off
@@ -86,8 +89,8 @@ class TrainSettings(Section):
 
     @property
     def window(self) -> int:
-        """Epochs over which the score is averaged: ``smoothing``, or fewer if a run may end sooner; 1 in best-test."""
-        return 1 if self.protocol == "best-test" else min(self.smoothing, self.epochs, self.patience)
+        """Epochs whose scores are averaged: ``selection_window``, or fewer if a run may end sooner; 1 in best-test."""
+        return 1 if self.protocol == "best-test" else min(self.selection_window, self.epochs, self.patience)
 
     def cache_key(self) -> dict[str, Any]:
         """The settings that change the result: all of them."""

@@ -12,7 +12,16 @@ import torch
 import yaml
 
 from grace.pipeline.devices import choose_device
-from grace.pipeline.store import Row, UserError, failure, fingerprint, folder_lock, write_atomic, write_table
+from grace.pipeline.store import (
+    GraceError,
+    Row,
+    UserError,
+    failure,
+    fingerprint,
+    folder_lock,
+    write_atomic,
+    write_table,
+)
 from grace.pipeline.store.schemas import PREDICTIONS
 from grace.trainer.class_prompts import load_class_prompts
 from grace.trainer.data import Cache
@@ -25,12 +34,17 @@ from grace.trainer.runs import FILES, RunConfig, class_indices, csv_table, fold_
 from grace.trainer.settings import PREFIX, TrainSettings
 from grace.trainer.training_loop import CHECKPOINT, Trained, fit, predict
 
-VERSION = 8
+VERSION = 9
 """Rises when the same inputs and settings give other weights."""
 
 
 def train(
-    dataset_folder: str | Path, settings: TrainSettings, fold: int, runs: Path | None = None, quiet: bool = False
+    dataset_folder: str | Path,
+    settings: TrainSettings,
+    fold: int,
+    runs: Path | None = None,
+    quiet: bool = False,
+    pipeline: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Train a fold on the cache of a data set, choose its epoch by the protocol, and score its test clips once.
 
@@ -43,6 +57,7 @@ def train(
         fold: its number, from 1.
         runs: the folder of runs; ``<dataset_folder>/runs`` if not given.
         quiet: no progress bar.
+        pipeline: settings of the steps that made the cache; kept with the run, for predictions on videos.
 
     Returns:
         The content of the run's ``metrics.json``: what was trained, and by the protocol's prefix all of
@@ -85,7 +100,14 @@ def train(
             model=asdict(model.config),
             settings=settings,
             cache=cache.cache_key(),
+            inputs=cache.inputs(),
+            pipeline=pipeline,
         )
+        if Cache(dataset_folder).inputs() != cache.inputs():
+            raise GraceError(
+                f"The tokens, motion or clips of {dataset_folder} changed while fold {fold} was trained on them: the "
+                "run is not kept. Run `grace train` again."
+            )
         return _write(folder, cache, clips, model, trained, run)
 
 
@@ -111,7 +133,12 @@ def _write(folder: Path, cache: Cache, clips: Fold, model: Model, trained: Train
     weights = {name: value.cpu().contiguous() for name, value in trained.weights.items()}
     write_atomic(folder / "model.safetensors", save(weights))
     write_atomic(folder / "history.csv", _history(trained))
-    write_table(folder / "predictions.parquet", PREDICTIONS, rows, {"protocol": run.protocol, "fold": run.fold})
+    write_table(
+        folder / "predictions.parquet",
+        PREDICTIONS,
+        rows,
+        {"protocol": run.protocol, "fold": run.fold, "fingerprint": run.fingerprint},
+    )
     write_atomic(folder / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
     write_atomic(folder / "README.md", model_card(metrics, cache, settings).encode())
     content = yaml.safe_dump(run.model_dump(), sort_keys=False, allow_unicode=True)
@@ -128,6 +155,7 @@ def _predictions(cache: Cache, clips: Fold, probabilities: np.ndarray, fold: int
     rows += [{**failure(clip_id, cache.failure(clip_id)), "predicted": ""} for clip_id in clips.missing]
     for row in rows:
         row |= {"fold": fold, "label": cache.rows[row["clip_id"]]["label"]}
+        row["label_visible"] = cache.label_visible(row["clip_id"])
     return sorted(rows, key=lambda row: str(row["clip_id"]))
 
 

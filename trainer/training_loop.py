@@ -61,9 +61,9 @@ def fit(
 ) -> Trained:
     """Train and return the averaged weights of the epoch with the best UAR on ``selection.validation``.
 
-    Under ``held-out`` an epoch's score is the mean UAR of the last ``settings.smoothing`` epochs: a rare class has a
-    handful of validation clips, and the best single epoch is the luckiest one. ``best-test`` takes that single epoch,
-    as the field does.
+    Under ``held-out`` an epoch's score is the mean UAR of the last ``settings.selection_window`` epochs: a rare class
+    has a handful of validation clips, and the best single epoch is the luckiest one. ``best-test`` takes that single
+    epoch, as the field does.
     After each epoch ``folder/checkpoint.pt`` is replaced and its metrics are logged; a run that was killed continues
     from there and, on a CPU, ends with the same weights. A checkpoint of another ``fingerprint`` is not used. The
     caller removes it at the end. Warns once when plans did not converge.

@@ -78,10 +78,10 @@ def watched_clips(
 
 
 def run_in_processes(
-    task: Task[Job, Result], jobs: Sequence[Job], *, workers: int, clip_seconds: float
+    task: Task[Job, Result], jobs: Sequence[Job], *, workers: int, clip_timeout: float
 ) -> Iterator[tuple[int, Result]]:
     """Do all jobs in up to ``workers`` processes; see :meth:`WatchedWorkers.run`."""
-    with WatchedWorkers(task, workers=workers, clip_seconds=clip_seconds) as pool:
+    with WatchedWorkers(task, workers=workers, clip_timeout=clip_timeout) as pool:
         yield from pool.run(jobs)
 
 
@@ -94,12 +94,12 @@ class _Job:
     skipped: dict[int, str] = field(default_factory=dict)
     crashes: Counter[int] = field(default_factory=Counter)
 
-    def record_crash(self, position: int, hung: bool, clip_seconds: float) -> None:
+    def record_crash(self, position: int, hung: bool, clip_timeout: float) -> None:
         """Decide what a process that ended at ``position`` means for the next attempt."""
         self.crashes[position] += 1
         if hung:
             self.skipped[position] = (
-                f"given up after {clip_seconds:g} seconds (clip_seconds): its decoder hangs, or it is very long"
+                f"given up after {clip_timeout:g} seconds (clip_timeout): its decoder hangs, or it is very long"
             )
         elif position != IDLE and self.crashes[position] >= MAX_CRASHES:
             self.skipped[position] = "the process died on this clip (killed, or its decoder crashed)"
@@ -118,19 +118,19 @@ class WatchedWorkers(Generic[Job, Result]):
     Args:
         task: What the processes do.
         workers: How many processes at most.
-        clip_seconds: Seconds that a process may spend on one clip.
+        clip_timeout: Seconds that a process may spend on one clip.
     """
 
-    def __init__(self, task: Task[Job, Result], *, workers: int, clip_seconds: float) -> None:
+    def __init__(self, task: Task[Job, Result], *, workers: int, clip_timeout: float) -> None:
         self.task = task
         self.workers = workers
-        self.clip_seconds = clip_seconds
+        self.clip_timeout = clip_timeout
         self._pool: list[_Worker] = []
 
     def run(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Result]]:
         """Do the jobs, and yield index and result of each as it is done.
 
-        A clip that is under way for longer than ``clip_seconds``, or on which a process dies :data:`MAX_CRASHES`
+        A clip that is under way for longer than ``clip_timeout``, or on which a process dies :data:`MAX_CRASHES`
         times, is skipped when its job is done again.
 
         Raises:
@@ -153,7 +153,7 @@ class WatchedWorkers(Generic[Job, Result]):
     def close(self) -> None:
         """Kill the processes."""
         while self._pool:
-            self._pool.pop().kill(self.clip_seconds)
+            self._pool.pop().kill(self.clip_timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -175,16 +175,16 @@ class WatchedWorkers(Generic[Job, Result]):
     def _answered_or_overdue(self) -> Iterator[_Worker]:
         """Wait a moment; then the busy processes that have answered, are gone, or are too long at a clip."""
         busy = {worker.connection: worker for worker in self._pool if worker.job is not None}
-        answered = set(wait(list(busy), timeout=min(1.0, self.clip_seconds / 4)))
+        answered = set(wait(list(busy), timeout=min(1.0, self.clip_timeout / 4)))
         for connection, worker in busy.items():
-            if connection in answered or worker.is_overdue(self.clip_seconds):
+            if connection in answered or worker.is_overdue(self.clip_timeout):
                 yield worker
 
     def _give_up(self, worker: _Worker) -> _Job:
         """Kill a process that hangs or is gone; its job, which knows now what it died of."""
         assert worker.job is not None
         self._pool.remove(worker)
-        worker.job.record_crash(*worker.kill(self.clip_seconds), self.clip_seconds)
+        worker.job.record_crash(*worker.kill(self.clip_timeout), self.clip_timeout)
         return worker.job
 
 

@@ -54,7 +54,7 @@ def run_on_ray(
     jobs: Sequence[Job],
     settings: RaySettings,
     *,
-    clip_seconds: float | None,
+    clip_timeout: float | None,
     jobs_per_actor: int = 1,
 ) -> Iterator[tuple[int, Result]]:
     """Do all jobs by actors of a cluster, and yield index and result of each as it is done.
@@ -65,7 +65,7 @@ def run_on_ray(
         task: What the actors do.
         jobs: What to do it to.
         settings: The cluster, and what each actor needs.
-        clip_seconds: With a number, each actor has one supervised process for its jobs, as :class:`WatchedWorkers`
+        clip_timeout: With a number, each actor has one supervised process for its jobs, as :class:`WatchedWorkers`
             describes; None for a task that does not say which clip it is at: it runs in the actor itself.
         jobs_per_actor: Jobs that an actor does concurrently, in threads.
 
@@ -75,7 +75,7 @@ def run_on_ray(
         Exception: Whatever the task raises.
     """
     with _ray_session(settings) as slots:
-        pool = _ActorPool(task, settings, clip_seconds, jobs_per_actor)
+        pool = _ActorPool(task, settings, clip_timeout, jobs_per_actor)
         try:
             yield from pool.run(jobs, min(settings.workers or slots, slots, math.ceil(len(jobs) / jobs_per_actor)))
         finally:
@@ -133,7 +133,7 @@ class _ActorPool:
 
     task: Task[Any, Any]
     settings: RaySettings
-    clip_seconds: float | None
+    clip_timeout: float | None
     jobs_per_actor: int
     free: list[Any] = field(default_factory=list, init=False)  # each actor once for every further job it can take
     opening: dict[Any, Any] = field(default_factory=dict, init=False)  # promise to actor
@@ -200,7 +200,7 @@ class _ActorPool:
                 max_concurrency=self.jobs_per_actor,
                 scheduling_strategy="SPREAD",
             )
-            .remote(pickle.dumps(self.task), self.clip_seconds)
+            .remote(pickle.dumps(self.task), self.clip_timeout)
         )
         self.opening[actor.open.remote(str(Path.cwd()), sys.path, environment)] = actor
 
@@ -236,9 +236,9 @@ def _answer(promise: Any) -> tuple[bool, Any]:
 class _Actor:
     """What runs on a node: the task, opened once, here or in a supervised process."""
 
-    def __init__(self, task: bytes, clip_seconds: float | None) -> None:
+    def __init__(self, task: bytes, clip_timeout: float | None) -> None:
         self._packed = task
-        self._clip_seconds = clip_seconds
+        self._clip_timeout = clip_timeout
         self._supervisor: WatchedWorkers[Any, Any] | None = None
 
     def open(self, folder: str, paths: list[str], environment: dict[str, str]) -> None:
@@ -253,10 +253,10 @@ class _Actor:
             ) from None
         sys.path += [path for path in paths if path not in sys.path]
         self._task: Task[Any, Any] = pickle.loads(self._packed)
-        if self._clip_seconds is None:
+        if self._clip_timeout is None:
             self._task.open()
         else:
-            self._supervisor = WatchedWorkers(self._task, workers=1, clip_seconds=self._clip_seconds)
+            self._supervisor = WatchedWorkers(self._task, workers=1, clip_timeout=self._clip_timeout)
 
     def run(self, job: Any) -> Any:
         """Do one job; in a supervised process, without the clips that hang or kill it."""

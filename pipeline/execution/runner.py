@@ -85,7 +85,7 @@ def run(
     *,
     size: int = 32,
     workers: int = 0,
-    clip_seconds: float = 120.0,
+    clip_timeout: float = 120.0,
     cluster: RaySettings | None = None,
     max_failed: float = 0.01,
     retry_failed: bool = False,
@@ -100,7 +100,7 @@ def run(
         folder: The data set's folder, ``data/<dataset>``.
         size: Clips per shard; the same for all stages of a data set.
         workers: Local processes for a step that is ``parallel``; 0 runs it in this process.
-        clip_seconds: Seconds that such a process may spend on one clip; the clip of one that takes longer, or dies, is
+        clip_timeout: Seconds that such a process may spend on one clip; the clip of one that takes longer, or dies, is
             failed.
         cluster: Makes the shards of any step on a Ray cluster instead.
         max_failed: Largest share of clips, in [0, 1], that this stage may fail.
@@ -147,7 +147,7 @@ def run(
         pending = _pending(inputs, retry_failed)
         summary.skipped = sum(len(inputs.clips.shard(k, size)) for k in range(len(inputs)) if k not in pending)
         with tqdm(total=len(inputs.clips), initial=summary.skipped, desc=step.name, unit="clip") as bar:
-            for count in _make(inputs, pending, workers, clip_seconds, cluster) if pending else ():
+            for count in _make(inputs, pending, workers, clip_timeout, cluster) if pending else ():
                 bar.update(count)
                 summary.done += count
     for shard in range(len(inputs)):
@@ -179,13 +179,13 @@ def _has_failures(inputs: StepInputs, shard: int) -> bool:
 
 
 def _make(
-    inputs: StepInputs, pending: dict[int, str], workers: int, clip_seconds: float, cluster: RaySettings | None
+    inputs: StepInputs, pending: dict[int, str], workers: int, clip_timeout: float, cluster: RaySettings | None
 ) -> Iterator[int]:
     """Make the pending shards where they are to be made; yields numbers of clips as they are done."""
     if cluster is not None:
-        return _run_ray(inputs, pending, cluster, clip_seconds)
+        return _run_ray(inputs, pending, cluster, clip_timeout)
     if inputs.step.parallel and workers:
-        return _run_processes(inputs, pending, workers, clip_seconds)
+        return _run_processes(inputs, pending, workers, clip_timeout)
     return _run_inline(inputs, pending)
 
 
@@ -230,22 +230,22 @@ def _concurrent_shards(inputs: StepInputs) -> int:
     return 1 + math.ceil(inputs.step.prefetch_clips / inputs.size)
 
 
-def _run_processes(inputs: StepInputs, pending: dict[int, str], workers: int, clip_seconds: float) -> Iterator[int]:
+def _run_processes(inputs: StepInputs, pending: dict[int, str], workers: int, clip_timeout: float) -> Iterator[int]:
     """In local processes, which do one shard each at a time."""
     task, jobs = _ShardTask(inputs.step, inputs.folder, inputs.size), list(pending.items())
-    for _, count in run_in_processes(task, jobs, workers=workers, clip_seconds=clip_seconds):
+    for _, count in run_in_processes(task, jobs, workers=workers, clip_timeout=clip_timeout):
         yield count
 
 
-def _run_ray(inputs: StepInputs, pending: dict[int, str], cluster: RaySettings, clip_seconds: float) -> Iterator[int]:
+def _run_ray(inputs: StepInputs, pending: dict[int, str], cluster: RaySettings, clip_timeout: float) -> Iterator[int]:
     """On a Ray cluster, whose actors do one shard each at a time, or several where the step begins clips ahead."""
     from grace.pipeline.execution.ray import run_on_ray
 
     task, jobs = _ShardTask(inputs.step, inputs.folder, inputs.size), list(pending.items())
     if inputs.step.parallel:
-        done = run_on_ray(task, jobs, cluster, clip_seconds=clip_seconds)
+        done = run_on_ray(task, jobs, cluster, clip_timeout=clip_timeout)
     else:
-        done = run_on_ray(task, jobs, cluster, clip_seconds=None, jobs_per_actor=_concurrent_shards(inputs))
+        done = run_on_ray(task, jobs, cluster, clip_timeout=None, jobs_per_actor=_concurrent_shards(inputs))
     for _, count in done:
         yield count
 
@@ -287,11 +287,19 @@ class _ShardTask:
 
 
 def _commit(inputs: StepInputs, shard: int, fingerprint: str, made: list[Row]) -> None:
-    """Write one shard whole, its rows in the order of the clips."""
+    """Write one shard whole, its rows in the order of the clips.
+
+    Raises :class:`GraceError` when its inputs changed while they were read: what it was made from is what it says.
+    """
+    if not inputs.clips.is_current() or inputs.fingerprint(shard) != fingerprint:
+        raise GraceError(
+            f"What shard {shard:05d} of {inputs.output.folder} is made from changed while {inputs.step.name} read it: "
+            "it is not kept. Let the other stage finish, then run this one again."
+        )
     meta = {
         "fingerprint": fingerprint,
         "version": inputs.step.version,
-        "identity": inputs.cache_key,
+        "cache_key": inputs.cache_key,
         "inputs": {name: store.fingerprint(shard) for name, store in inputs.stores.items()},
     }
     inputs.output.write(shard, sorted(made, key=lambda row: str(row["clip_id"])), meta)

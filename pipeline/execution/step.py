@@ -188,7 +188,7 @@ class StepInputs:
                 "stage": step.name,
                 "version": step.version,
                 "schema": step.schema.version,
-                "identity": self.cache_key,
+                "cache_key": self.cache_key,
                 "clips": clips,
                 "inputs": inputs,
             }

@@ -35,10 +35,10 @@ class FacesStep(ClipStep):
     """
 
     name: ClassVar[str] = "faces"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     schema: ClassVar[Schema] = FACES
     folder: ClassVar[str] = "faces"
-    reads: ClassVar[dict[str, tuple[str, ...]]] = {"clips": ("path", "source", "n_frames")}
+    reads: ClassVar[dict[str, tuple[str, ...]]] = {"clips": ("path", "source", "n_frames", "content")}
 
     def __init__(self, settings: FacesSettings, root: Path) -> None:
         self.settings = settings
@@ -79,7 +79,7 @@ class FacesStep(ClipStep):
             "found": found,
         }
         if settings.detector in WITH_LANDMARKS:
-            made["turns"] = roll_angles.astype(np.float32)
+            made["roll"] = roll_angles.astype(np.float32)
         return fallback(made, problem) if problem else made
 
     def retrace(self, row: Row) -> tuple[Sample, Track]:

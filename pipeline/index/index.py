@@ -19,6 +19,7 @@ from grace.pipeline.datasets.file_tree import is_video
 from grace.pipeline.datasets.settings import ListFilesSettings
 from grace.pipeline.errors import ClipError, GraceError, UserError
 from grace.pipeline.execution.processes import run_in_processes, watched_clips
+from grace.pipeline.index.leaks import on_both_sides
 from grace.pipeline.index.reconciliation import (
     DIFFERS,
     ENDS_EARLY,
@@ -27,10 +28,13 @@ from grace.pipeline.index.reconciliation import (
     MISSING,
     NO_FRAMES,
     REPEATED,
+    SHARED_CONTENT,
+    SHARED_SUBJECT,
     UNLISTED,
     UNREADABLE,
     Reconciliation,
 )
+from grace.pipeline.media.content import content_digest
 from grace.pipeline.media.video import MissingError, NoFramesError, Probe, list_images, probe
 from grace.pipeline.messages import error_line
 from grace.pipeline.store import Row, failure, write_clips
@@ -38,6 +42,14 @@ from grace.pipeline.store.schemas import FOLD_NUMBERS
 
 BATCH = 16
 """Clips per job, after which a process reports what it counted."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a clip holds, counted, and the digest of its content."""
+
+    probe: Probe
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -56,7 +68,8 @@ def index(
     clips_folder: str | None = None,
     lists: ListFilesSettings | None = None,
     workers: int = 2,
-    clip_seconds: float = 120.0,
+    clip_timeout: float = 120.0,
+    hash_images: bool = False,
     strict: bool = False,
     accept: Collection[str] = (),
     report: Callable[[Reconciliation], None] = lambda found: None,
@@ -71,7 +84,8 @@ def index(
             :func:`grace.pipeline.datasets.read`.
         lists: The list files of a set that has no adapter of its own.
         workers: Local processes that count frames, at least one, since a decoder may hang or die.
-        clip_seconds: Seconds that a process may spend on one clip.
+        clip_timeout: Seconds that a process may spend on one clip.
+        hash_images: Digest the bytes of a folder's images, not their names and sizes only.
         strict: Make everything that does not fit an error.
         accept: Findings that are no error under ``strict``.
         report: Gets the reconciliation before it is judged.
@@ -92,12 +106,15 @@ def index(
     listings, classes = read(dataset, root, clips_folder, lists)
     ids = label_ids(classes)
     found = Reconciliation(annotated=len(listings))
-    rows = []
-    for listing, probed in zip(listings, _probe_all(root, listings, workers, clip_seconds), strict=True):
+    task, rows = _ProbeTask(root, hash_images), []
+    for listing, probed in zip(listings, _probe_all(task, listings, workers, clip_timeout), strict=True):
         rows.append(_row(listing, probed, ids))
         _count(found, listing, probed)
     for path in _unlisted(root, listings):
         found.note(UNLISTED, path)
+    for finding, column in ((SHARED_SUBJECT, "subject"), (SHARED_CONTENT, "content")):
+        for clip, detail in on_both_sides(rows, column):
+            found.note(finding, clip, detail)
     write_clips(folder, rows, classes)
     found.write(folder)
     report(found)
@@ -120,40 +137,43 @@ class _ProbeTask:
     """Counting the frames of a batch of clips in supervised processes."""
 
     root: Path
+    hash_images: bool
 
     def open(self) -> None:
         """Nothing is to be loaded."""
 
     def run(
         self, job: list[Listing], skipped: Mapping[int, str], on_clip_start: Callable[[int], None]
-    ) -> list[Probe | Unusable]:
-        probed: list[Probe | Unusable] = []
+    ) -> list[Contents | Unusable]:
+        probed: list[Contents | Unusable] = []
         for listing, cause in watched_clips(job, skipped, on_clip_start):
-            probed.append(_probe(self.root / listing.path, listing) if cause is None else Unusable(UNREADABLE, cause))
+            probed.append(self._probe(listing) if cause is None else Unusable(UNREADABLE, cause))
         return probed
 
+    def _probe(self, listing: Listing) -> Contents | Unusable:
+        path = self.root / listing.path
+        try:
+            return Contents(probe(path, listing.source), content_digest(path, listing.source, self.hash_images))
+        except MissingError as error:
+            return Unusable(MISSING, str(error))
+        except NoFramesError as error:
+            return Unusable(NO_FRAMES, str(error))
+        except ClipError as error:
+            return Unusable(UNREADABLE, str(error))
+        except MemoryError:
+            raise
+        except Exception as error:  # a decoder's complaint about this one file
+            return Unusable(UNREADABLE, error_line(error))
 
-def _probe(path: Path, listing: Listing) -> Probe | Unusable:
-    try:
-        return probe(path, listing.source)
-    except MissingError as error:
-        return Unusable(MISSING, str(error))
-    except NoFramesError as error:
-        return Unusable(NO_FRAMES, str(error))
-    except ClipError as error:
-        return Unusable(UNREADABLE, str(error))
-    except MemoryError:
-        raise
-    except Exception as error:  # a decoder's complaint about this one file
-        return Unusable(UNREADABLE, error_line(error))
 
-
-def _probe_all(root: Path, listings: list[Listing], workers: int, clip_seconds: float) -> Iterator[Probe | Unusable]:
+def _probe_all(
+    task: _ProbeTask, listings: list[Listing], workers: int, clip_timeout: float
+) -> Iterator[Contents | Unusable]:
     """What each listed clip holds, or why it cannot be used, in the order of the lists."""
     readable = [listing for listing in listings if listing.problem is None]
     jobs = [readable[start : start + BATCH] for start in range(0, len(readable), BATCH)]
-    results = run_in_processes(_ProbeTask(root), jobs, workers=max(workers, 1), clip_seconds=clip_seconds)
-    probed: dict[str, Probe | Unusable] = {}
+    results = run_in_processes(task, jobs, workers=max(workers, 1), clip_timeout=clip_timeout)
+    probed: dict[str, Contents | Unusable] = {}
     with tqdm(total=len(readable), desc="index", unit="clip") as bar:
         for job, batch in results:
             probed |= zip((listing.clip_id for listing in jobs[job]), batch, strict=True)
@@ -165,7 +185,7 @@ def _probe_all(root: Path, listings: list[Listing], workers: int, clip_seconds: 
             yield probed.pop(listing.clip_id)
 
 
-def _row(listing: Listing, probed: Probe | Unusable, ids: Mapping[str, int]) -> Row:
+def _row(listing: Listing, probed: Contents | Unusable, ids: Mapping[str, int]) -> Row:
     """The row of one clip: what the lists say, then what its file holds."""
     known = listing.label in ids
     row: Row = {
@@ -178,6 +198,7 @@ def _row(listing: Listing, probed: Probe | Unusable, ids: Mapping[str, int]) -> 
         "fps": 0.0,
         "width": 0,
         "height": 0,
+        "content": "",
         "label": listing.label if known else "",
         "label_id": ids[listing.label] if known else -1,
         **{f"fold_{fold}": listing.folds.get(fold, "") for fold in FOLD_NUMBERS},
@@ -188,14 +209,16 @@ def _row(listing: Listing, probed: Probe | Unusable, ids: Mapping[str, int]) -> 
     if isinstance(probed, Unusable):
         where = f"{listing.path}: " if listing.problem is None else ""
         return {**row, **failure(listing.clip_id, f"index: {where}{probed.cause}")}
-    row |= {"n_frames": probed.n_frames, "fps": probed.fps, "width": probed.width, "height": probed.height}
-    if probed.ends_early:
-        cause = f"the video ends early: {probed.n_frames} of {probed.declared} frames could be decoded"
+    held = probed.probe
+    row |= {"n_frames": held.n_frames, "fps": held.fps, "width": held.width, "height": held.height}
+    row["content"] = probed.digest
+    if held.ends_early:
+        cause = f"the video ends early: {held.n_frames} of {held.declared} frames could be decoded"
         row |= {"status": "fallback", "error": f"index: {listing.path}: {cause}"}
     return row
 
 
-def _count(found: Reconciliation, listing: Listing, probed: Probe | Unusable) -> None:
+def _count(found: Reconciliation, listing: Listing, probed: Contents | Unusable) -> None:
     """Add one clip to the reconciliation."""
     for fold, split in listing.folds.items():
         found.folds.setdefault(fold, Counter())[split] += 1
@@ -211,13 +234,14 @@ def _count(found: Reconciliation, listing: Listing, probed: Probe | Unusable) ->
         found.note(probed.finding, listing.clip_id, probed.cause)
         return
     found.usable += 1
-    difference = probed.n_frames - listing.annotated_frames
+    held = probed.probe
+    difference = held.n_frames - listing.annotated_frames
     if listing.annotated_frames >= 0 and difference:
         found.differences[difference] += 1
-        detail = f"{probed.n_frames} counted, {listing.annotated_frames} annotated ({difference:+d})"
+        detail = f"{held.n_frames} counted, {listing.annotated_frames} annotated ({difference:+d})"
         found.note(DIFFERS, listing.clip_id, detail)
-    if probed.ends_early:
-        found.note(ENDS_EARLY, listing.clip_id, f"{probed.n_frames} of {probed.declared} frames could be decoded")
+    if held.ends_early:
+        found.note(ENDS_EARLY, listing.clip_id, f"{held.n_frames} of {held.declared} frames could be decoded")
 
 
 def _unlisted(root: Path, listings: list[Listing]) -> Iterator[str]:

@@ -20,6 +20,8 @@ ENDS_EARLY = "ends early"
 DIFFERS = "frame count differs"
 REPEATED = "listed twice"
 LEAKED = "in train and test of one fold"
+SHARED_SUBJECT = "person in train and test"
+SHARED_CONTENT = "same content in train and test"
 UNLISTED = "files that no list names"
 
 FINDINGS = (
@@ -30,6 +32,8 @@ FINDINGS = (
     DIFFERS,
     REPEATED,
     LEAKED,
+    SHARED_SUBJECT,
+    SHARED_CONTENT,
     UNKNOWN_LABEL,
     AMBIGUOUS,
     CONTRADICTORY,

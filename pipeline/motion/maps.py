@@ -45,7 +45,7 @@ OVERLAP = 2.0
 belongs to both."""
 LOW, HIGH = 0.2, 0.95
 """Quantiles of a clip's patch values that become 0 and 1: an expression lasts for part of a clip in a few patches."""
-MIN_RANGE = {"difference": 10.0, "registered": 0.1, "flow": 0.2}
+MIN_RANGE = {"plain_difference": 10.0, "temporal_registered_difference": 0.1, "flow_beyond_rigid": 0.2}
 """The smallest range between the quantiles that is stretched to [0, 1], by method, so that the noise of a still clip
 stays small: grey levels for plain differences, local contrasts for registered ones, pixels for flow."""
 
@@ -88,7 +88,7 @@ def patch_motion(
         >>> face = cv2.resize(rng.integers(0, 256, (12, 12), np.uint8), (64, 64))
         >>> smiling = face.copy()
         >>> smiling[40:48, 24:40] = 255 - smiling[40:48, 24:40]
-        >>> motion, head, cut = patch_motion([(face, smiling), (face, face)], 8, "difference")
+        >>> motion, head, cut = patch_motion([(face, smiling), (face, face)], 8, "plain_difference")
         >>> motion.shape, [int(number) for number in np.argwhere(motion[0] > 0)[0]]
         ((2, 8, 8), [5, 3])
         >>> motion[1].max().item(), cut.tolist()
@@ -210,9 +210,9 @@ def flow_beyond_rigid(pairs: Pairs, grid: int) -> tuple[Patches, HeadMotions]:
 
 
 METHODS: dict[str, Method] = {
-    "difference": plain_difference,
-    "registered": temporal_registered_difference,
-    "flow": flow_beyond_rigid,
+    "plain_difference": plain_difference,
+    "temporal_registered_difference": temporal_registered_difference,
+    "flow_beyond_rigid": flow_beyond_rigid,
 }
 """The methods by their name in ``motion.method``."""
 

@@ -11,4 +11,6 @@ class MotionSettings(Section):
     """Motion maps (``grace motion``)."""
 
     grid: Count = 8  # G, patches per side
-    method: Literal["difference", "registered", "flow"] = "registered"
+    method: Literal["plain_difference", "temporal_registered_difference", "flow_beyond_rigid"] = (
+        "temporal_registered_difference"  # a function of pipeline/motion/maps.py
+    )

@@ -27,7 +27,7 @@ class MotionStep(ClipStep):
     """
 
     name: ClassVar[str] = "motion"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     schema: ClassVar[Schema] = MOTION
     folder: ClassVar[str] = "motion"
     reads: ClassVar[dict[str, tuple[str, ...]]] = {"faces": ("frames", "neighbours", "found")}

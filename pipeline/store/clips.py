@@ -40,9 +40,15 @@ class Clips:
     def __init__(self, folder: Path, columns: Sequence[str] | None = None) -> None:
         self.path = Path(folder) / FILE
         names = None if columns is None else list(dict.fromkeys([*(c.name for c in KEY), *columns]))
-        self.labels: list[str] = decode_meta(CLIPS, self.path)["labels"]
+        meta = decode_meta(CLIPS, self.path)
+        self._fingerprint = meta.get("fingerprint")
+        self.labels: list[str] = meta["labels"]
         """The data set's emotions in canonical order."""
         self.rows = read_table(self.path, CLIPS, names)
+
+    def is_current(self) -> bool:
+        """Whether the file still holds what was read from it."""
+        return bool(decode_meta(CLIPS, self.path).get("fingerprint") == self._fingerprint)
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -12,26 +13,38 @@ from typing import Any
 import numpy as np
 
 from grace.pipeline.errors import UserError
+from grace.pipeline.store.checksum import MARK, PLACEHOLDER, seal, verify
 from grace.pipeline.store.schema import Column, Row, Schema
 
 META = "grace"
 """Key of the metadata, in Parquet's schema metadata and in HDF5's root attributes."""
 
+META_START = '{"checksum":"'
+"""How the metadata begin, as text; what follows is the mark of the checksum."""
+META_BYTES = 1 << 20
+"""The most that metadata take."""
+
 EMPTY: dict[str, Any] = {"str": "", "bool": False, "jpeg": b"", "cues": []}
 
 
 def encode(schema: Schema, rows: Sequence[Row], meta: dict[str, Any]) -> bytes:
-    """The bytes of a file that holds ``rows``; ``meta`` is JSON and must not hold times or paths.
+    """The bytes of a file that holds ``rows``, with their checksum; ``meta`` is JSON without times or paths.
 
     Columns a row lacks are filled with empty values. Raises :class:`ValueError` when arrays disagree in shape.
     """
-    return _encode_parquet(schema, rows, meta) if schema.format == "parquet" else _encode_h5(schema, rows, meta)
+    return seal(_encode_parquet(schema, rows, meta) if schema.format == "parquet" else _encode_h5(schema, rows, meta))
 
 
 def decode(schema: Schema, path: Path | BytesIO, columns: Sequence[str] | None = None) -> list[Row]:
-    """The rows of a file, all columns or those named; raises :class:`UserError` when it is not such a file."""
+    """The rows of a file, all columns or those named.
+
+    Raises :class:`UserError` when it is not such a file, is damaged, or has no such column.
+    """
     names = tuple(columns) if columns is not None else tuple(c.name for c in schema.all_columns)
-    check_version(schema, path)
+    for name in names:
+        schema.column(name)
+    if isinstance(path, Path):
+        check(schema, path)
     if schema.format == "parquet":
         import pyarrow.parquet as pq
 
@@ -39,31 +52,39 @@ def decode(schema: Schema, path: Path | BytesIO, columns: Sequence[str] | None =
     return _decode_h5(schema, path, names)
 
 
-def decode_meta(schema: Schema, path: Path | BytesIO) -> dict[str, Any]:
-    """The metadata of a file. Raises :class:`UserError` when it is broken or is not one of ours."""
+def check(schema: Schema, path: Path) -> None:
+    """Raise :class:`UserError` when a file is not of this schema's version, or not as it was written."""
+    check_version(schema, path)
+    verify(path, f"remove it and run `grace {schema.stage}` again")
+
+
+def decode_meta(schema: Schema, path: Path) -> dict[str, Any]:
+    """The metadata of a file, without a look at its columns: cheap, and no parser sees a damaged file.
+
+    Raises :class:`UserError` when it is broken or is not one of ours.
+    """
     try:
-        if schema.format == "parquet":
-            import pyarrow.parquet as pq
-
-            text = (pq.read_schema(path).metadata or {})[META.encode()].decode()
-        else:
-            import h5py
-
-            with h5py.File(path, "r") as file:
-                text = file.attrs[META]
-        return dict(json.loads(text))
+        with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            # HDF5 keeps the metadata near the beginning, Parquet at the end.
+            mark = (META_START + MARK).encode()
+            start = content.rfind(mark) if schema.format == "parquet" else content.find(mark)
+            if start < 0:
+                raise ValueError("it has no metadata of ours")
+            text = content[start : start + META_BYTES].decode("utf-8", errors="replace")
+        meta, _ = json.JSONDecoder().raw_decode(text)
+        return dict(meta)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run `grace {schema.stage}` to make it.") from None
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(damaged(path, schema, type(error).__name__)) from None
 
 
-def damaged(path: Path | BytesIO, schema: Schema, cause: str) -> str:
+def damaged(path: Path, schema: Schema, cause: str) -> str:
     """The error message for a file that cannot be read."""
     return f"{path} is not a readable {schema.stage} file ({cause}): remove it and run `grace {schema.stage}` again."
 
 
-def check_version(schema: Schema, path: Path | BytesIO) -> None:
+def check_version(schema: Schema, path: Path) -> None:
     """Raise :class:`UserError` when ``path`` is not a file of this schema's version."""
     meta = decode_meta(schema, path)
     if meta.get("schema") != schema.version or meta.get("stage") != schema.stage:
@@ -160,7 +181,7 @@ def _decode_h5(schema: Schema, path: Path | BytesIO, names: tuple[str, ...]) -> 
             present = [name for name in names if name in file or not schema.column(name).optional]
             columns = {name: _decode_column(file[name], schema.column(name)) for name in present}
     except (OSError, KeyError, RuntimeError) as error:
-        raise UserError(damaged(path, schema, type(error).__name__)) from None
+        raise UserError(damaged(Path(str(path)), schema, type(error).__name__)) from None
     return [dict(zip(present, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
@@ -175,7 +196,7 @@ def _decode_column(dataset: Any, column: Column) -> list[Any]:
 def _meta_text(schema: Schema, meta: dict[str, Any]) -> str:
     from grace.pipeline.store.fingerprint import canonical
 
-    return canonical({"stage": schema.stage, "schema": schema.version, **meta})
+    return META_START + PLACEHOLDER + '",' + canonical({"stage": schema.stage, "schema": schema.version, **meta})[1:]
 
 
 def _plain(value: Any) -> Any:

@@ -17,7 +17,7 @@ import numpy as np
 
 from grace.pipeline.errors import UserError
 from grace.pipeline.store.fingerprint import fingerprint
-from grace.pipeline.store.formats import damaged
+from grace.pipeline.store.formats import check, damaged
 from grace.pipeline.store.schema import Schema
 from grace.pipeline.store.store import Store
 
@@ -133,7 +133,7 @@ class Reader:
 
     def cache_key(self) -> Any:
         """The parameters and models all shards were made with."""
-        return self._metas[self.shards[0]].get("identity")
+        return self._metas[self.shards[0]].get("cache_key")
 
     def _read_into(self, location: ClipLocation, number: int, out: Mapping[str, np.ndarray]) -> None:
         """One clip into row ``number`` of the columns' arrays."""
@@ -153,6 +153,7 @@ class Reader:
         import h5py
 
         path, schema = self.store.path(shard), self.store.schema
+        check(schema, path)
         try:
             with h5py.File(path, "r") as file:
                 datasets = {name: file[name] for name in names if name in file or not schema.column(name).optional}
@@ -178,7 +179,7 @@ class Reader:
         folder, stage = self.store.folder, self.store.schema.stage
         if not self.shards:
             raise UserError(f"{folder} holds nothing yet: run `grace {stage}` first.")
-        keys = {shard: fingerprint([meta.get("identity"), meta.get("version")]) for shard, meta in self._metas.items()}
+        keys = {shard: fingerprint([meta.get("cache_key"), meta.get("version")]) for shard, meta in self._metas.items()}
         different = [shard for shard in self.shards if keys[shard] != keys[self.shards[0]]]
         if different:
             first, other = self.store.path(self.shards[0]).name, self.store.path(different[0]).name

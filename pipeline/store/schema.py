@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from grace.pipeline.errors import UserError
+
 Row = dict[str, Any]
 """One clip: column name to value. Always has ``clip_id``, ``status`` and ``error``."""
 
@@ -19,7 +21,7 @@ class Column:
 
     ``jpeg`` is encoded bytes (HDF5 only); ``cues`` is a list of (region, action, intensity, phase) (Parquet only).
     ``token`` is float16, or int8 to be multiplied by the column ``<name>_scale`` (HDF5 only). An ``optional`` column is
-    absent from files whose rows all lack it (HDF5 only).
+    absent from files whose rows all lack it (HDF5 only). ``formerly`` is the name that the column had before.
     """
 
     name: str
@@ -27,6 +29,7 @@ class Column:
     dims: tuple[str, ...] = ()
     doc: str = ""
     optional: bool = False
+    formerly: str = ""
 
 
 KEY = (
@@ -69,11 +72,14 @@ class Schema:
         return self.key + self.columns
 
     def column(self, name: str) -> Column:
-        """The column of that name; :class:`KeyError` when there is none."""
+        """The column of that name. Raises :class:`UserError` when there is none, with the new name of a renamed one."""
         for column in self.all_columns:
             if column.name == name:
                 return column
-        raise KeyError(f"{self.stage} has no column '{name}'; it has {', '.join(c.name for c in self.all_columns)}")
+            if name and column.formerly == name:
+                raise UserError(f"The column '{name}' of {self.stage} is called '{column.name}' now.")
+        known = ", ".join(column.name for column in self.all_columns)
+        raise UserError(f"{self.stage} has no column '{name}'; it has {known}.")
 
 
 def failure(clip_id: str, error: str) -> Row:

@@ -12,7 +12,7 @@ FOLD_COLUMNS = tuple(f"fold_{k}" for k in FOLD_NUMBERS)
 
 CLIPS = Schema(
     "index",
-    1,
+    2,
     "parquet",
     (
         Column("path", "str", doc="video file or folder of frames, relative to the data set's root"),
@@ -21,6 +21,7 @@ CLIPS = Schema(
         Column("fps", "float32", doc="frames per second; 0 when the source does not say"),
         Column("width", "int32", doc="pixels"),
         Column("height", "int32", doc="pixels"),
+        Column("content", "str", doc="digest of the video's bytes, or of the names and sizes of the frames"),
         Column("label", "str", doc="canonical emotion"),
         Column("label_id", "int32", doc="its index in the canonical order; -1 when unknown"),
         *(
@@ -36,16 +37,14 @@ CLIPS = Schema(
 
 FACES = Schema(
     "faces",
-    1,
+    2,
     "h5",
     (
         Column("frames", "jpeg", ("T",), "face crops at the T instants"),
         Column("neighbours", "jpeg", ("T",), "the same box one frame later, for differencing"),
         Column("size", "int32", ("axis",), "source width and height in pixels"),
         Column("boxes", "float32", ("T", "corner"), "x0, y0, x1, y1 of the crop in source pixels"),
-        Column(
-            "turns", "float32", ("T",), "slope of the eye line, radians, by which the crop is turned", optional=True
-        ),
+        Column("roll", "float32", ("T",), "slope of the eye line, radians, undone in the crop", True, "turns"),
         Column("times", "float32", ("T",), "seconds from the clip's start"),
         Column("found", "bool", ("T",), "whether a detector saw the face, or the box is interpolated"),
     ),
@@ -54,11 +53,11 @@ FACES = Schema(
 
 CAPTIONS = Schema(
     "caption",
-    2,
+    3,
     "parquet",
     (
         Column("caption", "str", doc="coarse caption"),
-        Column("others", "str", ("n",), "further captions of the clip, where there are several"),
+        Column("samples", "str", ("n",), "further captions of the clip, where there are several", formerly="others"),
         Column("engine", "str", doc="what wrote it: the engine, or annotation"),
         Column("model", "str", doc="model path or id"),
         Column("prompt", "str", doc="name of the prompt file"),
@@ -73,7 +72,7 @@ CAPTIONS = Schema(
 
 DESCRIPTIONS = Schema(
     "refine",
-    1,
+    2,
     "parquet",
     (
         Column("caption", "str", doc="the coarse captions it was made from, one per line"),
@@ -90,7 +89,7 @@ DESCRIPTIONS = Schema(
 
 MOTION = Schema(
     "motion",
-    1,
+    2,
     "h5",
     (
         Column("motion", "float16", ("T", "G", "G"), "expressive motion of each patch, in [0, 1]"),
@@ -107,7 +106,7 @@ MOTION = Schema(
 
 TOKENS = Schema(
     "tokens",
-    1,
+    2,
     "h5",
     (
         Column("visual", "token", ("T", "P", "D"), "patch tokens in CLIP's shared space, row by row of the patch grid"),
@@ -119,8 +118,11 @@ TOKENS = Schema(
         Column("visual_scale", "float32", ("T", "P"), "tokens.storage int8: token = int8 × scale", optional=True),
         Column("frame_scale", "float32", ("T",), "the same of the class tokens", optional=True),
         Column("text_scale", "float32", ("L",), "the same of the text tokens", optional=True),
-        Column("place", "int16", ("T", "P"), "tokens.keep: place in the grid of each patch kept", optional=True),
-        Column("grid", "int16", ("axis",), "tokens.keep: rows and columns of the patch grid", optional=True),
+        Column("patch_index", "int16", ("T", "P"), "tokens.patches: grid index of each patch kept", True, "place"),
+        Column("grid", "int16", ("axis",), "tokens.patches: rows and columns of the patch grid", optional=True),
+        Column(
+            "label_visible", "bool", doc="whether the label was in the prompt of the text; such clips are never scored"
+        ),
     ),
     "CLIP tokens of video and text",
 )
@@ -129,7 +131,7 @@ TEMPLATES_FILE = "templates.parquet"
 
 TEMPLATES = Schema(
     "tokens",
-    1,
+    2,
     "parquet",
     (
         Column("label", "str", doc="canonical emotion"),
@@ -142,13 +144,14 @@ TEMPLATES = Schema(
 
 PREDICTIONS = Schema(
     "train",
-    1,
+    2,
     "parquet",
     (
         Column("fold", "int32", doc="the fold whose test part this is"),
         Column("label", "str", doc="true emotion"),
         Column("predicted", "str", doc="the most probable emotion; empty when the clip could not be scored"),
         Column("probabilities", "float32", ("class",), "of each class, in canonical order"),
+        Column("label_visible", "bool", doc="whether the label was in the prompt of the clip's text"),
     ),
     "predictions.parquet: the test clips of one fold",
 )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grace.pipeline.errors import UserError
 from grace.pipeline.store.atomic import write_atomic
-from grace.pipeline.store.formats import check_version, decode, decode_meta, encode
+from grace.pipeline.store.formats import decode, decode_meta, encode
 from grace.pipeline.store.schema import Row, Schema
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Store:
         return decode(self.schema, self.path(shard), columns)
 
     def meta(self, shard: int) -> dict[str, Any]:
-        """What a shard was made from: stage, schema, version, fingerprint, identity, inputs."""
+        """What a shard was made from: stage, schema, version, fingerprint, cache key, inputs."""
         return decode_meta(self.schema, self.path(shard))
 
     def fingerprint(self, shard: int) -> str | None:
@@ -89,11 +90,15 @@ class Store:
 
     def find(self, clip_id: str, columns: Sequence[str] | None = None) -> Row | None:
         """The row of one clip, or None when no shard holds it."""
-        for shard in self.shards():
-            ids = [row["clip_id"] for row in self.read(shard, ["clip_id"])]
-            if clip_id in ids:
-                return self.read(shard, columns)[ids.index(clip_id)]
-        return None
+        shards = self.shards()
+        number = bisect_right(shards, clip_id, key=self._first_clip) - 1  # clips are sorted over all shards
+        if number < 0:
+            return None
+        ids = [row["clip_id"] for row in self.read(shards[number], ["clip_id"])]
+        return self.read(shards[number], columns)[ids.index(clip_id)] if clip_id in ids else None
+
+    def _first_clip(self, shard: int) -> str:
+        return str(self.read(shard, ["clip_id"])[0]["clip_id"])
 
     def prune(self, count: int) -> None:
         """Remove the shards from number ``count`` on, which hold clips that are no longer listed there."""
@@ -109,7 +114,6 @@ def write_table(path: Path, schema: Schema, rows: Sequence[Row], meta: dict[str,
 
 def read_table(path: Path, schema: Schema, columns: Sequence[str] | None = None) -> list[Row]:
     """The rows of one file of a schema."""
-    check_version(schema, path)
     return decode(schema, path, columns)
 
 

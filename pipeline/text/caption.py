@@ -37,7 +37,7 @@ class CaptionStep(Step):
     prompt: Prompt = field(init=False)
 
     name: ClassVar[str] = "caption"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     schema: ClassVar[Schema] = CAPTIONS
     folder: ClassVar[str] = "captions"
     reads: ClassVar[dict[str, tuple[str, ...]]] = {"faces": ("frames", "times")}
@@ -126,7 +126,7 @@ class AnnotationStep(ClipStep):
     """No model: the captions are the human texts that the data set ships."""
 
     name: ClassVar[str] = "caption"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     schema: ClassVar[Schema] = CAPTIONS
     folder: ClassVar[str] = "captions"
     reads: ClassVar[dict[str, tuple[str, ...]]] = {"clips": ("caption_human",)}

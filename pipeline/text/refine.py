@@ -51,7 +51,7 @@ class RefineStep(Step):
     prompt: Prompt = field(init=False)
 
     name: ClassVar[str] = "refine"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     schema: ClassVar[Schema] = DESCRIPTIONS
     folder: ClassVar[str] = "descriptions"
     reads: ClassVar[dict[str, tuple[str, ...]]] = {"captions": ("caption", "others")}

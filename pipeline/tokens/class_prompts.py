@@ -37,12 +37,12 @@ def write_class_prompts(folder: Path, step: TokensStep) -> bool:
     labels = Clips(folder, []).labels
     prompts = class_sentences(labels)
     cache_key = _cache_key(step.settings)
-    expected = fingerprint({"identity": cache_key, "prompts": prompts})
+    expected = fingerprint({"cache_key": cache_key, "prompts": prompts})
     path = Path(folder) / "tokens" / TEMPLATES_FILE
     if _fingerprint(path) == expected:
         return False
     with folder_lock(path.parent):
-        write_table(path, TEMPLATES, _encode(step, prompts), {"identity": cache_key, "fingerprint": expected})
+        write_table(path, TEMPLATES, _encode(step, prompts), {"cache_key": cache_key, "fingerprint": expected})
     return True
 
 

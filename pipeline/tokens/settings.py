@@ -16,6 +16,6 @@ class TokensSettings(Section):
     dtype: Literal["float32", "bfloat16", "float16", "auto"] = "auto"
     device: str = "auto"
     storage: Literal["float16", "int8"] = "float16"  # int8 has a scale for each token, and half the size
-    keep: Count | None = None  # patches kept per frame, those with most motion and saliency; none: all of them
+    patches: Count | None = None  # patches kept per frame, those with most motion and saliency; none: all of them
     text: Literal["description", "caption"] = "description"  # caption: the coarse text in place of the fine one
     text_length: Count = 128  # L

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 
 def tokens_step(settings: TokensSettings) -> TokensStep:
-    """The step of these settings: with all patches, or with ``tokens.keep`` of them."""
-    return TokensStep(settings) if settings.keep is None else SparseTokensStep(settings)
+    """The step of these settings: with all patches, or with ``tokens.patches`` of them."""
+    return TokensStep(settings) if settings.patches is None else SparseTokensStep(settings)
 
 
 @dataclass
@@ -40,15 +40,18 @@ class TokensStep(Step):
     encoder: ClipEncoder | None = field(default=None, init=False, repr=False)
 
     name: ClassVar[str] = "tokens"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     schema: ClassVar[Schema] = TOKENS
     folder: ClassVar[str] = "tokens"
     prefetch_clips = 1
-    reads: ClassVar[dict[str, tuple[str, ...]]] = {"faces": ("frames",), "descriptions": ("description", "caption")}
+    reads: ClassVar[dict[str, tuple[str, ...]]] = {
+        "faces": ("frames",),
+        "descriptions": ("description", "caption", "label_visible"),
+    }
 
     def cache_key(self) -> dict[str, Any]:
         """The model, its compute dtype as asked for, which text, and what is stored of the tokens."""
-        asked = self.settings.model_dump(include={"dtype", "storage", "text", "text_length", "keep"})
+        asked = self.settings.model_dump(include={"dtype", "storage", "text", "text_length", "patches"})
         return {**asked, "model": model_cache_key(self.settings.model, self.settings.revision)}
 
     def open(self) -> None:
@@ -75,6 +78,7 @@ class TokensStep(Step):
     def _row(self, row: Row, visual: VisualTokens, sentences: Sequence[SentenceTokens]) -> Row:
         text, dropped = pack_text(sentences, self.settings.text_length, visual[0].shape[-1])
         tokens = {"clip_id": row["clip_id"], "status": "ok", "error": "", **self.select(row, visual), **text}
+        tokens["label_visible"] = row["label_visible"] and self.settings.text == "description"
         if not all(finite(tokens[name]) for name in ("visual", "frame", "text")):
             return failure(row["clip_id"], "the model gave NaN or infinite tokens: set tokens.dtype to float32")
         if self.settings.storage == "int8":
@@ -90,22 +94,22 @@ class TokensStep(Step):
 
 @dataclass
 class SparseTokensStep(TokensStep):
-    """The same with ``tokens.keep`` patches per frame: this step also reads where the face moves."""
+    """The same with ``tokens.patches`` patches per frame: this step also reads where the face moves."""
 
     reads: ClassVar[dict[str, tuple[str, ...]]] = {**TokensStep.reads, "motion": ("motion",)}
 
     def select(self, row: Row, visual: VisualTokens) -> Row:
         """The visual columns of a clip: the patches with most motion and saliency, and their indices in the grid."""
         patches, classes = visual
-        keep, side = self.settings.keep, round(patches.shape[1] ** 0.5)
-        assert keep is not None
-        if keep >= patches.shape[1]:
+        count, side = self.settings.patches, round(patches.shape[1] ** 0.5)
+        assert count is not None
+        if count >= patches.shape[1]:
             raise UserError(
-                f"tokens.keep is {keep}, and the model has {patches.shape[1]} patches per frame: leave it out, or "
+                f"tokens.patches is {count}, and the model has {patches.shape[1]} patches per frame: leave it out, or "
                 "keep fewer."
             )
-        kept, indices = select_patches(patches, classes, row["motion"], keep)
-        return {"visual": kept, "frame": classes, "place": indices, "grid": np.array([side, side], np.int16)}
+        kept, indices = select_patches(patches, classes, row["motion"], count)
+        return {"visual": kept, "frame": classes, "patch_index": indices, "grid": np.array([side, side], np.int16)}
 
 
 def from_settings(settings: PipelineSettings, dataset: str, root: str | None) -> TokensStep:

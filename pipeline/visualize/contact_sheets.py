@@ -89,7 +89,7 @@ def tracking_sheet(faces: Row, sample: Sample, track: Track) -> BGRImage:
         picture = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         for face in track.faces[at]:
             _draw_box(picture, face.box * scale, 0.0, WHITE, 1)
-        roll = float(faces["turns"][at]) if faces.get("turns") is not None else 0.0
+        roll = float(faces["roll"][at]) if faces.get("roll") is not None else 0.0
         _draw_box(picture, faces["boxes"][at] * sample.scale * scale, roll, colour, 2)
         side = picture.shape[0]
         crop = cv2.resize(decode_crop(faces["frames"][at], "bgr"), (side, side), interpolation=cv2.INTER_AREA)

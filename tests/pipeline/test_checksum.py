@@ -44,7 +44,7 @@ def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[4000] ^= 1
     path.write_bytes(bytes(content))
-    with pytest.raises(UserError, match="00000.h5 is damaged .* run `grace faces` again"):
+    with pytest.raises(UserError, match=r"00000.h5 is damaged .* run `grace faces` again"):
         verify(path, "run `grace faces` again")
 
 

@@ -37,7 +37,7 @@ def world(folder: Path, checkpoint: Checkpoint) -> Settings:
             "motion": {"grid": 2},
             "caption": {"model": str(folder / "no-vlm")},
             "refine": {"model": str(folder / "no-llm")},
-            "tokens": {"model": str(checkpoint("clip")), "text_length": 64, "storage": "int8", "keep": 2},
+            "tokens": {"model": str(checkpoint("clip")), "text_length": 64, "storage": "int8", "patches": 2},
         }
     )
 
@@ -70,7 +70,7 @@ def test_a_set_that_is_not_indexed_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("storage", ["float16", "int8"])
 def test_sizes_are_those_of_the_files(storage: str, keep: int | None, tmp_path: Path, checkpoint: Checkpoint) -> None:
     clips_with_texts(tmp_path, 8, motion=2)
-    settings = {"model": str(checkpoint("clip")), "text_length": 64, "storage": storage, "keep": keep}
+    settings = {"model": str(checkpoint("clip")), "text_length": 64, "storage": storage, "patches": keep}
     run(tokens_step(TokensSettings.model_validate(settings)), tmp_path, size=8)
     path = Store(tmp_path / "tokens", TOKENS).path(0)
     expected = 8 * TokenShape(instants=6, patches=4, length=64, width=16).bytes(storage, keep)

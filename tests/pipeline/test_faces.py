@@ -228,8 +228,8 @@ def test_a_tilted_head_stands_upright_with_landmarks(shared: Path, tmp_path: Pat
     write_frames_as_video(tmp_path / "clip.mp4", world_clip(1)[0])
     settings = FacesSettings(instants=4, detector="yunet", detector_model=str(shared / YUNET))
     row = opened(settings, tmp_path).clip(clip("clip.mp4", 16))
-    assert row["turns"].shape == (4,)
-    assert "turns" not in opened(FacesSettings(instants=4), tmp_path).clip(clip("clip.mp4", 16))
+    assert row["roll"].shape == (4,)
+    assert "roll" not in opened(FacesSettings(instants=4), tmp_path).clip(clip("clip.mp4", 16))
     detect = YuNet(shared / YUNET)
     wide = [cv2.copyMakeBorder(decode_image(image), 40, 40, 40, 40, cv2.BORDER_REPLICATE) for image in row["frames"]]
     slopes = [roll_angle(max(detect(picture), key=lambda one: one.score)) for picture in wide]

@@ -203,12 +203,12 @@ def test_a_decoder_that_hangs_costs_that_clip_only(tmp_path: Path) -> None:
     write_video(tmp_path / "last.mp4", 5)
     names = ("good.mp4", "hang.mp4", "frames", "last.mp4")
     (tmp_path / "clips.csv").write_text("path,label\n" + "".join(f"{name},fear\n" for name in names))
-    found = index("mine", tmp_path, tmp_path / "data", clip_seconds=4)
+    found = index("mine", tmp_path, tmp_path / "data", clip_timeout=4)
     rows = rows_of(tmp_path / "data")
     assert {clip_id: row["n_frames"] for clip_id, row in rows.items()} == {"frames": 0, "good": 5, "hang": 0, "last": 5}
     assert found.count("unreadable") == 2
     for clip_id in ("hang", "frames"):
-        assert "given up after 4 seconds (clip_seconds): its decoder hangs" in rows[clip_id]["error"]
+        assert "given up after 4 seconds (clip_timeout): its decoder hangs" in rows[clip_id]["error"]
 
 
 def test_names_no_encoding_knows_are_reported_and_break_nothing(tmp_path: Path) -> None:

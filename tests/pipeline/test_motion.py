@@ -76,7 +76,7 @@ def row(frames: list[np.ndarray], neighbours: list[np.ndarray]) -> Row:
 SMILE = (Event("lip corner pull", 1.0, 0.25, 0.6, 1.5, 1.9),)
 
 
-@pytest.mark.parametrize(("method", "times"), [("registered", 3.0), ("flow", 1.3)])
+@pytest.mark.parametrize(("method", "times"), [("temporal_registered_difference", 3.0), ("flow_beyond_rigid", 1.3)])
 def test_a_smile_glows_at_the_mouth(method: str, times: float) -> None:
     values, _, _ = patch_motion(pairs(face(SMILE)), 8, method)
     total = values.sum(axis=0)
@@ -90,24 +90,24 @@ def test_a_smile_glows_at_the_mouth(method: str, times: float) -> None:
 def test_rigid_motion_is_found_and_removed(motion: tuple[float, float, float, float]) -> None:
     picture = face(times=TIMES[:1])[0]
     pair = [(picture, moved(picture, motion))]
-    values, rigid, cut = patch_motion(pair, 8, "registered")
+    values, rigid, cut = patch_motion(pair, 8, "temporal_registered_difference")
     assert np.allclose(rigid[0], motion, atol=0.006)
     assert not cut[0]
-    assert scaled(values, MIN_RANGE["registered"]).mean() < 0.08
+    assert scaled(values, MIN_RANGE["temporal_registered_difference"]).mean() < 0.08
 
 
 def test_an_opening_mouth_does_not_drag_the_head_along() -> None:
     jaw = (Event("jaw drop", 1.0, 0.28, 0.45, 1.5, 1.9), Event("lips part", 1.0, 0.28, 0.45, 1.5, 1.9))
-    _, rigid, _ = patch_motion(pairs(face(jaw)), 8, "registered")
-    _, still, _ = patch_motion(pairs(face()), 8, "registered")
+    _, rigid, _ = patch_motion(pairs(face(jaw)), 8, "temporal_registered_difference")
+    _, still, _ = patch_motion(pairs(face()), 8, "temporal_registered_difference")
     assert np.abs(rigid - still).max() < 0.004
 
 
 def test_a_change_of_light_is_no_motion() -> None:
     frames = face(times=np.full(4, 0.5))
     lit = [np.clip(frame * gain, 0, 255) for frame, gain in zip(frames, (0.8, 1.1, 0.7, 1.0), strict=True)]
-    values, _, cut = patch_motion(pairs(lit), 8, "registered")
-    assert scaled(values, MIN_RANGE["registered"]).max() < 0.2
+    values, _, cut = patch_motion(pairs(lit), 8, "temporal_registered_difference")
+    assert scaled(values, MIN_RANGE["temporal_registered_difference"]).max() < 0.2
     assert not cut.any()
 
 
@@ -186,7 +186,7 @@ def test_what_is_gone_at_the_next_instant_counts_less_than_what_stays() -> None:
     smiling = face(SMILE, times=np.array([0.9]))[0]
     flash = [(still, still), (still, smiling), (still, still)]
     smile = [(still, still), (still, smiling), (smiling, smiling)]
-    passing, staying = (patch_motion(clip, 8, "registered")[0] for clip in (flash, smile))
+    passing, staying = (patch_motion(clip, 8, "temporal_registered_difference")[0] for clip in (flash, smile))
     assert staying[1, 5].max() > 2 * passing[1, 5].max()
     assert passing[1, 5].max() < 0.05
 
@@ -194,7 +194,9 @@ def test_what_is_gone_at_the_next_instant_counts_less_than_what_stays() -> None:
 def test_instants_are_not_compared_across_a_cut() -> None:
     one = face(times=TIMES[:1])[0]
     other = np.ascontiguousarray(moved(one, (0.2, 0.1, 0.0, 0.3))[:, ::-1])
-    values, _, cut = patch_motion([(one, one), (one, one), (other, other), (other, other)], 8, "registered")
+    values, _, cut = patch_motion(
+        [(one, one), (one, one), (other, other), (other, other)], 8, "temporal_registered_difference"
+    )
     assert not cut.any()
     assert values.max() < 0.01
 

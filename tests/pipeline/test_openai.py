@@ -336,7 +336,7 @@ def test_no_label_reaches_the_wire_from_any_field(tmp_path: Path) -> None:
         {**planted, "clip_id": f"{PLANTED}_{number:03d}", "status": "ok", "error": PLANTED, "caption": CAPTION}
         for number in range(3)
     ]
-    Store(tmp_path / "captions", CAPTIONS).write(0, rows, {"fingerprint": "x", "version": 1, "identity": {}})
+    Store(tmp_path / "captions", CAPTIONS).write(0, rows, {"fingerprint": "x", "version": 1, "cache_key": {}})
     with serving(Misbehaving(lambda body, before: completion(GOOD))) as server:
         where = ServerSettings(url=server.url)
         run(RefineStep(RefineSettings(engine="openai", model="m", server=where)), tmp_path, size=32)

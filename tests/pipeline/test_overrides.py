@@ -66,7 +66,7 @@ def test_a_correction_rescues_a_clip_without_a_caption_and_no_clip_without_crops
     """The first clip was failed by caption, the second by faces; both are corrected."""
     lost = [(FIRST, "caption: the model repeats itself"), (SECOND, "faces: the video is empty")]
     rows = [failure(clip_id, cause) for clip_id, cause in lost]
-    Store(data / "captions", CAPTIONS).write(0, rows, {"fingerprint": "failed", "version": 1, "identity": {}})
+    Store(data / "captions", CAPTIONS).write(0, rows, {"fingerprint": "failed", "version": 1, "cache_key": {}})
     summary = refine(data, {FIRST: "The jaw drops.", SECOND: "The lips part."}, answers=2)
     first, second, third, _ = rows_of(data).values()
     assert (first["description"], first["engine"], first["status"]) == ("The jaw drops.", "override", "ok")

@@ -63,7 +63,7 @@ class Identify:
 
 def test_a_process_killed_once_is_nobodys_fault_and_twice_is_the_clips(tmp_path: Path) -> None:
     jobs = [["a", "die once"], ["bb", "die", "ccc"], ["dddd"]]
-    made = dict(run_in_processes(Count(tmp_path), jobs, workers=2, clip_seconds=600))
+    made = dict(run_in_processes(Count(tmp_path), jobs, workers=2, clip_timeout=600))
     assert made[0] == [1, 8]
     assert made[1] == [2, "the process died on this clip (killed, or its decoder crashed)", 3]
     assert made[2] == [4]
@@ -71,18 +71,18 @@ def test_a_process_killed_once_is_nobodys_fault_and_twice_is_the_clips(tmp_path:
 
 def test_a_process_that_dies_with_no_clip_under_way_stops_the_work(tmp_path: Path) -> None:
     with pytest.raises(GraceError, match="no clip was under way"):
-        list(run_in_processes(Count(tmp_path), [["die after"]], workers=1, clip_seconds=600))
+        list(run_in_processes(Count(tmp_path), [["die after"]], workers=1, clip_timeout=600))
 
 
 def test_errors_for_people_arrive_as_they_are_and_bugs_with_their_traceback(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="There is no such model"):
-        list(run_in_processes(Count(tmp_path), [["refuse"]], workers=1, clip_seconds=600))
+        list(run_in_processes(Count(tmp_path), [["refuse"]], workers=1, clip_timeout=600))
     with pytest.raises(RuntimeError, match=r"(?s)in _length.*KeyError: 'our own'"):
-        list(run_in_processes(Count(tmp_path), [["bug"]], workers=1, clip_seconds=600))
+        list(run_in_processes(Count(tmp_path), [["bug"]], workers=1, clip_timeout=600))
 
 
 def test_a_process_stays_opened_between_runs_until_it_hangs_or_dies() -> None:
-    with WatchedWorkers(Identify(), workers=1, clip_seconds=2) as pool:
+    with WatchedWorkers(Identify(), workers=1, clip_timeout=2) as pool:
         ((_, first),) = pool.run(["fine"])
         ((_, second),) = pool.run(["fine"])
         assert first == second == (first[0], 1, "")
@@ -99,7 +99,7 @@ def test_a_process_stays_opened_between_runs_until_it_hangs_or_dies() -> None:
 
 
 def test_no_more_processes_start_than_there_are_jobs() -> None:
-    with WatchedWorkers(Identify(), workers=4, clip_seconds=60) as pool:
+    with WatchedWorkers(Identify(), workers=4, clip_timeout=60) as pool:
         assert list(pool.run([])) == []
         assert len({pid for _, (pid, *_) in pool.run(["fine"])}) == 1
         assert len(pool._pool) == 1

@@ -133,12 +133,12 @@ def test_clips_that_kill_or_hang_cost_themselves_only_and_not_the_actor(cluster:
     folder, trace = tmp_path / "ray", tmp_path / "trace"
     write_demo_clips(folder, 12, paths={4: "die", 7: "hang"})
     on = RaySettings(workers=1)
-    summary = run(TracedStep(trace), folder, size=SIZE, cluster=on, clip_seconds=4, max_failed=1)
+    summary = run(TracedStep(trace), folder, size=SIZE, cluster=on, clip_timeout=4, max_failed=1)
     assert sum(summary.failed.values()) == 2
     rows = list(Store(folder / "faces", FACES).rows(["clip_id", "status", "error"]))
     assert [row["clip_id"] for row in rows if row["status"] == "failed"] == ["c004", "c007"]
     assert "the process died on this clip" in rows[4]["error"]
-    assert "given up after 4 seconds (clip_seconds)" in rows[7]["error"]
+    assert "given up after 4 seconds (clip_timeout)" in rows[7]["error"]
     times = Counter(clip for clip, *_ in begun(trace))
     assert (times["c004"], times["c007"], times["c000"]) == (2, 1, 1)
     assert len({actor for *_, actor in begun(trace)}) == 1, "the actor lived through both"
@@ -147,9 +147,9 @@ def test_clips_that_kill_or_hang_cost_themselves_only_and_not_the_actor(cluster:
 def test_a_clip_that_takes_too_long_is_given_up(cluster: Any, tmp_path: Path) -> None:
     write_demo_clips(tmp_path, 2)
     summary = run(
-        DrawStep(seconds=9.0), tmp_path, size=1, cluster=RaySettings(workers=2), clip_seconds=1.5, max_failed=1
+        DrawStep(seconds=9.0), tmp_path, size=1, cluster=RaySettings(workers=2), clip_timeout=1.5, max_failed=1
     )
-    assert list(summary.failed) == ["given up after 1.5 seconds (clip_seconds): its decoder hangs, or it is very long"]
+    assert list(summary.failed) == ["given up after 1.5 seconds (clip_timeout): its decoder hangs, or it is very long"]
 
 
 def test_a_step_s_error_arrives_as_it_is(cluster: Any, tmp_path: Path) -> None:

@@ -222,7 +222,7 @@ def test_turning_labels_on_redoes_the_stage(tmp_path: Path) -> None:
 def test_all_captions_of_a_clip_are_taken_and_each_may_name_its_regions(tmp_path: Path) -> None:
     write_clips_with_faces(tmp_path, 1, instants=1)
     row = {"clip_id": f"{PLANTED}_000", "status": "ok", "error": "", "caption": CAPTION, "others": ["The jaw drops."]}
-    Store(tmp_path / "captions", CAPTIONS).write(0, [row], {"fingerprint": "x", "version": 1, "identity": {}})
+    Store(tmp_path / "captions", CAPTIONS).write(0, [row], {"fingerprint": "x", "version": 1, "cache_key": {}})
     step = RefineStep(settings())
     step.engine = Script('{"description": "The lips part. The jaw drops. The nose wrinkles.", "cues": []}')
     run(step, tmp_path, size=32)

@@ -112,8 +112,8 @@ def test_a_clip_that_kills_its_process_costs_that_clip_only(tmp_path: Path) -> N
 
 def test_a_clip_that_hangs_costs_that_clip_only(tmp_path: Path) -> None:
     write_demo_clips(tmp_path, 4, paths={1: "hang"})
-    summary = run(DrawStep(), tmp_path, size=4, workers=1, clip_seconds=4, max_failed=1)
-    cause = "given up after 4 seconds (clip_seconds): its decoder hangs, or it is very long"
+    summary = run(DrawStep(), tmp_path, size=4, workers=1, clip_timeout=4, max_failed=1)
+    cause = "given up after 4 seconds (clip_timeout): its decoder hangs, or it is very long"
     assert summary.failed == {cause: 1}
     rows = list(Store(tmp_path / "faces", FACES).rows(["clip_id", "status", "error"]))
     assert [row["clip_id"] for row in rows] == ["c000", "c001", "c002", "c003"]

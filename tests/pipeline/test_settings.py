@@ -40,7 +40,7 @@ def test_the_defaults_need_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("- a list", [], r"params\.yaml must hold keys and values"),
         ("faces: [unclosed", [], r"params\.yaml is not valid YAML"),
         ("", ["fast"], r"--set needs section\.key=value, not 'fast'"),
-        ("", ["workers=[1"], r"--set workers=\[1: the value is not valid YAML"),
+        ("", ["workers=[1"], r"--set workers: '\[1' is not a YAML value .*put text with signs in quotes"),
         ("workers: 2", ["workers.local=1"], r"--set workers\.local=1: 'workers' is a value, not a section"),
         ("", ["faces.instant=8"], r"params\.yaml: unknown key 'faces\.instant'"),
     ],

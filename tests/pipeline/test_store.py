@@ -90,7 +90,7 @@ def test_same_rows_give_same_bytes_in_another_process(tmp_path: Path, schema: ob
         from tests.pipeline.test_store import tokens_row, CUE
         rows = [tokens_row("a"), tokens_row("b", 1)] if sys.argv[1] == "tokens" else [
             {"clip_id": "a", "status": "ok", "error": "", "description": "x", "cues": [CUE]}]
-        Store(Path(sys.argv[2]), STORES[sys.argv[1]]).write(0, rows, {"identity": {"b": 1, "a": 2}})
+        Store(Path(sys.argv[2]), STORES[sys.argv[1]]).write(0, rows, {"cache_key": {"b": 1, "a": 2}})
         """
     )
     name = "tokens" if schema is TOKENS else "descriptions"
@@ -201,6 +201,7 @@ def test_predictions_keep_probabilities(tmp_path: Path) -> None:
         "label": "x",
         "predicted": "y",
         "probabilities": [0.25, 0.75],
+        "label_visible": True,
     }
     write_table(tmp_path / "predictions.parquet", PREDICTIONS, [row])
     assert read_table(tmp_path / "predictions.parquet", PREDICTIONS) == [row]

@@ -223,7 +223,7 @@ def test_another_model_or_length_redoes_the_stage(tmp_path: Path, checkpoint: Ch
     step = tokens_step(settings(checkpoint("clip")))
     assert step.cache_key() == tokens_step(settings(checkpoint("clip"), batch=2)).cache_key()
     assert step.cache_key() != tokens_step(settings(checkpoint("clip"), text_length=32)).cache_key()
-    for changed in ({"dtype": "bfloat16"}, {"storage": "int8"}, {"keep": 2}, {"text": "caption"}):
+    for changed in ({"dtype": "bfloat16"}, {"storage": "int8"}, {"patches": 2}, {"text": "caption"}):
         assert step.cache_key() != tokens_step(settings(checkpoint("clip"), **changed)).cache_key()
     assert step.cache_key() != tokens_step(settings(checkpoint("llama"))).cache_key()
 
@@ -251,19 +251,19 @@ def test_kept_patches_are_those_that_move_and_carry_their_places(tmp_path: Path,
     motion = np.zeros((6, 2, 2), np.float16)
     motion[:, 1, 0] = 1.0
     rows = [{"clip_id": row["clip_id"], "status": "ok", "error": "", "motion": motion} for row in clips_of(tmp_path)]
-    Store(tmp_path / "motion", MOTION).write(0, rows, {"fingerprint": "m", "identity": {}})
+    Store(tmp_path / "motion", MOTION).write(0, rows, {"fingerprint": "m", "cache_key": {}})
     run(tokens_step(settings(checkpoint("clip"))), tmp_path, size=2)
     whole = rows_of(tmp_path)[0]
-    run(tokens_step(settings(checkpoint("clip"), keep=2)), tmp_path, size=2)
+    run(tokens_step(settings(checkpoint("clip"), patches=2)), tmp_path, size=2)
     kept = rows_of(tmp_path)[0]
     assert kept["visual"].shape == (6, 2, 16)
     assert kept["grid"].tolist() == [2, 2]
-    assert (kept["place"] == 2).any(axis=1).all()
-    assert (np.diff(kept["place"], axis=1) > 0).all()
-    assert np.array_equal(kept["visual"], np.take_along_axis(whole["visual"], kept["place"][..., None], axis=1))
+    assert (kept["patch_index"] == 2).any(axis=1).all()
+    assert (np.diff(kept["patch_index"], axis=1) > 0).all()
+    assert np.array_equal(kept["visual"], np.take_along_axis(whole["visual"], kept["patch_index"][..., None], axis=1))
     assert np.array_equal(kept["frame"], whole["frame"])
-    with pytest.raises(UserError, match=r"tokens\.keep is 4, and the model has 4 patches per frame"):
-        run(tokens_step(settings(checkpoint("clip"), keep=4)), tmp_path, size=2)
+    with pytest.raises(UserError, match=r"tokens\.patches is 4, and the model has 4 patches per frame"):
+        run(tokens_step(settings(checkpoint("clip"), patches=4)), tmp_path, size=2)
 
 
 def test_where_nothing_moves_the_patch_nearest_to_the_frame_is_kept() -> None:
@@ -278,7 +278,7 @@ def test_where_nothing_moves_the_patch_nearest_to_the_frame_is_kept() -> None:
 def test_the_coarse_caption_can_take_the_place_of_the_description(tmp_path: Path, checkpoint: Checkpoint) -> None:
     write_clips_with_faces(tmp_path, 1, size=1)
     rows = [{**clips_of(tmp_path)[0], "caption": "The jaw drops.", "description": TEXT}]
-    Store(tmp_path / "descriptions", DESCRIPTIONS).write(0, rows, {"fingerprint": "d", "identity": {}})
+    Store(tmp_path / "descriptions", DESCRIPTIONS).write(0, rows, {"fingerprint": "d", "cache_key": {}})
     found = {}
     for text in ("description", "caption"):
         run(tokens_step(settings(checkpoint("clip"), text=text)), tmp_path, size=1)

@@ -79,4 +79,4 @@ def clips_with_texts(folder: Path, count: int, motion: int) -> None:
 def _write(store: Store, rows: list[Row], size: int) -> None:
     for shard in range(math.ceil(len(rows) / size)):
         part = rows[shard * size : (shard + 1) * size]
-        store.write(shard, part, {"fingerprint": f"{store.schema.stage}-{shard}", "version": 1, "identity": {}})
+        store.write(shard, part, {"fingerprint": f"{store.schema.stage}-{shard}", "version": 1, "cache_key": {}})

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from grace.pipeline.store import Row, Store, failure, fingerprint, write_clips, write_table
-from grace.pipeline.store.schemas import DESCRIPTIONS, MOTION, TEMPLATES, TEMPLATES_FILE, TOKENS
+from grace.pipeline.store.schemas import MOTION, TEMPLATES, TEMPLATES_FILE, TOKENS
 
 LABELS = ["happiness", "sadness", "neutral"]
 INSTANTS, PATCHES, WIDTH, LENGTH, GRID = 4, 9, 16, 10, 3
@@ -63,7 +63,7 @@ def toy_cache(
     write_shards(Store(folder / "tokens", TOKENS), tokens)
     write_shards(Store(folder / "motion", MOTION), motion)
     prompts = [{"label": label, "prompt": label, "embedding": visuals[k]} for k, label in enumerate(LABELS)]
-    write_table(folder / "tokens" / TEMPLATES_FILE, TEMPLATES, prompts, {"identity": {"model": "toy"}})
+    write_table(folder / "tokens" / TEMPLATES_FILE, TEMPLATES, prompts, {"cache_key": {"model": "toy"}})
     return folder
 
 
@@ -71,17 +71,17 @@ def write_shards(store: Store, rows: list[Row], cache_key: dict[str, Any] | None
     """Rows as shards of ``SHARD`` clips, with the metadata that a stage writes."""
     for shard in range(math.ceil(len(rows) / SHARD)):
         of_shard = rows[shard * SHARD : (shard + 1) * SHARD]
-        made = {"identity": cache_key or {"model": "toy"}, "rows": fingerprint(of_shard)}
-        store.write(shard, of_shard, {"identity": made["identity"], "fingerprint": fingerprint(made)})
+        made = {"cache_key": cache_key or {"model": "toy"}, "rows": fingerprint(of_shard)}
+        store.write(shard, of_shard, {"cache_key": made["cache_key"], "fingerprint": fingerprint(made)})
 
 
-def describe(folder: Path, label_visible: bool) -> None:
-    """A description for every clip of a toy cache."""
-    rows = [
-        {"clip_id": f"clip-{index:03d}", "status": "ok", "error": "", "label_visible": label_visible}
-        for index in range(60)
-    ]
-    write_shards(Store(folder / "descriptions", DESCRIPTIONS), rows)
+def show_labels(folder: Path) -> None:
+    """Mark every text of a toy cache as written with the label in its prompt."""
+    store = Store(folder / "tokens", TOKENS)
+    for shard in store.shards():
+        meta = store.meta(shard)
+        rows = [{**row, "label_visible": True} for row in store.read(shard)]
+        store.write(shard, rows, {"cache_key": meta["cache_key"], "fingerprint": f"{meta['fingerprint']}, labelled"})
 
 
 def _tokens(clip_id: str, generator: np.random.Generator, mark: np.ndarray, word: np.ndarray) -> Row:

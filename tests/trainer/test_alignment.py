@@ -57,7 +57,7 @@ def test_extreme_costs_stay_finite() -> None:
 @pytest.mark.parametrize("rho", [1.0, 0.05, 0.005])
 def test_relaxed_plan_equals_pot_item_by_item(rho: float) -> None:
     cost, a, b = problem()
-    solved = sinkhorn(cost, a, b, 0.05, iterations=5000, column_weight=rho, tolerance=1e-7)
+    solved = sinkhorn(cost, a, b, 0.05, iterations=5000, marginal_relaxation=rho, tolerance=1e-7)
     assert torch.allclose(solved.plan.sum(2), a, atol=1e-6)
     for item in range(len(cost)):
         arguments = (x[item].double().numpy() for x in (a[:, :-2], b, cost[:, :-2]))
@@ -69,9 +69,9 @@ def test_relaxed_plan_equals_pot_item_by_item(rho: float) -> None:
 
 def test_relaxation_leads_from_transport_to_cross_attention() -> None:
     cost, a, b = problem()
-    held = sinkhorn(cost, a, b, 0.05, iterations=2000, column_weight=1e4, tolerance=1e-6).plan
+    held = sinkhorn(cost, a, b, 0.05, iterations=2000, marginal_relaxation=1e4, tolerance=1e-6).plan
     assert torch.allclose(held, sinkhorn(cost, a, b, 0.05, iterations=2000, tolerance=1e-6).plan, atol=1e-4)
-    free = sinkhorn(cost, a, b, 0.05, iterations=2000, column_weight=1e-6, tolerance=1e-6).plan
+    free = sinkhorn(cost, a, b, 0.05, iterations=2000, marginal_relaxation=1e-6, tolerance=1e-6).plan
     assert torch.allclose(free, cross_attention(cost, a, b, 0.05).plan, atol=1e-4)
 
 
@@ -88,7 +88,7 @@ def test_gradients_equal_finite_differences(shape: tuple[int, int], rho: float) 
 
     def of(cost: Tensor, words: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
         a = words.masked_fill(~mask, -torch.inf).softmax(-1)
-        solved = sinkhorn(cost, a, places.softmax(-1), 0.1, 5000, tolerance=1e-13, column_weight=rho)
+        solved = sinkhorn(cost, a, places.softmax(-1), 0.1, 5000, tolerance=1e-13, marginal_relaxation=rho)
         return (solved.plan * weight).sum((1, 2)), solved.cost
 
     assert torch.autograd.gradcheck(of, (cost, words, places), eps=1e-6, atol=1e-6)

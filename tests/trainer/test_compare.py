@@ -19,7 +19,7 @@ from grace.trainer.settings import TrainSettings
 from grace.trainer.train import train
 from stages import app
 from stages.tables.scores import comparison_table, detail_table, paper_table, published_table
-from tests.support.toy_cache import TRAIN, describe, toy_cache
+from tests.support.toy_cache import TRAIN, show_labels, toy_cache
 
 SHORT = TrainSettings.model_validate(TRAIN).model_copy(update={"epochs": 2})
 
@@ -89,8 +89,8 @@ def test_what_cannot_be_compared_is_named(runs: Path) -> None:
 
 def test_runs_whose_text_saw_the_label_are_not_compared(tmp_path: Path) -> None:
     folder = toy_cache(tmp_path)
+    show_labels(folder)
     train(folder, SHORT.model_copy(update={"method": "vision", "epochs": 1}), 1, quiet=True)
-    describe(folder, label_visible=True)
     with pytest.raises(GraceError, match="label in the prompt"):
         compare(folder / "runs" / "vision", folder / "runs" / "vision", folder)
 

@@ -95,12 +95,12 @@ def test_pooling_concatenates_the_weighted_means_of_segments() -> None:
     assert SegmentPooling(replace(CONFIG, instants=2, segments=9)).join.in_features == 2 * 16
 
 
-def test_motion_within_frames_moves_no_mass_between_instants_and_within_the_clip_it_does() -> None:
+def test_motion_normalisation_frames_moves_no_mass_between_instants_and_within_the_clip_it_does() -> None:
     patches, motion = torch.zeros(5, 4, 9, 16), torch.rand(5, 4, 9)
     motion[:, 0] = 0  # nothing moves at first
 
     def marginal(within: str) -> torch.Tensor:
-        model = build(replace(CONFIG, motion_within=within, motion_exponent=2.0))
+        model = build(replace(CONFIG, motion_normalisation=within, motion_exponent=2.0))
         assert isinstance(model, Grace)
         return model.visual_marginal(patches, motion).detach().unflatten(1, (4, 9))
 
@@ -207,7 +207,7 @@ def test_each_switch_changes_its_part_alone() -> None:
     weights, others = made(transport=False)
     assert weights == whole
     assert not torch.allclose(others, scores, atol=1e-4)
-    assert made(motion_attention=False)[0] == whole - {"inside.beta"}
+    assert made(motion_attention=False)[0] == whole - {"frame_attention.beta"}
     assert made(motion_marginal=False)[0] == whole
 
 

@@ -105,10 +105,10 @@ def test_class_prompts_are_checked_against_the_tokens(tmp_path: Path) -> None:
     assert load_class_prompts(cache).shape == (len(LABELS), WIDTH)
     path = tmp_path / "tokens" / TEMPLATES_FILE
     rows = read_table(path, TEMPLATES)
-    write_table(path, TEMPLATES, rows, {"identity": {"model": "another"}})
+    write_table(path, TEMPLATES, rows, {"cache_key": {"model": "another"}})
     with pytest.raises(UserError, match="another model than the tokens"):
         load_class_prompts(cache)
-    write_table(path, TEMPLATES, rows[1:], {"identity": {"model": "toy"}})
+    write_table(path, TEMPLATES, rows[1:], {"cache_key": {"model": "toy"}})
     with pytest.raises(UserError, match="no sound prompt for 'happiness'"):
         load_class_prompts(cache)
     path.unlink()

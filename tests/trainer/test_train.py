@@ -27,7 +27,7 @@ from grace.trainer.runs import FILES, read_config
 from grace.trainer.settings import METHODS, TrainSettings
 from grace.trainer.train import train
 from stages.tables.scores import paper_table
-from tests.support.toy_cache import LABELS, SHARD, TRAIN, describe, toy_cache
+from tests.support.toy_cache import LABELS, SHARD, TRAIN, show_labels, toy_cache
 
 SETTINGS = TrainSettings.model_validate(TRAIN)
 SHORT = SETTINGS.model_copy(update={"epochs": 3})
@@ -38,7 +38,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A toy cache with two failed clips, one of them a test clip, and ``grace`` trained on both folds."""
     folder = toy_cache(tmp_path_factory.mktemp("toy"), failed=(1, 5))
     for fold in (1, 2):
-        train(folder, SETTINGS if fold == 1 else SHORT, fold, quiet=True)
+        train(folder, SETTINGS, fold, quiet=True)
     return folder
 
 
@@ -46,7 +46,7 @@ def rewrite(folder: Path, schema: Any, shard: int, change: Any, cache_key: dict[
     """Replace a shard's rows by ``change(rows)``."""
     store = Store(folder, schema)
     rows = change(store.read(shard))
-    store.write(shard, rows, {"identity": cache_key or {"model": "toy"}, "fingerprint": "changed"})
+    store.write(shard, rows, {"cache_key": cache_key or {"model": "toy"}, "fingerprint": "changed"})
 
 
 def widen(rows: list[Any]) -> list[Any]:
@@ -203,10 +203,8 @@ def test_evaluate_joins_folds(trained: Path) -> None:
 
 def test_evaluate_refuses_text_that_saw_the_label(tmp_path: Path) -> None:
     folder = toy_cache(tmp_path)
+    show_labels(folder)
     train(folder, SHORT.model_copy(update={"method": "vision", "epochs": 1}), 1, quiet=True)
-    describe(folder, label_visible=False)
-    evaluate(folder, "vision", [1], samples=5)
-    describe(folder, label_visible=True)
     with pytest.raises(GraceError, match="label in the prompt"):
         evaluate(folder, "vision", [1], samples=5)
 

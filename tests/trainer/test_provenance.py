@@ -1,0 +1,112 @@
+"""A run is scored only if it is what it says, and still fits its data set."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from grace.pipeline.store import Clips, Store, UserError, write_clips
+from grace.pipeline.store.schemas import TOKENS
+from grace.trainer.compare import compare
+from grace.trainer.evaluate import evaluate
+from grace.trainer.settings import TrainSettings
+from grace.trainer.train import train
+from tests.support.toy_cache import TRAIN, show_labels, toy_cache
+
+SHORT = TrainSettings.model_validate({**TRAIN, "method": "vision", "epochs": 1})
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A toy cache with a short run of both folds."""
+    folder = toy_cache(tmp_path_factory.mktemp("whole"))
+    for fold in (1, 2):
+        train(folder, SHORT, fold, quiet=True)
+    return folder
+
+
+def fold_copied(folder: Path) -> None:
+    runs = folder / "runs/vision"
+    shutil.rmtree(runs / "fold-2")
+    shutil.copytree(runs / "fold-1", runs / "fold-2")
+
+
+def predictions_swapped(folder: Path) -> None:
+    runs = folder / "runs/vision"
+    shutil.copy(runs / "fold-2/predictions.parquet", runs / "fold-1/predictions.parquet")
+
+
+def other_settings(folder: Path) -> None:
+    shutil.rmtree(folder / "runs/vision/fold-2")
+    train(folder, SHORT.model_copy(update={"dropout": 0.4}), 2, quiet=True)
+
+
+def tokens_made_again(folder: Path) -> None:
+    show_labels(folder)
+
+
+def labels_changed(folder: Path) -> None:
+    clips = Clips(folder)
+    test = next(row for row in clips.rows if row["fold_1"] == "test")
+    test["label"] = next(label for label in clips.labels if label != test["label"])
+    write_clips(folder, clips.rows, clips.labels)
+
+
+def clip_moved_to_training(folder: Path) -> None:
+    clips = Clips(folder)
+    next(row for row in clips.rows if row["fold_1"] == "test")["fold_1"] = "train"
+    write_clips(folder, clips.rows, clips.labels)
+
+
+def bit_flipped_in_predictions(folder: Path) -> None:
+    path = folder / "runs/vision/fold-1/predictions.parquet"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 16
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (fold_copied, "fold-2 holds fold 1"),
+        (predictions_swapped, "The predictions in .*fold-1 are not of the run"),
+        (other_settings, r"different settings \(dropout: 0.2 and 0.4\)"),
+        (tokens_made_again, "tokens were made again after"),
+        (labels_changed, "other labels than clips.parquet has now"),
+        (clip_moved_to_training, "not tested on the test clips of fold 1"),
+        (bit_flipped_in_predictions, r"predictions.parquet is (damaged|not a readable)"),
+    ],
+)
+def test_what_cannot_be_proved_is_not_scored(
+    whole: Path, tmp_path: Path, change: Callable[[Path], None], sentence: str
+) -> None:
+    folder = tmp_path / "data"
+    shutil.copytree(whole, folder)
+    evaluate(folder, "vision", [1, 2], samples=5)
+    change(folder)
+    with pytest.raises(UserError, match=sentence):
+        evaluate(folder, "vision", [1, 2], samples=5)
+    with pytest.raises(UserError, match=sentence):
+        compare(folder / "runs/vision", folder / "runs/vision", folder, samples=5)
+
+
+def test_a_run_outlives_the_cache_that_it_was_trained_on(whole: Path, tmp_path: Path) -> None:
+    """Tokens take the disk; what they were is in the run."""
+    folder = tmp_path / "data"
+    shutil.copytree(whole, folder)
+    shutil.rmtree(folder / "tokens")
+    assert evaluate(folder, "vision", [1, 2], samples=5)["clips"] == 60
+
+
+def test_one_flipped_bit_in_a_shard_is_named(whole: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    shutil.copytree(whole, folder)
+    path = Store(folder / "tokens", TOKENS).path(0)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(UserError, match=r"00000.h5 is damaged .* run `grace tokens` again"):
+        train(folder, SHORT.model_copy(update={"seed": 5}), 1, quiet=True)
