@@ -19,9 +19,9 @@ from grace.pipeline.audit.lexicon import (
 )
 from grace.pipeline.audit.sources import Text
 from grace.pipeline.datasets.labels import LABELS
-from grace.pipeline.text.cues import REGION_WORDS, regions_in
 from grace.pipeline.text.quality import english, looping, refusing
 from grace.pipeline.text.sentences import split_sentences
+from grace.pipeline.vocabulary import REGION_WORDS, regions_in
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

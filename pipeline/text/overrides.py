@@ -7,6 +7,7 @@ from pathlib import Path
 
 from grace.pipeline.errors import UserError
 from grace.pipeline.store import Clips
+from grace.pipeline.text.sentences import collapse_whitespace
 
 COLUMNS = ("clip_id", "description")
 
@@ -36,5 +37,5 @@ def read_overrides(file: Path, folder: Path) -> dict[str, str]:
             raise UserError(f"{file}, line {line}: clip '{clip_id}' stands there twice.")
         if not description:
             raise UserError(f"{file}, line {line}: the description of clip '{clip_id}' is empty.")
-        overrides[clip_id] = " ".join(description.split())
+        overrides[clip_id] = collapse_whitespace(description)
     return overrides

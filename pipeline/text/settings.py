@@ -8,7 +8,13 @@ from grace.pipeline.engines.settings import EngineSettings
 from grace.pipeline.section import Count
 
 
-class CaptionSettings(EngineSettings):
+class TextSettings(EngineSettings):
+    """What both have: an engine, its model and a prompt."""
+
+    prompt: str = ""  # a name in pipeline/text/prompts/, or the path of a .md file
+
+
+class CaptionSettings(TextSettings):
     """Coarse captions by a vision-language model (``grace caption``)."""
 
     engine: Literal["transformers", "vllm", "openai", "annotation"] = "transformers"  # annotation: the set's own texts
@@ -18,7 +24,7 @@ class CaptionSettings(EngineSettings):
     samples: Count = 1  # captions of each clip: the likeliest, then drawn ones; refine takes them all
 
 
-class RefineSettings(EngineSettings):
+class RefineSettings(TextSettings):
     """Fine descriptions by a language model (``grace refine``)."""
 
     engine: Literal["transformers", "vllm", "openai"] = "transformers"
