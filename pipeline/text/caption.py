@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from grace.pipeline.engines import Request, Response
 from grace.pipeline.engines.base import Image
@@ -19,6 +19,14 @@ from grace.pipeline.text.prompts import Prompt
 from grace.pipeline.text.quality import rejection_reason
 from grace.pipeline.text.sentences import collapse_whitespace
 from grace.pipeline.text.settings import CaptionSettings
+
+if TYPE_CHECKING:
+    from grace.pipeline.settings import PipelineSettings
+
+
+def from_settings(settings: PipelineSettings, dataset: str = "", root: str | None = None) -> Step:
+    """The step as the section ``caption`` describes it, the same for every data set."""
+    return caption_step(settings.caption)
 
 
 def caption_step(settings: CaptionSettings) -> Step:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
 from grace.pipeline.engines import Request, Response
 from grace.pipeline.engines.retry import Answer
@@ -14,10 +15,14 @@ from grace.pipeline.store import Row, Schema, fallback
 from grace.pipeline.store.schemas import DESCRIPTIONS
 from grace.pipeline.text.cues import SCHEMA, ParsedAnswer, drop_unsupported, read_answer
 from grace.pipeline.text.engine_step import EngineStep
+from grace.pipeline.text.overrides import read_overrides
 from grace.pipeline.text.prompts import Prompt, quoted
 from grace.pipeline.text.quality import refusing, rejection_reason
 from grace.pipeline.text.sentences import split_sentences
 from grace.pipeline.text.settings import RefineSettings
+
+if TYPE_CHECKING:
+    from grace.pipeline.settings import PipelineSettings
 
 SENTENCES = 5
 """The most that a description should have."""
@@ -26,6 +31,14 @@ WORDS = 55
 within this limit do (docs/audit.md). Should one not, ``tokens`` splits it and loses nothing."""
 OVERRIDE = "override"
 """What stands for the engine in rows whose description a person wrote."""
+
+
+def from_settings(settings: PipelineSettings, dataset: str = "", root: str | None = None) -> Step:
+    """The step as the section ``refine`` describes it, with the corrections of ``dataset`` where one is named."""
+    if not dataset:
+        return refine_step(settings.refine)
+    corrections = Path(settings.refine.overrides) / f"{dataset}.csv"
+    return refine_step(settings.refine, read_overrides(corrections, settings.folder(dataset)))
 
 
 def refine_step(settings: RefineSettings, overrides: Mapping[str, str] | None = None) -> Step:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from grace.pipeline.engines import ENGINES
 from grace.pipeline.engines.settings import EngineSettings
 from grace.pipeline.section import Count
+
+if TYPE_CHECKING:  # a type checker cannot read literals from a table
+    EngineName = str
+    CaptionEngineName = str
+else:
+    EngineName = Literal[tuple(ENGINES)]
+    CaptionEngineName = Literal[(*ENGINES, "annotation")]
 
 
 class TextSettings(EngineSettings):
@@ -17,7 +25,7 @@ class TextSettings(EngineSettings):
 class CaptionSettings(TextSettings):
     """Coarse captions by a vision-language model (``grace caption``)."""
 
-    engine: Literal["transformers", "vllm", "openai", "annotation"] = "transformers"  # annotation: the set's own texts
+    engine: CaptionEngineName = "transformers"  # annotation: the set's own texts
     model: str = "pocket/vlm"
     prompt: str = "coarse-v1"
     images: Count = 8
@@ -27,7 +35,7 @@ class CaptionSettings(TextSettings):
 class RefineSettings(TextSettings):
     """Fine descriptions by a language model (``grace refine``)."""
 
-    engine: Literal["transformers", "vllm", "openai"] = "transformers"
+    engine: EngineName = "transformers"
     model: str = "pocket/llm"
     prompt: str = "refine-v1"
     max_tokens: Count = 320

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from grace.pipeline.engines import Request, make_engine
+from grace.pipeline.engines import ENGINES, Engine, Request, make_engine, prefetch_clips
 from grace.pipeline.engines.transformers import TransformersEngine
 from grace.pipeline.errors import UserError
 from grace.pipeline.text.caption import coarse_request
 from grace.pipeline.text.prompts import read_prompt
 from grace.pipeline.text.refine import refine_request
 from grace.pipeline.text.settings import CaptionSettings, RefineSettings
+from grace.settings import load_settings
 
 Checkpoint = Callable[[str], Path]
 
@@ -113,11 +114,11 @@ def test_a_draw_depends_on_its_seed_and_not_on_its_neighbours(checkpoint: Checkp
 def test_draws_follow_the_models_distribution() -> None:
     import torch
 
-    from grace.pipeline.engines.chat_model import _Draw
+    from grace.pipeline.engines.chat_model import _GumbelSampler
 
     logits = torch.tensor([0.0, 1.0, 2.0])
     request = text_requests("x")[0]
-    draw = _Draw([replace(request, temperature=0.5, seed=3)])
+    draw = _GumbelSampler([replace(request, temperature=0.5, seed=3)])
     counts = np.zeros(3)
     for _ in range(4000):
         counts[int(draw(torch.zeros(1, 0, dtype=torch.long), logits.clone()[None]).argmax())] += 1
@@ -287,11 +288,24 @@ def test_settings_make_the_engine_and_it_travels_to_other_processes(checkpoint: 
     assert str(checkpoint("idefics3").parent) not in json.dumps(engine.cache_key())
 
 
-def test_an_engine_that_generates_nothing_cannot_refine() -> None:
-    with pytest.raises(UserError, match="annotation"):
-        make_engine(RefineSettings(engine="annotation"))
+def test_an_engine_that_generates_nothing_cannot_refine(project: Path) -> None:
+    sentence = r"params\.yaml: 'refine\.engine': .*'transformers', 'vllm' or 'openai', got 'annotation'"
+    with pytest.raises(UserError, match=sentence):
+        load_settings(project / "params.yaml", ["refine.engine=annotation"])
+    with pytest.raises(UserError, match="'annotation' generates no text here"):
+        make_engine(CaptionSettings(engine="annotation"))
+
+
+def test_every_engine_is_known_to_the_settings_by_its_line_in_the_registry() -> None:
+    for name, engine in ENGINES.items():
+        settings = CaptionSettings(engine=name, model="m", queue=7)
+        assert isinstance(make_engine(settings), Engine)
+        assert type(make_engine(settings)) is engine
+        assert RefineSettings(engine=name).engine == name
+        assert prefetch_clips(settings) == (7 if name in ("vllm", "openai") else 0)
 
 
 def test_the_command_line_imports_no_model_library() -> None:
-    code = "import grace.pipeline.text.caption, grace.pipeline.text.refine, grace.pipeline.tokens.step, sys; print('torch' in sys.modules)"
+    modules = "grace.pipeline.text.caption, grace.pipeline.text.refine, grace.pipeline.tokens.step"
+    code = f"import {modules}, sys; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
