@@ -69,8 +69,8 @@ class VllmEngine:
             import vllm  # noqa: F401
         except ImportError as error:
             raise UserError(
-                f"Engine vllm needs vLLM ({error}): pip install 'grace-dfer[vllm]' on a machine with a GPU, or run "
-                "scripts/vllm_env.sh for one without."
+                f"Engine vllm needs vLLM ({error}): on a machine with a GPU pip install 'grace-dfer[vllm]' (in a clone "
+                "-e '.[vllm]'); on one without, run scripts/vllm_env.sh."
             ) from None
         from vllm.platforms import current_platform
 

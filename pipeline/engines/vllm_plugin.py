@@ -14,13 +14,14 @@ from multiprocessing import parent_process
 from grace.pipeline.execution import processes
 
 OWNER = "GRACE_VLLM_OWNER"
-"""The environment variable by which a process of ours tells the processes it starts that they are its own: its id."""
+"""The environment variable that holds the id of a GRACE process while it starts vLLM's processes."""
 
 
 def exit_with_parent() -> None:
-    """End when the process that started this one is gone, however it went, and leave Ctrl-C to that process.
+    """End this process when the one that started it is gone, for whatever reason, and leave Ctrl-C to that one.
 
-    Only where that process is named by :data:`OWNER`: a stage with engine ``vllm``, or a process that it started.
+    Only where that process is the one named by :data:`OWNER`: a stage with engine ``vllm``, or an engine process that
+    such a stage started.
     """
     parent = parent_process()
     if parent is None or os.environ.get(OWNER) != str(parent.pid):

@@ -13,10 +13,15 @@ COLUMNS = ("clip_id", "description")
 
 
 def read_overrides(file: Path, folder: Path) -> dict[str, str]:
-    """``clip_id`` to description, from a CSV file with these two columns; nothing when there is no such file.
+    """Descriptions by ``clip_id``, from a CSV file with these two columns; none when there is no such file.
 
-    ``folder`` is ``data/<dataset>``, whose clips may be named. Raises :class:`UserError` when the file is no such
-    table, names a clip twice or one that is not there, or leaves a description empty.
+    Args:
+        file: ``overrides/<dataset>.csv``; other columns are ignored.
+        folder: ``data/<dataset>``, whose clips the file may name.
+
+    Raises:
+        UserError: The file is no such table, names a clip twice or one that is not there, or leaves a description
+            empty.
     """
     if not file.is_file():
         return {}

@@ -78,7 +78,7 @@ class RefineStep(EngineStep[ParsedAnswer]):
         return {clip_id: self.overrides[clip_id] for clip_id in clip_ids if clip_id in self.overrides}
 
     def can_recover(self, row: Row) -> bool:
-        """A correction stands in for a caption that could not be had; for face crops nothing does."""
+        """A correction replaces a caption that could not be made; nothing replaces face crops."""
         return row["clip_id"] in self.overrides and row["error"].startswith("caption: ")
 
     def shard(self, rows: list[Row]) -> Iterable[Row]:

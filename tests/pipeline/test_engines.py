@@ -27,7 +27,7 @@ from grace.settings import load_settings
 Checkpoint = Callable[[str], Path]
 
 TEXT = ("llama", "qwen2")
-EYES = ("idefics3", "llava", "qwen2_5_vl")
+VISION = ("idefics3", "llava", "qwen2_5_vl")
 
 
 def text_requests(*captions: str) -> list[Request]:
@@ -45,7 +45,7 @@ def picture_requests(count: int, images: int = 3) -> list[Request]:
 
 
 def requests_for(architecture: str) -> list[Request]:
-    if architecture in EYES:
+    if architecture in VISION:
         return picture_requests(5)
     return text_requests("The lips part.", "The brows rise. " * 9, "", "The jaw drops. " * 4, "The eyes close.")
 
@@ -61,7 +61,7 @@ def chat(engine: TransformersEngine) -> Any:
     return engine.chat
 
 
-@pytest.mark.parametrize("architecture", [*TEXT, *EYES])
+@pytest.mark.parametrize("architecture", [*TEXT, *VISION])
 def test_batches_give_the_answers_of_one_at_a_time_in_order(architecture: str, checkpoint: Checkpoint) -> None:
     requests = requests_for(architecture)
     engine = open_engine(checkpoint(architecture), batch=3)
@@ -69,16 +69,16 @@ def test_batches_give_the_answers_of_one_at_a_time_in_order(architecture: str, c
     alone = [answer for request in requests for answer in engine.generate([request])]
     assert together == alone
     assert all(answer.error == "" and answer.tokens_out == 8 for answer in together)
-    assert len({answer.tokens_in for answer in together}) == (1 if architecture in EYES else 5)
+    assert len({answer.tokens_in for answer in together}) == (1 if architecture in VISION else 5)
 
 
-@pytest.mark.parametrize("architecture", [*TEXT, *EYES])
+@pytest.mark.parametrize("architecture", [*TEXT, *VISION])
 def test_bfloat16_generates(architecture: str, checkpoint: Checkpoint) -> None:
     answers = list(open_engine(checkpoint(architecture), dtype="bfloat16").generate(requests_for(architecture)))
     assert [answer.error for answer in answers] == [""] * 5
 
 
-def test_a_model_with_eyes_also_answers_without_pictures(checkpoint: Checkpoint) -> None:
+def test_a_vision_language_model_also_answers_without_pictures(checkpoint: Checkpoint) -> None:
     answers = list(open_engine(checkpoint("idefics3")).generate(text_requests("The lips part.", "The jaw drops.")))
     assert [answer.error for answer in answers] == ["", ""]
 
@@ -273,7 +273,7 @@ def test_a_closed_engine_opens_again(checkpoint: Checkpoint) -> None:
     assert list(engine.generate(requests_for("llama"))) == first
 
 
-def test_without_vllm_the_way_to_it_is_said(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_vllm_the_error_says_how_to_install_it(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "vllm", None)  # as if it were not installed, where it is
     with pytest.raises(UserError, match=r"grace-dfer\[vllm\].*vllm_env"):
         make_engine(RefineSettings(engine="vllm", model=str(checkpoint("llama")))).open()

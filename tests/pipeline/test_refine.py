@@ -1,4 +1,4 @@
-"""Descriptions: broken JSON is mended, invented regions are dropped, the coarse text is the last resort."""
+"""Descriptions: broken JSON is repaired, invented regions are dropped, the coarse text is the last resort."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from grace.pipeline.execution.runner import run
 from grace.pipeline.store import Row, Store
 from grace.pipeline.store.schemas import CAPTIONS, CLIPS, DESCRIPTIONS
 from grace.pipeline.text.caption import CaptionStep
-from grace.pipeline.text.cues import FineText, drop_unsupported, read_answer, regions_in
+from grace.pipeline.text.cues import FineText, drop_unsupported, read_answer
 from grace.pipeline.text.prompts import read_prompt
 from grace.pipeline.text.refine import RefineStep, refine_request, refine_step
 from grace.pipeline.text.settings import RefineSettings
-from grace.pipeline.world.actions import ACTIONS, REGIONS
+from grace.pipeline.vocabulary import INTENSITIES, PHASES, REGIONS, regions_in
+from grace.pipeline.world.actions import ACTIONS
+from grace.pipeline.world.timeline import LEVELS
 from tests.support.face_stores import PLANTED, write_clips_with_faces, write_texts
 from tests.support.fake_engines import Recorder, Script
 
@@ -64,11 +66,11 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("how", BROKEN)
-def test_broken_json_is_mended(how: str) -> None:
-    reading = read_answer(BROKEN[how])
-    assert reading.description == "The brows rise slightly. The lips part."
-    assert [cue.model_dump() for cue in reading.cues] == [CUE]
-    assert reading.dropped == ()
+def test_broken_json_is_repaired(how: str) -> None:
+    parsed = read_answer(BROKEN[how])
+    assert parsed.description == "The brows rise slightly. The lips part."
+    assert [cue.model_dump() for cue in parsed.cues] == [CUE]
+    assert parsed.dropped == ()
 
 
 NOTHING = [
@@ -92,12 +94,12 @@ def test_other_words_for_the_same_become_ours_and_what_is_no_cue_is_dropped() ->
         {"region": "mouth", "action": "opens"},
         "the jaw drops",
     ]
-    reading = read_answer(json.dumps({"description": "The brows rise.", "cues": cues, "confidence": 0.9}))
-    assert [(cue.region, cue.intensity, cue.phase) for cue in reading.cues] == [
+    parsed = read_answer(json.dumps({"description": "The brows rise.", "cues": cues, "confidence": 0.9}))
+    assert [(cue.region, cue.intensity, cue.phase) for cue in parsed.cues] == [
         ("brows", "slightly", "apex"),
         ("mouth", "strongly", "onset"),
     ]
-    assert reading.dropped == ("3 cues without a known region, action, intensity, phase dropped",)
+    assert parsed.dropped == ("3 cues without a known region, action, intensity, phase dropped",)
 
 
 def test_regions_are_found_by_all_their_words() -> None:
@@ -109,13 +111,21 @@ def test_regions_are_found_by_all_their_words() -> None:
     assert all(regions_in(region) == {region} for region in REGIONS)
 
 
+def test_prompts_and_the_rendered_world_use_the_words_of_cues() -> None:
+    assert {action.region for action in ACTIONS} == set(REGIONS)
+    assert tuple(word for _, word in LEVELS) == INTENSITIES
+    for name in ("refine-v1", "refine-label-v1"):
+        for words in (REGIONS, INTENSITIES, PHASES):
+            assert f": {', '.join(words[:-1])} or {words[-1]}." in read_prompt(name).text
+
+
 def test_what_the_caption_does_not_mention_is_dropped() -> None:
     jaw = {**CUE, "region": "jaw", "action": "jaw drop"}
     text = "The brows rise slightly. The jaw drops. The lips part."
-    reading = drop_unsupported(CAPTION, read_answer(json.dumps({"description": text, "cues": [CUE, jaw]})))
-    assert reading.description == "The brows rise slightly. The lips part."
-    assert [cue.region for cue in reading.cues] == ["brows"]
-    assert reading.dropped == ("1 sentence and 1 cue dropped that name what the caption does not mention: jaw",)
+    parsed = drop_unsupported(CAPTION, read_answer(json.dumps({"description": text, "cues": [CUE, jaw]})))
+    assert parsed.description == "The brows rise slightly. The lips part."
+    assert [cue.region for cue in parsed.cues] == ["brows"]
+    assert parsed.dropped == ("1 sentence and 1 cue dropped that name what the caption does not mention: jaw",)
     with pytest.raises(ValueError, match="jaw"):
         drop_unsupported(CAPTION, read_answer(json.dumps({"description": "The jaw drops.", "cues": []})))
 

@@ -1,4 +1,4 @@
-"""Engines for tests: one that keeps what it was asked, one that says what it is told to."""
+"""Engines for tests: one that records what it is asked, one that gives scripted answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from grace.pipeline.engines import Request, Response
 
 
 class Recorder:
-    """An engine that keeps what it was asked, in front of a real one."""
+    """An engine that records what it is asked, in front of a real one."""
 
     def __init__(self, engine: Any) -> None:
         self.engine = engine
@@ -30,7 +30,7 @@ class Recorder:
 
 
 class Script:
-    """An engine that says what it is told to: the bad answers that no model gives on command."""
+    """An engine with scripted answers: the bad ones that no model gives on command."""
 
     def __init__(self, *answers: str | Response) -> None:
         self.answers = [Response(each) if isinstance(each, str) else each for each in answers]
