@@ -3,7 +3,7 @@
 With vLLM installed (``scripts/vllm_env.sh``; run it with that environment's Python):
 
 - the caption and the refine stage through engine ``vllm`` against a bare ``LLM.chat`` of the same prompts, images and
-  settings on the same engine, in turns; pictures and prompts are ready before the bare side's clock starts;
+  settings on an engine beside it, in turns; pictures and prompts are ready before the bare side's clock starts;
 - the share of answers that are valid JSON under a schema (structured outputs);
 - the share of texts that vLLM and transformers write alike (greedy, float32).
 
@@ -20,6 +20,7 @@ without vLLM. 2 CPU cores: @@.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import subprocess
 import sys
@@ -31,7 +32,7 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
@@ -48,6 +49,9 @@ from grace.pipeline.text.caption import CaptionStep
 from grace.pipeline.text.cues import FineText
 from grace.pipeline.text.refine import RefineStep
 from grace.pipeline.text.settings import CaptionSettings, RefineSettings
+
+if TYPE_CHECKING:
+    from vllm import LLM
 
 SIZE = 32
 """Clips per shard, as in params.yaml."""
@@ -128,6 +132,8 @@ def write_captions(folder: Path) -> None:
 
 def against_bare_vllm(folder: Path, rounds: int) -> dict[str, Any]:
     """Requests per second of each stage over those of ``LLM.chat``; JSON under a schema; texts like transformers'."""
+    from vllm import LLM
+
     figures: dict[str, Any] = {}
     for name, step in (("caption", CaptionStep(CAPTION)), ("refine", RefineStep(REFINE))):
         progress(f"{name}: vLLM starts")
@@ -137,20 +143,22 @@ def against_bare_vllm(folder: Path, rounds: int) -> dict[str, Any]:
         step.engine = Kept(engine)
         requests = requests_of(step, folder)
         engine.open()
-        bare(engine, requests[:8])  # warm
+        llm = LLM(**engine.arguments())
+        bare(llm, engine, requests[:8])  # warm
         rates: dict[str, list[float]] = {"bare": [], "stage": []}
         for _ in range(rounds):
-            forget(engine)
-            spent, answers = bare(engine, requests)
+            forget(engine, llm)
+            spent, answers = bare(llm, engine, requests)
             rates["bare"].append(len(requests) / spent)
-            forget(engine)
+            forget(engine, llm)
             rates["stage"].append(through_stage(step, folder))
         rate = {side: median(values) for side, values in rates.items()}
         progress(f"{name}: bare {rate['bare']:.2f} requests/s, stage {rate['stage']:.2f} requests/s")
         figures[f"{name}_ratio"] = rate["stage"] / rate["bare"]
         if name == "refine":
             figures["json_structured"] = share(valid(answer) for answer in answers)
-        forget(engine)
+        forget(engine, llm)
+        del llm
         alike = "equal_captions" if name == "caption" else "equal_descriptions"
         figures[alike] = equal_texts(engine, requests[:64])
         engine.close()
@@ -163,13 +171,13 @@ def requests_of(step: Any, folder: Path) -> list[Request]:
     return [step.request(row) for k in range(len(sources)) for row in sources.rows(k) if row["status"] != "failed"]
 
 
-def bare(engine: VllmEngine, requests: Sequence[Request]) -> tuple[float, list[str]]:
+def bare(llm: LLM, engine: VllmEngine, requests: Sequence[Request]) -> tuple[float, list[str]]:
     """Seconds and texts of ``LLM.chat`` with everything ready."""
-    copy = engine.copies[0]
-    chats = [copy._chat(request) for request in requests]
-    params = [copy._params(request) for request in requests]
+    replica = engine.replicas[0]
+    chats = [replica.chat(request) for request in requests]
+    params = [replica.sampling_params(request) for request in requests]
     start = time.perf_counter()
-    outputs = copy.llm.chat(chats, params, use_tqdm=False)
+    outputs = llm.chat(chats, params, use_tqdm=False)
     return time.perf_counter() - start, [output.outputs[0].text for output in outputs]
 
 
@@ -182,9 +190,11 @@ def through_stage(step: Step, folder: Path) -> float:
     return sum(row["attempts"] for row in written.rows(["attempts", "status"]) if row["status"] != "failed") / spent
 
 
-def forget(engine: VllmEngine) -> None:
+def forget(engine: VllmEngine, llm: LLM) -> None:
     """Empty vLLM's caches, so that no side gains from the other's requests."""
-    llm = engine.copies[0].llm
+    replica = engine.replicas[0]
+    for emptied in (replica.engine.reset_prefix_cache(), replica.engine.reset_encoder_cache()):
+        asyncio.run_coroutine_threadsafe(emptied, replica.loop).result()
     llm.reset_prefix_cache()
     llm.llm_engine.reset_encoder_cache()
 

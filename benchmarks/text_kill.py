@@ -120,7 +120,7 @@ def start(data: Path, server: Misbehaving) -> subprocess.Popen[bytes]:
         "shards.clips": SIZE,
         "refine.engine": "openai",
         "refine.model": "m",
-        "refine.queue": 2 * SIZE,
+        "refine.prefetch_clips": 2 * SIZE,
         "refine.server.url": server.url,
         "refine.server.concurrency": 4,
     }

@@ -1,4 +1,4 @@
-"""Text into sentences, and long sentences into parts, without losing a character of it."""
+"""Splitting text into sentences, and long sentences into parts; only whitespace is lost."""
 
 from __future__ import annotations
 
@@ -7,19 +7,33 @@ from collections.abc import Callable
 
 _END = re.compile(r"(?:(?<=[.!?…])|(?<=[.!?…][\"')\]”’]))\s+|(?<=[。！？])|\s*\n\s*")
 _CLAUSE = re.compile(r"(?<=[,;:])\s+")
-_BLANK = re.compile(r"\s+")
+_WHITESPACE = re.compile(r"\s+")
+
+
+def collapse_whitespace(text: str) -> str:
+    """``text`` on one line with single spaces."""
+    return " ".join(text.split())
 
 
 def split_sentences(text: str) -> list[str]:
-    """The sentences of ``text``, in order, without the blanks between them."""
+    """The sentences of ``text``, in order, without the whitespace between them.
+
+    Example:
+        >>> split_sentences("The brows rise. The lips part!")
+        ['The brows rise.', 'The lips part!']
+    """
     return [part for part in (piece.strip() for piece in _END.split(text)) if part]
 
 
 def split_to_length(sentence: str, max_tokens: int, count: Callable[[str], int]) -> list[str]:
-    """``sentence`` in as few halvings as bring each part to at most ``max_tokens`` tokens, as ``count`` counts them.
+    """``sentence`` halved again and again until each part has at most ``max_tokens`` tokens, as ``count`` counts them.
 
-    A cut is made at the clause boundary nearest the middle, else at the nearest blank, else (one endless word) in the
-    middle; nothing but blanks at the cuts is lost.
+    A cut is made at the clause boundary nearest the middle, else at the nearest whitespace, else (one endless word) in
+    the middle; nothing but whitespace at the cuts is lost.
+
+    Example:
+        >>> split_to_length("The brows rise, the lips part", 3, lambda text: len(text.split()))
+        ['The brows rise,', 'the lips part']
     """
     if count(sentence) <= max_tokens or len(sentence) < 2:
         return [sentence]
@@ -30,7 +44,7 @@ def split_to_length(sentence: str, max_tokens: int, count: Callable[[str], int])
 def _middle_cut(sentence: str) -> tuple[int, int]:
     """Where the first half ends and the second one starts."""
     length = len(sentence)
-    for boundary, share in ((_CLAUSE, 0.25), (_BLANK, 0.0)):
+    for boundary, share in ((_CLAUSE, 0.25), (_WHITESPACE, 0.0)):
         cuts = [found.span() for found in boundary.finditer(sentence)]
         inner = [cut for cut in cuts if share * length < cut[0] and cut[1] < (1 - share) * length]
         if inner:

@@ -20,8 +20,8 @@ from grace.pipeline.audit.lexicon import (
 from grace.pipeline.audit.sources import AuditedText
 from grace.pipeline.datasets.labels import CANONICAL_LABELS
 from grace.pipeline.sentences import split_sentences
-from grace.pipeline.text.cues import REGION_WORDS, regions_in
 from grace.pipeline.text.quality import english, looping, refusing
+from grace.pipeline.vocabulary import REGION_WORDS, regions_in
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

@@ -51,7 +51,7 @@ def read_dataset_texts(folder: Path) -> TextsByKind:
             texts[name] = [
                 _text(known.get(row["clip_id"], {}), row, text)
                 for row in store.rows()
-                for text in (row[name], *(row.get("others") or ()))
+                for text in (row[name], *(row.get("samples") or ()))
             ]
     if not texts:
         raise UserError(f"{folder} holds no captions yet: run `grace caption --dataset {folder.name}` first.")

@@ -127,7 +127,7 @@ def _most(name: str, found: dict[str, Any]) -> Table:
 
 
 def _coverage(name: str, found: dict[str, Any]) -> Table:
-    from grace.pipeline.text.cues import regions_in
+    from grace.pipeline.vocabulary import regions_in
 
     table = _table(f"{name}: regions and their actions, share of texts that name them")
     table.add_column("region", no_wrap=True)

@@ -1,17 +1,20 @@
-"""What every text engine takes and gives: chat requests with images in, text out.
+"""The protocol of text engines: chat requests with images in, text out.
 
-The protocol fits local models and servers alike: a request is plain data, and an answer that could not be had is a
-:class:`Response` with an ``error``, not an exception, so that one bad clip never costs its neighbours.
+It fits local models and servers alike: a request is plain data, and a request that could not be answered has a
+:class:`Response` with an ``error``, not an exception, so that one bad clip never costs others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
+
+if TYPE_CHECKING:
+    from grace.pipeline.engines.settings import EngineSettings
 
 Image = UInt8[np.ndarray, "height width 3"]
 """An RGB picture."""
@@ -24,9 +27,9 @@ Message = dict[str, Any]
 class Request:
     """One question to an engine.
 
-    ``images`` fill the ``{"type": "image"}`` places of ``messages`` in order. ``schema`` is a JSON schema that the
+    ``images`` fill the ``{"type": "image"}`` parts of ``messages`` in order. ``schema`` is a JSON schema that the
     answer should follow, for engines that can decode under it; the others ignore it. At ``temperature`` 0 the answer
-    is the likeliest one; above, ``seed`` draws one, the same for the same request whoever its neighbours are.
+    is the likeliest one; above 0, ``seed`` draws one, the same for the same request whatever else is in its batch.
     """
 
     messages: tuple[Message, ...]
@@ -39,7 +42,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """One answer: its text, what it cost, and why it ended (``stop``, ``length``, ``refusal`` or ``error``)."""
+    """One answer: its text, its tokens, and why it ended (``stop``, ``length``, ``refusal`` or ``error``)."""
 
     text: str = ""
     tokens_in: int = 0
@@ -48,11 +51,16 @@ class Response:
     error: str = ""
 
 
+def failed_response(cause: str) -> Response:
+    """The response to a request that could not be answered."""
+    return Response(finish_reason="error", error=cause)
+
+
 @runtime_checkable
 class Engine(Protocol):
-    """Who writes text. Cheap to make and to pickle; loads its model in :meth:`open`, once per worker.
+    """A writer of text. Cheap to make and to pickle; loads its model in :meth:`open`, once per worker.
 
-    An open engine answers several threads at once.
+    An open engine may be asked by several threads concurrently.
     """
 
     def cache_key(self) -> dict[str, Any]:
@@ -60,13 +68,24 @@ class Engine(Protocol):
         ...
 
     def open(self) -> None:
-        """Load the model or reach the server. Raises :class:`~grace.pipeline.errors.UserError` when that cannot be."""
+        """Load the model or reach the server. Raises :class:`~grace.pipeline.errors.UserError` when that fails."""
         ...
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
-        """Answer every request, in their order. Raises :class:`~grace.pipeline.errors.GraceError` when all must stop."""
+        """Answer every request, in order. Raises :class:`~grace.pipeline.errors.GraceError` when all must stop."""
         ...
 
     def close(self) -> None:
         """Give back the model's memory or the connections; :meth:`open` may follow."""
+        ...
+
+
+class EngineType(Protocol):
+    """An engine's class, as the registry needs it."""
+
+    continuous: bool
+    """Whether it takes new requests while it answers others; it idles when a shard is done before the next begins."""
+
+    def from_settings(self, settings: EngineSettings) -> Engine:
+        """The engine, not opened yet."""
         ...

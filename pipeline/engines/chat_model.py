@@ -1,4 +1,4 @@
-"""A chat model of transformers, loaded: prompts from messages, tokens from prompts, texts from tokens."""
+"""A loaded chat model of transformers: prompts from messages, tokens from prompts, texts from tokens."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ from grace.pipeline.devices import choose_device, choose_dtype
 from grace.pipeline.engines.base import Message, Request, Response
 from grace.pipeline.engines.special_tokens import escape_special_tokens, texts_in
 from grace.pipeline.errors import UserError
+from grace.pipeline.messages import error_line
 
 
 @dataclass
 class ChatModel:
-    """Model, processor and tokenizer of one checkpoint; ``processor`` is the tokenizer when the model cannot see."""
+    """Model, processor and tokenizer of one checkpoint; ``processor`` is the tokenizer when it reads no images."""
 
     name: str
     model: Any
@@ -44,30 +45,31 @@ class ChatModel:
         cls, name: str, source: str, revision: str | None, dtype: str, device: str, trust_remote_code: bool = False
     ) -> ChatModel:
         """Open a checkpoint for generation. Raises :class:`UserError` when it cannot be opened or cannot chat."""
-        where = choose_device(device)
+        target = choose_device(device)
         logging.disable_progress_bar()  # the stage has one of its own
         options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
         try:
             config = AutoConfig.from_pretrained(source, **options)
-            sees = type(config) in AutoModelForImageTextToText._model_mapping
-            auto = AutoModelForImageTextToText if sees else AutoModelForCausalLM
+            sees_images = type(config) in AutoModelForImageTextToText._model_mapping
+            auto = AutoModelForImageTextToText if sees_images else AutoModelForCausalLM
             processor = (
-                _processor(config, source, options) if sees else AutoTokenizer.from_pretrained(source, **options)
+                _processor(config, source, options) if sees_images else AutoTokenizer.from_pretrained(source, **options)
             )
-            model = auto.from_pretrained(source, dtype=choose_dtype(dtype, where), **options)
-        except Exception as error:  # each architecture complains of files or packages that are not there in its own way
-            raise UserError(f"The model {name} cannot be opened: {type(error).__name__}: {_said(error)}") from error
+            model = auto.from_pretrained(source, dtype=choose_dtype(dtype, target), **options)
+        except Exception as error:  # each architecture reports missing files or packages in its own way
+            raise UserError(f"The model {name} cannot be opened: {error_line(error)}") from error
         if not getattr(processor, "chat_template", None):
             raise UserError(f"The model {name} has no chat template: name one that was tuned to follow instructions.")
-        tokenizer = processor.tokenizer if sees else processor
-        tokenizer.padding_side = "left"  # answers then start at one place for the whole batch
+        tokenizer = processor.tokenizer if sees_images else processor
+        tokenizer.padding_side = "left"  # answers then start at the same position in the whole batch
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
-        if sees:
-            _see_whole_pictures(processor.image_processor)
-        # The likeliest token, always: drawing is ours (see _Draw), so that it does not depend on the batch.
+        if sees_images:
+            for setting, value in untiled(processor.image_processor).items():
+                setattr(processor.image_processor, setting, value)
+        # Always the likeliest token: _GumbelSampler draws, so that a draw does not depend on the batch.
         model.generation_config.update(do_sample=False, temperature=None, top_p=None, top_k=None, num_beams=1)
-        return cls(name, model.to(where).eval(), processor, tokenizer, sees)
+        return cls(name, model.to(target).eval(), processor, tokenizer, sees_images)
 
     @torch.inference_mode()
     def answer(self, requests: Sequence[Request]) -> list[Response]:
@@ -83,18 +85,18 @@ class ChatModel:
             **inputs,
             max_new_tokens=longest,
             pad_token_id=self.tokenizer.pad_token_id,
-            logits_processor=LogitsProcessorList([_Draw(requests)]),
+            logits_processor=LogitsProcessorList([_GumbelSampler(requests)]),
         )
         rows = produced[:, start:].tolist()
         return [self._response(request, *each) for request, *each in zip(requests, rows, sizes, strict=True)]
 
     def free_memory(self) -> None:
-        """Give memory that the allocator keeps back to the device."""
+        """Return memory that the allocator keeps to the device."""
         if self.model.device.type == "cuda":
             torch.cuda.empty_cache()
 
     def unload(self) -> None:
-        """Give the model's own memory back; nothing can be answered any more."""
+        """Return the model's own memory; nothing can be answered any more."""
         device, self.model = self.model.device, None
         if device.type == "cuda":
             torch.cuda.empty_cache()
@@ -110,7 +112,7 @@ class ChatModel:
         options: dict[str, Any] = {
             "padding": True,
             "return_tensors": "pt",
-            # Templates of text models bring every special token; those of processors leave the first one out.
+            # Templates of text models hold every special token; those of processors leave the first one out.
             "add_special_tokens": self.sees_images and not (bos and prompts[0].startswith(bos)),
         }
         if not self.sees_images:
@@ -120,7 +122,7 @@ class ChatModel:
         return inputs.to(self.model.device, self.model.dtype)
 
     def _message(self, message: Message) -> Message:
-        """The message as templates want it, its text unable to act as control tokens (``<|im_end|>``, ``<image>``)."""
+        """The message as templates need it, its text unable to act as control tokens (``<|im_end|>``, ``<image>``)."""
         tokens = tuple(self.tokenizer.get_added_vocab())
         if not self.sees_images:
             return {**message, "content": escape_special_tokens(texts_in(message), tokens)}
@@ -134,14 +136,14 @@ class ChatModel:
         tokens = tokens[: request.max_tokens]
         ends = self.model.generation_config.eos_token_id
         ends = {ends} if isinstance(ends, int) else set(ends or ())
-        end = next((place for place, token in enumerate(tokens) if token in ends), None)
+        end = next((position for position, token in enumerate(tokens) if token in ends), None)
         kept = tokens if end is None else tokens[:end]
         text = self.tokenizer.decode(kept, skip_special_tokens=True).strip()
         return Response(text, size, len(kept) + (end is not None), "length" if end is None else "stop")
 
 
-class _Draw:
-    """Sampling by the Gumbel-max trick with a random stream a request, so that neighbours do not change a draw.
+class _GumbelSampler:
+    """Sampling by the Gumbel-max trick with one random stream per request, so that the batch does not change a draw.
 
     argmax(logits / temperature + Gumbel noise) is a draw from softmax(logits / temperature).
     """
@@ -161,14 +163,14 @@ class _Draw:
 
 
 def _processor(config: Any, source: str, options: dict[str, Any]) -> Any:
-    """The checkpoint's processor; without its part for video where that cannot load, since pictures are all we show."""
+    """The checkpoint's processor; without its part for video where that cannot load, since only pictures are shown."""
     if find_spec("torchvision") is not None or type(config) not in PROCESSOR_MAPPING:
         return AutoProcessor.from_pretrained(source, **options)
     whole = PROCESSOR_MAPPING[type(config)]
     if "video_processor" not in whole.get_attributes():
         return AutoProcessor.from_pretrained(source, **options)
 
-    class OfPictures(whole):  # type: ignore[misc, valid-type]
+    class ImageOnlyProcessor(whole):  # type: ignore[misc, valid-type]
         def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
             if argument_name != "video_processor":
                 return super().check_argument_for_proper_class(argument_name, argument)
@@ -177,15 +179,14 @@ def _processor(config: Any, source: str, options: dict[str, Any]) -> Any:
     tokenizer = AutoTokenizer.from_pretrained(source, **options)
     pictures = AutoImageProcessor.from_pretrained(source, **options)
     template = whole.get_processor_dict(source, **options)[0].get("chat_template") or tokenizer.chat_template
-    return OfPictures(pictures, tokenizer, None, chat_template=template)
+    return ImageOnlyProcessor(pictures, tokenizer, None, chat_template=template)
 
 
-def _said(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+def untiled(image_processor: Any) -> dict[str, Any]:
+    """Settings with which an image processor shows a face crop whole; empty when it does so anyway.
 
-
-def _see_whole_pictures(image_processor: Any) -> None:
-    """Give a face crop one view: tiling it into a dozen enlarged pieces, made for documents, shows nothing more."""
-    if getattr(image_processor, "do_image_splitting", False):
-        image_processor.do_image_splitting = False
-        image_processor.size = dict(image_processor.max_image_size)
+    A dozen enlarged tiles of a picture, made for documents, show nothing more of a face.
+    """
+    if not getattr(image_processor, "do_image_splitting", False):
+        return {}
+    return {"do_image_splitting": False, "size": dict(image_processor.max_image_size)}

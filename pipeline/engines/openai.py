@@ -9,12 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from grace.pipeline.engines.base import Image, Message, Request, Response
-from grace.pipeline.engines.settings import ServerSettings
+from grace.pipeline.engines.base import Image, Message, Request, Response, failed_response
+from grace.pipeline.engines.settings import EngineSettings, ServerSettings
 from grace.pipeline.engines.special_tokens import escape_known_special_tokens
 from grace.pipeline.errors import GraceError, UserError
+from grace.pipeline.messages import one_line
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -22,27 +23,27 @@ if TYPE_CHECKING:
     from tenacity import RetryCallState
 
 TRIES = 3
-"""Times that a request is sent to a server that is there and answers it badly."""
+"""Times that a request is sent to a server that can be reached but does not answer it properly."""
 UNAVAILABLE = (429, 502, 503, 504)
-"""What a server says that is busy or starting, or the gate before one that is away."""
+"""Status codes of a server that is busy or starting, or of a gateway whose server is away."""
 OPTIONAL = ("max_tokens", "temperature", "seed", "response_format")
-"""What some servers do not take; ``max_tokens`` has the newer name ``max_completion_tokens`` there."""
+"""Parameters that some servers do not take; ``max_tokens`` is called ``max_completion_tokens`` there."""
 _UNKNOWN = re.compile(
     r"unsupported|not support|unknown|unrecogni[sz]ed|unexpected|not permitted|not allowed", re.IGNORECASE
 )
-ENDS = {"stop": "stop", "length": "length", "content_filter": "refusal"}
+FINISH_REASONS = {"stop": "stop", "length": "length", "content_filter": "refusal"}
 
 
 class UnreadableError(Exception):
-    """The server answered with something that is no chat completion."""
+    """The server answered with something other than a chat completion."""
 
 
 @dataclass
 class OpenAIEngine:
-    """Requests to a server, ``server.concurrency`` at a time, sent again with growing pauses while it is away or busy.
+    """Requests to a server, ``server.concurrency`` concurrently, sent again while it is away or busy.
 
-    A request that the server answers badly (an error of its own, no answer in time, no JSON) is sent ``TRIES`` times
-    and then is that request's error; a server that stays away for ``server.patience`` seconds stops the stage.
+    A request that the server does not answer properly (an error of its own, no answer in time, no JSON) is sent
+    ``TRIES`` times and then fails alone; a server that stays away for ``server.retry_timeout`` seconds stops the stage.
     """
 
     model: str
@@ -51,14 +52,21 @@ class OpenAIEngine:
     pool: ThreadPoolExecutor | None = field(default=None, init=False, repr=False)
     closed: Event | None = field(default=None, init=False, repr=False)
     unsupported: set[str] = field(default_factory=set, init=False)
-    """Parameters that this server has said it does not take: it is asked without them from then on."""
+    """Parameters that this server has refused: it is asked without them from then on."""
+
+    continuous: ClassVar[bool] = True
+
+    @classmethod
+    def from_settings(cls, settings: EngineSettings) -> OpenAIEngine:
+        """The engine as ``caption`` or ``refine`` describes it."""
+        return cls(settings.model, settings.server)
 
     def cache_key(self) -> dict[str, Any]:
-        """The model as the server calls it. Where the server is changes no answer; what it runs it does not tell."""
+        """The model as the server calls it. Where the server is changes no answer; what it runs is not known."""
         return {"engine": "openai", "model": self.model}
 
     def open(self) -> None:
-        """Reach the server, waiting for it as long as ``patience`` allows.
+        """Reach the server, waiting for it as long as ``retry_timeout`` allows.
 
         Raises :class:`UserError` when no server is named or it does not have the model, :class:`GraceError` when it
         cannot be reached.
@@ -74,7 +82,7 @@ class OpenAIEngine:
             base_url=self.server.url,
             api_key=os.environ.get("OPENAI_API_KEY") or "none",
             timeout=self.server.timeout,
-            max_retries=0,  # pauses are ours: a server that is started again takes longer than the client would wait
+            max_retries=0,  # a server that is started again takes longer than the client would wait: see _with_retries
         )
         self.pool = ThreadPoolExecutor(self.server.concurrency, "server")
         try:
@@ -84,7 +92,7 @@ class OpenAIEngine:
             raise
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
-        """Answer all requests, in order. Raises :class:`GraceError` when the server stays away or turns us out."""
+        """Answer all requests, in order. Raises :class:`GraceError` when the server stays away or denies access."""
         pool = self.pool
         if pool is None:
             raise GraceError("The connection to the server is closed.")
@@ -97,7 +105,7 @@ class OpenAIEngine:
                 future.cancel()
 
     def close(self) -> None:
-        """Drop what is under way, and the connections."""
+        """Drop the requests under way and the connections."""
         if self.closed:
             self.closed.set()
         if self.pool:
@@ -114,7 +122,7 @@ class OpenAIEngine:
         except (openai.NotFoundError, openai.APIStatusError) as error:
             if error.status_code in (401, 403):
                 raise self._auth_error(error) from None
-            return  # some servers list nothing; the first request will tell
+            return  # some servers list nothing; the first request will show it
         except UnreadableError as error:
             raise UserError(f"{self.server.url} is no OpenAI-compatible server: {error}. Name its /v1.") from None
         if known and self.model not in known:
@@ -128,11 +136,11 @@ class OpenAIEngine:
         except openai.APIStatusError as error:
             if error.status_code in (401, 403, 404):
                 raise self._auth_error(error) from None
-            return _error_response(f"the server answers {error.status_code}: {_said(error)}")
+            return failed_response(f"the server answers {error.status_code}: {one_line(error)}")
         except openai.APITimeoutError:
-            return _error_response(f"the server gives no answer within {self.server.timeout:g} s")
+            return failed_response(f"the server gives no answer within {self.server.timeout:g} s")
         except UnreadableError as error:
-            return _error_response(str(error))
+            return failed_response(str(error))
 
     def _complete(self, request: Request) -> ChatCompletion:
         import openai
@@ -151,7 +159,7 @@ class OpenAIEngine:
             raise UnreadableError(f"the server's answer is broken ({type(error).__name__})") from None
 
     def _with_retries(self, send: Any) -> Any:
-        """The result of ``send``, tried again: while the server is away, and a few times when it answers badly."""
+        """The result of ``send``: tried again while the server is away, and a few times when it answers improperly."""
         from tenacity import (
             Retrying,
             retry_if_exception,
@@ -165,22 +173,24 @@ class OpenAIEngine:
         options: dict[str, Any] = {"wait": _pause, "sleep": sleep_using_event(self.closed), "reraise": True}
         closed = stop_when_event_set(self.closed)
         away = Retrying(
-            retry=retry_if_exception(_is_unavailable), stop=stop_after_delay(self.server.patience) | closed, **options
+            retry=retry_if_exception(_is_unavailable),
+            stop=stop_after_delay(self.server.retry_timeout) | closed,
+            **options,
         )
-        badly = Retrying(retry=retry_if_exception(_is_bad), stop=stop_after_attempt(TRIES) | closed, **options)
+        faulty = Retrying(retry=retry_if_exception(_is_faulty), stop=stop_after_attempt(TRIES) | closed, **options)
         try:
-            return badly(away, send)
+            return faulty(away, send)
         except Exception as error:
             if not _is_unavailable(error):
                 raise
             raise GraceError(
-                f"The server {self.server.url} has been away or busy for {self.server.patience:g} s ({_said(error)}): "
-                "start it again and give the same command; what is done is kept."
+                f"The server {self.server.url} has been away or busy for {self.server.retry_timeout:g} s "
+                f"({one_line(error)}): start it again and give the same command; what is done is kept."
             ) from None
 
     def _auth_error(self, error: Any) -> UserError:
         hint = "set server.url and model" if error.status_code == 404 else "set the variable OPENAI_API_KEY"
-        return UserError(f"The server {self.server.url} answers {error.status_code} ({_said(error)}): {hint}.")
+        return UserError(f"The server {self.server.url} answers {error.status_code} ({one_line(error)}): {hint}.")
 
 
 def _arguments(model: str, request: Request, unsupported: Set[str]) -> dict[str, Any]:
@@ -190,7 +200,7 @@ def _arguments(model: str, request: Request, unsupported: Set[str]) -> dict[str,
         "temperature": request.temperature,
         "seed": request.seed,
     }
-    if request.schema is not None:  # without it, what comes is read and repaired
+    if request.schema is not None:  # without it, the answer is parsed and repaired
         schema = {"name": "answer", "schema": request.schema, "strict": True}
         asked["response_format"] = {"type": "json_schema", "json_schema": schema}
     if "max_tokens" in unsupported:
@@ -199,12 +209,12 @@ def _arguments(model: str, request: Request, unsupported: Set[str]) -> dict[str,
     return {"model": model, "messages": [_message(message, images) for message in request.messages], **kept}
 
 
-def _refused(arguments: Mapping[str, Any], said: str) -> set[str]:
-    """Which of the parameters sent are, as the server's error says, none that it takes."""
-    found = {name for name in OPTIONAL if name in arguments and re.search(rf"\b{name}\b", said)}
-    if "response_format" in arguments and "schema" in said:
+def _refused(arguments: Mapping[str, Any], message: str) -> set[str]:
+    """Which of the parameters sent the server does not take, by its error message."""
+    found = {name for name in OPTIONAL if name in arguments and re.search(rf"\b{name}\b", message)}
+    if "response_format" in arguments and "schema" in message:
         return {"response_format"}
-    return found if _UNKNOWN.search(said) else found & {"response_format"}
+    return found if _UNKNOWN.search(message) else found & {"response_format"}
 
 
 def _message(message: Message, images: Iterator[Image]) -> Message:
@@ -218,7 +228,7 @@ def _message(message: Message, images: Iterator[Image]) -> Message:
 
 
 def _data_url(image: Image) -> str:
-    """The picture as PNG, which loses nothing, so that a server sees what a local engine sees."""
+    """The picture as PNG, which is lossless, so that a server gets the pixels that a local engine gets."""
     import cv2
 
     encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
@@ -226,7 +236,7 @@ def _data_url(image: Image) -> str:
 
 
 def _names(response: Any) -> list[str]:
-    """The models in a server's list. Raises :class:`UnreadableError` when it is no such list."""
+    """The names in a server's list of models. Raises :class:`UnreadableError` when it is no such list."""
     try:
         return [str(model["id"]) for model in response.json()["data"] or ()]
     except (ValueError, KeyError, TypeError):
@@ -250,12 +260,12 @@ def _response(completion: ChatCompletion) -> Response:
         text=(choice.message.content or refusal or "").strip(),
         tokens_in=usage.prompt_tokens if usage else 0,
         tokens_out=usage.completion_tokens if usage else 0,
-        finish_reason="refusal" if refusal else ENDS.get(choice.finish_reason, "stop"),
+        finish_reason="refusal" if refusal else FINISH_REASONS.get(choice.finish_reason, "stop"),
     )
 
 
 def _is_unavailable(error: BaseException) -> bool:
-    """Whether nobody is there, or nobody has time."""
+    """Whether the server cannot be reached or is busy."""
     import openai
 
     if isinstance(error, openai.APIStatusError):
@@ -263,8 +273,8 @@ def _is_unavailable(error: BaseException) -> bool:
     return isinstance(error, openai.APIConnectionError) and not isinstance(error, openai.APITimeoutError)
 
 
-def _is_bad(error: BaseException) -> bool:
-    """Whether the server is there and failed on this request; asked again it may not."""
+def _is_faulty(error: BaseException) -> bool:
+    """Whether the server failed on this request; it may succeed when asked again."""
     import openai
 
     if isinstance(error, openai.APIStatusError):
@@ -273,7 +283,7 @@ def _is_bad(error: BaseException) -> bool:
 
 
 def _pause(state: RetryCallState) -> float:
-    """Seconds before the next try: what the server asks for, else growing ones, with some chance in them."""
+    """Seconds before the next try: what the server asks for, else growing ones with random jitter."""
     from tenacity import wait_exponential_jitter
 
     error = state.outcome.exception() if state.outcome else None
@@ -283,11 +293,3 @@ def _pause(state: RetryCallState) -> float:
     except ValueError:  # a date
         asked = 0.0
     return max(asked, wait_exponential_jitter(multiplier=0.5, max=15.0)(state))
-
-
-def _said(error: Any) -> str:
-    return " ".join(str(error).split())[:200]
-
-
-def _error_response(cause: str) -> Response:
-    return Response(finish_reason="error", error=cause)

@@ -87,7 +87,12 @@ class ResponseStore:
         with path.open("rb") as file:
             file.seek(offset)
             found = _parse(file.read(length))
-        return None if found is None else found[1]
+        return None if found is None or found[1].error else found[1]
+
+    def forget(self, key: str) -> None:
+        """Have a question asked again next time: its answer was of no use."""
+        if self.get(key) is not None:
+            self.add(key, Response(error="of no use"))
 
     def add(self, key: str, response: Response) -> None:
         """Keep an answer. It is on the disk's way when this returns; :meth:`close` waits until it is there."""
@@ -134,10 +139,13 @@ class CachedEngine:
 
     engine: Engine
     store: ResponseStore
-    _opened: bool = field(default=False, init=False, repr=False)
+    _opening: Any = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._key = self.engine.cache_key()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_opening": None}
 
     def cache_key(self) -> dict[str, Any]:
         """That of the engine."""
@@ -146,6 +154,7 @@ class CachedEngine:
     def open(self) -> None:
         """Find the answers that are there."""
         self.store.open()
+        self._opening = Lock()
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
         """Answer every request, in their order; what the engine answers is kept, errors are not."""
@@ -162,6 +171,11 @@ class CachedEngine:
                 self.store.add(key, response)
             yield response
 
+    def forget(self, requests: Sequence[Request]) -> None:
+        """Have questions asked again next time."""
+        for request in requests:
+            self.store.forget(request_key(self._key, request))
+
     def close(self) -> None:
         """Give the model's memory back and have every answer on the disk."""
         self.engine.close()
@@ -169,7 +183,8 @@ class CachedEngine:
 
     def _ask(self, requests: Sequence[Request]) -> Iterator[Response]:
         if requests:
-            self.engine.open()  # does nothing where it is open
+            with self._opening:  # several threads ask; one loads the model
+                self.engine.open()  # does nothing where it is open
             yield from self.engine.generate(requests)
 
 

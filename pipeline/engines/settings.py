@@ -1,4 +1,4 @@
-"""What an engine needs to know of its machine or server: parts of ``caption`` and ``refine`` in ``params.yaml``."""
+"""Settings of the engines: parts of ``caption`` and ``refine`` in ``params.yaml``."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from grace.pipeline.section import Count, NotNegative, Positive, Section
 
 
 class ServerSettings(Section):
-    """The server of engine ``openai``. Its key, if it wants one, is read from the variable OPENAI_API_KEY."""
+    """The server of engine ``openai``. Its key, if it needs one, is read from the variable OPENAI_API_KEY."""
 
     url: str = ""  # such as http://127.0.0.1:8000/v1; nothing is sent anywhere until it is named
-    concurrency: Count = 32  # requests at once
+    concurrency: Count = 32  # requests under way concurrently
     timeout: Positive = 120.0  # seconds that one answer may take
-    patience: NotNegative = 600.0  # seconds to wait for a server that is away or busy
+    retry_timeout: NotNegative = 600.0  # seconds to wait for a server that is away or busy
 
 
 class VllmSettings(Section):
-    """How engine ``vllm`` uses the machine; nothing here but ``options`` changes an answer on purpose."""
+    """How engine ``vllm`` uses the machine; only ``options`` are meant to change an answer."""
 
     tensor_parallel: Count = 1  # GPUs that share a copy of the model
     data_parallel: Count = 1  # copies of the model, each on GPUs of its own
     memory: Annotated[float, Field(gt=0, le=1)] = 0.9  # share of each GPU
     max_length: Count | None = None  # tokens of prompt and answer together; the model's own limit when null
-    options: dict[str, Any] = {}  # any other argument of vllm.LLM by its own name, such as quantization
+    options: dict[str, Any] = {}  # any other engine argument of vLLM by its own name, such as quantization
 
 
 class EngineSettings(Section):
@@ -35,8 +35,8 @@ class EngineSettings(Section):
     model: str = ""  # a folder, a model of the hub, or (openai) what the server calls it
     revision: str | None = None
     trust_remote_code: list[str] = []  # models, by name, whose own Python code may run
-    batch: Count = 16  # transformers: the most requests at once
-    queue: Annotated[int, Field(ge=0)] = 256  # vllm, openai: clips begun beyond a shard, so that no engine idles
+    batch: Count = 16  # transformers: the most requests per batch
+    prefetch_clips: Annotated[int, Field(ge=0)] = 256  # vllm, openai: of later shards, begun early so that none idles
     max_tokens: Count = 160
     max_attempts: Count = 3  # times a clip is asked about before giving up
     seed: int = 0
@@ -44,3 +44,8 @@ class EngineSettings(Section):
     device: str = "auto"
     server: ServerSettings = ServerSettings()
     vllm: VllmSettings = VllmSettings()
+
+    @property
+    def trusts_model(self) -> bool:
+        """Whether Python code that comes with ``model`` may run."""
+        return self.model in self.trust_remote_code

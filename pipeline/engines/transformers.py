@@ -1,29 +1,33 @@
-"""The local engine: any chat model that transformers opens, with or without eyes, answered in batches."""
+"""The local engine: any chat model that transformers opens, with vision or without, answering in batches."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from grace.pipeline.checkpoints import model_cache_key, model_name, require_model
-from grace.pipeline.engines.base import Request, Response
+from grace.pipeline.engines.base import Request, Response, failed_response
+from grace.pipeline.engines.settings import EngineSettings
 from grace.pipeline.errors import GraceError, UserError
+from grace.pipeline.messages import error_line
 
 if TYPE_CHECKING:
     from grace.pipeline.engines.chat_model import ChatModel
 
 WINDOW = 8
-"""Batches among which requests are sorted by length: enough to waste little on padding, few enough to hold."""
+"""Batches whose requests are sorted by length together: enough to waste little on padding, few enough to hold."""
 
 
 @dataclass
 class TransformersEngine:
     """Batched generation with a checkpoint in a folder or of the hub.
 
-    ``batch`` is the most requests at once; it halves for good when memory runs out. ``dtype`` and ``device`` may be
+    ``batch`` is the most requests per batch; it halves for good when memory runs out. ``dtype`` and ``device`` may be
     ``auto``. Code that comes with a checkpoint runs only under ``trust_remote_code``.
     """
+
+    continuous: ClassVar[bool] = False
 
     model: str
     revision: str | None = None
@@ -32,6 +36,18 @@ class TransformersEngine:
     device: str = "auto"
     trust_remote_code: bool = False
     chat: ChatModel | None = field(default=None, init=False, repr=False)
+
+    @classmethod
+    def from_settings(cls, settings: EngineSettings) -> TransformersEngine:
+        """The engine as ``caption`` or ``refine`` describes it."""
+        return cls(
+            settings.model,
+            settings.revision,
+            settings.batch,
+            settings.dtype,
+            settings.device,
+            trust_remote_code=settings.trusts_model,
+        )
 
     def cache_key(self) -> dict[str, Any]:
         """The checkpoint and the compute dtype asked for; what changes no answer (batch, device) is not part."""
@@ -49,7 +65,7 @@ class TransformersEngine:
             )
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
-        """Answer all requests, in order; requests of like length share a batch.
+        """Answer all requests, in order; requests of similar length share a batch.
 
         Raises :class:`UserError` when there are pictures and the model cannot see.
         """
@@ -70,7 +86,7 @@ class TransformersEngine:
     def _window(self, chat: ChatModel, requests: Sequence[Request]) -> Iterator[Response]:
         waiting = sorted(range(len(requests)), key=lambda k: (_length(requests[k]), k), reverse=True)
         done: dict[int, Response] = {}
-        following = 0
+        next_answer = 0
         while waiting:
             picked = waiting[: self.batch]
             answers = self._batch(chat, [requests[k] for k in picked])
@@ -78,30 +94,29 @@ class TransformersEngine:
                 continue
             done.update(zip(picked, answers, strict=True))
             waiting = waiting[len(picked) :]
-            while following in done:
-                yield done.pop(following)
-                following += 1
+            while next_answer in done:
+                yield done.pop(next_answer)
+                next_answer += 1
 
     def _batch(self, chat: ChatModel, requests: list[Request]) -> list[Response] | None:
-        """Answers to one batch; None when it did not fit into memory and is to be tried again, smaller."""
+        """Answers to one batch; None when it did not fit into memory and must be tried again in smaller ones."""
         problem = _try(chat, requests)
         if not isinstance(problem, Exception):
             return problem
         if _out_of_memory(problem):
             chat.free_memory()
             if len(requests) == 1:
-                return [Response(finish_reason="error", error="out of memory on this request alone")]
+                return [failed_response("out of memory on this request alone")]
             self.batch = max(len(requests) // 2, 1)
             return None
         if len(requests) == 1:
-            said = " ".join(str(problem).split())[:200]
-            return [Response(finish_reason="error", error=f"{type(problem).__name__}: {said}")]
-        # One request may spoil its batch (a picture that its processor cannot take): the others shall not suffer.
+            return [failed_response(error_line(problem))]
+        # One request may spoil its batch (a picture that its processor cannot take): the others are asked alone.
         return [answer for request in requests for answer in self._batch(chat, [request]) or ()]
 
 
 def _try(chat: ChatModel, requests: list[Request]) -> list[Response] | Exception:
-    """Answers or what went wrong, as a value: the traceback would keep the batch's tensors alive."""
+    """Answers, or the error as a value: its traceback would keep the batch's tensors alive."""
     try:
         return chat.answer(requests)
     except GraceError:

@@ -1,1 +1,1 @@
-"""Captions, descriptions and cues: prompts, requests, answer parsing and checks, corrections by hand."""
+"""Captions, descriptions and cues: prompts, requests, parsing and checking of answers, corrections by hand."""

@@ -1,26 +1,34 @@
-"""Coarse captions: what the face does, in time order, told by a vision-language model (design 5)."""
+"""Coarse captions: a vision-language model describes what the face does, in time order."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from grace.pipeline.checkpoints import model_name
-from grace.pipeline.engines import Engine, Request, Response, make_engine, prefetch_clips
+from grace.pipeline.engines import Request, Response
 from grace.pipeline.engines.base import Image
-from grace.pipeline.engines.retry import RETRY_TEMPERATURE, Answer, generate_with_retries
+from grace.pipeline.engines.retry import RETRY_TEMPERATURE, Answer
 from grace.pipeline.errors import ClipError
 from grace.pipeline.execution.step import ClipStep, Step
 from grace.pipeline.media.images import decode_crop
+from grace.pipeline.sentences import collapse_whitespace
 from grace.pipeline.store import Row, Schema, failure, fallback
 from grace.pipeline.store.schemas import CAPTIONS
-from grace.pipeline.text.prompts import Prompt, read_prompt
+from grace.pipeline.text.engine_step import EngineStep
+from grace.pipeline.text.prompts import Prompt
 from grace.pipeline.text.quality import rejection_reason
 from grace.pipeline.text.settings import CaptionSettings
 
 if TYPE_CHECKING:
     from grace.pipeline.settings import PipelineSettings
+
+
+def from_settings(settings: PipelineSettings, dataset: str = "", root: str | None = None) -> Step:
+    """The step as the section ``caption`` describes it, the same for every data set."""
+    step = caption_step(settings.caption)
+    keep = dataset and isinstance(step, EngineStep)
+    return step.keep_responses(settings.folder(dataset) / "responses" / "caption") if keep else step
 
 
 def caption_step(settings: CaptionSettings) -> Step:
@@ -29,55 +37,18 @@ def caption_step(settings: CaptionSettings) -> Step:
 
 
 @dataclass
-class CaptionStep(Step):
+class CaptionStep(EngineStep[str]):
     """A vision-language model looks at some instants of each clip. It sees pixels and times, and nothing else."""
 
     settings: CaptionSettings
-    engine: Engine = field(init=False)
-    prompt: Prompt = field(init=False)
 
     name: ClassVar[str] = "caption"
     version: ClassVar[int] = 2
     schema: ClassVar[Schema] = CAPTIONS
     folder: ClassVar[str] = "captions"
     reads: ClassVar[dict[str, tuple[str, ...]]] = {"faces": ("frames", "times")}
-
-    def __post_init__(self) -> None:
-        self.engine = make_engine(self.settings)
-        self.prompt = read_prompt(self.settings.prompt, needs=("times",))
-        self.prefetch_clips = prefetch_clips(self.settings)
-
-    def cache_key(self) -> dict[str, Any]:
-        """The model, the prompt, and what is asked of them."""
-        asked = self.settings.model_dump(include={"images", "samples", "max_tokens", "max_attempts", "seed"})
-        return {**asked, "engine": self.engine.cache_key(), "prompt": self.prompt.cache_key}
-
-    def open(self) -> None:
-        """Load the model."""
-        self.engine.open()
-
-    def close(self) -> None:
-        """Give the model's memory back."""
-        self.engine.close()
-
-    def shard(self, rows: list[Row]) -> Iterable[Row]:
-        """Ask for every clip at once, so that batches are full; ask again where nothing useful came."""
-        asked: list[tuple[Row, Request]] = []
-        for row in rows:
-            try:
-                asked += [(row, request) for request in self.requests(row)]
-            except ClipError as error:
-                yield failure(row["clip_id"], str(error))
-        answers: dict[str, list[Answer]] = {}
-        for answer in generate_with_retries(
-            self.engine, [request for _, request in asked], _validate, self.settings.max_attempts
-        ):
-            row, request = asked[answer.request]
-            answered = answers.setdefault(row["clip_id"], [])
-            answered.append(answer)
-            if len(answered) == self.settings.samples:
-                first, *others = sorted(answers.pop(row["clip_id"]), key=lambda each: each.request)
-                yield self._row(row["clip_id"], request, first, others)
+    slots: ClassVar[tuple[str, ...]] = ("times",)
+    answer_settings: ClassVar[frozenset[str]] = frozenset({"images", "samples", "max_tokens", "max_attempts", "seed"})
 
     def requests(self, row: Row) -> list[Request]:
         """What is asked about one clip: the likeliest caption and, with ``samples`` above 1, drawn ones.
@@ -93,33 +64,34 @@ class CaptionStep(Step):
 
     def request(self, row: Row) -> Request:
         """The question for the likeliest caption. Raises :class:`ClipError` when its crops cannot be read."""
-        places = pick_instants(len(row["frames"]), self.settings.images)
-        images = [decode_crop(row["frames"][place]) for place in places]
-        request = coarse_request(images, [float(row["times"][place]) for place in places], self.prompt)
+        instants = pick_instants(len(row["frames"]), self.settings.images)
+        images = [decode_crop(row["frames"][instant]) for instant in instants]
+        request = coarse_request(images, [float(row["times"][instant]) for instant in instants], self.prompt)
         return replace(request, seed=self.settings.seed, max_tokens=self.settings.max_tokens)
 
-    def _row(self, clip_id: str, request: Request, answer: Answer, others: list[Answer]) -> Row:
-        if answer.rejection:
-            return failure(clip_id, answer.rejection)
-        response = answer.response
-        row = {
-            "clip_id": clip_id,
-            "caption": response.text,
-            "others": [other.response.text for other in others if not other.rejection],
-            "engine": self.settings.engine,
-            "model": model_name(self.settings.model),
-            "prompt": self.prompt.name,
-            "n_images": len(request.images),
+    def validate(self, row: Row, response: Response) -> tuple[str | None, str]:
+        """The text as it is; rejected when the model refuses or :func:`rejection_reason` finds a fault."""
+        refused = response.finish_reason == "refusal"
+        return response.text, "the model refuses" if refused else rejection_reason(response.text)
+
+    def make_row(self, row: Row, answers: list[Answer[str]]) -> Row:
+        """The likeliest caption, and beside it the drawn ones that were accepted."""
+        first, *drawn = answers
+        if first.rejection:
+            return failure(row["clip_id"], first.rejection)
+        response = first.response
+        made = {
+            **self.provenance(row, first),
+            "caption": first.content,
+            "samples": [answer.content for answer in drawn if not answer.rejection],
+            "n_images": min(len(row["frames"]), self.settings.images),
             "tokens_in": response.tokens_in,
             "tokens_out": response.tokens_out,
             "finish_reason": response.finish_reason,
-            "attempts": answer.attempts,
-            "status": "ok",
-            "error": "",
         }
         if response.finish_reason == "length":
-            return fallback(row, f"cut short at {request.max_tokens} tokens: raise caption.max_tokens")
-        return row
+            return fallback(made, f"cut short at {self.settings.max_tokens} tokens: raise caption.max_tokens")
+        return made
 
 
 class AnnotationStep(ClipStep):
@@ -136,13 +108,14 @@ class AnnotationStep(ClipStep):
         return {"engine": "annotation"}
 
     def clip(self, row: Row) -> Row:
-        """The human texts, parted by ``||``, blanks tidied. Raises :class:`ClipError` when the set ships none."""
-        caption, *others = [" ".join(part.split()) for part in row["caption_human"].split("||") if part.strip()] or [""]
+        """The human texts, separated by ``||``, on one line each. Raises :class:`ClipError` when the set ships none."""
+        texts = [collapse_whitespace(part) for part in row["caption_human"].split("||") if part.strip()]
+        caption, *others = texts or [""]
         if not caption:
             raise ClipError("the data set ships no text for this clip: caption it with engine transformers")
         made = {
             "caption": caption,
-            "others": others,
+            "samples": others,
             "engine": "annotation",
             "model": "",
             "prompt": "",
@@ -160,16 +133,12 @@ def coarse_request(images: Sequence[Image], times: Sequence[float], prompt: Prom
 
 
 def pick_instants(count: int, wanted: int) -> list[int]:
-    """``wanted`` of ``count`` instants, the centres of equal segments; all of them when there are no more."""
+    """``wanted`` of ``count`` instants, the centres of equal segments; all of them when there are no more.
+
+    Example:
+        >>> pick_instants(16, 4)
+        [2, 6, 10, 14]
+    """
     if wanted >= count:
         return list(range(count))
-    return [int((place + 0.5) * count / wanted) for place in range(wanted)]
-
-
-def _validate(_: int, response: Response) -> str:
-    return "the model refuses" if response.finish_reason == "refusal" else rejection_reason(response.text)
-
-
-def from_settings(settings: PipelineSettings, dataset: str, root: str | None) -> Step:
-    """The step of these settings, for :func:`grace.pipeline.steps.make_step`."""
-    return caption_step(settings.caption)
+    return [int((segment + 0.5) * count / wanted) for segment in range(wanted)]

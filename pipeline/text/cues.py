@@ -5,42 +5,23 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
-from grace.pipeline.sentences import split_sentences
+from grace.pipeline.sentences import collapse_whitespace, split_sentences
+from grace.pipeline.vocabulary import REGIONS, Intensity, Phase, Region, regions_in
 
-Region = Literal["brows", "eyes", "nose", "cheeks", "mouth", "jaw"]
-Intensity = Literal["slightly", "clearly", "strongly"]
-Phase = Literal["onset", "apex", "offset"]
-
-REGION_WORDS: dict[str, str] = {
-    "brows": r"(?:eye)?brows?|forehead",
-    "eyes": r"eyes?|(?:eye)?lids?|gaze|blink\w*|squint\w*|wink\w*",
-    "nose": r"noses?|nostrils?",
-    "cheeks": r"cheeks?",
-    "mouth": r"mouths?|lips?|smil\w+|grin\w*|teeth|tongue|pout\w*",
-    "jaw": r"jaws?|chins?",
-}
-"""The words by which a text names each region."""
-
-_REGIONS = {region: re.compile(rf"\b(?:{words})\b", re.IGNORECASE) for region, words in REGION_WORDS.items()}
-_INTENSITIES = {
+_INTENSITY_STEMS = {
     "slightly": r"slight|mild|faint|subtl|weak|little|low",
     "clearly": r"clear|moderate|medium|notic|visibl|distinct",
     "strongly": r"strong|intens|high|extreme|very|marked|wide",
 }
-_PHASES = {
+_PHASE_STEMS = {
     "onset": r"onset|begin|start|ris|build",
     "apex": r"apex|peak|hold|full",
     "offset": r"offset|end|fad|relax|fall",
 }
-
-
-def regions_in(text: str) -> set[str]:
-    """The regions of the face that a text mentions, whatever it says of them."""
-    return {region for region, words in _REGIONS.items() if words.search(text)}
 
 
 def _region(value: Any) -> Any:
@@ -63,8 +44,8 @@ class Cue(BaseModel):
 
     region: Annotated[Region, BeforeValidator(_region)]
     action: Annotated[str, Field(min_length=1)]
-    intensity: Annotated[Intensity, _one_of(_INTENSITIES)]
-    phase: Annotated[Phase, _one_of(_PHASES)]
+    intensity: Annotated[Intensity, _one_of(_INTENSITY_STEMS)]
+    phase: Annotated[Phase, _one_of(_PHASE_STEMS)]
 
 
 class FineText(BaseModel):
@@ -80,7 +61,7 @@ SCHEMA: dict[str, Any] = FineText.model_json_schema()
 
 @dataclass(frozen=True)
 class ParsedAnswer:
-    """What could be read from an answer, and what had to be dropped of it."""
+    """What an answer says, and which parts of it had to be dropped."""
 
     description: str
     cues: tuple[Cue, ...]
@@ -89,10 +70,19 @@ class ParsedAnswer:
 
 
 def read_answer(text: str) -> ParsedAnswer:
-    """Description and cues from a model's answer, its JSON repaired when it is broken.
+    """The description and the cues in a model's answer, whose JSON is repaired when it is broken.
 
-    A cue that is none (no region of the face, no known intensity or phase) is dropped. Raises :class:`ValueError`
-    with the cause when there is no description to be had.
+    A cue without a region of the face, an action, a known intensity and a known phase is dropped.
+
+    Args:
+        text: What the model wrote; text around the JSON is ignored.
+
+    Raises:
+        ValueError: There is no description in it; the message is the cause.
+
+    Example:
+        >>> read_answer('{"description": "The lips part.", "cues": []}').description
+        'The lips part.'
     """
     answer, repaired = _load(text)
     description = answer.get("description")
@@ -112,29 +102,24 @@ def read_answer(text: str) -> ParsedAnswer:
     return ParsedAnswer(collapse_whitespace(description), tuple(cues), dropped, repaired)
 
 
-def drop_unsupported(caption: str, reading: ParsedAnswer) -> ParsedAnswer:
-    """``reading`` without the cues and sentences that name a region which ``caption`` does not mention.
+def drop_unsupported(caption: str, answer: ParsedAnswer) -> ParsedAnswer:
+    """``answer`` without the cues and sentences that name a region which ``caption`` does not mention.
 
     Raises :class:`ValueError` when no sentence is left.
     """
     known = regions_in(caption)
-    sentences = split_sentences(reading.description)
+    sentences = split_sentences(answer.description)
     kept = [sentence for sentence in sentences if regions_in(sentence) <= known]
-    cues = tuple(cue for cue in reading.cues if cue.region in known)
-    invented = regions_in(reading.description) | {cue.region for cue in reading.cues}
-    added = [region for region in get_args(Region) if region in invented - known]
+    cues = tuple(cue for cue in answer.cues if cue.region in known)
+    invented = regions_in(answer.description) | {cue.region for cue in answer.cues}
+    added = [region for region in REGIONS if region in invented - known]
     if not kept:
         raise ValueError(f"the answer names what the caption does not mention: {', '.join(added)}")
     if not added:
-        return reading
-    lost = _count(len(sentences) - len(kept), "sentence"), _count(len(reading.cues) - len(cues), "cue")
+        return answer
+    lost = _count(len(sentences) - len(kept), "sentence"), _count(len(answer.cues) - len(cues), "cue")
     note = f"{' and '.join(lost)} dropped that name what the caption does not mention: {', '.join(added)}"
-    return replace(reading, description=" ".join(kept), cues=cues, dropped=(*reading.dropped, note))
-
-
-def collapse_whitespace(text: str) -> str:
-    """``text`` on one line with single blanks."""
-    return " ".join(text.split())
+    return replace(answer, description=" ".join(kept), cues=cues, dropped=(*answer.dropped, note))
 
 
 def _load(text: str) -> tuple[dict[str, Any], bool]:

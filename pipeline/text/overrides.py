@@ -6,16 +6,22 @@ import csv
 from pathlib import Path
 
 from grace.pipeline.errors import UserError
+from grace.pipeline.sentences import collapse_whitespace
 from grace.pipeline.store import Clips
 
 COLUMNS = ("clip_id", "description")
 
 
 def read_overrides(file: Path, folder: Path) -> dict[str, str]:
-    """``clip_id`` to description, from a CSV file with these two columns; nothing when there is no such file.
+    """Descriptions by ``clip_id``, from a CSV file with these two columns; none when there is no such file.
 
-    ``folder`` is ``data/<dataset>``, whose clips may be named. Raises :class:`UserError` when the file is no such
-    table, names a clip twice or one that is not there, or leaves a description empty.
+    Args:
+        file: ``overrides/<dataset>.csv``; other columns are ignored.
+        folder: ``data/<dataset>``, whose clips the file may name.
+
+    Raises:
+        UserError: The file is no such table, names a clip twice or one that is not there, or leaves a description
+            empty.
     """
     if not file.is_file():
         return {}
@@ -36,5 +42,5 @@ def read_overrides(file: Path, folder: Path) -> dict[str, str]:
             raise UserError(f"{file}, line {line}: clip '{clip_id}' stands there twice.")
         if not description:
             raise UserError(f"{file}, line {line}: the description of clip '{clip_id}' is empty.")
-        overrides[clip_id] = " ".join(description.split())
+        overrides[clip_id] = collapse_whitespace(description)
     return overrides

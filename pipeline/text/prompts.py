@@ -1,6 +1,6 @@
 """Prompts: Markdown files with ``{slots}``, in ``pipeline/text/prompts/`` or wherever the user keeps their own.
 
-A prompt's wording changes the text it brings forth, so its hash is part of the identity of every step that uses it.
+A prompt's wording changes the answers, so its hash is part of the cache key of every step that uses it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,11 @@ class Prompt:
     def fill(self, **values: str) -> str:
         """The text with each ``{slot}`` replaced, in one pass.
 
-        Inserted values are never looked at again, so a caption that holds ``{label}``, ``$`` or JSON stays as it is.
+        Inserted values are not searched for slots, so a caption that holds ``{label}``, ``$`` or JSON stays as it is.
+
+        Example:
+            >>> Prompt("mine", "What moves at {times}?").fill(times="0.1, 0.4 seconds")
+            'What moves at 0.1, 0.4 seconds?'
         """
         slots = re.compile(r"\{(" + "|".join(map(re.escape, values)) + r")\}")
         return slots.sub(lambda match: values[match[1]], self.text)
@@ -59,6 +63,13 @@ def read_prompt(name: str, needs: tuple[str, ...] = ()) -> Prompt:
 
 
 def quoted(text: str, tag: str) -> str:
-    """Untrusted text between ``<tag>`` and ``</tag>``, unable to close the tag itself."""
+    """Untrusted text between ``<tag>`` and ``</tag>``, unable to close the tag itself.
+
+    Example:
+        >>> print(quoted("The lips part.</caption>", "caption"))
+        <caption>
+        The lips part.(/caption)
+        </caption>
+    """
     inside = re.sub(rf"<(\s*/?\s*{re.escape(tag)}\b[^>]*)>", r"(\1)", text, flags=re.IGNORECASE)
     return f"<{tag}>\n{inside.strip()}\n</{tag}>"

@@ -1,4 +1,4 @@
-"""Whether a text will do at all: words, in English, that say something, once."""
+"""Whether a generated text can be used at all: no refusal, no endless repetition, English."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _COMMON = frozenset(
         "slightly clearly strongly there where when which both very more first after before"
     )
 )
-"""Words that English text of any subject cannot do without, and that texts on faces use most."""
+"""Words that no English text is without, and those that texts on faces use most."""
 
 
 def looping(text: str) -> bool:
-    """Whether ``text`` ends in the same words over and over: at least four rounds of up to thirty words."""
+    """Whether ``text`` ends in the same words again and again: at least four rounds of up to thirty words."""
     words = text.split()
     for period in range(1, 31):
         tail = max(4 * period, 12)
@@ -34,12 +34,12 @@ def looping(text: str) -> bool:
 
 
 def refusing(text: str) -> bool:
-    """Whether ``text`` opens as models do that decline to answer."""
+    """Whether ``text`` begins as the answers of models that decline."""
     return bool(_REFUSAL.search(text[:200]))
 
 
 def english(text: str) -> bool:
-    """Whether ``text`` can be English; of fewer than eight words only its letters are judged."""
+    """Whether ``text`` can be English; below eight words only its letters are checked."""
     letters = [character for character in text if character.isalpha()]
     if sum(character.isascii() for character in letters) < 0.8 * len(letters):
         return False
@@ -48,7 +48,14 @@ def english(text: str) -> bool:
 
 
 def rejection_reason(text: str) -> str:
-    """Why a text that a model wrote will not do; empty when it will."""
+    """Why a text that a model wrote cannot be used; empty when it can.
+
+    Example:
+        >>> rejection_reason("I'm sorry, but I can't help with that.")
+        'the model refuses'
+        >>> rejection_reason("The brows rise.")
+        ''
+    """
     if not any(character.isalpha() for character in text):
         return "the model wrote no text"
     if refusing(text):

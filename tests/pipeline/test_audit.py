@@ -20,7 +20,7 @@ from grace.pipeline.audit.sources import AuditedText, read_dataset_texts, read_t
 from grace.pipeline.errors import UserError
 from grace.pipeline.store import Store, failure, write_clips
 from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS
-from grace.pipeline.text.cues import regions_in
+from grace.pipeline.vocabulary import regions_in
 from grace.pipeline.world.actions import ACTIONS
 from grace.pipeline.world.emotions import WORLD_LABELS
 from grace.pipeline.world.identity import sample_identity

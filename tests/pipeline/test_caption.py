@@ -162,7 +162,7 @@ def test_annotations_are_captions_without_a_model(tmp_path: Path) -> None:
     run(step, tmp_path, size=32, max_failed=1.0)
     rows = rows_of(tmp_path)
     assert (rows[1]["caption"], rows[1]["engine"], rows[1]["status"]) == ("The woman frowns.", "annotation", "ok")
-    assert (rows[0]["caption"], rows[0]["others"]) == ("She smiles.", ["The lips part."])
+    assert (rows[0]["caption"], rows[0]["samples"]) == ("She smiles.", ["The lips part."])
     assert rows[2]["status"] == "failed"
     assert "ships no text" in rows[2]["error"]
 
@@ -174,7 +174,7 @@ def test_several_captions_are_the_likeliest_and_drawn_ones(tmp_path: Path) -> No
     run(step, tmp_path, size=32)
     rows = rows_of(tmp_path)
     assert [row["caption"] for row in rows] == ["One.", "Two."]
-    assert [row["others"] for row in rows] == [
+    assert [row["samples"] for row in rows] == [
         ["One, drawn.", "One, drawn again."],
         ["Two, drawn.", "Two, drawn again."],
     ]

@@ -15,18 +15,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from grace.pipeline.engines import Request, make_engine
+from grace.pipeline.engines import ENGINES, Engine, Request, make_engine, prefetch_clips
 from grace.pipeline.engines.transformers import TransformersEngine
 from grace.pipeline.errors import UserError
 from grace.pipeline.text.caption import coarse_request
 from grace.pipeline.text.prompts import read_prompt
 from grace.pipeline.text.refine import refine_request
 from grace.pipeline.text.settings import CaptionSettings, RefineSettings
+from grace.settings import load_settings
 
 Checkpoint = Callable[[str], Path]
 
 TEXT = ("llama", "qwen2")
-EYES = ("idefics3", "llava", "qwen2_5_vl")
+VISION = ("idefics3", "llava", "qwen2_5_vl")
 
 
 def text_requests(*captions: str) -> list[Request]:
@@ -44,7 +45,7 @@ def picture_requests(count: int, images: int = 3) -> list[Request]:
 
 
 def requests_for(architecture: str) -> list[Request]:
-    if architecture in EYES:
+    if architecture in VISION:
         return picture_requests(5)
     return text_requests("The lips part.", "The brows rise. " * 9, "", "The jaw drops. " * 4, "The eyes close.")
 
@@ -60,7 +61,7 @@ def chat(engine: TransformersEngine) -> Any:
     return engine.chat
 
 
-@pytest.mark.parametrize("architecture", [*TEXT, *EYES])
+@pytest.mark.parametrize("architecture", [*TEXT, *VISION])
 def test_batches_give_the_answers_of_one_at_a_time_in_order(architecture: str, checkpoint: Checkpoint) -> None:
     requests = requests_for(architecture)
     engine = open_engine(checkpoint(architecture), batch=3)
@@ -68,16 +69,16 @@ def test_batches_give_the_answers_of_one_at_a_time_in_order(architecture: str, c
     alone = [answer for request in requests for answer in engine.generate([request])]
     assert together == alone
     assert all(answer.error == "" and answer.tokens_out == 8 for answer in together)
-    assert len({answer.tokens_in for answer in together}) == (1 if architecture in EYES else 5)
+    assert len({answer.tokens_in for answer in together}) == (1 if architecture in VISION else 5)
 
 
-@pytest.mark.parametrize("architecture", [*TEXT, *EYES])
+@pytest.mark.parametrize("architecture", [*TEXT, *VISION])
 def test_bfloat16_generates(architecture: str, checkpoint: Checkpoint) -> None:
     answers = list(open_engine(checkpoint(architecture), dtype="bfloat16").generate(requests_for(architecture)))
     assert [answer.error for answer in answers] == [""] * 5
 
 
-def test_a_model_with_eyes_also_answers_without_pictures(checkpoint: Checkpoint) -> None:
+def test_a_vision_language_model_also_answers_without_pictures(checkpoint: Checkpoint) -> None:
     answers = list(open_engine(checkpoint("idefics3")).generate(text_requests("The lips part.", "The jaw drops.")))
     assert [answer.error for answer in answers] == ["", ""]
 
@@ -113,11 +114,11 @@ def test_a_draw_depends_on_its_seed_and_not_on_its_neighbours(checkpoint: Checkp
 def test_draws_follow_the_models_distribution() -> None:
     import torch
 
-    from grace.pipeline.engines.chat_model import _Draw
+    from grace.pipeline.engines.chat_model import _GumbelSampler
 
     logits = torch.tensor([0.0, 1.0, 2.0])
     request = text_requests("x")[0]
-    draw = _Draw([replace(request, temperature=0.5, seed=3)])
+    draw = _GumbelSampler([replace(request, temperature=0.5, seed=3)])
     counts = np.zeros(3)
     for _ in range(4000):
         counts[int(draw(torch.zeros(1, 0, dtype=torch.long), logits.clone()[None]).argmax())] += 1
@@ -272,7 +273,7 @@ def test_a_closed_engine_opens_again(checkpoint: Checkpoint) -> None:
     assert list(engine.generate(requests_for("llama"))) == first
 
 
-def test_without_vllm_the_way_to_it_is_said(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_vllm_the_error_says_how_to_install_it(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "vllm", None)  # as if it were not installed, where it is
     with pytest.raises(UserError, match=r"grace-dfer\[vllm\].*vllm_env"):
         make_engine(RefineSettings(engine="vllm", model=str(checkpoint("llama")))).open()
@@ -287,11 +288,24 @@ def test_settings_make_the_engine_and_it_travels_to_other_processes(checkpoint: 
     assert str(checkpoint("idefics3").parent) not in json.dumps(engine.cache_key())
 
 
-def test_an_engine_that_generates_nothing_cannot_refine() -> None:
-    with pytest.raises(UserError, match="annotation"):
-        make_engine(RefineSettings(engine="annotation"))
+def test_an_engine_that_generates_nothing_cannot_refine(project: Path) -> None:
+    sentence = r"params\.yaml: 'refine\.engine': .*'transformers', 'vllm' or 'openai', got 'annotation'"
+    with pytest.raises(UserError, match=sentence):
+        load_settings(project / "params.yaml", ["refine.engine=annotation"])
+    with pytest.raises(UserError, match="'annotation' generates no text here"):
+        make_engine(CaptionSettings(engine="annotation"))
+
+
+def test_every_engine_is_known_to_the_settings_by_its_line_in_the_registry() -> None:
+    for name, engine in ENGINES.items():
+        settings = CaptionSettings(engine=name, model="m", prefetch_clips=7)
+        assert isinstance(make_engine(settings), Engine)
+        assert type(make_engine(settings)) is engine
+        assert RefineSettings(engine=name).engine == name
+        assert prefetch_clips(settings) == (7 if name in ("vllm", "openai") else 0)
 
 
 def test_the_command_line_imports_no_model_library() -> None:
-    code = "import grace.pipeline.text.caption, grace.pipeline.text.refine, grace.pipeline.tokens.step, sys; print('torch' in sys.modules)"
+    modules = "grace.pipeline.text.caption, grace.pipeline.text.refine, grace.pipeline.tokens.step"
+    code = f"import {modules}, sys; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"

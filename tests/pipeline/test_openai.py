@@ -39,7 +39,7 @@ def question(text: str, **more: Any) -> Request:
 
 
 def engine_at(server: Misbehaving, **more: Any) -> OpenAIEngine:
-    engine = OpenAIEngine("m", ServerSettings(url=server.url, **{"timeout": 5.0, "patience": 20.0, **more}))
+    engine = OpenAIEngine("m", ServerSettings(url=server.url, **{"timeout": 5.0, "retry_timeout": 20.0, **more}))
     engine.open()
     return engine
 
@@ -49,7 +49,7 @@ def picture_question() -> Request:
     return coarse_request(pictures, [0.1, 0.2, 0.3], read_prompt("coarse-v1"))
 
 
-def test_answers_come_in_order_and_no_more_at_once_than_allowed() -> None:
+def test_answers_come_in_order_and_no_more_concurrently_than_allowed() -> None:
     def answer(body: dict[str, Any], _: int) -> Reply:
         number = int(text_of(body).split("clip number ")[1].split()[0])
         return replace(completion(f"Answer {number}."), wait=0.02 * (number % 3))
@@ -60,7 +60,7 @@ def test_answers_come_in_order_and_no_more_at_once_than_allowed() -> None:
         engine.close()
     assert [each.text for each in answers] == [f"Answer {k}." for k in range(20)]
     assert {(each.tokens_in, each.tokens_out, each.finish_reason) for each in answers} == {(11, 7, "stop")}
-    assert 1 < server.most_at_once <= 4
+    assert 1 < server.most_concurrent <= 4
 
 
 def test_a_request_carries_pixels_settings_and_schema(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,16 +102,16 @@ def test_a_fault_is_tried_again_and_then_costs_its_request_only(fault: str) -> N
 
     with serving(Misbehaving(answer)) as server:
         engine = engine_at(server, timeout=0.3 if fault == "hangs" else 5.0)
-        good, mended, lost = engine.generate([question("good"), question("once"), question("always")])
+        good, repeated, lost = engine.generate([question("good"), question("once"), question("always")])
         engine.close()
-    assert (good.text, mended.text) == ("The lips part.", "The lips part.")
+    assert (good.text, repeated.text) == ("The lips part.", "The lips part.")
     assert lost.finish_reason == "error"
     assert cause in lost.error
     assert len(server.asked) == 1 + 2 + 3
 
 
 def test_every_fault_of_a_server_has_its_row_and_cause(tmp_path: Path) -> None:
-    """One clip a fault, told by its first picture; the last one is fine."""
+    """One clip per fault, recognised by its first picture; the last one is fine."""
     faults = [*FAULTS.values(), (trouble(413, "the image is too large"), "413: .*too large")]
     write_clips_with_faces(tmp_path, len(faults) + 1, instants=2)
     pictures = {row["clip_id"]: row["frames"][0] for row in Store(tmp_path / "faces", FACES).rows()}
@@ -193,8 +193,8 @@ def test_a_server_that_goes_and_comes_back_costs_nothing() -> None:
     assert len(fine.asked) == 6
 
 
-@pytest.mark.parametrize("queue", [0, 8])
-def test_a_server_that_stays_away_stops_the_stage_and_keeps_what_is_done(queue: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("prefetch_clips", [0, 8])
+def test_a_server_that_stays_away_stops_the_stage_and_keeps_what_is_done(prefetch_clips: int, tmp_path: Path) -> None:
     write_clips_with_faces(tmp_path, 4, size=2)
     write_texts(tmp_path, "captions", [CAPTION] * 4, size=2)
 
@@ -202,13 +202,13 @@ def test_a_server_that_stays_away_stops_the_stage_and_keeps_what_is_done(queue: 
         return completion(GOOD) if len(server.asked) <= 2 else trouble(503)
 
     with serving(Misbehaving(answer)) as server:
-        where = ServerSettings(url=server.url, patience=0.5, concurrency=1)
-        chosen = RefineSettings(engine="openai", model="m", queue=queue, server=where)
+        where = ServerSettings(url=server.url, retry_timeout=0.5, concurrency=1)
+        chosen = RefineSettings(engine="openai", model="m", prefetch_clips=prefetch_clips, server=where)
         with pytest.raises(GraceError, match=r"has been away or busy for 0\.5 s"):
             run(RefineStep(chosen), tmp_path, size=2)
     store = Store(tmp_path / "descriptions", DESCRIPTIONS)
     done = [row["status"] for shard in store.shards() for row in store.read(shard)]
-    assert done == ["ok", "ok"] or (queue and done == [])  # begun ahead, the two answers may be of two shards
+    assert done == ["ok", "ok"] or (prefetch_clips and done == [])  # begun ahead, the two answers may be of two shards
 
 
 @pytest.mark.parametrize(
@@ -236,14 +236,14 @@ def test_a_server_without_a_list_of_models_is_used_and_turned_from_when_it_lacks
         list(engine_at(server).generate([question("x")]))
 
 
-def test_no_address_and_nobody_there_are_said_plainly() -> None:
+def test_no_address_and_no_server_are_reported_plainly() -> None:
     with pytest.raises(UserError, match=r"server\.url"):
         OpenAIEngine("m", ServerSettings()).open()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
     with pytest.raises(GraceError, match="away"):
-        OpenAIEngine("m", ServerSettings(url=url, patience=0.2)).open()
+        OpenAIEngine("m", ServerSettings(url=url, retry_timeout=0.2)).open()
 
 
 def test_a_server_without_json_schemas_is_asked_without(tmp_path: Path) -> None:
@@ -287,7 +287,7 @@ def test_a_limit_that_a_server_finds_too_large_is_not_taken_for_one_that_it_does
     assert len(server.asked) == 1
 
 
-def test_refusals_cut_answers_and_filters_are_told_apart() -> None:
+def test_refusals_cut_answers_and_filters_are_distinguished() -> None:
     replies = [completion(None, refusal="I can't."), completion("The li", "length"), completion("", "content_filter")]
     with serving(Misbehaving(lambda body, before: replies[int(text_of(body).split("number ")[1][0])])) as server:
         answers = list(engine_at(server).generate([question(f"number {k}") for k in range(3)]))
@@ -295,7 +295,7 @@ def test_refusals_cut_answers_and_filters_are_told_apart() -> None:
     assert [each.text for each in answers] == ["I can't.", "The li", ""]
 
 
-def test_every_answer_that_will_not_do_has_its_row_and_cause(tmp_path: Path) -> None:
+def test_every_answer_that_cannot_be_used_has_its_row_and_cause(tmp_path: Path) -> None:
     replies = {
         "refuses": completion("I'm sorry, but I can't help with that."),
         "repeats": completion('{"description": "' + "the lips part and " * 40, "length"),
@@ -378,7 +378,7 @@ def test_shards_are_begun_ahead_so_that_a_slow_answer_holds_nothing_up(tmp_path:
         return completion(GOOD)
 
     with serving(Misbehaving(answer)) as server:
-        chosen = RefineSettings(engine="openai", model="m", queue=4, server=ServerSettings(url=server.url))
+        chosen = RefineSettings(engine="openai", model="m", prefetch_clips=4, server=ServerSettings(url=server.url))
         first = run(RefineStep(chosen), tmp_path, size=2)
         again = run(RefineStep(chosen), tmp_path, size=2)
     assert all_asked.is_set()

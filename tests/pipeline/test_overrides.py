@@ -8,11 +8,10 @@ import pytest
 
 from grace.pipeline.errors import UserError
 from grace.pipeline.execution.runner import Summary, run
-from grace.pipeline.steps import step
 from grace.pipeline.store import Row, Store, failure
 from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS
 from grace.pipeline.text.overrides import read_overrides
-from grace.pipeline.text.refine import RefineStep, refine_step
+from grace.pipeline.text.refine import RefineStep, from_settings, refine_step
 from grace.pipeline.text.settings import RefineSettings
 from grace.settings import Settings
 from tests.support.face_stores import PLANTED, write_clips_with_faces, write_texts
@@ -62,7 +61,7 @@ def test_a_new_correction_redoes_its_shard_and_no_other(data: Path) -> None:
     assert rows_of(data)[THIRD]["engine"] == "transformers"
 
 
-def test_a_correction_rescues_a_clip_without_a_caption_and_no_clip_without_crops(data: Path) -> None:
+def test_a_correction_replaces_a_missing_caption_and_no_missing_crops(data: Path) -> None:
     """The first clip was failed by caption, the second by faces; both are corrected."""
     lost = [(FIRST, "caption: the model repeats itself"), (SECOND, "faces: the video is empty")]
     rows = [failure(clip_id, cause) for clip_id, cause in lost]
@@ -75,17 +74,18 @@ def test_a_correction_rescues_a_clip_without_a_caption_and_no_clip_without_crops
     assert (third["engine"], summary.carried, summary.done) == ("transformers", 1, 4)
 
 
-def test_the_road_reads_the_corrections_of_its_data_set(data: Path, tmp_path: Path) -> None:
+def test_the_step_reads_the_corrections_of_its_data_set(data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "overrides"
     folder.mkdir()
     (folder / "data.csv").write_text(f'clip_id,description,by\n{FOURTH},"The lips part, twice.",me\n')
     settings = Settings(data=str(tmp_path), refine=RefineSettings(model="script", overrides=str(folder)))
-    made = step("refine", settings, "data")
+    made = from_settings(settings, "data")
     assert isinstance(made, RefineStep)
     assert made.overrides == {FOURTH: "The lips part, twice."}
-    other = step("refine", settings, "another")
-    assert isinstance(other, RefineStep)
-    assert other.overrides == {}
+    for dataset in ("another", ""):
+        other = from_settings(settings, dataset)
+        assert isinstance(other, RefineStep)
+        assert other.overrides == {}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Descriptions: broken JSON is mended, invented regions are dropped, the coarse text is the last resort."""
+"""Descriptions: broken JSON is repaired, invented regions are dropped, the coarse text is the last resort."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from grace.pipeline.execution.runner import run
 from grace.pipeline.store import Row, Store
 from grace.pipeline.store.schemas import CAPTIONS, CLIPS, DESCRIPTIONS
 from grace.pipeline.text.caption import CaptionStep
-from grace.pipeline.text.cues import FineText, drop_unsupported, read_answer, regions_in
+from grace.pipeline.text.cues import FineText, drop_unsupported, read_answer
 from grace.pipeline.text.prompts import read_prompt
 from grace.pipeline.text.refine import RefineStep, refine_request, refine_step
 from grace.pipeline.text.settings import RefineSettings
-from grace.pipeline.world.actions import ACTIONS, REGIONS
+from grace.pipeline.vocabulary import INTENSITIES, PHASES, REGIONS, regions_in
+from grace.pipeline.world.actions import ACTIONS
+from grace.pipeline.world.timeline import LEVELS
 from tests.support.face_stores import PLANTED, write_clips_with_faces, write_texts
 from tests.support.fake_engines import Recorder, Script
 from tests.support.texts import CAPTION, CUE, GOOD
@@ -61,11 +63,11 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("how", BROKEN)
-def test_broken_json_is_mended(how: str) -> None:
-    reading = read_answer(BROKEN[how])
-    assert reading.description == "The brows rise slightly. The lips part."
-    assert [cue.model_dump() for cue in reading.cues] == [CUE]
-    assert reading.dropped == ()
+def test_broken_json_is_repaired(how: str) -> None:
+    parsed = read_answer(BROKEN[how])
+    assert parsed.description == "The brows rise slightly. The lips part."
+    assert [cue.model_dump() for cue in parsed.cues] == [CUE]
+    assert parsed.dropped == ()
 
 
 NOTHING = [
@@ -89,12 +91,12 @@ def test_other_words_for_the_same_become_ours_and_what_is_no_cue_is_dropped() ->
         {"region": "mouth", "action": "opens"},
         "the jaw drops",
     ]
-    reading = read_answer(json.dumps({"description": "The brows rise.", "cues": cues, "confidence": 0.9}))
-    assert [(cue.region, cue.intensity, cue.phase) for cue in reading.cues] == [
+    parsed = read_answer(json.dumps({"description": "The brows rise.", "cues": cues, "confidence": 0.9}))
+    assert [(cue.region, cue.intensity, cue.phase) for cue in parsed.cues] == [
         ("brows", "slightly", "apex"),
         ("mouth", "strongly", "onset"),
     ]
-    assert reading.dropped == ("3 cues without a known region, action, intensity, phase dropped",)
+    assert parsed.dropped == ("3 cues without a known region, action, intensity, phase dropped",)
 
 
 def test_regions_are_found_by_all_their_words() -> None:
@@ -106,13 +108,21 @@ def test_regions_are_found_by_all_their_words() -> None:
     assert all(regions_in(region) == {region} for region in REGIONS)
 
 
+def test_prompts_and_the_rendered_world_use_the_words_of_cues() -> None:
+    assert {action.region for action in ACTIONS} == set(REGIONS)
+    assert tuple(word for _, word in LEVELS) == INTENSITIES
+    for name in ("refine-v1", "refine-label-v1"):
+        for words in (REGIONS, INTENSITIES, PHASES):
+            assert f": {', '.join(words[:-1])} or {words[-1]}." in read_prompt(name).text
+
+
 def test_what_the_caption_does_not_mention_is_dropped() -> None:
     jaw = {**CUE, "region": "jaw", "action": "jaw drop"}
     text = "The brows rise slightly. The jaw drops. The lips part."
-    reading = drop_unsupported(CAPTION, read_answer(json.dumps({"description": text, "cues": [CUE, jaw]})))
-    assert reading.description == "The brows rise slightly. The lips part."
-    assert [cue.region for cue in reading.cues] == ["brows"]
-    assert reading.dropped == ("1 sentence and 1 cue dropped that name what the caption does not mention: jaw",)
+    parsed = drop_unsupported(CAPTION, read_answer(json.dumps({"description": text, "cues": [CUE, jaw]})))
+    assert parsed.description == "The brows rise slightly. The lips part."
+    assert [cue.region for cue in parsed.cues] == ["brows"]
+    assert parsed.dropped == ("1 sentence and 1 cue dropped that name what the caption does not mention: jaw",)
     with pytest.raises(ValueError, match="jaw"):
         drop_unsupported(CAPTION, read_answer(json.dumps({"description": "The jaw drops.", "cues": []})))
 
@@ -159,7 +169,7 @@ def test_answers_that_ran_out_of_tokens(text: str, status: str, cause: str, tmp_
 def test_the_request_carries_a_schema_that_good_answers_fulfil(tmp_path: Path) -> None:
     write_clips_with_faces(tmp_path, 1, instants=1)
     step = RefineStep(settings())
-    request = step.request({"caption": CAPTION, "others": []})
+    request = step.request({"caption": CAPTION, "samples": []})
     assert request.schema == FineText.model_json_schema()
     assert request.schema["required"] == ["description", "cues"]
     assert request.max_tokens == 8
@@ -192,7 +202,7 @@ def test_no_column_of_a_clip_but_its_caption_shapes_the_request() -> None:
     assert "clips" not in RefineStep.reads
     assert "clips" not in CaptionStep.reads
     planted = {column.name: PLANTED for column in (*CLIPS.all_columns, *CAPTIONS.all_columns)}
-    assert PLANTED not in repr(RefineStep(settings()).request({**planted, "caption": CAPTION, "others": []}))
+    assert PLANTED not in repr(RefineStep(settings()).request({**planted, "caption": CAPTION, "samples": []}))
 
 
 def test_a_label_is_seen_only_when_asked_for_and_every_such_row_says_so(tmp_path: Path) -> None:
@@ -221,7 +231,7 @@ def test_turning_labels_on_redoes_the_stage(tmp_path: Path) -> None:
 
 def test_all_captions_of_a_clip_are_taken_and_each_may_name_its_regions(tmp_path: Path) -> None:
     write_clips_with_faces(tmp_path, 1, instants=1)
-    row = {"clip_id": f"{PLANTED}_000", "status": "ok", "error": "", "caption": CAPTION, "others": ["The jaw drops."]}
+    row = {"clip_id": f"{PLANTED}_000", "status": "ok", "error": "", "caption": CAPTION, "samples": ["The jaw drops."]}
     Store(tmp_path / "captions", CAPTIONS).write(0, [row], {"fingerprint": "x", "version": 1, "cache_key": {}})
     step = RefineStep(settings())
     step.engine = Script('{"description": "The lips part. The jaw drops. The nose wrinkles.", "cues": []}')

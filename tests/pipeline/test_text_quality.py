@@ -1,4 +1,4 @@
-"""Texts that will not do are told from short, repetitive or odd ones that will."""
+"""Texts that cannot be used are distinguished from short, repetitive or odd ones that can."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from grace.pipeline.world.actions import ACTIONS
         (" ".join(f"word{k % 20}" for k in range(100)), True),
     ],
 )
-def test_endless_repeats_are_told_from_common_ones(text: str, loops: bool) -> None:
+def test_endless_repeats_are_distinguished_from_common_ones(text: str, loops: bool) -> None:
     assert looping(text) is loops
 
 
@@ -37,7 +37,7 @@ def test_endless_repeats_are_told_from_common_ones(text: str, loops: bool) -> No
         ("The lips form a sorry smile, as if to say: I cannot help.", False),
     ],
 )
-def test_refusals_are_told_by_how_they_open(text: str, refuses: bool) -> None:
+def test_refusals_are_recognised_by_how_they_begin(text: str, refuses: bool) -> None:
     assert refusing(text) is refuses
 
 
@@ -53,16 +53,16 @@ def test_refusals_are_told_by_how_they_open(text: str, refuses: bool) -> None:
         ("Las cejas se levantan ligeramente y luego la boca se abre un poco más.", False),
     ],
 )
-def test_other_languages_are_told_from_english(text: str, is_english: bool) -> None:
+def test_other_languages_are_distinguished_from_english(text: str, is_english: bool) -> None:
     assert english(text) is is_english
 
 
-def test_what_the_world_says_of_its_actions_will_do() -> None:
+def test_what_the_world_says_of_its_actions_is_accepted() -> None:
     for action in ACTIONS:
         assert rejection_reason(f"{action.subject} {action.verb}") == ""
 
 
-def test_a_real_models_captions_will_do(shared: Path) -> None:
+def test_a_real_models_captions_are_accepted(shared: Path) -> None:
     files = sorted((shared / "captions").glob("*.csv"))
     texts = [row["text"] for file in files for row in csv.DictReader(file.open(encoding="utf-8", newline=""))]
     assert len(texts) > 1000

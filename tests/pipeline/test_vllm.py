@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib.util import find_spec
+from multiprocessing import active_children
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from threading import Timer
 
 import numpy as np
 import pytest
@@ -36,6 +39,8 @@ pytestmark = [
 ]
 Record = Callable[[str, object], None]
 OPTIONS = {"enforce_eager": True, "max_num_seqs": 16}
+PROCESSES: list[BaseProcess] = []
+"""Those of the engine ``writer``."""
 EQUAL = 0.9
 """The least share of texts that transformers and vLLM write alike; sums in another order turn near ties."""
 
@@ -47,7 +52,7 @@ def small_cache() -> None:
 
 
 @pytest.fixture(scope="module")
-def eyes(small_cache: None, project: Path) -> Iterator[VllmEngine]:
+def vlm(small_cache: None, project: Path) -> Iterator[VllmEngine]:
     """The pocket VLM."""
     engine = VllmEngine(str(project / "pocket/vlm"), dtype="float32", images=8, vllm=VllmSettings(options=OPTIONS))
     engine.open()
@@ -57,9 +62,11 @@ def eyes(small_cache: None, project: Path) -> Iterator[VllmEngine]:
 
 @pytest.fixture(scope="module")
 def writer(small_cache: None, project: Path) -> Iterator[VllmEngine]:
-    """The pocket LLM."""
+    """The pocket LLM, whose processes are noted."""
     engine = VllmEngine(str(project / "pocket/llm"), dtype="float32", vllm=VllmSettings(options=OPTIONS))
+    before = set(active_children())
     engine.open()
+    PROCESSES.extend(each for each in active_children() if each not in before)
     yield engine
     engine.close()
 
@@ -87,8 +94,8 @@ def share_of_equal_texts(engine: VllmEngine, requests: list[Request]) -> float:
     return float(np.mean([ours.text == theirs.text for ours, theirs in pairs]))
 
 
-def test_a_vlm_writes_what_it_writes_through_transformers(eyes: VllmEngine, record_property: Record) -> None:
-    share = share_of_equal_texts(eyes, pictures(20))
+def test_a_vlm_writes_what_it_writes_through_transformers(vlm: VllmEngine, record_property: Record) -> None:
+    share = share_of_equal_texts(vlm, pictures(20))
     record_property("equal texts", share)
     assert share >= EQUAL
 
@@ -122,10 +129,10 @@ def test_a_prompt_too_long_costs_only_itself(writer: VllmEngine) -> None:
     assert [answer.finish_reason == "error" for answer in writer.generate(asked)] == [False, True, False]
 
 
-def test_a_picture_that_no_processor_takes_costs_only_itself(eyes: VllmEngine) -> None:
+def test_a_picture_that_no_processor_takes_costs_only_itself(vlm: VllmEngine) -> None:
     asked = pictures(3)
     asked[1] = replace(asked[1], images=(np.zeros((0, 5, 3), np.uint8),) * 8)
-    answers = list(eyes.generate(asked))
+    answers = list(vlm.generate(asked))
     assert [bool(answer.error) for answer in answers] == [False, True, False]
 
 
@@ -145,19 +152,19 @@ def test_several_threads_get_their_own_answers_in_order(writer: VllmEngine) -> N
         assert np.mean([ours == theirs for ours, theirs in zip(part, alone[k::3], strict=True)]) >= EQUAL
 
 
-def test_a_stage_starts_one_engine_for_all_its_shards(eyes: VllmEngine, tmp_path: Path, project: Path) -> None:
+def test_a_stage_starts_one_engine_for_all_its_shards(vlm: VllmEngine, tmp_path: Path, project: Path) -> None:
     write_clips_with_faces(tmp_path, 9, size=2)
-    chosen = CaptionSettings(engine="vllm", model=str(project / "pocket/vlm"), dtype="float32", queue=4)
+    chosen = CaptionSettings(engine="vllm", model=str(project / "pocket/vlm"), dtype="float32", prefetch_clips=4)
     step = CaptionStep(chosen)
     starts: list[int] = []
 
     class Counted(VllmEngine):
         def open(self) -> None:
             starts.append(1)
-            self.copies = eyes.copies  # the engine of these tests, so that no second one is waited for
+            self.replicas = vlm.replicas  # the engine of these tests, so that no second one is waited for
 
         def close(self) -> None:
-            self.copies = []
+            self.replicas = []
 
     step.engine = Counted(chosen.model, dtype="float32", images=8)
     summary = run(step, tmp_path, size=2, max_failed=1.0)
@@ -169,12 +176,33 @@ def test_a_stage_starts_one_engine_for_all_its_shards(eyes: VllmEngine, tmp_path
     assert starts == [1]
 
 
+def test_requests_that_nobody_waits_for_any_more_are_taken_back(writer: VllmEngine) -> None:
+    answers = writer.generate([replace(each, max_tokens=320) for each in captions(64)])
+    next(answers)
+    answers.close()  # type: ignore[attr-defined]
+    assert writer.replicas[0].load == 0
+    (answer,) = writer.generate([replace(captions(1)[0], max_tokens=2)])
+    assert (answer.error, answer.tokens_out) == ("", 2)
+
+
 def test_a_vllm_that_dies_stops_the_stage(writer: VllmEngine) -> None:
     answers = writer.generate([replace(each, max_tokens=320) for each in captions(64)])
     next(answers)
-    for process in writer.copies[0].llm.llm_engine.engine_core.resources.engine_manager.processes:
+    for process in PROCESSES:
         process.kill()
     with pytest.raises(GraceError, match="vLLM stopped"):
         list(answers)
     with pytest.raises(GraceError, match="vLLM stopped"):
         list(writer.generate(captions(1)))
+
+
+def test_an_engine_that_another_thread_closes_ends_the_wait_for_its_answers(vlm: VllmEngine) -> None:
+    answers = vlm.generate(pictures(64))
+    next(answers)
+    closing = Timer(0.1, vlm.close)
+    closing.start()
+    with pytest.raises(GraceError, match=r"vLLM stopped \(it was closed\)"):
+        list(answers)
+    closing.join()
+    with pytest.raises(GraceError, match="not running"):
+        list(vlm.generate(pictures(1)))

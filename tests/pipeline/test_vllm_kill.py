@@ -44,7 +44,7 @@ class Stage:
             "caption.engine=vllm",
             f"caption.model={project / 'pocket/vlm'}",
             "caption.dtype=float32",
-            "caption.queue=8",
+            "caption.prefetch_clips=8",
             "caption.max_tokens=48",
             "caption.vllm.options={enforce_eager: true, max_num_seqs: 4}",
             f"caption.vllm.data_parallel={copies}",

@@ -14,7 +14,6 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
-from typing import get_args
 
 import pytest
 
@@ -24,10 +23,10 @@ from grace.pipeline.execution.runner import run
 from grace.pipeline.store import Store
 from grace.pipeline.store.schemas import CAPTIONS
 from grace.pipeline.text.caption import CaptionStep
-from grace.pipeline.text.cues import Phase, Region
 from grace.pipeline.text.prompts import read_prompt
 from grace.pipeline.text.refine import refine_request
 from grace.pipeline.text.settings import CaptionSettings
+from grace.pipeline.vocabulary import PHASES, REGIONS
 from tests.support.face_stores import write_clips_with_faces
 
 pytestmark = [
@@ -78,7 +77,7 @@ def test_a_server_killed_and_started_again_loses_nothing_and_doubles_nothing(
     folder = tmp_path / "data"
     write_clips_with_faces(folder, 64, instants=8, size=4)
     store = Store(folder / "captions", CAPTIONS)
-    where = ServerSettings(url=server.url, concurrency=4, timeout=600, patience=1800)
+    where = ServerSettings(url=server.url, concurrency=4, timeout=600, retry_timeout=1800)
     kept: dict[int, int] = {}
 
     def kill_in_mid_run() -> None:
@@ -90,7 +89,7 @@ def test_a_server_killed_and_started_again_loses_nothing_and_doubles_nothing(
 
     killer = Thread(target=kill_in_mid_run, daemon=True)
     killer.start()
-    step = CaptionStep(CaptionSettings(engine="openai", model="m", queue=8, max_tokens=48, server=where))
+    step = CaptionStep(CaptionSettings(engine="openai", model="m", prefetch_clips=8, max_tokens=48, server=where))
     summary = run(step, folder, size=4)  # begins before the first server is up, and waits for it
     killer.join()
     assert 2 <= len(kept) < 16, "the server was not killed in mid-run"
@@ -104,14 +103,14 @@ def test_a_server_killed_and_started_again_loses_nothing_and_doubles_nothing(
 
 
 def answers_under_a_schema(where: ServerSettings) -> None:
-    """The same server decodes under the schema that it is sent, whatever its model would rather say."""
+    """The same server decodes under the schema that it is sent, whatever its model would otherwise write."""
     engine = OpenAIEngine("m", where)
     engine.open()
     request = refine_request(["The lips part slightly."], read_prompt("refine-v1"))
-    choices = {name: {"enum": list(get_args(kind))} for name, kind in (("region", Region), ("phase", Phase))}
+    choices = {name: {"enum": list(words)} for name, words in (("region", REGIONS), ("phase", PHASES))}
     schema = {"type": "object", "properties": choices, "required": [*choices], "additionalProperties": False}
     asked = [replace(request, schema=schema, max_tokens=100, seed=k, temperature=1.0) for k in range(8)]
     answers = [json.loads(answer.text) for answer in engine.generate(asked) if answer.finish_reason == "stop"]
     engine.close()
     assert answers
-    assert all(answer["region"] in get_args(Region) and answer["phase"] in get_args(Phase) for answer in answers)
+    assert all(answer["region"] in REGIONS and answer["phase"] in PHASES for answer in answers)

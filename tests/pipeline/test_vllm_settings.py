@@ -1,4 +1,4 @@
-"""What vLLM is started with, told without starting it."""
+"""What vLLM is started with, without starting it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from grace.pipeline.engines import make_engine
 from grace.pipeline.engines.settings import VllmSettings
-from grace.pipeline.engines.vllm import VllmEngine, _Devices, require_gpus
+from grace.pipeline.engines.vllm import VllmEngine, environment, replica_gpus, require_gpus
 from grace.pipeline.errors import UserError
 from grace.pipeline.text.settings import CaptionSettings, RefineSettings
 
@@ -36,7 +36,7 @@ def test_settings_reach_vllm_by_its_own_names(project: Path) -> None:
     assert engine_of(trusted).arguments()["trust_remote_code"] is True
 
 
-def test_how_it_is_spread_is_no_part_of_what_it_is_and_its_options_are(project: Path) -> None:
+def test_how_it_is_spread_is_not_in_its_cache_key_and_its_options_are(project: Path) -> None:
     settings = RefineSettings(engine="vllm", model=str(project / "pocket/llm"))
     spread = settings.model_copy(update={"vllm": VllmSettings(tensor_parallel=4, data_parallel=2, memory=0.5)})
     assert make_engine(settings).cache_key() == make_engine(spread).cache_key()
@@ -44,21 +44,21 @@ def test_how_it_is_spread_is_no_part_of_what_it_is_and_its_options_are(project: 
     assert make_engine(settings).cache_key() != make_engine(quantized).cache_key()
 
 
-def test_a_processor_that_would_cut_pictures_into_tiles_is_told_not_to(project: Path, tmp_path: Path) -> None:
+def test_a_processor_that_would_cut_pictures_into_tiles_shows_them_whole(project: Path, tmp_path: Path) -> None:
     folder = tmp_path / "vlm"
     shutil.copytree(project / "pocket/vlm", folder)
     assert "mm_processor_kwargs" not in VllmEngine(str(folder), images=8).arguments()
     file = folder / "processor_config.json"
-    whole = json.loads(file.read_text())
-    whole["image_processor"]["do_image_splitting"] = True
-    file.write_text(json.dumps(whole))
-    told = VllmEngine(str(folder), images=8).arguments()["mm_processor_kwargs"]
-    assert told == {"do_image_splitting": False, "size": {"longest_edge": 128}}
+    config = json.loads(file.read_text())
+    config["image_processor"]["do_image_splitting"] = True
+    file.write_text(json.dumps(config))
+    whole = VllmEngine(str(folder), images=8).arguments()["mm_processor_kwargs"]
+    assert whole == {"do_image_splitting": False, "size": {"longest_edge": 128}}
 
 
-def test_more_copies_than_gpus_and_a_servers_own_option_are_refused(project: Path) -> None:
+def test_more_replicas_than_gpus_and_a_servers_own_option_are_refused(project: Path) -> None:
     require_gpus(VllmSettings(tensor_parallel=2, data_parallel=4), visible=8)
-    with pytest.raises(UserError, match=r"2 × vllm\.data_parallel 4 want 8 GPUs and 4 can be seen"):
+    with pytest.raises(UserError, match=r"2 × vllm\.data_parallel 4 need 8 GPUs and 4 can be seen"):
         require_gpus(VllmSettings(tensor_parallel=2, data_parallel=4), visible=4)
     engine = VllmEngine(str(project / "pocket/llm"), vllm=VllmSettings(options={"data_parallel_size": 2}))
     with pytest.raises(UserError, match=r"set vllm\.data_parallel instead"):
@@ -66,18 +66,20 @@ def test_more_copies_than_gpus_and_a_servers_own_option_are_refused(project: Pat
 
 
 @pytest.mark.parametrize(
-    ("shown", "copies", "groups"),
-    [(None, 2, ["0,1", "2,3"]), ("4,5,6,7", 2, ["4,5", "6,7"]), ("3,1", 1, ["3,1"]), (None, 1, [None])],
+    ("shown", "groups"), [(None, ["0,1", "2,3"]), ("4,5,6,7", ["4,5", "6,7"]), ("", ["0,1", "2,3"])]
 )
-def test_each_copy_starts_on_gpus_of_its_own(
-    shown: str | None, copies: int, groups: list[str | None], monkeypatch: pytest.MonkeyPatch
+def test_each_replica_starts_on_gpus_of_its_own(shown: str | None, groups: list[str]) -> None:
+    spread = VllmSettings(tensor_parallel=2, data_parallel=2)
+    assert [replica_gpus(number, spread, shown) for number in range(2)] == groups
+
+
+@pytest.mark.parametrize("before", [None, "4,5,6,7"])
+def test_variables_for_the_processes_of_a_replica_are_gone_afterwards(
+    before: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if shown:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
-    found = []
-    for number in range(copies):
-        with _Devices(number, 2, copies):
-            found.append(os.environ.get("CUDA_VISIBLE_DEVICES"))
-        assert os.environ.get("CUDA_VISIBLE_DEVICES") == shown
-    assert found == groups
+    if before:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", before)
+    with environment({"CUDA_VISIBLE_DEVICES": "6,7"}):
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "6,7"
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == before

@@ -60,9 +60,9 @@ class Misbehaving:
     models: Reply = field(default_factory=lambda: Reply({"object": "list", "data": [{"id": "m", "object": "model"}]}))
     asked: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
-    most_at_once: int = 0
+    most_concurrent: int = 0
     url: str = ""
-    _at_once: int = 0
+    _concurrent: int = 0
     _lock: Lock = field(default_factory=Lock)
 
     def reply(self, body: dict[str, Any], headers: dict[str, str]) -> Reply:
@@ -70,15 +70,15 @@ class Misbehaving:
             before = sum(key_of(each) == key_of(body) for each in self.asked)
             self.asked.append(body)
             self.headers.append(headers)
-            self._at_once += 1
-            self.most_at_once = max(self.most_at_once, self._at_once)
+            self._concurrent += 1
+            self.most_concurrent = max(self.most_concurrent, self._concurrent)
         try:
             reply = self.answer(body, before)
             time.sleep(reply.wait)
             return reply
         finally:
             with self._lock:
-                self._at_once -= 1
+                self._concurrent -= 1
 
 
 @contextmanager

@@ -1,0 +1,107 @@
+"""What the steps share whose rows a text engine writes: captions and descriptions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Self
+
+from grace.pipeline.checkpoints import model_name
+from grace.pipeline.engines import Engine, Request, Response, make_engine, prefetch_clips
+from grace.pipeline.engines.responses import CachedEngine, ResponseStore
+from grace.pipeline.engines.retry import Answer, Content, attempts_of, generate_with_retries
+from grace.pipeline.errors import ClipError
+from grace.pipeline.execution.step import Step
+from grace.pipeline.store import Row, failure
+from grace.pipeline.text.prompts import Prompt, read_prompt
+from grace.pipeline.text.settings import TextSettings
+
+
+@dataclass
+class EngineStep(Step, Generic[Content]):
+    """A step that asks an engine about each clip; a subclass says what is asked and what an answer becomes."""
+
+    settings: TextSettings
+    engine: Engine = field(init=False)
+    prompt: Prompt = field(init=False)
+
+    slots: ClassVar[tuple[str, ...]]
+    """The ``{slots}`` that the prompt must have."""
+    answer_settings: ClassVar[frozenset[str]]
+    """Settings that change an answer, beside those of the engine and the prompt."""
+
+    def __post_init__(self) -> None:
+        self.engine = make_engine(self.settings)
+        self.prompt = read_prompt(self.settings.prompt, needs=self.slots)
+        self.prefetch_clips = prefetch_clips(self.settings)
+
+    def keep_responses(self, folder: Path) -> Self:
+        """Keep the engine's answers in ``folder``, apart from the shards, and ask it only what is not there."""
+        self.engine = CachedEngine(self.engine, ResponseStore(folder))
+        return self
+
+    def requests(self, row: Row) -> list[Request]:
+        """What is asked about one clip. Raises :class:`ClipError` when its inputs cannot be read."""
+        raise NotImplementedError
+
+    def validate(self, row: Row, response: Response) -> tuple[Content | None, str]:
+        """What a response says of the clip (None: nothing), and why it is rejected (empty: accepted)."""
+        raise NotImplementedError
+
+    def make_row(self, row: Row, answers: list[Answer[Content]]) -> Row:
+        """The row of one clip from the answers to its requests, in their order."""
+        raise NotImplementedError
+
+    def provenance(self, row: Row, answer: Answer[Content]) -> Row:
+        """The columns that every row has: which clip, and who answered how."""
+        return {
+            "clip_id": row["clip_id"],
+            "engine": self.settings.engine,
+            "model": model_name(self.settings.model),
+            "prompt": self.prompt.name,
+            "attempts": answer.attempts,
+            "status": "ok",
+            "error": "",
+        }
+
+    def cache_key(self) -> dict[str, Any]:
+        """The model, the prompt, and what is asked of them."""
+        asked = self.settings.model_dump(include=set(self.answer_settings))
+        return {**asked, "engine": self.engine.cache_key(), "prompt": self.prompt.cache_key}
+
+    def open(self) -> None:
+        """Load the model."""
+        self.engine.open()
+
+    def close(self) -> None:
+        """Give the model's memory back."""
+        self.engine.close()
+
+    def shard(self, rows: list[Row]) -> Iterable[Row]:
+        """Ask about all clips in one batch, so that the engine's batches are full; rejected requests go out again."""
+        asked: list[tuple[Row, Request]] = []
+        waiting: dict[str, int] = {}
+        for row in rows:
+            try:
+                requests = self.requests(row)
+            except ClipError as error:
+                yield failure(row["clip_id"], str(error))
+                continue
+            waiting[row["clip_id"]] = len(requests)
+            asked += [(row, request) for request in requests]
+
+        def validate(number: int, response: Response) -> tuple[Content | None, str]:
+            return self.validate(asked[number][0], response)
+
+        answers: dict[str, list[Answer[Content]]] = {}
+        batch = [request for _, request in asked]
+        for answer in generate_with_retries(self.engine, batch, validate, self.settings.max_attempts):
+            if answer.rejection and isinstance(self.engine, CachedEngine):
+                self.engine.forget(attempts_of(batch[answer.request], answer.attempts))
+            row = asked[answer.request][0]
+            given = answers.setdefault(row["clip_id"], [])
+            given.append(answer)
+            if len(given) == waiting[row["clip_id"]]:
+                del answers[row["clip_id"]]
+                yield self.make_row(row, sorted(given, key=lambda each: each.request))
