@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -22,6 +23,7 @@ PAGES = {
 """Documents of the project's folder, and the pages that they become."""
 
 NOTEBOOK = "examples/predict.ipynb"
+CLASSES = re.compile(r"\{\{ classes (\S+) \}\}")
 LINK = re.compile(r"(?<=\]\()(?!https?:|#|mailto:)([^)\s#]+)(#[^)\s]*)?(?=\))")
 ROLE = re.compile(r":(?:class|func|meth|mod|data|attr|exc):`~?([\w.]+)`")
 
@@ -51,8 +53,17 @@ def notebook(file: Path) -> str:
     return "\n\n".join(parts)
 
 
+def classes(name: str) -> str:
+    """The classes of a module as a fence of code, without the imports above and the functions below."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    found = [node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)]
+    code = "\n\n\n".join(str(ast.get_source_segment(text, node)) for node in found)
+    return f'```python title="{name}"\n{code}\n```'
+
+
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Point links at pages; what is a file of the project and no page stays as its name."""
+    """Put in code, and point links at pages; what is a file of the project and no page stays as its name."""
+    markdown = CLASSES.sub(lambda found: classes(found[1]), markdown)
     folder = (ROOT / "docs" / page.file.src_uri).parent
     if page.file.src_uri in PAGES.values():
         folder = ROOT

@@ -27,7 +27,7 @@ HEADER = """\
 # A stage depends on settings and on data. The code is an installed package that DVC does not watch: after an upgrade
 # run `dvc repro --force` once. Shards that the new version would make the same way are skipped.
 """
-OWN = ("data/", "raw", "overrides")
+OWN = ("data/", "overrides")
 """How dependencies in a project's own folder begin; the others are GRACE's code."""
 
 
@@ -37,7 +37,6 @@ def render(dataset: str) -> dict[str, str]:
         "params.yaml": _params(dataset),
         "dvc.yaml": _pipeline(dataset),
         ".gitignore": template("gitignore"),
-        "raw/.gitignore": "",
         f"overrides/{dataset}.csv": "clip_id,description\n",
     }
 

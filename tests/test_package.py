@@ -230,5 +230,5 @@ def test_dvc_runs_the_project(demo: Installed) -> None:
     """The dvc.yaml of ``grace init`` is whole: DVC finds every stage and every dependency."""
     demo.run("dvc", "init", "--no-scm", "--quiet")
     said = demo.run("dvc", "repro", "--dry")
-    for stage in ("world", "index@demo", "train@demo-2", "evaluate@demo"):
+    for stage in ("index@demo", "train@demo-2", "evaluate@demo"):
         assert f"'{stage}'" in said

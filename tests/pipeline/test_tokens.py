@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from grace.pipeline.errors import GraceError, UserError
+from grace.pipeline.errors import ClipError, GraceError, UserError
 from grace.pipeline.execution.runner import run
 from grace.pipeline.media.images import decode_crop
 from grace.pipeline.sentences import split_sentences, split_to_length
@@ -119,6 +119,20 @@ def test_clips_that_share_batches_get_the_tokens_they_get_alone(batch: int, chec
         for ours, theirs in zip(visual, alone, strict=True):
             assert ours.shape == theirs.shape
             assert np.allclose(ours, theirs, atol=2e-3)
+
+
+@pytest.mark.parametrize("batch", [1, 4, 5, 64])
+def test_clips_that_cannot_be_decoded_keep_their_place_and_change_no_batch(batch: int, checkpoint: Checkpoint) -> None:
+    encoder = encoder_of(checkpoint)
+    frames = pictures(12)
+    usable, broken = [frames[:5], frames[5:6], frames[6:]], [frames[0], b"no picture"]
+    mixed = list(encode_clips(encoder, [broken, usable[0], broken, [], usable[1], usable[2], broken], batch))
+    assert [isinstance(clip, ClipError) for clip in mixed] == [True, False, True, True, False, False, True]
+    assert "no face crops" in str(mixed[3])
+    for ours, theirs in zip((mixed[1], mixed[4], mixed[5]), encode_clips(encoder, usable, batch), strict=True):
+        assert not isinstance(ours, ClipError) and not isinstance(theirs, ClipError)
+        assert np.array_equal(ours[0], theirs[0]) and np.array_equal(ours[1], theirs[1])
+    assert list(encode_clips(encoder, [], batch)) == []
 
 
 def test_texts_that_share_batches_get_the_tokens_they_get_alone(checkpoint: Checkpoint) -> None:

@@ -35,6 +35,7 @@ def test_the_demo_has_the_settings_of_the_project_itself(tmp_path: Path, project
 def test_the_demo_has_the_stages_of_the_project_itself_without_its_code(tmp_path: Path, project: Path) -> None:
     init(str(tmp_path))
     code = tuple(f"{folder.name}/" for folder in project.iterdir() if any(folder.glob("*.py")))
+    assert "grace init" in (tmp_path / "dvc.yaml").read_text().splitlines()[0]
     made, own = stages_of(tmp_path / "dvc.yaml"), stages_of(project / "dvc.yaml")
     assert list(made) == list(own)
     for name, stage in own.items():
@@ -54,8 +55,9 @@ def test_another_data_set_waits_for_no_world_and_uses_real_models(
     assert settings.world == Settings().world
     assert settings.faces.margin == Settings().faces.margin
     stages = stages_of(tmp_path / "dvc.yaml")
-    assert "world" not in stages
-    assert not any("demo" in dep for stage in stages.values() for dep in stage.get("deps", []))
+    assert stages["index"]["cmd"] == 'grace index --dataset "${item.dataset}"'
+    params = {name.partition(".")[0] for stage in stages.values() for name in stage["params"]}
+    assert params <= set(yaml.safe_load((tmp_path / "params.yaml").read_text()))
     assert (tmp_path / "overrides" / f"{dataset}.csv").read_text() == "clip_id,description\n"
 
 
@@ -84,7 +86,7 @@ def test_force_keeps_corrections_and_lines_of_gitignore(tmp_path: Path) -> None:
     ignored = (tmp_path / ".gitignore").read_text().splitlines()
     assert ignored[:2] == ["/data/", "notes.txt"]
     assert ignored.count("/data/") == 1
-    assert "/raw/*" in ignored
+    assert "/raw/" in ignored
     assert load_settings(tmp_path / "params.yaml").datasets == ["demo"]
 
 
