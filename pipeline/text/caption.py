@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 def from_settings(settings: PipelineSettings, dataset: str = "", root: str | None = None) -> Step:
     """The step as the section ``caption`` describes it, the same for every data set."""
     step = caption_step(settings.caption)
-    keep = dataset and isinstance(step, EngineStep)
-    return step.keep_responses(settings.folder(dataset) / "responses" / "caption") if keep else step
+    if dataset and isinstance(step, EngineStep):
+        step.keep_responses(settings.folder(dataset) / "responses" / "caption")
+    return step
 
 
 def caption_step(settings: CaptionSettings) -> Step:
