@@ -9,6 +9,7 @@ import typer
 from stages import (
     audit,
     caption,
+    clean,
     compare,
     estimate,
     evaluate,
@@ -22,6 +23,7 @@ from stages import (
     show,
     tokens,
     train,
+    verify,
     world,
 )
 
@@ -31,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     add_completion=False,
 )
-STAGES = (
+COMMANDS = (
     init,
     world,
     index,
@@ -48,6 +50,8 @@ STAGES = (
     inspect,
     show,
     predict,
+    verify,
+    clean,
 )
 
 
@@ -68,8 +72,8 @@ def options(
     """From raw face clips to an honestly evaluated emotion classifier. The stages run in the order listed."""
 
 
-for stage in STAGES:
-    app.command(stage.__name__.rpartition(".")[2])(stage.command)
+for module in COMMANDS:
+    app.command(module.__name__.rpartition(".")[2])(module.command)
 
 
 def join_running_typer(app: typer.Typer) -> None:

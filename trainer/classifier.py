@@ -12,7 +12,7 @@ from grace.pipeline.devices import choose_device
 from grace.pipeline.store import Row, UserError
 from grace.trainer.data import collate, scatter_to_grid
 from grace.trainer.model import Model, ModelConfig, build
-from grace.trainer.runs import RunConfig, read_config
+from grace.trainer.runs import RunConfig, check_file, read_config
 
 
 class TokenClassifier:
@@ -55,14 +55,14 @@ class TokenClassifier:
         path = Path(folder) / "model.safetensors"
         try:
             model = build(ModelConfig(**run.model))
-            model.load_state_dict(load_file(path))
-        except FileNotFoundError:
-            raise UserError(f"{path} is missing: run `grace train` again.") from None
+            model.load_state_dict(load_file(check_file(Path(folder), run, "model.safetensors")))
         except (SafetensorError, RuntimeError, TypeError, KeyError) as error:
             raise UserError(
                 f"{path} does not fit its config.yaml ({type(error).__name__}): remove {folder} and run `grace train` "
                 f"again."
             ) from error
+        if not all(bool(torch.isfinite(value).all()) for value in model.state_dict().values()):
+            raise UserError(f"{path} holds weights that are no numbers: remove {folder} and run `grace train` again.")
         return cls(model.to(choose_device(device)).eval(), run)
 
     def predict(

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xxhash
+import yaml
 from jaxtyping import Int
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from grace.pipeline.store import Row, UserError, read_table
+from grace.pipeline.store.checksum import PLACEHOLDER, is_intact, seal
 from grace.pipeline.store.formats import decode_meta
 from grace.pipeline.store.schemas import PREDICTIONS
 from grace.pipeline.strict_yaml import read_yaml
@@ -38,6 +41,7 @@ class RunConfig(BaseModel):
     cache: dict[str, Any]  # what the tokens and motion were made with
     inputs: dict[str, str]  # hashes of the clips, tokens and motion that it was trained on
     pipeline: dict[str, Any] | None = None  # settings of the steps that made them; predictions on videos need these
+    files: dict[str, str] = {}  # digest of each other file of the run
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,33 @@ class Run:
     """Fingerprint of the run that wrote the predictions."""
 
 
+def encode_config(config: RunConfig) -> bytes:
+    """``config.yaml``, with its own checksum in the last line."""
+    content = yaml.safe_dump(config.model_dump(), sort_keys=False, allow_unicode=True)
+    return seal(f"{content}# {PLACEHOLDER}\n".encode())
+
+
+def file_digests(folder: Path) -> dict[str, str]:
+    """Digest of every file of a run but ``config.yaml``, which holds them."""
+    return {name: _digest(folder / name) for name in FILES if name != "config.yaml"}
+
+
+def check_file(folder: Path, config: RunConfig, name: str) -> Path:
+    """The path of a file of a run. Raises :class:`UserError` when it is missing, or not as the run wrote it."""
+    path = folder / name
+    again = f"remove {folder} and run `grace train` again."
+    try:
+        if _digest(path) != config.files.get(name):
+            raise UserError(f"{path} is damaged or of another run (its content does not fit config.yaml): {again}")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): {again}") from None
+    return path
+
+
+def _digest(path: Path) -> str:
+    return xxhash.xxh3_128_hexdigest(path.read_bytes())
+
+
 def fold_folder(runs: Path, method: str, fold: int) -> Path:
     """The run folder of a fold of a method."""
     return Path(runs) / method / f"fold-{fold}"
@@ -59,10 +90,9 @@ def open_run(folder: Path) -> Run:
     """Read a run. Raises :class:`UserError` when it is missing, unfinished or damaged."""
     if missing := [name for name in FILES if not (folder / name).exists()]:
         raise UserError(f"{folder} lacks {', '.join(missing)}: run `grace train` for this fold first.")
-    path = folder / "predictions.parquet"
-    return Run(
-        read_config(folder), read_table(path, PREDICTIONS), str(decode_meta(PREDICTIONS, path).get("fingerprint"))
-    )
+    config = read_config(folder)
+    path = check_file(folder, config, "predictions.parquet")
+    return Run(config, read_table(path, PREDICTIONS), str(decode_meta(PREDICTIONS, path).get("fingerprint")))
 
 
 def read_config(folder: Path) -> RunConfig:
@@ -73,11 +103,13 @@ def read_config(folder: Path) -> RunConfig:
     path = Path(folder) / "config.yaml"
     again = f"remove {folder} and run `grace train` again."
     try:
+        if not is_intact(path.read_bytes()):
+            raise UserError(f"{path} is damaged or was edited (its content does not fit its checksum): {again}")
         return RunConfig.model_validate(read_yaml(path))
     except FileNotFoundError:
         raise UserError(f"{path} is missing: {folder} is no finished run; run `grace train` first.") from None
-    except (UserError, OSError):
-        raise UserError(f"{path} is damaged: {again}") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): {again}") from None
     except ValidationError as error:
         problem = error.errors()[0]
         key = ".".join(str(part) for part in problem["loc"])

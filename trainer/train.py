@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 
 from grace.pipeline.devices import choose_device
 from grace.pipeline.store import (
@@ -30,7 +29,16 @@ from grace.trainer.metrics import scores
 from grace.trainer.model import MODELS, Model, ModelConfig, build
 from grace.trainer.model_card import model_card
 from grace.trainer.protocol import Fold, split
-from grace.trainer.runs import FILES, RunConfig, class_indices, csv_table, fold_folder, read_config
+from grace.trainer.runs import (
+    FILES,
+    RunConfig,
+    class_indices,
+    csv_table,
+    encode_config,
+    file_digests,
+    fold_folder,
+    read_config,
+)
 from grace.trainer.settings import PREFIX, TrainSettings
 from grace.trainer.training_loop import CHECKPOINT, Trained, fit, predict
 
@@ -141,8 +149,8 @@ def _write(folder: Path, cache: Cache, clips: Fold, model: Model, trained: Train
     )
     write_atomic(folder / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
     write_atomic(folder / "README.md", model_card(metrics, cache, settings).encode())
-    content = yaml.safe_dump(run.model_dump(), sort_keys=False, allow_unicode=True)
-    write_atomic(folder / "config.yaml", content.encode())
+    run = run.model_copy(update={"files": file_digests(folder)})
+    write_atomic(folder / "config.yaml", encode_config(run))
     (folder / CHECKPOINT).unlink(missing_ok=True)
     return metrics
 

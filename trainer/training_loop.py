@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from grace.pipeline.devices import choose_device
 from grace.pipeline.store import GraceError, UserError, write_atomic
+from grace.pipeline.store.checksum import is_intact, seal, unsealed
 from grace.trainer.batch import Batch
 from grace.trainer.data import Subset
 from grace.trainer.determinism import lower_precision, reproducible
@@ -191,14 +192,17 @@ class _Run:
             "progress": asdict(self.progress),
         }
         torch.save(state, buffer)
-        return buffer.getvalue()
+        return seal(buffer.getvalue())
 
     def resume(self, path: Path, fingerprint: str) -> None:
         """Continue from a checkpoint, if there is one of this run."""
         if not path.exists():
             return
         try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
+            content = path.read_bytes()
+            if not is_intact(content):
+                raise ValueError("its content does not fit its checksum")
+            state = torch.load(io.BytesIO(unsealed(content)), map_location=self.device, weights_only=True)
             if state["fingerprint"] != fingerprint:
                 return
             self.model.load_state_dict(state["model"])

@@ -1,0 +1,34 @@
+"""``grace clean``: forget the answers of models, the only thing that no stage makes again for nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stages._options import Dataset, Params, Set, load_settings
+from stages._output import console, user_errors
+from stages.tables.formats import size
+
+
+@user_errors
+def command(
+    dataset: Dataset = "demo",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    params: Params = Path("params.yaml"),
+    override: Set = [],  # noqa: B006
+) -> None:
+    """Remove the kept answers of vision-language and language models; captions and descriptions stay."""
+    import shutil
+
+    folder = load_settings(params, override).folder(dataset) / "responses"
+    files = sorted(folder.rglob("*.jsonl"))
+    if not files:
+        console().print(f"{folder} keeps no answers.", markup=False)
+        return
+    held = size(sum(file.stat().st_size for file in files))
+    if not yes:
+        typer.confirm(f"Remove {held} of answers in {folder}? Asking for them again costs what they cost.", abort=True)
+    shutil.rmtree(folder)
+    console().print(f"{held} of answers removed from {folder}.", markup=False)
