@@ -34,7 +34,7 @@ from benchmarks.motion_registration_baselines import GreyPairs, methods
 from grace.pipeline.faces.cropping import crop, square
 from grace.pipeline.faces.settings import FacesSettings
 from grace.pipeline.media.images import decode_crop, write_image
-from grace.pipeline.media.video import neighbour_numbers, probe, sample_frames, segment_centres
+from grace.pipeline.media.video import probe, sample_frames, segment_centres
 from grace.pipeline.motion.maps import METHODS, MIN_RANGE, Method, patch_motion, scaled
 from grace.pipeline.motion.settings import MotionSettings
 from grace.pipeline.visualize.contact_sheets import overlay
@@ -178,7 +178,7 @@ def sheet(clip: Clip) -> np.ndarray:
 def _clip(script: Scenario, identity: Identity, settings: WorldSettings, faces: FacesSettings) -> Clip:
     times = frame_times(script, settings)
     at = segment_centres(len(times), faces.instants)
-    beside = neighbour_numbers(at, len(times))
+    beside = np.where(at + 1 < len(times), at + 1, at - 1)
     frames, truth = render_instants(script, identity, settings, times[at])
     after, truth_after = render_instants(script, identity, settings, times[beside])
     boxes = square(truth.face.astype(np.float64), faces.margin)

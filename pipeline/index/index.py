@@ -35,7 +35,9 @@ from grace.pipeline.index.reconciliation import (
     Reconciliation,
 )
 from grace.pipeline.media.content import content_digest
-from grace.pipeline.media.video import MissingError, NoFramesError, Probe, list_images, probe
+from grace.pipeline.media.files import MissingError, NoFramesError
+from grace.pipeline.media.frames import list_images
+from grace.pipeline.media.video import Probe, probe
 from grace.pipeline.messages import error_line
 from grace.pipeline.store import Row, failure, write_clips
 from grace.pipeline.store.schemas import FOLD_NUMBERS

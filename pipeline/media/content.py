@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import xxhash
 
 from grace.pipeline.errors import ClipError
-from grace.pipeline.media.video import list_images
+from grace.pipeline.media.files import open_regular
+from grace.pipeline.media.frames import list_images
 
 BLOCK = 1 << 20
 
@@ -50,7 +50,6 @@ def content_digest(path: Path, source: str, hash_images: bool = False) -> str:
 
 
 def _update(state: xxhash.xxh3_128, file: Path) -> None:
-    descriptor = os.open(file, os.O_RDONLY)
-    with os.fdopen(descriptor, "rb", buffering=0) as content:
+    with open_regular(file) as content:
         while block := content.read(BLOCK):
             state.update(block)

@@ -1,4 +1,4 @@
-"""Decoding clips, which are video files or folders of images: what one holds, and its frames at T instants.
+"""Clips, which are video files or folders of images: what one holds, and its frames at T instants.
 
 Frames are numbered by decoding from the start, never by seeking: seeking lands on the wrong frame in real footage.
 """
@@ -6,39 +6,29 @@ Frames are numbered by decoding from the start, never by seeking: seeking lands 
 from __future__ import annotations
 
 import os
-import re
-import stat
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
 from jaxtyping import Float, Int
 
 from grace.pipeline.errors import ClipError
-from grace.pipeline.media.images import BGRImage, decode_image
+from grace.pipeline.media.animations import HEADER, Animation, is_animation
+from grace.pipeline.media.decoder import Video
+from grace.pipeline.media.files import MissingError, NoFramesError, open_regular
+from grace.pipeline.media.frames import Folder, read_image
+from grace.pipeline.media.images import BGRImage
+from grace.pipeline.media.neighbours import with_neighbours
+from grace.pipeline.media.pictures import Picture, resized, same_shape, shrunk, squared
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
-FRAMES_FPS = 25.0
-"""Frames per second assumed for a folder of images, which says nothing about time."""
 TRUNCATED = 0.9
 """A video ends early if it holds less than this share of the frames that its header declares."""
-LONGEST_SIDE = 1920
-"""Larger frames are shrunk on decoding: 32 frames of 8K would fill 3 GB, and a face crop gains nothing from them."""
 
-
-class MissingError(ClipError):
-    """There is nothing at the clip's path."""
-
-
-class NoFramesError(ClipError):
-    """The clip is there, and empty."""
-
-
-# What decoders report about damaged files becomes the clip's error, not lines across the progress bar.
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is damaged becomes the clip's error
 
 
 @dataclass(frozen=True)
@@ -64,15 +54,15 @@ class Probe:
 
 @dataclass(frozen=True)
 class Sample:
-    """The frames of a clip at T instants, and the frame after each.
+    """The frames of a clip at T instants, and the neighbour of each.
 
     Attributes:
-        frames: T images.
-        neighbours: T images: the frame one later, or one earlier where the clip ends.
+        frames: T images of one size.
+        neighbours: T images: the first later, different frame about 1/25 s on, or one earlier where the clip ends.
         instants: frame numbers of ``frames``, from 0.
         times: of ``frames``, seconds from the clip's start.
         scale: side of a sampled frame over that of the source; 1 unless the source is very large.
-        size: width and height of the source, pixels.
+        size: width and height of the source as shown, pixels; of a square where its images have several shapes.
     """
 
     frames: list[BGRImage]
@@ -103,17 +93,6 @@ def segment_centres(n_frames: int, count: int) -> Int[np.ndarray, " T"]:
     return np.minimum(centres, n_frames - 1)
 
 
-def neighbour_numbers(numbers: Int[np.ndarray, " T"], n_frames: int) -> Int[np.ndarray, " T"]:
-    """The number of the frame after each, or before it where the clip ends; itself in a clip of one frame.
-
-    Example:
-        >>> neighbour_numbers(np.array([0, 3, 4]), n_frames=5).tolist()
-        [1, 4, 3]
-    """
-    after = numbers + 1
-    return np.where(after < n_frames, after, np.maximum(numbers - 1, 0))
-
-
 def probe(path: Path, source: str) -> Probe:
     """Count the frames of a clip by decoding it (a video) or by listing it (a folder of images).
 
@@ -141,9 +120,10 @@ def probe(path: Path, source: str) -> Probe:
 
 
 def sample_frames(path: Path, source: str, count: int, n_frames: int) -> Sample:
-    """Decode the frames at ``count`` instants of a clip, and the frame after each.
+    """Decode the frames at ``count`` instants of a clip, and the neighbour of each (design 4).
 
-    Frames longer than ``LONGEST_SIDE`` are shrunk to it; frames of another size than the first get its size.
+    Frames longer than ``LONGEST_SIDE`` are shrunk to it. Frames of several sizes get the size of the first or, where
+    their shapes differ, each its own square, so that none is stretched.
 
     Args:
         path: the video file, or the folder of images.
@@ -172,159 +152,90 @@ def sample_frames(path: Path, source: str, count: int, n_frames: int) -> Sample:
     if n_frames < 1:
         raise ClipError("the clip has no frames")
     instants = segment_centres(n_frames, count)
-    after = neighbour_numbers(instants, n_frames)
-    needed = sorted({int(number) for number in (*instants, *after)})
-    frames = _read_images(path, needed) if source == "frames" else _read_video(path, needed)
-    decoded: dict[int, tuple[float, BGRImage]] = {}
-    width = height = 0
-    for number, time, frame in frames:
-        if not decoded:
-            height, width = frame.shape[:2]
-        decoded[number] = (time, _fit(frame, width, height))
-    first = next(iter(decoded.values()))[1]
+    numbers = sorted({int(number) for number in instants})
+    held: dict[int, tuple[BGRImage, BGRImage]] = {}
+    times: dict[int, float] = {}
+    sizes: list[tuple[int, int]] = []
+    with closing(Folder(path) if source == "frames" else _open_video(path)) as clip:
+        for picture, neighbour in with_neighbours(_counted(clip, numbers[-1]), numbers):
+            times[picture.number] = picture.time
+            sizes += [(image.shape[1], image.shape[0]) for image in (picture.image, neighbour.image)]
+            held[picture.number] = (shrunk(picture.image), shrunk(neighbour.image))
+    size, pairs = _alike([held[number] for number in numbers], sizes)
+    place = {number: at for at, number in enumerate(numbers)}
+    chosen = [pairs[place[int(number)]] for number in instants]
     return Sample(
-        frames=[decoded[int(number)][1] for number in instants],
-        neighbours=[decoded[int(number)][1] for number in after],
+        frames=[frame for frame, _ in chosen],
+        neighbours=[neighbour for _, neighbour in chosen],
         instants=instants,
-        times=np.array([decoded[int(number)][0] for number in instants], dtype=np.float32),
-        scale=first.shape[1] / width,
-        size=(width, height),
+        times=np.array([times[int(number)] for number in instants], dtype=np.float32),
+        scale=chosen[0][0].shape[1] / size[0],
+        size=size,
     )
 
 
-def natural_sort_key(name: str) -> list[tuple[int, str]]:
-    """Sort key by which frame 10 follows frame 9: runs of digits compare as numbers.
-
-    Example:
-        >>> sorted(["10.png", "9.png"], key=natural_sort_key)
-        ['9.png', '10.png']
-    """
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name.lower()) if part]
+def _open_video(path: Path) -> Animation | Video:
+    file = _open_file(path)
+    header = file.read(HEADER)
+    file.seek(0)
+    return Animation(file) if is_animation(header) else Video(file)
 
 
-def list_images(folder: Path) -> list[str]:
-    """The names of the images in a folder, in natural order. Raises :class:`ClipError` when it cannot be listed."""
+def _open_file(path: Path) -> BinaryIO:
+    """A video file that holds bytes. Raises :class:`ClipError` with the cause if it is not so."""
     try:
-        with os.scandir(folder) as scan:
-            # Names that begin with a dot are left behind by other systems, such as macOS's ._0001.jpg.
-            names = [item.name for item in scan if _is_image(item.name)]
+        file = open_regular(path)
     except FileNotFoundError:
-        raise MissingError("the folder of frames is missing") from None
+        raise MissingError("the video is missing") from None
     except OSError as error:
-        raise ClipError(f"the folder of frames cannot be listed: {error.strerror}") from None
-    return sorted(names, key=lambda name: (natural_sort_key(name), name))
+        raise ClipError(f"the video cannot be read: {error.strerror}") from None
+    if not os.fstat(file.fileno()).st_size:
+        file.close()
+        raise NoFramesError("the video is empty: zero bytes")
+    return file
 
 
-def read_image(file: Path) -> BGRImage:
-    """One image file as 8-bit colour. Raises :class:`ClipError` with the file's name when it is not an image."""
-    try:
-        content = np.fromfile(file, dtype=np.uint8)
-    except OSError as error:
-        raise ClipError(f"frame {file.name} cannot be read: {error.strerror}") from None
-    try:
-        return decode_image(content.tobytes())
-    except ClipError:
-        raise ClipError(f"frame {file.name} is not an image or is damaged") from None
+def _counted(clip: Folder | Animation | Video, last: int) -> Iterator[Picture]:
+    """The pictures of a clip; raises :class:`ClipError` when they end before number ``last``."""
+    if isinstance(clip, Folder) and len(clip.names) <= last:
+        raise ClipError(f"the folder holds {len(clip.names)} images, fewer than when it was indexed")
+    number = -1
+    for picture in clip.pictures():
+        number = picture.number
+        yield picture
+    if number < last:
+        raise ClipError(f"the video ends at frame {number + 1}, before frame {last} that is needed")
 
 
-def _is_image(name: str) -> bool:
-    dot = name.rfind(".")
-    return dot > 0 and name[0] != "." and name[dot:].lower() in IMAGE_SUFFIXES
-
-
-def _fit(frame: BGRImage, width: int, height: int) -> BGRImage:
-    """The frame at the size of the clip's first frame, shrunk so that its longer side is at most ``LONGEST_SIDE``."""
-    shrink = min(1.0, LONGEST_SIDE / max(width, height))
-    size = (round(width * shrink), round(height * shrink))
-    if (frame.shape[1], frame.shape[0]) == size:
-        return frame
-    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+def _alike(
+    pairs: list[tuple[BGRImage, BGRImage]], sizes: list[tuple[int, int]]
+) -> tuple[tuple[int, int], list[tuple[BGRImage, BGRImage]]]:
+    """The size (width, height) of a clip's source, and its images at one size, each in its own shape."""
+    if all(same_shape(sizes[0], size) for size in sizes):
+        height, width = pairs[0][0].shape[:2]
+        return sizes[0], [(resized(a, width, height), resized(b, width, height)) for a, b in pairs]
+    side = max(max(image.shape) for pair in pairs for image in pair)
+    longest = max(max(size) for size in sizes)
+    return (longest, longest), [(squared(a, side), squared(b, side)) for a, b in pairs]
 
 
 def _probe_frames(path: Path) -> Probe:
-    names = list_images(path)
-    if not names:
-        raise NoFramesError("the folder holds no images")
+    names = Folder(path).names
     height, width = read_image(path / names[0]).shape[:2]
     return Probe(len(names), 0.0, width, height, len(names))
 
 
 def _probe_video(path: Path) -> Probe:
-    video = _open(path)
-    try:
-        count = 0
-        width = height = 0
-        start = end = 0.0  # seconds
-        while video.grab():
-            end = float(video.get(cv2.CAP_PROP_POS_MSEC)) / 1000.0
+    with closing(_open_video(path)) as video:
+        count = width = height = 0
+        end = 0.0  # seconds
+        for picture in video.pictures():
             if not count:
-                start = end
-                good, frame = video.retrieve()
-                if not good or frame is None:
-                    raise ClipError("the first frame of the video cannot be decoded")
-                height, width = frame.shape[:2]  # as rotated by its tag; the header gives the size before that
-            count += 1
+                height, width = picture.image.shape[:2]
+            count, end = count + 1, picture.time
         if not count:
             raise NoFramesError("the video has no frame that can be decoded: it is damaged or holds sound only")
-        rate = float(video.get(cv2.CAP_PROP_FPS))
-        fps = rate if np.isfinite(rate) and 0 < rate < 1000 else 0.0
-        declared = max(int(video.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
+        declared = video.declared_frames()
         # Where the rate varies, some containers declare their duration times their rate: then compare durations.
-        reached = max(count, (end - start) * fps + 1)
-        return Probe(count, fps, width, height, declared, ends_early=reached < TRUNCATED * declared - 1)
-    finally:
-        video.release()
-
-
-def _open(path: Path) -> cv2.VideoCapture:
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        raise MissingError("the video is missing") from None
-    except OSError as error:
-        raise ClipError(f"the video cannot be read: {error.strerror}") from None
-    if stat.S_ISDIR(status.st_mode):
-        raise ClipError("the path is a folder, not a video")
-    if not stat.S_ISREG(status.st_mode):
-        raise ClipError("the path is no file but a pipe, socket or device")  # a read from one may never return
-    if not status.st_size:
-        raise NoFramesError("the video is empty: zero bytes")
-    # FFmpeg by name: other backends read %04d in a name as a pattern. One thread: clips are decoded in parallel.
-    video = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
-    if not video.isOpened():
-        raise ClipError("the video cannot be opened: it is damaged, cut off, holds no pictures, or is no video")
-    video.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # telephones film sideways and note it in a tag
-    return video
-
-
-def _read_video(path: Path, numbers: list[int]) -> Iterator[tuple[int, float, BGRImage]]:
-    """Frame number, seconds and pixels of the numbered frames (ascending), decoded from the start."""
-    video = _open(path)
-    try:
-        fps = float(video.get(cv2.CAP_PROP_FPS))
-        step = 1.0 / fps if np.isfinite(fps) and fps > 0 else 1.0 / FRAMES_FPS
-        start = before = -1.0
-        needed = set(numbers)
-        for number in range(numbers[-1] + 1):
-            if not video.grab():
-                raise ClipError(f"the video ends at frame {number}, before frame {numbers[-1]} that is needed")
-            stamp = float(video.get(cv2.CAP_PROP_POS_MSEC)) / 1000.0
-            start = stamp if number == 0 else start
-            # Some containers give no time stamps, or repeat one.
-            time = stamp - start if stamp - start > before else before + step
-            before = time
-            if number in needed:
-                good, frame = video.retrieve()
-                if not good or frame is None:
-                    raise ClipError(f"frame {number} of the video cannot be decoded")
-                yield number, time, frame
-    finally:
-        video.release()
-
-
-def _read_images(path: Path, numbers: list[int]) -> Iterator[tuple[int, float, BGRImage]]:
-    names = list_images(path)
-    if len(names) <= numbers[-1]:
-        raise ClipError(f"the folder holds {len(names)} images, fewer than when it was indexed")
-    for number in numbers:
-        yield number, number / FRAMES_FPS, read_image(path / names[number])
+        reached = max(count, end * video.fps + 1)
+        return Probe(count, video.fps, width, height, declared, ends_early=reached < TRUNCATED * declared - 1)
