@@ -1,4 +1,4 @@
-"""Texts of others (libraries, servers, operating systems) cut down to what fits into one sentence of ours."""
+"""How numbers and texts of others (libraries, servers, operating systems) are written in our sentences and tables."""
 
 from __future__ import annotations
 
@@ -21,3 +21,13 @@ def error_line(error: BaseException, limit: int = 200) -> str:
         'ValueError: no such frame'
     """
     return f"{type(error).__name__}: {one_line(error, limit)}"
+
+
+def percent(share: float | None, unit: str = " %") -> str:
+    """A share in percent with one digit; a dash where there is none.
+
+    Example:
+        >>> percent(0.734), percent(0.734, ""), percent(None)
+        ('73.4 %', '73.4', '–')
+    """
+    return "–" if share is None else f"{100 * share:.1f}{unit}"

@@ -46,9 +46,9 @@ def command(
         read_truth,
         write_report,
     )
-    from grace.pipeline.audit.tables import tables
     from grace.pipeline.checkpoints import knows_only
     from grace.pipeline.errors import UserError
+    from stages.tables.audit import tables
 
     settings = load_settings(params, override)
     counter = tokenizer or settings.tokens.model

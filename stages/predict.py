@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from grace.pipeline.messages import percent
 from stages._options import Dataset, Params, Set, load_settings, run_folder
 from stages._output import console, note, print_table, user_errors
-from stages.tables.formats import percent, strip_control
+from stages.tables.formats import strip_control
 
 if TYPE_CHECKING:
     from grace import GraceClassifier, Prediction

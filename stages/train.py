@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from grace.pipeline.messages import percent
 from stages._options import Dataset, Params, Runs, Set, load_settings
 from stages._output import print_table, user_errors
-from stages.tables.formats import percent
 
 
 @user_errors

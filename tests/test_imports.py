@@ -17,6 +17,8 @@ ALLOWED = {
         "grace.pipeline.errors",
         "grace.pipeline.devices",
         "grace.pipeline.section",
+        "grace.pipeline.messages",
+        "grace.pipeline.figures",
         "grace.pipeline.strict_yaml",
     },
     "pocket": {"grace.pocket", "grace.pipeline"},

@@ -148,8 +148,3 @@ def _mean(values: np.ndarray) -> float:
 def _number(value: float) -> float | None:
     """Six digits: a difference of one clip in a million would still show."""
     return round(float(value), 6) if np.isfinite(value) else None
-
-
-def percent(share: float | None) -> str:
-    """A share as tables print it, in % with one decimal; a dash where there is none."""
-    return "–" if share is None else f"{100 * share:.1f}"

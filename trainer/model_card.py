@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
+from grace.pipeline.messages import percent
 from grace.trainer.data import Cache
-from grace.trainer.metrics import percent
 from grace.trainer.settings import METHODS, PREFIX, TrainSettings
 
 PAPER = (
@@ -26,7 +26,7 @@ def model_card(metrics: dict[str, Any], cache: Cache, settings: TrainSettings) -
         "tags": ["dynamic-facial-expression-recognition", settings.method],
     }
     tokens = (cache.cache_key()["tokens"] or {}).get("model")
-    recall = "\n".join(f"| {label} | {percent(share)} |" for label, share in metrics[f"{prefix}recall"].items())
+    recall = "\n".join(f"| {label} | {percent(share, '')} |" for label, share in metrics[f"{prefix}recall"].items())
     best = " The test fold chose the epoch: these are not held-out numbers." if prefix else ""
     return f"""---
 {yaml.safe_dump(front, sort_keys=False).strip()}
@@ -50,8 +50,8 @@ Protocol {settings.protocol}, fold {metrics["fold"]}, {metrics[f"{prefix}clips"]
 
 | | % |
 | --- | ---: |
-| {prefix}UAR | {percent(metrics[f"{prefix}UAR"])} |
-| {prefix}WAR | {percent(metrics[f"{prefix}WAR"])} |
+| {prefix}UAR | {percent(metrics[f"{prefix}UAR"], unit="")} |
+| {prefix}WAR | {percent(metrics[f"{prefix}WAR"], unit="")} |
 {recall}
 
 ## Made from

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from grace.pipeline.figures import encode_figure
 from grace.pipeline.store import Row, write_atomic
 from grace.trainer.calibration import Bin
 from grace.trainer.runs import csv_table
@@ -47,7 +47,7 @@ def _confusion(counts: np.ndarray, names: Sequence[str], title: str) -> bytes:
     from matplotlib.figure import Figure
 
     shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
-    figure = Figure(figsize=(1.5 + 0.7 * len(names), 1.2 + 0.7 * len(names)), layout="constrained")
+    figure = Figure(figsize=(1.5 + 0.7 * len(names), 1.2 + 0.7 * len(names)), dpi=110, layout="constrained")
     axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (i, j), share in np.ndenumerate(shares):
@@ -58,13 +58,13 @@ def _confusion(counts: np.ndarray, names: Sequence[str], title: str) -> bytes:
     axes.set_xlabel("predicted")
     axes.set_ylabel("actual")
     axes.set_title(title)
-    return _png(figure)
+    return encode_figure(figure)
 
 
 def _recall(bars: Sequence[dict[str, Any]], title: str) -> bytes:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(1.5 + 0.9 * len(bars), 3.6), layout="constrained")
+    figure = Figure(figsize=(1.5 + 0.9 * len(bars), 3.6), dpi=110, layout="constrained")
     axes = figure.subplots()
     known = [bar for bar in bars if bar["recall"] is not None]
     heights = [bar["recall"] for bar in known]
@@ -75,14 +75,14 @@ def _recall(bars: Sequence[dict[str, Any]], title: str) -> bytes:
     axes.set_ylabel("recall, with interval")
     axes.tick_params(axis="x", rotation=30)
     axes.set_title(title)
-    return _png(figure)
+    return encode_figure(figure)
 
 
 def _calibration(bins: Sequence[Bin], title: str) -> bytes:
     """Accuracy against confidence; the stronger a bar's colour, the more clips are in it."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.6, 4.2), layout="constrained")
+    figure = Figure(figsize=(4.6, 4.2), dpi=110, layout="constrained")
     axes = figure.subplots()
     most = max((row.clips for row in bins), default=1) or 1
     for row in bins:
@@ -96,11 +96,4 @@ def _calibration(bins: Sequence[Bin], title: str) -> bytes:
     axes.set_xlabel("highest probability")
     axes.set_ylabel("share right (clips above the bar)")
     axes.set_title(title, fontsize=9)
-    return _png(figure)
-
-
-def _png(figure: Any) -> bytes:
-    """The picture without the name and version of the library that drew it."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    return buffer.getvalue()
+    return encode_figure(figure)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
+
+from grace.pipeline.figures import encode_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,12 +36,6 @@ def _figure(width: float, height: float, columns: int = 1) -> tuple[Figure, list
     return figure, axes
 
 
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
-
-
 def _lengths(texts: dict[str, Any]) -> bytes:
     from grace.pipeline.audit.measures import BIN_TOKENS, CLIP_WINDOW
 
@@ -54,7 +49,7 @@ def _lengths(texts: dict[str, Any]) -> bytes:
     tokenizer = next(iter(texts.values()))["tokens"]["tokenizer"]
     axes.set(xlabel=f"tokens of {tokenizer}", ylabel="texts")
     axes.legend(frameon=False)
-    return _png(figure)
+    return encode_figure(figure)
 
 
 def _coverage(texts: dict[str, Any]) -> bytes:
@@ -73,7 +68,7 @@ def _coverage(texts: dict[str, Any]) -> bytes:
         axes.invert_yaxis()
         axes.set(xlabel="% of texts that name it", title=what)
     panels[0].legend(frameon=False)
-    return _png(figure)
+    return encode_figure(figure)
 
 
 def _emotions(texts: dict[str, Any]) -> bytes:
@@ -99,7 +94,7 @@ def _emotions(texts: dict[str, Any]) -> bytes:
         axes.set_yticks(range(len(table["labels"])), table["labels"])
         axes.set(xlabel="emotion that words claim, % of the label's texts", ylabel="label", title=name)
         axes.spines[:].set_visible(False)
-    return _png(figure)
+    return encode_figure(figure)
 
 
 def _truth(texts: dict[str, Any]) -> bytes:
@@ -118,4 +113,4 @@ def _truth(texts: dict[str, Any]) -> bytes:
     axes.set_xticks(positions, [*(f"{what}\n{kind}" for what, kind in kinds), "specificity"])
     axes.set(ylim=(0, 112), ylabel="%")
     axes.legend(frameon=False, ncols=len(shown), loc="upper right")
-    return _png(figure)
+    return encode_figure(figure)

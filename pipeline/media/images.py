@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -83,13 +82,6 @@ def encode_jpeg(image: BGRImage, quality: int) -> bytes:
 def encode_png(image: BGRImage) -> bytes:
     """The image as a PNG file's bytes."""
     return _encode(image, ".png", [])
-
-
-def encode_figure(figure: Any) -> bytes:
-    """A matplotlib figure as a PNG file's bytes, without the name and version of matplotlib: the same every time."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
 
 
 def write_image(file: Path, image: BGRImage) -> None:

@@ -13,16 +13,6 @@ def strip_control(text: str) -> str:
     return "".join(character for character in text if character.isprintable() or character in "\n\t")
 
 
-def percent(share: float | None, unit: str = " %") -> str:
-    """A share in percent with one digit; a dash where there is none.
-
-    Example:
-        >>> percent(0.734), percent(0.734, ""), percent(None)
-        ('73.4 %', '73.4', '–')
-    """
-    return "–" if share is None else f"{100 * share:.1f}{unit}"
-
-
 def size(number: float | None) -> str:
     """Bytes in the unit in which they are a number that one can say.
 

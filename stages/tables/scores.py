@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from grace.trainer.metrics import percent
+from grace.pipeline import messages
 from grace.trainer.settings import PREFIX
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from grace.trainer.compare import Comparison
+
+percent = partial(messages.percent, unit="")  # titles say that cells are in %
 
 
 def paper_table(result: dict[str, Any]) -> Table:

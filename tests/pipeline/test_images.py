@@ -10,7 +10,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from grace.pipeline.errors import ClipError, UserError
-from grace.pipeline.media.images import decode_crop, decode_image, encode_figure, write_image
+from grace.pipeline.figures import encode_figure
+from grace.pipeline.media.images import decode_crop, decode_image, write_image
 
 RAMP = np.tile(np.arange(96, dtype=np.uint8)[:, None], (64, 1, 3))
 

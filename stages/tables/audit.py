@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from grace.pipeline.audit.ground_truth import DETAILS
+from grace.pipeline.messages import percent
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
+DETAILS = ("region", "action", "intensity", "phase")
+"""The fields of a cue."""
+
 Cell = Callable[[dict[str, Any]], str]
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
 
 
 def _at(*path: str) -> Cell:
@@ -24,7 +23,7 @@ def _at(*path: str) -> Cell:
     def get(found: dict[str, Any]) -> str:
         for name in path:
             found = found.get(name, {})
-        return "" if isinstance(found, dict) else _percent(found)
+        return "" if isinstance(found, dict) else percent(found)
 
     return get
 
@@ -80,7 +79,10 @@ TRUTH: tuple[tuple[str, Cell] | None, ...] = (
         for kind in ("precision", "recall")
     ),
     ("specificity", _at("truth", "specificity")),
-    *((f"  {detail} stated correctly", _at("truth", "details", detail)) for detail in DETAILS),
+    *(
+        (f"  {detail} stated correctly", _at("truth", "details", detail))
+        for detail in ("region", "action", "intensity", "phase")
+    ),
 )
 
 
@@ -136,8 +138,8 @@ def _coverage(name: str, found: dict[str, Any]) -> Table:
     actions = sorted(found["actions"]["share"].items(), key=lambda item: -item[1])
     region_of = {action: next(iter(regions_in(action)), "mouth") for action, _ in actions}  # dimple: mouth
     for region, share in found["regions"]["share"].items():
-        named = [f"{action} {_percent(part)}" for action, part in actions if region_of[action] == region and part]
-        table.add_row(region, _percent(share), ", ".join(named))
+        named = [f"{action} {percent(part)}" for action, part in actions if region_of[action] == region and part]
+        table.add_row(region, percent(share), ", ".join(named))
     if never := [action for action, share in actions if not share]:
         table.caption, table.caption_justify = f"Never named: {', '.join(never)}.", "left"
     return table
@@ -157,9 +159,9 @@ def _labels(name: str, found: dict[str, Any]) -> Table:
     if learnt:
         low, high = learnt["interval"]
         table.caption = (
-            f"A bag of words reaches UAR {_percent(learnt['UAR'])} ({100 * low:.1f}–{100 * high:.1f}), "
-            f"{_percent(learnt['UAR_without_emotion_words'])} without the emotion words; chance is "
-            f"{_percent(learnt['chance'])} ({learnt['folds']} folds over {learnt['groups']} groups of clips)."
+            f"A bag of words reaches UAR {percent(learnt['UAR'])} ({100 * low:.1f}–{100 * high:.1f}), "
+            f"{percent(learnt['UAR_without_emotion_words'])} without the emotion words; chance is "
+            f"{percent(learnt['chance'])} ({learnt['folds']} folds over {learnt['groups']} groups of clips)."
         )
         table.caption_justify = "left"
     return table
