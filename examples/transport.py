@@ -40,7 +40,7 @@ def solve(sources: torch.Tensor, targets: torch.Tensor, rho: float) -> Alignment
     cost = torch.cdist(sources, targets).square()[None]
     a = torch.full((1, len(sources)), 1 / len(sources))
     b = torch.full((1, len(targets)), 1 / len(targets))
-    return sinkhorn(cost, a, b, EPSILON, iterations=5000, tolerance=1e-7, column_weight=rho)
+    return sinkhorn(cost, a, b, EPSILON, iterations=5000, tolerance=1e-7, marginal_relaxation=rho)
 
 
 def solve_with_pot(sources: torch.Tensor, targets: torch.Tensor, rho: float) -> np.ndarray:
