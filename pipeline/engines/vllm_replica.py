@@ -77,9 +77,7 @@ class Replica:
         for answer in waiting:
             answer.cancel()
         self.loop.call_soon_threadsafe(self._end.set)
-        self._thread.join(
-            SHUTDOWN_SECONDS
-        )  # no task waits for vLLM's processes any more, so none reports that they have gone
+        self._thread.join(SHUTDOWN_SECONDS)  # first: a task that waits for vLLM's processes would report their end
         self.engine.shutdown(timeout=SHUTDOWN_SECONDS)
         del self.engine  # kept until the interpreter ends, it would shut down there again, and fail
 

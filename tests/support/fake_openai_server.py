@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback that answers chat completions as a test asks: properly, badly, late, or not at all."""
+"""A real HTTP server on loopback that answers chat completions as scripted: well, badly, late, or not at all."""
 
 from __future__ import annotations
 
