@@ -37,6 +37,8 @@ class Replica:
     def __init__(self, engine: AsyncLLMEngine, chat_template: str | None = None) -> None:
         self.engine = engine
         self.special_tokens = tuple(getattr(engine.get_tokenizer(), "get_added_vocab", dict)())
+        usual = engine.model_config.get_diff_sampling_param()
+        self._repetition_penalty = usual.get("repetition_penalty") or 1.0  # the checkpoint's own, as in transformers
         self._chat_params, self._tokenize_params = _rendering(engine, chat_template)
         self._waiting: set[Future[Response]] = set()
         self._lock = Lock()  # between a request that is submitted and the end
@@ -75,7 +77,7 @@ class Replica:
         for answer in waiting:
             answer.cancel()
         self.loop.call_soon_threadsafe(self._end.set)
-        self._thread.join()  # no task waits for vLLM's processes any more, so none reports that they have gone
+        self._thread.join(SHUTDOWN_SECONDS)  # first: a task that waits for vLLM's processes would report their end
         self.engine.shutdown(timeout=SHUTDOWN_SECONDS)
         del self.engine  # kept until the interpreter ends, it would shut down there again, and fail
 
@@ -93,8 +95,8 @@ class Replica:
         except Exception as error:
             if self.engine.errored:
                 raise stopped("its process failed or was killed; memory may have run out") from error
-            # What vLLM says of this one request: too long, a picture it cannot take. Its generic error hides the cause.
-            return failed_response(error_line(error.__cause__ or error))
+            # What vLLM reports of this one request: too long, a picture it cannot take; its generic error says nothing.
+            return failed_response(error_line(error if str(error) else error.__cause__ or error))
         if last is None:
             return failed_response("vLLM gave no answer")
         return _response(last)
@@ -128,12 +130,11 @@ class Replica:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
-        usual = self.engine.model_config.get_diff_sampling_param()
         return SamplingParams(
             temperature=request.temperature,
             seed=request.seed if request.temperature > 0 else None,
             max_tokens=request.max_tokens,
-            repetition_penalty=usual.get("repetition_penalty") or 1.0,  # the checkpoint's own, as in transformers
+            repetition_penalty=self._repetition_penalty,
             structured_outputs=StructuredOutputsParams(json=request.schema) if request.schema else None,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
