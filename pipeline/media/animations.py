@@ -46,7 +46,7 @@ class Animation:
         from PIL import Image
 
         self._file = file
-        self.fps = 0.0
+        self.fps, self.lost = 0.0, 0
         try:
             self._image: Any = Image.open(file, formats=["WEBP"])
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
@@ -67,7 +67,8 @@ class Animation:
                 self._image.seek(number)
                 image = np.asarray(self._image.convert("RGB"))[:, :, ::-1]
             except (OSError, EOFError, ValueError, SyntaxError):
-                return  # damaged from here on
+                self.lost = self._declared - number  # damaged from here on
+                return
             yield _Picture(number, time, np.ascontiguousarray(image))
             seconds = float(self._image.info.get("duration", 0)) / 1000.0
             time += seconds if seconds >= SHORTEST else INSTEAD

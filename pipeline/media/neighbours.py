@@ -19,7 +19,7 @@ ROUNDING = 0.0015
 """Seconds by which time stamps may be rounded."""
 REACH = 0.2
 """Seconds within which a picture that differs is looked for."""
-REPEAT_CHANGE = 0.8
+REPEAT_CHANGE = 0.7
 """Root mean square, grey levels: a picture that changes more is no repetition, which only re-encoding changes."""
 REPEAT_RATIO = 0.3
 """A repetition changes less than this share of the largest changes just before and just after it."""

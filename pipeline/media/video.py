@@ -236,6 +236,7 @@ def _probe_video(path: Path) -> Probe:
         if not count:
             raise NoFramesError("the video has no frame that can be decoded: it is damaged or holds sound only")
         declared = video.declared_frames()
-        # Where the rate varies, some containers declare their duration times their rate: then compare durations.
-        reached = max(count, end * video.fps + 1)
+        # Where the rate varies, some containers declare their duration times their rate: then compare durations,
+        # which say nothing of frames lost on the way.
+        reached = count if video.lost else max(count, end * video.fps + 1)
         return Probe(count, video.fps, width, height, declared, ends_early=reached < TRUNCATED * declared - 1)
