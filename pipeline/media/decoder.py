@@ -29,6 +29,11 @@ LONGEST_PIXEL = 8.0
 """A pixel's sides differ by less than this; what says more is damage."""
 FAILED_READS = 1000
 """Failed reads in a row after which a damaged file is taken to have ended."""
+RESYNCHRONISED = {"matroska", "mpegts", "mpeg", "flv", "ogg", "asf"}
+"""Containers whose readers pass over damage without a word, so that only a hole in time shows it."""
+LONGEST_INTERVAL, HOLES = 4, 3
+"""An interval this many times the usual one is a hole; more holes than that are a rate that varies."""
+
 WITH_LUMA = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "gray"})
 """Pixel formats whose first plane is an 8-bit brightness."""
 
@@ -50,7 +55,7 @@ class Video:
     Attributes:
         fps: frames per second by its header; 0 if unknown.
         start: time stamp of the first frame, seconds; known once it was decoded.
-        lost: packets since then that could not be read or decoded.
+        lost: packets since then that could not be read or decoded, and frames that holes in time have swallowed.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -83,7 +88,7 @@ class Video:
     def pictures(self) -> Iterator[Picture]:
         """Every frame that is shown, in the order of time."""
         step = 1.0 / (self.fps or FRAMES_FPS)
-        before = -step
+        before, times = -step, []
         for number, frame in enumerate(self._frames()):
             stamp = self._stamp(frame)
             if number == 0:
@@ -93,7 +98,10 @@ class Video:
             # Some containers give no time stamps, or repeat one.
             time = time if time > before or number == 0 else before + step
             before = time
+            times.append(time)
             yield _Frame(number, max(time, 0.0), frame, self)
+        if RESYNCHRONISED & {*self._container.format.name.split(",")}:
+            self.lost += frames_in_holes(times)
 
     def declared_frames(self) -> int:
         """Frames that the header promises, hidden ones left out; 0 if it promises nothing. Call it after decoding."""
@@ -122,6 +130,7 @@ class Video:
 
     def _frames(self) -> Iterator[av.VideoFrame]:
         for packet in self._packets():
+            self.lost += self._decoded and packet is not None and packet.is_corrupt
             try:
                 frames = self._stream.codec_context.decode(packet)
             except MemoryError:
@@ -186,6 +195,23 @@ class _Frame(Picture):
             return self._video.brightness(self._frame)
         except (av.FFmpegError, ValueError):
             raise ClipError(f"frame {self.number} of the video cannot be decoded") from None
+
+
+def frames_in_holes(times: list[float]) -> int:
+    """How many frames the holes in a constant rate have swallowed; 0 where the rate varies.
+
+    Example:
+        >>> frames_in_holes([0.0, 0.04, 0.08, 0.12, 0.16, 0.2, 0.24, 0.28, 0.32, 1.0, 1.04, 1.08])
+        16
+        >>> frames_in_holes([0.0, 0.04, 0.4, 0.44, 0.8, 0.84, 1.2, 1.24])
+        0
+    """
+    if len(times) < HOLES + 2:
+        return 0
+    intervals = np.diff(times)
+    usual = float(np.median(intervals))
+    holes = intervals[intervals > LONGEST_INTERVAL * usual]
+    return round(float((holes / usual - 1).sum())) if len(holes) <= HOLES else 0
 
 
 def oriented(image: BGRImage, matrix: Int32[np.ndarray, "3 3"]) -> BGRImage:
