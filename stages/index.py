@@ -36,6 +36,7 @@ def command(
         root_of(settings.roots, dataset, root),
         folder,
         clips_folder=settings.index.folders.get(dataset),
+        links=settings.index.links.get(dataset, []),
         lists=settings.lists.get(dataset),
         workers=settings.workers,
         clip_timeout=settings.clip_timeout,

@@ -11,13 +11,14 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 from unicodedata import normalize
 
-from grace.pipeline.errors import UserError
+from grace.pipeline.errors import ClipError, UserError
+from grace.pipeline.media.files import is_animated_webp, open_regular
 
 Source = Literal["video", "frames"]
 
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv"}
-    | {".ts", ".mts", ".m2ts", ".3gp", ".ogv", ".vob"}
+    | {".ts", ".mts", ".m2ts", ".3gp", ".ogv", ".vob", ".gif", ".webp"}
 )
 
 UNFOLLOWED = "path cannot be followed"
@@ -44,6 +45,17 @@ class ClipPath:
 def is_video(name: str) -> bool:
     """Whether a file's name is that of a video."""
     return posixpath.splitext(name)[1].lower() in VIDEO_SUFFIXES
+
+
+def is_video_file(file: Path) -> bool:
+    """Whether a file is named as a video; a WebP, which may be a mere picture, has to be an animated one."""
+    if file.suffix.lower() != ".webp":
+        return is_video(file.name)
+    try:
+        with open_regular(file) as content:
+            return is_animated_webp(content)
+    except (OSError, ClipError):
+        return False
 
 
 def without_suffix(path: str) -> str:
@@ -138,7 +150,7 @@ class Tree:
         if folder not in self._clips:
             stems: dict[str, list[str]] = {}
             for key, (name, is_folder) in self._names(folder).items():
-                if is_folder or is_video(name):
+                if is_folder or is_video_file(self.root / folder / name):
                     stems.setdefault(key if is_folder else without_suffix(key), []).append(name)
             self._clips[folder] = stems
         return self._clips[folder]

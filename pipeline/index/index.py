@@ -15,7 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from grace.pipeline.datasets import Listing, label_ids, read
-from grace.pipeline.datasets.file_tree import is_video
+from grace.pipeline.datasets.file_tree import UNFOLLOWED, is_video_file
 from grace.pipeline.datasets.settings import ListFilesSettings
 from grace.pipeline.errors import ClipError, GraceError, UserError
 from grace.pipeline.execution.processes import run_in_processes, watched_clips
@@ -35,7 +35,7 @@ from grace.pipeline.index.reconciliation import (
     Reconciliation,
 )
 from grace.pipeline.media.content import content_digest
-from grace.pipeline.media.files import MissingError, NoFramesError
+from grace.pipeline.media.files import MissingError, NoFramesError, link_out
 from grace.pipeline.media.frames import list_images
 from grace.pipeline.media.video import Probe, probe
 from grace.pipeline.messages import error_line
@@ -68,6 +68,7 @@ def index(
     folder: Path,
     *,
     clips_folder: str | None = None,
+    links: Collection[str] = (),
     lists: ListFilesSettings | None = None,
     workers: int = 2,
     clip_timeout: float = 120.0,
@@ -84,6 +85,7 @@ def index(
         folder: Where the two files are written, ``data/<dataset>``.
         clips_folder: Folder under ``root`` that holds the clips, where a set ships several; see
             :func:`grace.pipeline.datasets.read`.
+        links: Folders outside ``root`` that links under it may lead to; other links that leave it are not followed.
         lists: The list files of a set that has no adapter of its own.
         workers: Local processes that count frames, at least one, since a decoder may hang or die.
         clip_timeout: Seconds that a process may spend on one clip.
@@ -108,7 +110,7 @@ def index(
     listings, classes = read(dataset, root, clips_folder, lists)
     ids = label_ids(classes)
     found = Reconciliation(annotated=len(listings))
-    task, rows = _ProbeTask(root, hash_images), []
+    task, rows = _ProbeTask(root, hash_images, tuple(links)), []
     for listing, probed in zip(listings, _probe_all(task, listings, workers, clip_timeout), strict=True):
         rows.append(_row(listing, probed, ids))
         _count(found, listing, probed)
@@ -140,6 +142,7 @@ class _ProbeTask:
 
     root: Path
     hash_images: bool
+    links: tuple[str, ...]
 
     def open(self) -> None:
         """Nothing is to be loaded."""
@@ -155,6 +158,9 @@ class _ProbeTask:
     def _probe(self, listing: Listing) -> Contents | Unusable:
         path = self.root / listing.path
         try:
+            if target := link_out(self.root, listing.path, self.links):
+                cause = f"a link leads out of the data set's root, to {target}: name that folder in index.links"
+                return Unusable(UNFOLLOWED, cause)
             return Contents(probe(path, listing.source), content_digest(path, listing.source, self.hash_images))
         except MissingError as error:
             return Unusable(MISSING, str(error))
@@ -273,7 +279,7 @@ def _walk_unlisted(root: Path, folder: str, source: str, listed: set[str], paren
             continue
         if path in parents:
             yield from _walk_unlisted(root, path, source, listed, parents)
-        elif source == "video" and is_video(item.name):
+        elif source == "video" and is_video_file(Path(item.path)):
             yield path
         # Links to folders that hold nothing listed are not followed: they may be circular.
         elif item.is_dir(follow_symlinks=False):

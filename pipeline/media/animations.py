@@ -11,8 +11,6 @@ from grace.pipeline.errors import ClipError
 from grace.pipeline.media.images import BGRImage
 from grace.pipeline.media.pictures import Picture
 
-HEADER = 21
-"""Bytes by which an animated WebP is known."""
 SHORTEST = 0.011
 """Seconds; players show a picture that asks for less for ``INSTEAD``."""
 INSTEAD = 0.1
@@ -25,11 +23,6 @@ class _Picture(Picture):
 
     def _decode(self) -> BGRImage:
         return self.image
-
-
-def is_animation(header: bytes) -> bool:
-    """Whether a file that begins with these bytes is an animated WebP (the flag in its extended header)."""
-    return header[:4] == b"RIFF" and header[8:16] == b"WEBPVP8X" and bool(header[20] & 2)
 
 
 class Animation:
@@ -46,7 +39,7 @@ class Animation:
         from PIL import Image
 
         self._file = file
-        self.fps = 0.0
+        self.fps, self.lost = 0.0, 0
         try:
             self._image: Any = Image.open(file, formats=["WEBP"])
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
@@ -67,7 +60,8 @@ class Animation:
                 self._image.seek(number)
                 image = np.asarray(self._image.convert("RGB"))[:, :, ::-1]
             except (OSError, EOFError, ValueError, SyntaxError):
-                return  # damaged from here on
+                self.lost = self._declared - number  # damaged from here on
+                return
             yield _Picture(number, time, np.ascontiguousarray(image))
             seconds = float(self._image.info.get("duration", 0)) / 1000.0
             time += seconds if seconds >= SHORTEST else INSTEAD

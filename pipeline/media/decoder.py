@@ -29,7 +29,13 @@ LONGEST_PIXEL = 8.0
 """A pixel's sides differ by less than this; what says more is damage."""
 FAILED_READS = 1000
 """Failed reads in a row after which a damaged file is taken to have ended."""
-BUFFER = 1 << 18
+RESYNCHRONISED = {"matroska", "mpegts", "mpeg", "flv", "ogg", "asf"}
+"""Containers whose readers pass over damage without a word, so that only a hole in time shows it."""
+LONGEST_INTERVAL, HOLES = 4, 3
+"""An interval this many times the usual one is a hole; more holes than that are a rate that varies."""
+
+WITH_LUMA = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "gray"})
+"""Pixel formats whose first plane is an 8-bit brightness."""
 
 SECONDARY = Disposition.attached_pic | Disposition.timed_thumbnails
 """Tracks that are no video: cover art, thumbnails."""
@@ -49,11 +55,13 @@ class Video:
     Attributes:
         fps: frames per second by its header; 0 if unknown.
         start: time stamp of the first frame, seconds; known once it was decoded.
+        lost: packets since then that could not be read or decoded, and frames that holes in time have swallowed.
     """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self.start = 0.0
+        self.start, self.lost = 0.0, 0
+        self._decoded = False
         try:
             self._container = _open(self._file)
             try:
@@ -64,10 +72,13 @@ class Video:
         except BaseException:
             self._file.close()
             raise
-        rate = float(self._stream.guessed_rate or self._stream.average_rate or 0)
+        rate = float(self._stream.average_rate or self._stream.guessed_rate or 0)
         self.fps = rate if 0 < rate < 1000 else 0.0
         self._stream.codec_context.thread_count = 1  # clips are decoded in parallel
-        self._reformatter = VideoReformatter()
+        aspect = float(self._stream.sample_aspect_ratio or 1)
+        self._matrix: Any = None  # the display matrix, known once a frame was decoded
+        self._aspect = aspect if 1 / LONGEST_PIXEL <= aspect <= LONGEST_PIXEL else 1.0  # of a pixel
+        self._to_bgr, self._to_grey = VideoReformatter(), VideoReformatter()  # each remembers its last conversion
 
     def close(self) -> None:
         """Close the file."""
@@ -77,45 +88,57 @@ class Video:
     def pictures(self) -> Iterator[Picture]:
         """Every frame that is shown, in the order of time."""
         step = 1.0 / (self.fps or FRAMES_FPS)
-        before = -step
+        before, times = -step, []
         for number, frame in enumerate(self._frames()):
             stamp = self._stamp(frame)
             if number == 0:
                 self.start = stamp or 0.0
+                self._matrix = frame.side_data.get("DISPLAYMATRIX")
             time = before + step if stamp is None else stamp - self.start
             # Some containers give no time stamps, or repeat one.
             time = time if time > before or number == 0 else before + step
             before = time
+            times.append(time)
             yield _Frame(number, max(time, 0.0), frame, self)
+        if RESYNCHRONISED & {*self._container.format.name.split(",")}:
+            self.lost += frames_in_holes(times)
 
     def declared_frames(self) -> int:
         """Frames that the header promises, hidden ones left out; 0 if it promises nothing. Call it after decoding."""
         counted = self._stream.frames
-        seconds = self._declared_seconds()
-        by_time = round(seconds * self.fps)
-        return min(counted, by_time) if counted and by_time else counted or by_time
+        by_time = round(self._declared_seconds() * self.fps)
+        if counted and by_time and "mov" in self._container.format.name:  # it counts hidden frames too
+            return min(counted, by_time)
+        return counted or by_time
 
     def _declared_seconds(self) -> float:
-        stream, names = self._stream, self._container.format.name.split(",")
-        if stream.duration and stream.time_base and not {"gif", "mpegts", "mpeg"} & {*names}:
-            return float(stream.duration * stream.time_base)
-        if {"matroska", "flv"} & {*names} and self._container.duration:
-            end = float(self._container.duration) / av.time_base
-            return end - self.start if end > self.start > 0 else end  # these note when the last frame ends
-        return 0.0
+        stream, names = self._stream, {*self._container.format.name.split(",")}
+        whole = float(self._container.duration or 0) / av.time_base
+        if {"matroska", "flv"} & names:  # these note when the last frame ends
+            return whole - self.start if whole > self.start > 0 else whole
+        if {"mpegts", "mpeg"} & names:  # FFmpeg's estimate, which counts what comes before the first whole frame
+            return whole if self.lost else 0.0
+        if "gif" in names or not stream.duration or not stream.time_base:
+            return 0.0
+        return float(stream.duration * stream.time_base)
 
     def _stamp(self, frame: av.VideoFrame) -> float | None:
-        stamp = frame.pts if frame.pts is not None else frame.dts
-        return None if stamp is None or frame.time_base is None else float(stamp * frame.time_base)
+        stamp = frame.time
+        if stamp is None and frame.dts is not None and frame.time_base is not None:
+            stamp = float(frame.dts * frame.time_base)
+        return stamp if stamp is not None and np.isfinite(stamp) else None
 
     def _frames(self) -> Iterator[av.VideoFrame]:
         for packet in self._packets():
+            self.lost += self._decoded and packet is not None and packet.is_corrupt
             try:
                 frames = self._stream.codec_context.decode(packet)
             except MemoryError:
                 raise
             except (av.FFmpegError, ValueError):
-                continue  # a damaged packet: the next one may be whole
+                self.lost += self._decoded  # a damaged packet: the next one may be whole
+                continue
+            self._decoded = self._decoded or bool(frames)
             yield from frames
 
     def _packets(self) -> Iterator[av.Packet[Any] | None]:
@@ -128,33 +151,30 @@ class Video:
                     if packet.size:
                         yield packet
                 break
-            except MemoryError:
-                raise
-            except (av.FFmpegError, OSError):
+            except (av.FFmpegError, OSError):  # also of memory: a damaged size asks for more than there is
                 failures += 1
+                self.lost += self._decoded
         yield None
 
     def show(self, frame: av.VideoFrame) -> BGRImage:
         """A frame's pixels as a player shows them."""
-        image = self._reformat(frame, "bgr24")
-        width, height = self._shown_size(frame.width, frame.height)
-        matrix: Any = frame.side_data.get("DISPLAYMATRIX")
-        image = resized(image, width, height)
-        return image if matrix is None else oriented(image, np.frombuffer(bytes(matrix), np.int32).reshape(3, 3))
+        colours = self._to_bgr.reformat(frame, format="bgr24", threads=1)
+        image = resized(_plane(colours, 3), *self._shown_size(frame.width, frame.height))
+        if self._matrix is None:
+            return image
+        return oriented(image, np.frombuffer(bytes(self._matrix), np.int32).reshape(3, 3))
 
     def brightness(self, frame: av.VideoFrame) -> UInt8[np.ndarray, "_height _width"]:
         """A frame's brightness, as it is stored."""
-        return self._reformat(frame, "gray")
-
-    def _reformat(self, frame: av.VideoFrame, pixels: str) -> Any:
-        return self._reformatter.reformat(frame, format=pixels, threads=1).to_ndarray()
+        if frame.format.name not in WITH_LUMA or frame.planes[0].line_size < 0:
+            frame = self._to_grey.reformat(frame, format="gray", threads=1)
+        return _plane(frame, 1)[:, :, 0]
 
     def _shown_size(self, width: int, height: int) -> tuple[int, int]:
         """The size at which pixels are square; nothing is shrunk for it."""
-        shape = float(self._stream.sample_aspect_ratio or 1)
-        if not 1 / LONGEST_PIXEL <= shape <= LONGEST_PIXEL:
-            return width, height
-        return (round(width * shape), height) if shape >= 1 else (width, round(height / shape))
+        if self._aspect >= 1:
+            return round(width * self._aspect), height
+        return width, round(height / self._aspect)
 
 
 class _Frame(Picture):
@@ -175,6 +195,23 @@ class _Frame(Picture):
             return self._video.brightness(self._frame)
         except (av.FFmpegError, ValueError):
             raise ClipError(f"frame {self.number} of the video cannot be decoded") from None
+
+
+def frames_in_holes(times: list[float]) -> int:
+    """How many frames the holes in a constant rate have swallowed; 0 where the rate varies.
+
+    Example:
+        >>> frames_in_holes([0.0, 0.04, 0.08, 0.12, 0.16, 0.2, 0.24, 0.28, 0.32, 1.0, 1.04, 1.08])
+        16
+        >>> frames_in_holes([0.0, 0.04, 0.4, 0.44, 0.8, 0.84, 1.2, 1.24])
+        0
+    """
+    if len(times) < HOLES + 2:
+        return 0
+    intervals = np.diff(times)
+    usual = float(np.median(intervals))
+    holes = intervals[intervals > LONGEST_INTERVAL * usual]
+    return round(float((holes / usual - 1).sum())) if len(holes) <= HOLES else 0
 
 
 def oriented(image: BGRImage, matrix: Int32[np.ndarray, "3 3"]) -> BGRImage:
@@ -203,12 +240,17 @@ def oriented(image: BGRImage, matrix: Int32[np.ndarray, "3 3"]) -> BGRImage:
     return np.ascontiguousarray(image[:: -1 if down < 0 else 1, :: -1 if right < 0 else 1])
 
 
+def _plane(frame: av.VideoFrame, channels: int) -> UInt8[np.ndarray, "_height _width _channels"]:
+    """The first plane of a frame as an array, without a copy."""
+    plane = frame.planes[0]
+    shape, strides = (frame.height, frame.width, channels), (plane.line_size, channels, 1)
+    return np.ndarray(shape, np.uint8, buffer=plane, strides=strides)
+
+
 def _open(file: Any) -> Any:
     options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "none"}
     try:
-        return av.open(file, "r", container_options=options, metadata_errors="replace", buffer_size=BUFFER)
-    except MemoryError:
-        raise
+        return av.open(file, "r", container_options=options, metadata_errors="replace")
     except av.ArgumentError:  # what FFmpeg says of a reader outside the list
         cause = "it is no video, or a playlist that names other files"
     except (av.FFmpegError, ValueError):

@@ -51,6 +51,19 @@ def open_regular(path: Path) -> BinaryIO:
     raise ClipError(f"the path is {what}")
 
 
+def is_animated_webp(file: BinaryIO) -> bool:
+    """Whether an open file begins as an animated WebP does (the flag in its extended header); it is left at its start.
+
+    Example:
+        >>> from io import BytesIO
+        >>> is_animated_webp(BytesIO(b"RIFF....WEBPVP8X....\2"))
+        True
+    """
+    header = file.read(21)
+    file.seek(0)
+    return header[:4] == b"RIFF" and header[8:16] == b"WEBPVP8X" and len(header) > 20 and bool(header[20] & 2)
+
+
 def link_out(root: Path, path: str, allowed: Iterable[str | Path] = ()) -> str:
     """Where a clip leads if a link takes it out of the data set's folder; empty where all of it lies inside.
 

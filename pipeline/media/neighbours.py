@@ -19,10 +19,11 @@ ROUNDING = 0.0015
 """Seconds by which time stamps may be rounded."""
 REACH = 0.2
 """Seconds within which a picture that differs is looked for."""
-REPEAT_CHANGE = 0.8
-"""Root mean square, grey levels: a picture that changes more is no repetition, which only re-encoding changes."""
-REPEAT_RATIO = 0.3
-"""A repetition changes less than this share of the largest changes just before and just after it."""
+REPETITIONS = ((0.7, 0.3), (1.4, 0.1))
+"""A repetition changes by no more than encoding does: less than the first number (root mean square, grey levels), and
+less than the second one's share of the largest changes just before and just after it. Either pair will do."""
+CODING = 0.1
+"""Smaller changes (root mean square, grey levels) are equal: encoders refine what does not move."""
 MOST = 8
 """Pictures kept on either side of an instant."""
 
@@ -74,18 +75,22 @@ class _Search:
         if self._away(picture) < STEP - ROUNDING:
             return
         if not known:  # which one is nearest in time
-            self.done = change(self.picture, self.after[_nearest(self.picture, self.after)]) > REPEAT_CHANGE
+            self.done = not _small(change(self.picture, self.after[_nearest(self.picture, self.after)]))
         self.done = self.done or self._away(picture) > REACH or len(self.after) >= MOST
 
     def result(self) -> tuple[Picture, Picture]:
         """The instant's picture and its neighbour."""
         found = _different(self.picture, self.after, self.before)
-        if found is None and self.ended and (not self.after or _holds_repetition(self.before)):
-            found = _different(self.picture, self.before, self.after)
+        if self.ended and self.before and (self._ends_too_near() or (found is None and _repeats(self.before))):
+            found = _different(self.picture, self.before, self.after) or found
         if found is None:
             side = self.after or self.before or [self.picture]
             found = side[_nearest(self.picture, side)]
         return self.picture, found
+
+    def _ends_too_near(self) -> bool:
+        """Whether the clip ends before a picture about ``STEP`` away."""
+        return not self.after or self._away(self.after[-1]) < 0.75 * STEP
 
     def _away(self, other: Picture) -> float:
         return other.time - self.picture.time
@@ -106,11 +111,9 @@ def _different(picture: Picture, side: Sequence[Picture], opposite: Sequence[Pic
         return None
     first = _nearest(picture, side)
     small = change(picture, side[first])
-    if small > REPEAT_CHANGE:
+    if not _small(small) or (opposite and not _repetition(small, max(_changes([picture, *opposite])))):
         return side[first]
-    if opposite and small >= REPEAT_RATIO * max(_changes([picture, *opposite])):
-        return side[first]
-    moved = (place for place, value in enumerate(_changes(side[first:]), first + 1) if small < REPEAT_RATIO * value)
+    moved = (place for place, large in enumerate(_changes(side[first:]), first + 1) if _repetition(small, large))
     place = next(moved, None)
     return None if place is None else side[place]
 
@@ -119,6 +122,16 @@ def _changes(pictures: Sequence[Picture]) -> list[float]:
     return [change(a, b) for a, b in pairwise(pictures)]
 
 
-def _holds_repetition(pictures: Sequence[Picture]) -> bool:
+def _small(value: float) -> bool:
+    return any(value < most for most, _ in REPETITIONS)
+
+
+def _repetition(small: float, large: float) -> bool:
+    """Whether a small change beside a large one is no movement."""
+    return any(small < most and max(small, CODING) < share * large for most, share in REPETITIONS)
+
+
+def _repeats(pictures: Sequence[Picture]) -> bool:
+    """Whether repetitions are among these pictures."""
     changes = _changes(pictures)
-    return bool(changes) and min(changes) <= min(REPEAT_CHANGE, REPEAT_RATIO * max(changes))
+    return bool(changes) and _repetition(min(changes), max(changes))

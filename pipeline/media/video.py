@@ -17,9 +17,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from grace.pipeline.errors import ClipError
-from grace.pipeline.media.animations import HEADER, Animation, is_animation
+from grace.pipeline.media.animations import Animation
 from grace.pipeline.media.decoder import Video
-from grace.pipeline.media.files import MissingError, NoFramesError, open_regular
+from grace.pipeline.media.files import MissingError, NoFramesError, is_animated_webp, open_regular
 from grace.pipeline.media.frames import Folder, read_image
 from grace.pipeline.media.images import BGRImage
 from grace.pipeline.media.neighbours import with_neighbours
@@ -176,9 +176,7 @@ def sample_frames(path: Path, source: str, count: int, n_frames: int) -> Sample:
 
 def _open_video(path: Path) -> Animation | Video:
     file = _open_file(path)
-    header = file.read(HEADER)
-    file.seek(0)
-    return Animation(file) if is_animation(header) else Video(file)
+    return Animation(file) if is_animated_webp(file) else Video(file)
 
 
 def _open_file(path: Path) -> BinaryIO:
@@ -236,6 +234,7 @@ def _probe_video(path: Path) -> Probe:
         if not count:
             raise NoFramesError("the video has no frame that can be decoded: it is damaged or holds sound only")
         declared = video.declared_frames()
-        # Where the rate varies, some containers declare their duration times their rate: then compare durations.
-        reached = max(count, end * video.fps + 1)
+        # Where the rate varies, some containers declare their duration times their rate: then compare durations,
+        # which say nothing of frames lost on the way.
+        reached = count if video.lost else max(count, end * video.fps + 1)
         return Probe(count, video.fps, width, height, declared, ends_early=reached < TRUNCATED * declared - 1)

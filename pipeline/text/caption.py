@@ -47,7 +47,7 @@ class CaptionStep(EngineStep[str]):
     version: ClassVar[int] = 2
     schema: ClassVar[Schema] = CAPTIONS
     folder: ClassVar[str] = "captions"
-    reads: ClassVar[dict[str, tuple[str, ...]]] = {"faces": ("frames", "times")}
+    reads: ClassVar[dict[str, tuple[str, ...]]] = {"faces": ("frames", "times", "found")}
     slots: ClassVar[tuple[str, ...]] = ("times",)
     answer_settings: ClassVar[frozenset[str]] = frozenset({"images", "samples", "max_tokens", "max_attempts", "seed"})
 
@@ -65,7 +65,8 @@ class CaptionStep(EngineStep[str]):
 
     def request(self, row: Row) -> Request:
         """The question for the likeliest caption. Raises :class:`ClipError` when its crops cannot be read."""
-        instants = pick_instants(len(row["frames"]), self.settings.images)
+        with_face = instants_with_face(row["found"])
+        instants = [with_face[place] for place in pick_instants(len(with_face), self.settings.images)]
         images = [decode_crop(row["frames"][instant]) for instant in instants]
         request = coarse_request(images, [float(row["times"][instant]) for instant in instants], self.prompt)
         return replace(request, seed=self.settings.seed, max_tokens=self.settings.max_tokens)
@@ -85,11 +86,13 @@ class CaptionStep(EngineStep[str]):
             **self.provenance(row, first),
             "caption": first.content,
             "samples": [answer.content for answer in drawn if not answer.rejection],
-            "n_images": min(len(row["frames"]), self.settings.images),
+            "n_images": min(len(instants_with_face(row["found"])), self.settings.images),
             "tokens_in": response.tokens_in,
             "tokens_out": response.tokens_out,
             "finish_reason": response.finish_reason,
         }
+        if not any(row["found"]):
+            return fallback(made, "no face was found in any picture: the caption may describe something else")
         if response.finish_reason == "length":
             return fallback(made, f"cut short at {self.settings.max_tokens} tokens: raise caption.max_tokens")
         return made
@@ -131,6 +134,16 @@ def coarse_request(images: Sequence[Image], times: Sequence[float], prompt: Prom
     text = prompt.fill(images=str(len(images)), times=", ".join(f"{time:.1f}" for time in times))
     content = [{"type": "image"} for _ in images] + [{"type": "text", "text": text}]
     return Request(messages=({"role": "user", "content": content},), images=tuple(images))
+
+
+def instants_with_face(found: Sequence[bool]) -> list[int]:
+    """The instants at which a face was found: others are never passed off as a face. All, where it never was.
+
+    Example:
+        >>> instants_with_face([False, True, True]), instants_with_face([False, False])
+        ([1, 2], [0, 1])
+    """
+    return [instant for instant, there in enumerate(found) if there] or list(range(len(found)))
 
 
 def pick_instants(count: int, wanted: int) -> list[int]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import struct
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 
@@ -54,12 +55,12 @@ def write_images(folder: Path, count: int, suffix: str = ".png") -> Path:
     return folder
 
 
-def rotate_by_tag(path: Path) -> None:
-    """Set the tag in an MP4 file's track header by which players rotate the video by 90 degrees."""
+def rotate_by_tag(path: Path, a: int = 0, b: int = 1, c: int = -1, d: int = 0) -> None:
+    """Set the matrix in an MP4 file's track header by which players turn the video; by 90 degrees unless given."""
     content = bytearray(path.read_bytes())
     start = content.index(b"tkhd") + 4 + 40
-    one = 1 << 16
-    content[start : start + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, 0, 0, 1 << 30)
+    a, b, c, d = (value << 16 for value in (a, b, c, d))
+    content[start : start + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     path.write_bytes(content)
 
 
@@ -88,28 +89,57 @@ def encode(
     size: tuple[int, int] = SIZE,
 ) -> Path:
     """A video of numbered frames by FFmpeg's encoders; every second frame is shown ``lasting`` times as long."""
-    av: Any = __import__("av")
+    starts = np.cumsum([0, *(lasting if number % 2 else 1 for number in range(count - 1))])
+    pictures = [numbered(number, size) for number in range(count)]
+    return encode_pictures(path, pictures, [Fraction(int(start), 25) for start in starts], codec, pixels)
+
+
+def encode_pictures(
+    path: Path,
+    pictures: list[np.ndarray],
+    times: Sequence[Fraction],
+    codec: str = "libx264",
+    pixels: str = "yuv420p",
+    options: dict[str, str] | None = None,
+) -> Path:
+    """A video of these pictures at these times, seconds, by FFmpeg's encoders."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    rate = round(1 / (times[1] - times[0])) if len(times) > 1 else 25
+    base = Fraction(1, rate if all((time * rate).denominator == 1 for time in times) else 600)
     with av.open(str(path), "w") as file:
-        stream = file.add_stream(codec, rate=25)
-        stream.width, stream.height, stream.pix_fmt = *size, pixels
-        stream.codec_context.time_base = Fraction(1, 25)
-        at = 0
-        for number in range(count):
-            frame = av.VideoFrame.from_ndarray(numbered(number, size), "bgr24").reformat(format=pixels)
-            frame.pts, frame.time_base = at, Fraction(1, 25)
-            at += lasting if number % 2 else 1
+        stream: Any = file.add_stream(codec, rate=rate)
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt, stream.options = pixels, options or {}
+        stream.codec_context.time_base = base
+        for picture, time in zip(pictures, times, strict=True):
+            frame = av.VideoFrame.from_ndarray(picture, "bgr24").reformat(format=pixels)
+            frame.pts, frame.time_base = round(time / base), base
             file.mux(stream.encode(frame))
         file.mux(stream.encode())
     return path
 
 
+def remux(source: Path, path: Path, shift: Fraction) -> Path:
+    """The packets of a video in another file, ``shift`` seconds later: what ends before 0 is hidden by an edit list."""
+    with (
+        av.open(str(source)) as read,
+        av.open(str(path), "w", container_options={"avoid_negative_ts": "disabled"}) as file,
+    ):
+        packets: Any = read.demux(read.streams.video[0])
+        stream = file.add_stream_from_template(read.streams.video[0])
+        for packet in packets:
+            if packet.dts is not None:
+                later = round(shift / packet.time_base)
+                packet.pts, packet.dts, packet.stream = packet.pts + later, packet.dts + later, stream
+                file.mux(packet)
+    return path
+
+
 def write_sound(path: Path) -> Path:
     """A real MP4 file that holds a second of sound and no pictures."""
-    av: Any = __import__("av")
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as file:
-        stream = file.add_stream("aac", rate=8000, layout="mono")
+        stream: Any = file.add_stream("aac", rate=8000, layout="mono")
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 8000), dtype=np.float32), "fltp", "mono")
         frame.sample_rate, frame.pts = 8000, 0
         file.mux(stream.encode(frame))
@@ -118,8 +148,10 @@ def write_sound(path: Path) -> Path:
 
 
 def write_hanging(path: Path) -> Path:
-    """A regular file on which FFmpeg hangs for ever: it refers to another file, which is a pipe."""
+    """A small file on which any decoder works for many minutes: 20,000 pictures of 3,000 × 3,000 pixels in a GIF."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    os.mkfifo(path.with_name("pipe.bin"))
-    path.write_text("ffconcat version 1.0\nfile pipe.bin\n")
+    side, one_pixel = struct.pack("<HH", 3000, 3000), struct.pack("<HHHHB", 0, 0, 1, 1, 0)
+    header = b"GIF89a" + side + b"\x80\0\0" + b"\0\0\0\xff\xff\xff"
+    frame = b"\x21\xf9\x04\0\x04\0\0\0" + b"\x2c" + one_pixel + b"\x02\x02\x44\x01\0"
+    path.write_bytes(header + 20_000 * frame + b"\x3b")
     return path
