@@ -14,7 +14,7 @@ Difficulty is frozen as DIFFICULTY below, set so that `vision` reaches UAR 0.55 
 Ends with one line of JSON: grace_gain, the UAR lead over the best rival in points (goal >= 3), and parts, the lead of
 GRACE over itself without each part (goal: each > 0).
 
---quick on the demo takes 112 s of processor time; in full it is 258 trainings of 12 epochs on 2,400 clips.
+--quick on the demo takes 112 s of processor time; in full it is 246 trainings of 12 epochs on 2,400 clips.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ worker processes, that of the largest of them added. index, faces and motion go 
 
 Ends with one line of JSON: rss_ratio (goal <= 1.1), the worst of the stages, and each stage's own.
 
-The full run has 3 to 13 times the clips of --quick, and larger ones.
+The full run has 2 to 13 times the clips of --quick, and larger ones.
 """
 
 from __future__ import annotations
