@@ -12,7 +12,9 @@ Difficulty is frozen as DIFFICULTY below, set so that `vision` reaches UAR 0.55 
     python -m benchmarks.ablation --quick --data data/demo    # the same on an existing cache
 
 Ends with one line of JSON: grace_gain, the UAR lead over the best rival in points (goal >= 3), and parts, the lead of
-GRACE over itself without each part (goal: each > 0). 2 CPU cores: @@.
+GRACE over itself without each part (goal: each > 0).
+
+--quick on the demo takes 112 s of processor time; in full it is 246 trainings of 12 epochs on 2,400 clips.
 """
 
 from __future__ import annotations

@@ -8,7 +8,9 @@ weights. Beside it, bfloat16 against float32, in speed and in what comes out.
     python -m benchmarks.encode [--quick] [--clips 96] [--rounds 5]
 
 Ends with one line of JSON: encode_ratio (goal >= 0.95), bf16_ratio (goal >= 3 where the processor has the units), and
-cosine_least and cosine_mean, the least and the mean cosine between tokens of both (goal >= 0.999). 2 CPU cores: @@.
+cosine_least and cosine_mean, the least and the mean cosine between tokens of both (goal >= 0.999).
+
+The full run has 60 times the work of --quick.
 """
 
 from __future__ import annotations

@@ -10,7 +10,9 @@ softmax(cos/epsilon), which nothing was trained for.
     python -m benchmarks.grounding [--quick] [--data data/demo] [--root raw/demo] [--folds 1,2]
 
 Ends with one line of JSON: grounding_lift, mass on the part over chance for `grace` (goal >= 4, and ahead of
-cross-attention_lift and cosine_lift where vision is general). 2 CPU cores: @@.
+cross-attention_lift and cosine_lift where vision is general).
+
+--quick takes 91 s of processor time; the full run trains 6 times for 30 epochs instead of 3 times for 5.
 """
 
 from __future__ import annotations

@@ -7,7 +7,9 @@ been written, so that they are in the page cache: a cold disk costs its own time
 
 Ends with one line of JSON: index_seconds, the time from the call to clips.parquet (no goal of its own), index_rss_mb,
 the peak memory of the process that indexes and of its workers together, and beside them listing_seconds, a bare loop
-that lists every folder and decodes its first frame on one core. 2 CPU cores: @@.
+that lists every folder and decodes its first frame on one core.
+
+--quick takes 6 s of processor time; the full run has 10 times the clips.
 """
 
 from __future__ import annotations

@@ -10,7 +10,9 @@ set is the ablation's world, which benchmarks.ablation makes; for another set no
     python -m benchmarks.linear_probe_actions [--quick] [--folds 1,2] [--data data/demo --root raw/demo]
 
 Ends with one line of JSON: R² of each action from "class tokens" and from "patches", and the uar, mean of the folds,
-kept in benchmarks/results/visible.json (a diagnosis without a goal). 2 CPU cores: @@.
+kept in benchmarks/results/visible.json (a diagnosis without a goal).
+
+The full run reads 12 times the demo's clips and fits 5 folds.
 """
 
 from __future__ import annotations

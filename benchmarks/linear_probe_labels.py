@@ -10,7 +10,9 @@ another set no file is written.
     python -m benchmarks.linear_probe_labels [--quick] [--folds 1,2] [--data data/demo --root raw/demo]
 
 Ends with one line of JSON: the UAR of each row, mean of the folds, kept in benchmarks/results/readable.json: the floor
-of every trained method (goal of the ablation's probe_gain: >= 0 over it). 2 CPU cores: @@.
+of every trained method (goal of the ablation's probe_gain: >= 0 over it).
+
+--quick on the demo takes 62 s of processor time; the full run reads 12 times the clips and fits 5 folds.
 """
 
 from __future__ import annotations

@@ -6,7 +6,9 @@ worker processes, that of the largest of them added. index, faces and motion go 
 
     python -m benchmarks.memory [--quick] [--stage tokens]
 
-Ends with one line of JSON: rss_ratio (goal <= 1.1), the worst of the stages, and each stage's own. 2 CPU cores: @@.
+Ends with one line of JSON: rss_ratio (goal <= 1.1), the worst of the stages, and each stage's own.
+
+The full run has 2 to 13 times the clips of --quick, and larger ones.
 """
 
 from __future__ import annotations

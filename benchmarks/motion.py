@@ -13,7 +13,9 @@ frames from their videos (rendered here, 224 pixels wide; and ../shared/faces wh
 
 Ends with one line of JSON: motion_auc of the default method (goal >= 0.96), motion_gain over plain difference (goal
 >= 0.15 over three seeds; --seed), worst (the least AUC of any distractor, speech and blinks apart), decode_ratio and
-decode_ratio_real. 2 CPU cores: @@.
+decode_ratio_real.
+
+--quick takes 34 s of processor time; the full run has 6 times the clips.
 """
 
 from __future__ import annotations

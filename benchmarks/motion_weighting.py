@@ -9,7 +9,9 @@ makes; for another set no file is written.
     python -m benchmarks.motion_weighting [--quick] [--folds 1,2,3,4,5] [--data data/demo]
 
 Ends with one line of JSON: the UAR of each row, such as "no motion" and "γ 1", mean of the folds, kept in
-benchmarks/results/weighting.json (a diagnosis without a goal). 2 CPU cores: @@.
+benchmarks/results/weighting.json (a diagnosis without a goal).
+
+--quick on the demo takes 29 s of processor time; the full run reads 12 times the clips and fits 5 folds.
 """
 
 from __future__ import annotations

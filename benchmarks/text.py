@@ -14,7 +14,9 @@ costs: the share of valid answers, and retries and fallbacks by cause.
 
 Ends with one line of JSON: vllm_ratio (the lesser of caption_ratio and refine_ratio; goal >= 0.95), batched_ratio,
 json_structured, json_free, retries, fallbacks by cause, equal_captions, equal_descriptions; vLLM's keys are absent
-without vLLM. 2 CPU cores: @@.
+without vLLM.
+
+The full run has 12 times the requests of --quick.
 """
 
 from __future__ import annotations

@@ -8,7 +8,9 @@ request's clip is committed at that moment. At the end every byte is compared wi
 
 Ends with one line of JSON: resume_ok (goal 1.0), the share of kills after which no request was sent for a committed
 shard, 0 when the bytes differ; kills; sent_for_committed, such requests in all (goal 0); requests; sent_twice, those
-that were under way at a kill or whose shard was not whole. 2 CPU cores: @@.
+that were under way at a kill or whose shard was not whole.
+
+--quick takes 16 s of processor time; the full run has 7 times the kills.
 """
 
 from __future__ import annotations
