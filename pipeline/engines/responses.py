@@ -140,15 +140,15 @@ class CachedEngine:
     engine: Engine
     store: ResponseStore
     _opening: Any = field(default=None, init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        self._key = self.engine.cache_key()
+    _key: dict[str, Any] | None = field(default=None, init=False, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_opening": None}
 
     def cache_key(self) -> dict[str, Any]:
         """That of the engine."""
+        if self._key is None:
+            self._key = self.engine.cache_key()
         return self._key
 
     def open(self) -> None:
@@ -158,7 +158,7 @@ class CachedEngine:
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
         """Answer every request, in their order; what the engine answers is kept, errors are not."""
-        keys = [request_key(self._key, request) for request in requests]
+        keys = [request_key(self.cache_key(), request) for request in requests]
         known = [self.store.get(key) for key in keys]
         missing = [request for request, response in zip(requests, known, strict=True) if response is None]
         answers = self._ask(missing)
@@ -174,7 +174,7 @@ class CachedEngine:
     def forget(self, requests: Sequence[Request]) -> None:
         """Have questions asked again next time."""
         for request in requests:
-            self.store.forget(request_key(self._key, request))
+            self.store.forget(request_key(self.cache_key(), request))
 
     def close(self) -> None:
         """Give the model's memory back and have every answer on the disk."""

@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO
+from io import BufferedIOBase
 
 from grace.pipeline.errors import ClipError
 
@@ -20,7 +20,7 @@ class NoFramesError(ClipError):
     """The clip is there, and empty."""
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedIOBase:
     """Open a regular file for reading, without a buffer of Python's own.
 
     A pipe or device may never answer: it is refused, and the file that was checked is the one that is read.
@@ -51,7 +51,7 @@ def open_regular(path: Path) -> BinaryIO:
     raise ClipError(f"the path is {what}")
 
 
-def is_animated_webp(file: BinaryIO) -> bool:
+def is_animated_webp(file: BufferedIOBase) -> bool:
     """Whether an open file begins as an animated WebP does (the flag in its extended header); it is left at its start.
 
     Example:

@@ -72,7 +72,7 @@ def bit_flipped_in_predictions(folder: Path) -> None:
     ("change", "sentence"),
     [
         (fold_copied, "fold-2 holds fold 1"),
-        (predictions_swapped, "The predictions in .*fold-1 are not of the run"),
+        (predictions_swapped, "predictions.parquet is damaged or of another run"),
         (other_settings, r"different settings \(dropout: 0.2 and 0.4\)"),
         (tokens_made_again, "tokens were made again after"),
         (labels_changed, "other labels than clips.parquet has now"),
