@@ -3,8 +3,7 @@
 B clips of T instants with P patches each (N = T·P visual tokens) and L text tokens; D is their width in the cache, d
 the model's. Four methods share their layers: ``vision`` takes pooled video only; ``template`` compares it with one text
 per class; ``narrative`` joins it with one embedding of the clip's whole text; ``grace`` aligns every word with patches
-and instants. The paper (Liu et al. 2025, arXiv 2507.11892) has no public code; where it does not say, the formulas are
-our reading.
+and instants. The paper (Liu et al. 2025, arXiv 2507.11892) has no public code; where it is silent, formulas are ours.
 """
 
 from __future__ import annotations

@@ -203,7 +203,7 @@ def frames_in_holes(times: list[float]) -> int:
     Example:
         >>> frames_in_holes([0.0, 0.04, 0.08, 0.12, 0.16, 0.2, 0.24, 0.28, 0.32, 1.0, 1.04, 1.08])
         16
-        >>> frames_in_holes([0.0, 0.04, 0.4, 0.44, 0.8, 0.84, 1.2, 1.24])
+        >>> frames_in_holes([0.0, 0.04, 0.4, 0.44, 0.8, 0.84, 1.2, 1.24, 1.6, 1.64])
         0
     """
     if len(times) < HOLES + 2:
@@ -244,7 +244,7 @@ def _plane(frame: av.VideoFrame, channels: int) -> UInt8[np.ndarray, "_height _w
     """The first plane of a frame as an array, without a copy."""
     plane = frame.planes[0]
     shape, strides = (frame.height, frame.width, channels), (plane.line_size, channels, 1)
-    return np.ndarray(shape, np.uint8, buffer=plane, strides=strides)
+    return np.ndarray(shape, np.uint8, buffer=memoryview(plane), strides=strides)
 
 
 def _open(file: Any) -> Any:

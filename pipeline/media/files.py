@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Iterable
 from pathlib import Path
-from io import BufferedIOBase
+from typing import BinaryIO
 
 from grace.pipeline.errors import ClipError
 
@@ -20,7 +20,7 @@ class NoFramesError(ClipError):
     """The clip is there, and empty."""
 
 
-def open_regular(path: Path) -> BufferedIOBase:
+def open_regular(path: Path) -> BinaryIO:
     """Open a regular file for reading, without a buffer of Python's own.
 
     A pipe or device may never answer: it is refused, and the file that was checked is the one that is read.
@@ -51,12 +51,14 @@ def open_regular(path: Path) -> BufferedIOBase:
     raise ClipError(f"the path is {what}")
 
 
-def is_animated_webp(file: BufferedIOBase) -> bool:
+def is_animated_webp(file: BinaryIO) -> bool:
     """Whether an open file begins as an animated WebP does (the flag in its extended header); it is left at its start.
 
     Example:
-        >>> from io import BytesIO
-        >>> is_animated_webp(BytesIO(b"RIFF....WEBPVP8X....\2"))
+        >>> from tempfile import TemporaryFile
+        >>> with TemporaryFile(buffering=0) as file:
+        ...     _ = file.write(b"RIFF....WEBPVP8X....\2"), file.seek(0)
+        ...     is_animated_webp(file)
         True
     """
     header = file.read(21)

@@ -12,8 +12,9 @@ import pytest
 from grace.pipeline.engines import Response
 from grace.pipeline.errors import GraceError, UserError
 from grace.pipeline.execution.runner import run
+from grace.pipeline.media.images import decode_crop
 from grace.pipeline.store import Row, Store, read_table, write_clips
-from grace.pipeline.store.schemas import CAPTIONS, CLIPS
+from grace.pipeline.store.schemas import CAPTIONS, CLIPS, FACES
 from grace.pipeline.text.caption import AnnotationStep, CaptionStep, caption_step, coarse_request, pick_instants
 from grace.pipeline.text.prompts import Prompt, read_prompt
 from grace.pipeline.text.settings import CaptionSettings
@@ -103,6 +104,23 @@ def test_nothing_and_endless_repeats_are_asked_for_again_with_another_seed(tmp_p
     assert [(request.seed, request.temperature > 0) for request in step.engine.asked] == [(5, False)] * 3 + [
         (6, True)
     ] * 2
+
+
+def test_a_title_card_is_not_passed_off_as_a_face(tmp_path: Path) -> None:
+    faces = write_clips_with_faces(tmp_path, 3)
+    faces[0]["found"][:] = [False, False, True, False, True, False]
+    faces[1]["found"][:] = False
+    Store(tmp_path / "faces", FACES).write(0, faces, {"fingerprint": "x", "version": 1, "cache_key": {}})
+    step = scripted("The brows rise.", "The lips part.", "The jaw drops.")
+    run(step, tmp_path, size=32)
+    assert isinstance(step.engine, Script)
+    some, none, all_ = step.engine.asked
+    shown = [decode_crop(faces[0]["frames"][instant]) for instant in (2, 4)]
+    assert all(np.array_equal(a, b) for a, b in zip(some.images, shown, strict=True))
+    assert [len(request.images) for request in (some, none, all_)] == [2, 3, 3]
+    assert [row["n_images"] for row in rows_of(tmp_path)] == [2, 3, 3]
+    assert [row["status"] for row in rows_of(tmp_path)] == ["ok", "fallback", "ok"]
+    assert "no face was found in any picture" in rows_of(tmp_path)[1]["error"]
 
 
 def test_a_clip_without_a_useful_answer_is_failed_with_the_cause(tmp_path: Path) -> None:

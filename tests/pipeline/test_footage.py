@@ -212,7 +212,8 @@ def test_a_frame_that_comes_again_is_no_neighbour(tmp_path: Path, codec: str, ra
     """Half of the pairs of a doubled clip showed no motion at all, among them the strongest moments."""
     pictures = [moving(3 * (number // copies)) for number in range(28 * copies)]
     times = [Fraction(number, rate) for number in range(len(pictures))]
-    *moved, last = steps(encode_pictures(tmp_path / "clip.mp4", pictures, times, codec), count=16)
+    path = encode_pictures(tmp_path / "clip.mp4", pictures, times, codec, options={"b": "6000000"})
+    *moved, last = steps(path, count=16)
     assert (set(moved), abs(last)) == ({3}, 3)  # behind the last one nothing may come but repetitions
 
 

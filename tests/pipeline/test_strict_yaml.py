@@ -64,7 +64,7 @@ def test_any_text_gives_a_value_or_one_sentence(text: str) -> None:
         assert "\n" not in str(error).replace(text, "")
 
 
-words = st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=12)
+words = st.text("abc XYZ019.-_", max_size=12)
 plain = st.none() | st.booleans() | st.integers(-(10**9), 10**9) | words
 
 

@@ -12,6 +12,7 @@ import torch
 import yaml
 
 from grace.pipeline.store import Clips, UserError, read_table, write_clips, write_table
+from grace.pipeline.store.checksum import PLACEHOLDER, seal
 from grace.pipeline.store.schemas import TEMPLATES, TEMPLATES_FILE
 from grace.trainer.alignment import NotConvergedWarning
 from grace.trainer.class_prompts import load_class_prompts
@@ -96,7 +97,7 @@ def test_weights_of_another_method_do_not_open(tmp_path: Path, folder: Path) -> 
     for name in ("config.yaml", "model.safetensors"):
         method = "grace" if name == "config.yaml" else "narrative"
         (tmp_path / name).write_bytes((folder / "runs" / method / "fold-1" / name).read_bytes())
-    with pytest.raises(UserError, match="does not fit its config"):
+    with pytest.raises(UserError, match=r"does not fit config\.yaml"):
         TokenClassifier.from_pretrained(tmp_path)
 
 
@@ -157,7 +158,7 @@ def test_a_config_that_does_not_fit_is_named_by_its_key(tmp_path: Path, folder: 
     ):
         content = yaml.safe_load(source.read_text())
         content["settings"] |= changed
-        (tmp_path / "config.yaml").write_text(yaml.safe_dump(content))
+        (tmp_path / "config.yaml").write_bytes(seal(f"{yaml.safe_dump(content)}# {PLACEHOLDER}\n".encode()))
         with pytest.raises(UserError, match=sentence):
             read_config(tmp_path)
     for damage in ("just words", "- 1", ""):
