@@ -71,12 +71,12 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file that the pipeline made."""
+    """SHA-256 of every file that the pipeline made, but for the kept answers, whose files are named at random."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for outputs in ("raw", "data")
         for path in sorted((folder / outputs).rglob("*"))
-        if path.is_file() and path.name != ".gitignore"
+        if path.is_file() and path.name != ".gitignore" and "responses" not in path.parts
     }
 
 

@@ -55,7 +55,7 @@ def command(
     tokens = load_fast_tokenizer(counter, None if tokenizer else settings.tokens.revision)
     if table:
         if text is None:
-            raise UserError("--table wants --text: the name of the column that holds the texts.")
+            raise UserError("--table needs --text: the name of the column that holds the texts.")
         texts, truth, folder = read_table_texts(table, text, label, clip, group), None, Path(f"{table[0].stem}-audit")
         title = ", ".join(file.name for file in table)
     else:

@@ -71,7 +71,7 @@ def test_a_changed_parameter_runs_only_what_depends_on_it(pipeline: Path) -> Non
     changed = {**settings, "evaluate": {**settings["evaluate"], "bootstrap": 60}}
     (pipeline / "params.yaml").write_text(json.dumps(changed))
     assert ran(dvc(pipeline, "repro")) == {"evaluate"}
-    changed["motion"] = {**settings["motion"], "method": "difference"}
+    changed["motion"] = {**settings["motion"], "method": "plain_difference"}
     (pipeline / "params.yaml").write_text(json.dumps(changed))
     tokens = (pipeline / "data/demo/tokens/00000.h5").read_bytes()
     # The tokens stage is run, since `tokens.patches` would read motion; without it the files stay the same.

@@ -55,7 +55,7 @@ def test_anybodys_table_is_audited(folder: Path, project: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--table", "mine.csv"], "--table wants --text"),
+        (["--table", "mine.csv"], "--table needs --text"),
         (["--table", "mine.csv", "--text", "words"], "mine.csv has no column 'words'; it has who, said, emotion."),
         (["--table", "yours.csv", "--text", "said"], "There is no file yours.csv"),
         (["--dataset", "demo"], "clips.parquet is missing"),
