@@ -31,8 +31,9 @@ FAILED_READS = 1000
 """Failed reads in a row after which a damaged file is taken to have ended."""
 RESYNCHRONISED = {"matroska", "mpegts", "mpeg", "flv", "ogg", "asf"}
 """Containers whose readers pass over damage without a word, so that only a hole in time shows it."""
-LONGEST_INTERVAL, HOLES = 4, 3
-"""An interval this many times the usual one is a hole; more holes than that are a rate that varies."""
+LONGEST_INTERVAL, HOLES, RARE = 4, 3, 8
+"""An interval this many times the usual one is a hole; more holes than that, or more than one in so many intervals, are
+a rate that varies."""
 
 WITH_LUMA = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "gray"})
 """Pixel formats whose first plane is an 8-bit brightness."""
@@ -211,7 +212,8 @@ def frames_in_holes(times: list[float]) -> int:
     intervals = np.diff(times)
     usual = float(np.median(intervals))
     holes = intervals[intervals > LONGEST_INTERVAL * usual]
-    return round(float((holes / usual - 1).sum())) if len(holes) <= HOLES else 0
+    few = len(holes) <= HOLES and RARE * len(holes) <= len(intervals)
+    return round(float((holes / usual - 1).sum())) if few else 0
 
 
 def oriented(image: BGRImage, matrix: Int32[np.ndarray, "3 3"]) -> BGRImage:
