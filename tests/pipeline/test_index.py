@@ -108,7 +108,7 @@ def test_reconciliation_counts_each_trouble_and_keeps_every_one(indexed: tuple[P
         "frame count differs": 1,
         "listed twice": 3,
         "in train and test of one fold": 1,
-        "person in train and test": found.count("person in train and test"),
+        "person in train and test": 4,
         "same content in train and test": 1,
         "label unknown": 1,
         "two clips with one id": 1,
