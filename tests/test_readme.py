@@ -1,0 +1,51 @@
+"""Blocks of README.md are usable as they stand: settings load and suffice for DVC, Python names what exists."""
+
+from __future__ import annotations
+
+import ast
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.main import get_command
+
+import grace
+from stages import app
+from stages._project import render
+
+
+def blocks(project: Path, language: str) -> list[str]:
+    text = (project / "README.md").read_text(encoding="utf-8")
+    found = [textwrap.dedent(block) for block in re.findall(rf"^ *```{language}\n(.*?)^ *```", text, re.DOTALL | re.M)]
+    assert found
+    return found
+
+
+def test_the_settings_load_and_hold_all_that_dvc_asks_for(project: Path, tmp_path: Path) -> None:
+    (block,) = blocks(project, "yaml")
+    path = tmp_path / "params.yaml"
+    path.write_text(block)
+    settings = grace.load_settings(path)
+    assert settings.datasets == ["dfew"]
+    written = yaml.safe_load(block)
+    for stage in yaml.safe_load(render("dfew")["dvc.yaml"])["stages"].values():
+        for name in stage["params"]:
+            value = written
+            for key in name.split("."):
+                assert key in value, f"DVC asks for {name}, which the block lacks"
+                value = value[key]
+
+
+def test_python_names_what_exists(project: Path) -> None:
+    for block in blocks(project, "python"):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "grace":
+                assert hasattr(grace, node.attr)
+
+
+@pytest.mark.parametrize("name", sorted(get_command(app).commands))  # type: ignore[attr-defined]
+def test_every_command_is_in_the_table(project: Path, name: str) -> None:
+    rows = re.findall(r"^\| (`[^|]*`) \|", (project / "README.md").read_text(encoding="utf-8"), re.M)
+    assert any(f"`{name}`" in row for row in rows), name
