@@ -42,7 +42,8 @@ from benchmarks.harness import PROJECT, Benchmark, progress, scratch_folder, sec
 from grace.pipeline.engines import Engine, Request, Response
 from grace.pipeline.engines.settings import VllmSettings
 from grace.pipeline.engines.transformers import TransformersEngine
-from grace.pipeline.engines.vllm import VllmEngine
+from grace.pipeline.engines.vllm import VllmEngine, environment
+from grace.pipeline.engines.vllm_plugin import OWNER
 from grace.pipeline.execution.runner import run
 from grace.pipeline.execution.step import Step, StepInputs
 from grace.pipeline.store import Store
@@ -145,7 +146,8 @@ def against_bare_vllm(folder: Path, rounds: int) -> dict[str, Any]:
         step.engine = Kept(engine)
         requests = requests_of(step, folder)
         engine.open()
-        llm = LLM(**engine.arguments())
+        with environment({OWNER: str(os.getpid())}):  # its processes end with this one, as the engine's do
+            llm = LLM(**engine.arguments())
         bare(llm, engine, requests[:8])  # warm
         rates: dict[str, list[float]] = {"bare": [], "stage": []}
         for _ in range(rounds):
