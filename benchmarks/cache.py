@@ -29,7 +29,7 @@ import numpy as np
 from benchmarks.harness import Benchmark, median_ratio, progress, scratch_folder, seconds
 from benchmarks.train import GRID, INSTANTS, LENGTH, WIDTH, random_cache
 from grace.pipeline.store import Row, Store
-from grace.pipeline.store.schemas import FOLD_COLUMNS, TOKENS
+from grace.pipeline.store.schemas import TOKENS, fold_column
 from grace.pipeline.tokens.compression import quantize_row
 from grace.trainer.data import Cache
 from grace.trainer.settings import TrainSettings
@@ -64,7 +64,7 @@ def main() -> None:
         figures: dict[str, Any] = reading(folder, rounds) | sizes(folder)
         if (args.data / "tokens").is_dir():
             settings = TrainSettings().model_copy(update={"epochs": 6 if args.quick else 30})
-            figures |= uar_change(args.data, scratch, settings, seeds, 1 if args.quick else len(FOLD_COLUMNS))
+            figures |= uar_change(args.data, scratch, settings, seeds, 1 if args.quick else None)
     BENCHMARK.report(figures, keep=not args.quick)
 
 
@@ -156,15 +156,15 @@ def sizes(folder: Path) -> dict[str, float]:
     }
 
 
-def uar_change(data: Path, scratch: Path, settings: TrainSettings, seeds: int, most: int) -> dict[str, Any]:
+def uar_change(data: Path, scratch: Path, settings: TrainSettings, seeds: int, most: int | None) -> dict[str, Any]:
     """UAR on int8 less UAR on float16, in points: the mean over methods, folds and seeds, and its standard error."""
     kinds = {"float16": copied(data, scratch / "float16"), "int8": copied(data, scratch / "int8")}
     store = Store(kinds["int8"] / "tokens", TOKENS)
     for shard in store.shards():
         store.write(shard, [_small(row) for row in store.read(shard)], store.meta(shard))
     cache = Cache(data)
-    tested = {name for name in FOLD_COLUMNS if any(row[name] == "test" for row in cache.rows.values())}
-    folds = [k for k, name in enumerate(FOLD_COLUMNS, 1) if name in tested][:most]
+    tested = [k for k in cache.folds if any(row[fold_column(k)] == "test" for row in cache.rows.values())]
+    folds = tested[:most]
     changes = []
     for method in METHODS:
         for fold in folds:

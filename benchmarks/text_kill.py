@@ -30,7 +30,6 @@ from typing import Any
 
 from benchmarks.harness import PROJECT, Benchmark, progress, scratch_folder
 from grace.pipeline.store import Store, write_clips
-from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS, FOLD_COLUMNS
 from tests.support.fake_openai_server import Misbehaving, Reply, completion, serving, text_of
 
 SIZE = 4
@@ -154,7 +153,7 @@ def content(data: Path) -> dict[str, bytes]:
 def write_dataset(folder: Path, clips: int) -> None:
     """Clips and their coarse captions."""
     keys = [{"clip_id": f"clip-{number:04d}", "status": "ok", "error": ""} for number in range(clips)]
-    write_clips(folder, [{**key, **dict.fromkeys(FOLD_COLUMNS, "train"), "label": "anger"} for key in keys], ["anger"])
+    write_clips(folder, [{**key, "fold_1": "train", "label": "anger"} for key in keys], ["anger"])
     store = Store(folder / "captions", CAPTIONS)
     for shard in range(math.ceil(clips / SIZE)):
         rows = [

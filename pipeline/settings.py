@@ -54,7 +54,7 @@ class PipelineSettings(Section):
     """
 
     datasets: list[str] = ["demo"]
-    folds: list[Annotated[int, Field(ge=1, le=5)]] = [1, 2]
+    folds: list[Annotated[int, Field(ge=1)]] = [1, 2]
     roots: dict[str, str] = {}
     data: str = "data"
     lists: dict[str, ListFilesSettings] = {}  # data sets that come as list files

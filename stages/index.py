@@ -38,6 +38,8 @@ def command(
         clips_folder=settings.index.folders.get(dataset),
         links=settings.index.links.get(dataset, []),
         lists=settings.lists.get(dataset),
+        labels=settings.index.labels.get(dataset),
+        split=settings.index.split.get(dataset),
         workers=settings.workers,
         clip_timeout=settings.clip_timeout,
         hash_images=settings.index.hash,

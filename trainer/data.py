@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from grace.pipeline.store import Clips, Reader, Row, UserError, finite
-from grace.pipeline.store.schemas import FOLD_COLUMNS, MOTION, TOKENS
+from grace.pipeline.store.schemas import MOTION, TOKENS
 from grace.trainer.batch import Batch, Sizes
 from grace.trainer.provenance import cache_inputs, read_clips
 
@@ -36,6 +36,7 @@ class Cache:
 
     Attributes:
         labels: the class names, in the data set's order.
+        folds: the numbers of the data set's folds.
         rows: label, subject and folds of each clip, by ``clip_id``.
         instants: T.
         patches: P per frame, or the number kept where ``tokens.patches`` left some out.
@@ -56,8 +57,9 @@ class Cache:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        clips = Clips(self.folder, ["label", "subject", *FOLD_COLUMNS])
-        self.labels, self.rows = clips.labels, {row["clip_id"]: row for row in clips.rows}
+        clips = Clips(self.folder, ["label", "subject"], folds=True)
+        self.labels, self.folds = clips.labels, clips.folds
+        self.rows = {row["clip_id"]: row for row in clips.rows}
         self.tokens = Reader(self.folder / "tokens", TOKENS, (*TOKEN_COLUMNS, *OPTIONAL_COLUMNS), self.rows)
         visible = self.tokens.store.rows(["clip_id", "label_visible"])
         self._label_visible = {row["clip_id"] for row in visible if row["label_visible"]}

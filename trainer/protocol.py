@@ -1,6 +1,7 @@
 """Which clips train, select and test. The subsets are made here; the training loop is given subsets, never the table.
 
-``held-out``: the epoch is chosen on clips held out of the training fold; the test fold is read once, at the end.
+``held-out``: the epoch is chosen on the fold's validation clips, or where it has none on clips held out of its training
+part; the test part is read once, at the end. Clips without a label take no part.
 ``best-test``: the field's habit of reporting the best test epoch; its numbers are labelled so wherever they appear.
 """
 
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from grace.pipeline.store import UserError
-from grace.pipeline.store.schemas import FOLD_COLUMNS
+from grace.pipeline.store.schemas import fold_column
 from grace.trainer.data import Cache, Subset
 from grace.trainer.settings import TrainSettings
 
@@ -48,7 +49,8 @@ def split(cache: Cache, fold: int, settings: TrainSettings) -> Fold:
 
     Returns:
         Clips to train on, to choose the epoch, and to test; and the test clips that failed upstream. Under held-out the
-        validation clips are stratified by class and share no subject with the training clips, where all are known.
+        validation clips are the fold's own, if it has some. Otherwise they are stratified by class and share no subject
+        with the training clips; a clip that names none is a person of its own.
 
     Raises:
         UserError: the fold is not in the table, a label is unknown, or a class has no training clip.
@@ -58,8 +60,9 @@ def split(cache: Cache, fold: int, settings: TrainSettings) -> Fold:
         >>> len(fold.selection.train), len(fold.selection.validation), len(fold.test)
         (34, 8, 18)
     """
-    train, test = _members(cache, fold, "train"), _members(cache, fold, "test")
-    _check_labels(cache, [*train, *test])
+    train, validation, test = (_members(cache, fold, part) for part in ("train", "val", "test"))
+    _check_parts(cache, fold, train, test)
+    _check_labels(cache, [*train, *validation, *test])
     usable = [clip_id for clip_id in train if not cache.failure(clip_id)]
     scored = [clip_id for clip_id in test if not cache.failure(clip_id)]
     missing = tuple(clip_id for clip_id in test if cache.failure(clip_id))
@@ -70,23 +73,43 @@ def split(cache: Cache, fold: int, settings: TrainSettings) -> Fold:
     _check_classes(cache, usable, f"the training clips of fold {fold}")
     _warn_of_absent(cache, test, fold)
     test_subset = Subset(cache, tuple(scored))
+    chosen_on = tuple(clip_id for clip_id in validation if not cache.failure(clip_id))
     if settings.protocol == "best-test":
         return Fold(TrainSelection(Subset(cache, tuple(usable)), test_subset), test_subset, missing)
-    learned, held_out = _validation(cache, usable, settings)
+    learned, held_out = (tuple(usable), chosen_on) if chosen_on else _validation(cache, usable, settings)
     return Fold(TrainSelection(Subset(cache, learned), Subset(cache, held_out)), test_subset, missing)
 
 
-def _members(cache: Cache, fold: int, role: str) -> list[str]:
-    if f"fold_{fold}" not in FOLD_COLUMNS:
-        raise UserError(f"There is no fold {fold}: choose one of 1 to {len(FOLD_COLUMNS)}.")
-    members = [clip_id for clip_id, row in sorted(cache.rows.items()) if row[f"fold_{fold}"] == role]
-    if not members:
-        known = [name[5:] for name in FOLD_COLUMNS if any(row[name] for row in cache.rows.values())]
+def _members(cache: Cache, fold: int, part: str) -> list[str]:
+    """The labelled clips of a part of a fold, in order."""
+    column = fold_column(fold)
+    return [clip_id for clip_id, row in sorted(cache.rows.items()) if row.get(column) == part and row["label"]]
+
+
+def _check_parts(cache: Cache, fold: int, train: Sequence[str], test: Sequence[str]) -> None:
+    table, name = cache.folder / "clips.parquet", cache.folder.name
+    if not cache.labels:
         raise UserError(
-            f"Fold {fold} has no {role} clips in {cache.folder / 'clips.parquet'}; "
-            f"it holds folds {', '.join(known) or 'none'}."
+            f"No clip of {table} has a label, and training needs them: put a column 'label' into clips.csv and run "
+            f"`grace index --dataset {name}` again."
         )
-    return members
+    if not cache.folds:
+        raise UserError(
+            f"{table} has no folds, and training needs one: put a column 'split' or 'fold' into clips.csv or set "
+            f"index.split.{name} in params.yaml (such as {{by: subject, folds: 5}}), and run "
+            f"`grace index --dataset {name}` again."
+        )
+    if fold not in cache.folds:
+        raise UserError(f"There is no fold {fold} in {table}: it has {_numbers(cache.folds)}.")
+    for part, members in (("train", train), ("test", test)):
+        if not members:
+            raise UserError(f"Fold {fold} of {table} has no labelled clip in its {part} part.")
+
+
+def _numbers(folds: Sequence[int]) -> str:
+    """Folds as one writes them: ``1 to 5``, or each."""
+    gapless = len(folds) > 2 and list(folds) == list(range(folds[0], folds[-1] + 1))
+    return f"{folds[0]} to {folds[-1]}" if gapless else ", ".join(str(fold) for fold in folds)
 
 
 def _check_labels(cache: Cache, clip_ids: Sequence[str]) -> None:
@@ -118,7 +141,7 @@ def _warn_of_absent(cache: Cache, clip_ids: Sequence[str], fold: int) -> None:
 def _validation(
     cache: Cache, clip_ids: Sequence[str], settings: TrainSettings
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Training and validation clips, stratified by class; where every clip names its subject, they share none.
+    """Training and validation clips, stratified by class; they share no subject.
 
     Of all cuts that leave every class to learn from, the one whose class shares are nearest to those of all clips.
     """
@@ -126,8 +149,10 @@ def _validation(
 
     ids = np.array(clip_ids)
     labels = np.array([cache.labels.index(cache.rows[clip_id]["label"]) for clip_id in clip_ids])
-    subjects = np.array([cache.rows[clip_id]["subject"] or "" for clip_id in clip_ids])
-    groups = subjects if (subjects != "").all() and len(set(subjects)) > 1 else ids
+    # A clip that names nobody is a person of its own; the prefix keeps its id apart from people's names.
+    groups = np.array([cache.rows[clip_id]["subject"] or f"clip {clip_id}" for clip_id in clip_ids])
+    if len(set(groups)) == 1:
+        groups = ids
     count = min(max(2, round(1 / settings.validation)), len(set(groups)), int(np.bincount(labels).max()))
     if count < 2:
         raise UserError(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from grace.pipeline.store import Clips, GraceError, Row, Store, UserError, fingerprint
-from grace.pipeline.store.schemas import FOLD_COLUMNS, MOTION, TOKENS
+from grace.pipeline.store.schemas import MOTION, TOKENS, fold_column
 from grace.trainer.runs import Run
 
 
@@ -32,7 +32,7 @@ def cache_inputs(folder: Path, clips: Clips) -> dict[str, str]:
 
 def read_clips(folder: Path) -> Clips:
     """The table of clips as runs read it."""
-    return Clips(folder, ["label", "subject", *FOLD_COLUMNS])
+    return Clips(folder, ["label", "subject"], folds=True)
 
 
 def check_runs(runs: Mapping[Path, Run], dataset_folder: Path) -> None:
@@ -81,8 +81,8 @@ def _check_fold(folder: Path, run: Run) -> None:
 
 
 def _check_clips(folder: Path, run: Run, clips: Clips) -> None:
-    column = f"fold_{run.config.fold}"
-    expected = {row["clip_id"]: row["label"] for row in clips.rows if row.get(column) == "test"}
+    column = fold_column(run.config.fold)
+    expected = {row["clip_id"]: row["label"] for row in clips.rows if row.get(column) == "test" and row["label"]}
     found = {row["clip_id"]: row["label"] for row in run.predictions}
     if run.config.labels != clips.labels:
         raise UserError(f"{folder} was trained on other classes than clips.parquet lists: run `grace train` again.")

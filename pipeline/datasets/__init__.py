@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from grace.pipeline.datasets import dfew, ferv39k, folder, listed, mafw, mafw_compound
+from grace.pipeline.datasets import dfew, ferv39k, folder, listed, mafw, mafw_compound, videos
 from grace.pipeline.datasets.base import Adapter, Listing
-from grace.pipeline.datasets.labels import CANONICAL_LABELS, LABEL_ID, canonical, label_ids, ordered
-from grace.pipeline.datasets.settings import ListFilesSettings
+from grace.pipeline.datasets.labels import CANONICAL_LABELS, canonical, class_name, ordered
+from grace.pipeline.datasets.settings import LabelNames, ListFilesSettings
 from grace.pipeline.errors import UserError
 
 DATASETS: dict[str, Adapter] = {
@@ -23,6 +23,7 @@ DATASETS: dict[str, Adapter] = {
         mafw_compound.ADAPTER,
         dfew.ADAPTER,
         ferv39k.ADAPTER,
+        videos.ADAPTER,
     )
 }
 """Adapters by name, in the order in which their markers are looked for."""
@@ -30,12 +31,11 @@ DATASETS: dict[str, Adapter] = {
 __all__ = [
     "CANONICAL_LABELS",
     "DATASETS",
-    "LABEL_ID",
     "Adapter",
     "Listing",
     "canonical",
+    "class_name",
     "find_adapter",
-    "label_ids",
     "read",
     "root_of",
 ]
@@ -72,28 +72,39 @@ def root_of(roots: Mapping[str, str], dataset: str, root: str | Path | None = No
     return path
 
 
-def find_adapter(dataset: str, root: Path, lists: ListFilesSettings | None = None) -> Adapter:
+def find_adapter(
+    dataset: str, root: Path, lists: ListFilesSettings | None = None, labels: LabelNames | None = None
+) -> Adapter:
     """The adapter of a data set: of its list files if it has any, else of its name, else of the tree under ``root``.
 
-    Raises :class:`UserError` naming ``roots.<dataset>`` when there is none.
+    A folder that is none of the known trees is taken as it is: every video and folder of frames below it is a clip.
+    Raises :class:`UserError` naming ``roots.<dataset>`` when it holds none.
     """
     if lists is not None:
         return listed.adapter(dataset, lists)
+    if labels is not None and (root / folder.MARKER).exists():
+        return folder.adapter(dataset, labels)
     if dataset in DATASETS:
         return DATASETS[dataset]
     marked = {adapter.marker: adapter for adapter in DATASETS.values() if adapter.marker is not None}
     for marker, adapter in marked.items():
         if (root / marker).exists():
             return adapter
+    if next(videos.find_clips(root), None) is not None:
+        return videos.ADAPTER
     markers = ", ".join(f"{marker} ({adapter.name})" for marker, adapter in marked.items())
     raise UserError(
-        f"roots.{dataset} is {root}, which is no data set known here: it holds none of {markers}, and lists.{dataset} "
-        "in params.yaml names no list files."
+        f"roots.{dataset} is {root}, which holds no video or folder of frames, and none of {markers}; "
+        f"lists.{dataset} in params.yaml names no list files."
     )
 
 
 def read(
-    dataset: str, root: Path | None, clips_folder: str | None = None, lists: ListFilesSettings | None = None
+    dataset: str,
+    root: Path | None,
+    clips_folder: str | None = None,
+    lists: ListFilesSettings | None = None,
+    labels: LabelNames | None = None,
 ) -> tuple[list[Listing], list[str]]:
     """Every clip that the lists of a data set name, and the classes of the data set.
 
@@ -102,9 +113,11 @@ def read(
         root: The folder of its raw files.
         clips_folder: The folder under the root that holds the clips, where there are several.
         lists: The list files of a data set that comes as such.
+        labels: The classes of a data set that comes with ``clips.csv``, in order, or what each label means.
 
     Returns:
-        One listing per clip, in order of ``clip_id``, and the classes in canonical order.
+        One listing per clip, in order of ``clip_id``, and the classes: those that the data set declares, else those
+        that occur, canonical ones first. A clip that nobody labelled has the label ``""``.
 
     Raises:
         UserError: When the root is not set, is no folder or holds no known tree, a list is not what it should be, or no
@@ -121,8 +134,8 @@ def read(
         ['happiness', 'sadness']
     """
     folder_of_set = root_of({}, dataset, root)
-    adapter = find_adapter(dataset, folder_of_set, lists)
+    adapter = find_adapter(dataset, folder_of_set, lists, labels)
     listings = adapter.read(folder_of_set, clips_folder)
     if not listings:
         raise UserError(f"The lists of {dataset} name no clip: look into {root}.")
-    return listings, list(adapter.classes) or ordered(clip.label for clip in listings if canonical(clip.label))
+    return listings, list(adapter.classes) or ordered(clip.label for clip in listings if clip.label_known)

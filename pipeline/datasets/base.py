@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, Protocol
 
 from grace.pipeline.datasets.file_tree import AMBIGUOUS, ClipPath, Problem, Source
-from grace.pipeline.datasets.labels import CANONICAL_LABELS, canonical
+from grace.pipeline.datasets.labels import CANONICAL_LABELS, canonical, class_name
 
-Split = Literal["train", "test"]
+Split = Literal["train", "val", "test"]
 
-SPLITS: tuple[Split, ...] = ("train", "test")
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 UNKNOWN_LABEL = "label unknown"
 CONTRADICTORY = "contradictory lines"
@@ -20,17 +21,19 @@ CONTRADICTORY = "contradictory lines"
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of one list file: a clip, its file, and whether it is in train or test of which fold (0: of none)."""
+    """One line of one list file: a clip, its file, and in which part of which fold it is (0: of none)."""
 
     clip_id: str
     clip_path: ClipPath
-    label: str  # as written
+    label: str  # as written; empty when nobody labelled the clip
     fold: int = 0
     split: Split = "train"
     subject: str = ""
     annotated_frames: int = -1
     caption_human: str = ""
     list_file: str = ""  # the list that holds the line: a second line in the same one is a repetition
+    votes: Mapping[str, float] = field(default_factory=dict)  # label as written to how many annotators chose it
+    columns: Mapping[str, str] = field(default_factory=dict)  # further cells by column, to make folds by
 
 
 @dataclass
@@ -40,14 +43,21 @@ class Listing:
     clip_id: str
     path: str
     source: Source
-    label: str  # canonical, or as written when it is not a class of the data set
+    label: str  # a class of the data set, as written when it is none, or empty
     folds: dict[int, Split] = field(default_factory=dict)
     subject: str = ""
     annotated_frames: int = -1
     caption_human: str = ""
     problem: Problem | None = None
     repeated: bool = False  # one list names it more than once
-    leaked: tuple[int, ...] = ()  # folds that have it in train and in test; it is kept in test
+    leaked: tuple[int, ...] = ()  # folds that have it in several parts; it is kept in the last of train, val, test
+    votes: dict[str, float] = field(default_factory=dict)  # class to how many annotators chose it
+    columns: dict[str, str] = field(default_factory=dict)  # further cells of the list, by column
+
+    @property
+    def label_known(self) -> bool:
+        """Whether the clip has a label that is a class of the data set."""
+        return bool(self.label) and (self.problem is None or self.problem.finding != UNKNOWN_LABEL)
 
 
 class ReadListings(Protocol):
@@ -65,12 +75,14 @@ class Adapter:
 
     name: str
     read: ReadListings
-    classes: tuple[str, ...] = ()  # its emotions in canonical order; none: those that occur
+    classes: tuple[str, ...] = ()  # its emotions in order; none: those that occur
     marker: str | None = None  # file or folder under the root by which such a tree is known, whatever its name
 
 
-def merge(entries: Iterable[Entry], classes: Collection[str] = ()) -> list[Listing]:
+def merge(entries: Iterable[Entry], classes: Sequence[str] = (), *, own_classes: bool = False) -> list[Listing]:
     """One listing per clip, in order of ``clip_id``; labels are of ``classes``, or any canonical ones if it is empty.
+
+    With ``own_classes`` and no ``classes`` every label is a class, whatever it is called.
 
     Lines that contradict each other about a clip's label or file make it unusable (``problem``); a clip in train and
     test of one fold stays in its test part only, so that nothing tested is trained on.
@@ -78,7 +90,7 @@ def merge(entries: Iterable[Entry], classes: Collection[str] = ()) -> list[Listi
     listings: dict[str, Listing] = {}
     seen: set[tuple[str, str]] = set()
     for entry in entries:
-        label, known = _label(entry.label, classes)
+        label, known = _label(entry.label, classes, own_classes)
         listing = listings.get(entry.clip_id)
         if listing is None:
             listing = Listing(entry.clip_id, entry.clip_path.relative, entry.clip_path.source, label)
@@ -89,33 +101,56 @@ def merge(entries: Iterable[Entry], classes: Collection[str] = ()) -> list[Listi
         listing.subject = listing.subject or entry.subject
         listing.caption_human = listing.caption_human or entry.caption_human
         listing.annotated_frames = max(listing.annotated_frames, entry.annotated_frames)
+        listing.votes = listing.votes or {class_name(name): count for name, count in entry.votes.items()}
+        listing.columns = {**entry.columns, **listing.columns}
         if entry.fold:
             _assign_fold(listing, entry.fold, entry.split)
     return [listings[clip_id] for clip_id in sorted(listings)]
 
 
-def _label(written: str, classes: Collection[str]) -> tuple[str, bool]:
-    """The canonical label and True, or the label as written and False."""
-    label = canonical(written)
-    return (written, False) if label is None or (classes and label not in classes) else (label, True)
+def _label(written: str, classes: Collection[str], own_classes: bool) -> tuple[str, bool]:
+    """The class and True, or the label as written and False; a clip may have no label."""
+    label = class_name(written)
+    known = label in classes if classes else own_classes or canonical(label) is not None
+    return (label, True) if known or not label else (written, False)
 
 
 def _problem(listing: Listing, entry: Entry, label: str, known: bool, classes: Collection[str]) -> Problem | None:
     if entry.clip_path.problem:
         return entry.clip_path.problem
     if not known:
-        known_labels = ", ".join(classes or CANONICAL_LABELS)
-        return Problem(UNKNOWN_LABEL, f"the label '{entry.label}' is unknown: use one of {known_labels}")
+        return Problem(
+            UNKNOWN_LABEL, f"the label '{entry.label}' is unknown: use one of {', '.join(classes or CANONICAL_LABELS)}"
+        )
     if entry.clip_path.relative != listing.path:
         return Problem(AMBIGUOUS, f"two clips have this id: {listing.path} and {entry.clip_path.relative}")
     if label != listing.label:
-        return Problem(CONTRADICTORY, f"it is labelled {listing.label} in one place and {label} in another")
+        here, there = listing.label or "not at all", label or "not at all"
+        return Problem(CONTRADICTORY, f"it is labelled {here} in one place and {there} in another")
     return None
+
+
+def misspelt(classes: Mapping[str, int]) -> dict[str, str]:
+    """Classes, by their number of clips, that look like a misspelling of a known or more frequent one.
+
+    A table without a list of classes takes any label, so that a slip of the pen would be a class.
+
+    Example:
+        >>> misspelt({"happiness": 3, "boredom": 3, "happines": 1, "boredon": 1, "surprize!": 1})
+        {'happines': 'happiness', 'boredon': 'boredom', 'surprize!': 'surprise'}
+    """
+    own = [name for name in classes if name not in CANONICAL_LABELS and "_" not in name]
+    found = {}
+    for name in own:
+        others = [other for other in own if classes[other] > classes[name]]
+        if close := get_close_matches(name, [*CANONICAL_LABELS, *others], 1, 0.8):
+            found[name] = close[0]
+    return found
 
 
 def _assign_fold(listing: Listing, fold: int, split: Split) -> None:
     before = listing.folds.get(fold)
     if before is not None and before != split:
         listing.leaked = tuple(sorted({*listing.leaked, fold}))
-        split = "test"
+        split = max(before, split, key=SPLITS.index)
     listing.folds[fold] = split

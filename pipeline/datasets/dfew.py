@@ -27,8 +27,8 @@ from grace.pipeline.datasets.file_tree import Tree, without_suffix
 from grace.pipeline.datasets.labels import SEVEN
 from grace.pipeline.datasets.list_files import read_rows
 from grace.pipeline.errors import UserError
-from grace.pipeline.store.schemas import FOLD_NUMBERS
 
+FOLDS = range(1, 6)
 MARKER = "EmoLabel_DataSplit"
 CLASSES = SEVEN  # the annotation's 1 … 7 in this very order
 FOLDERS = ("Clip/clip_224x224", "Clip/jpg_256", "Clip/original")
@@ -41,7 +41,7 @@ def read(root: Path, folder: str | None = None) -> list[Listing]:
     """
     lists = [
         (file, fold, split)
-        for fold in FOLD_NUMBERS
+        for fold in FOLDS
         for split in SPLITS
         if (file := root / MARKER / f"{split}(single-labeled)" / f"set_{fold}.csv").is_file()
     ]

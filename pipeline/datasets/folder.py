@@ -3,44 +3,80 @@
 The tree::
 
     <root>/
-      clips.csv               path,label[,clip_id][,subject][,fold | ,fold_1 … ,fold_5][,frames][,caption]
+      clips.csv               path[,label][,clip_id][,subject][,split | ,fold | ,fold_1,fold_2 …][,frames][,caption]
       any/where/clip.mp4      a video, or
       any/where/clip/*.jpg    a folder of frames
 
-``path`` is relative to the root; without ``clip_id`` a clip's id is its path without the suffix. ``fold`` is the number
-(1 to 5) of the fold that tests the clip; it trains in all the other folds that the table knows. ``fold_1`` … ``fold_5``
-say it outright: ``train``, ``test`` or nothing. ``frames`` is the number of frames the annotation promises.
+``path`` is relative to the root; without ``clip_id`` a clip's id is its path without the suffix. ``label`` is any
+class, or empty; known emotions are recognised in many spellings, and ``index.labels`` in ``params.yaml`` says what
+numbers mean. ``split`` is ``train``, ``val`` or ``test``: one fold. ``fold`` is the number of the fold that tests the
+clip; it trains in all the other folds that the table knows. ``fold_1``, ``fold_2`` … say it outright: ``train``,
+``val``, ``test`` or nothing. ``frames`` is the number of frames the annotation promises, ``votes_<class>`` how many
+annotators chose a class. Folds can be made by any other column (``index.split``).
 """
 
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from grace.pipeline.datasets.base import SPLITS, Adapter, Entry, Listing, Split, merge
 from grace.pipeline.datasets.file_tree import Tree, without_suffix
-from grace.pipeline.datasets.list_files import read_rows, whole_number
+from grace.pipeline.datasets.labels import label_names
+from grace.pipeline.datasets.list_files import decimal, read_rows, whole_number
+from grace.pipeline.datasets.settings import LabelNames
 from grace.pipeline.errors import UserError
-from grace.pipeline.store.schemas import FOLD_NUMBERS
 
 MARKER = "clips.csv"
-REQUIRED = ("path", "label")
-OPTIONAL = ("clip_id", "subject", "fold", *(f"fold_{k}" for k in FOLD_NUMBERS), "frames", "caption")
+REQUIRED = ("path",)
+KNOWN = (*REQUIRED, "label", "clip_id", "subject", "split", "fold", "frames", "caption")
+PARTS: dict[str, Split] = {
+    **{split: split for split in SPLITS},
+    "training": "train",
+    **dict.fromkeys(("validation", "valid", "dev"), SPLITS[1]),
+}
+"""What cells that name a part of a fold may say."""
+VOTES = "votes_"
+MAX_FOLD = 9999
+_FOLD_COLUMN = re.compile(r"fold_([1-9]\d{0,3})")
+
+
+def adapter(dataset: str, labels: LabelNames) -> Adapter:
+    """The adapter of a data set with ``clips.csv`` whose classes are named: any other label is a finding.
+
+    A list gives the classes in order, by which labels may be named or numbered from 0; a mapping says what each label
+    means as it is written.
+    """
+    names = label_names(labels)
+    classes = tuple(dict.fromkeys(names.values()))
+
+    def read(root: Path, folder: str | None = None) -> list[Listing]:
+        return merge((replace(entry, label=names.get(entry.label, entry.label)) for entry in entries(root)), classes)
+
+    return Adapter(dataset, read, classes, MARKER)
 
 
 def read(root: Path, folder: str | None = None) -> list[Listing]:
-    """Every clip of ``clips.csv``; ``folder`` is for sets that may hold their clips in several, and unused here.
+    """Every clip of ``clips.csv``; ``folder`` is for sets that may hold their clips in several, and unused here."""
+    return merge(entries(root), own_classes=True)
+
+
+def entries(root: Path) -> Iterator[Entry]:
+    """The lines of ``clips.csv``, one entry per clip and fold.
 
     Raises :class:`UserError` when the table is missing, lacks a column, or a fold or number of frames is not one.
     """
     file = root / MARKER
     if not file.is_file():
-        raise UserError(f"{root} holds no {MARKER} (columns {', '.join(REQUIRED)}; optional: {', '.join(OPTIONAL)}).")
+        raise UserError(f"{root} holds no {MARKER} (columns {', '.join(KNOWN)}, of which {REQUIRED[0]} is required).")
     rows = list(read_rows(file, REQUIRED))
     tested = sorted({_fold(file, line, row["fold"]) for line, row in rows if row.get("fold")})
     tree = Tree(root)
-    return merge(entry for line, row in rows for entry in _entries(tree, file, line, row, tested))
+    for line, row in rows:
+        yield from _entries(tree, file, line, row, tested)
 
 
 def _entries(tree: Tree, file: Path, line: int, row: dict[str, str], tested: list[int]) -> Iterator[Entry]:
@@ -54,14 +90,32 @@ def _entries(tree: Tree, file: Path, line: int, row: dict[str, str], tested: lis
         yield Entry(
             clip_id,
             clip_path,
-            row["label"],
+            row.get("label", ""),
             number,
             split,
             row.get("subject", ""),
             -1 if frames is None else frames,
             row.get("caption", ""),
             f"{file}:{number}",
+            _votes(file, line, row),
+            {name: cell for name, cell in row.items() if _is_own(name)},
         )
+
+
+def _is_own(column: str) -> bool:
+    """Whether a column means nothing here, so that folds may be made by it."""
+    return column not in KNOWN and not column.startswith(VOTES) and not _FOLD_COLUMN.fullmatch(column)
+
+
+def _votes(file: Path, line: int, row: dict[str, str]) -> dict[str, float]:
+    votes = {}
+    for name, cell in row.items():
+        if name.startswith(VOTES) and cell:
+            count = decimal(cell)
+            if count is None:
+                raise UserError(f"{file}, line {line}: {name} is '{cell}', not a number from 0 up.")
+            votes[name.removeprefix(VOTES)] = count
+    return votes
 
 
 def _id(path: str) -> str:
@@ -72,23 +126,28 @@ def _id(path: str) -> str:
 
 def _folds(file: Path, line: int, row: dict[str, str], tested: list[int]) -> dict[int, Split]:
     folds: dict[int, Split] = {}
+    if row.get("split"):
+        folds[1] = _split(file, line, "split", row["split"])
     if row.get("fold"):
         own = _fold(file, line, row["fold"])
         folds = {number: "test" if number == own else "train" for number in tested}
-    for number in FOLD_NUMBERS:
-        written = row.get(f"fold_{number}", "").lower()
-        split = next((split for split in SPLITS if split == written), None)
-        if split is not None:
-            folds[number] = split
-        elif written:
-            raise UserError(f"{file}, line {line}: fold_{number} is '{written}', not train, test or empty.")
+    for name, written in row.items():
+        if written and (column := _FOLD_COLUMN.fullmatch(name)):
+            folds[int(column[1])] = _split(file, line, name, written)
     return folds
+
+
+def _split(file: Path, line: int, column: str, written: str) -> Split:
+    if written.lower() not in PARTS:
+        raise UserError(f"{file}, line {line}: {column} is '{written}', not {', '.join(SPLITS)} or empty.")
+    return PARTS[written.lower()]
 
 
 def _fold(file: Path, line: int, written: str) -> int:
     number = whole_number(written)
-    if number not in FOLD_NUMBERS:
-        raise UserError(f"{file}, line {line}: the fold '{written}' is not one of 1 to 5.")
+    if number is None or not 1 <= number <= MAX_FOLD:
+        shown = written if len(written) <= 20 else f"{written[:20]}…"
+        raise UserError(f"{file}, line {line}: the fold '{shown}' is not a whole number from 1 to {MAX_FOLD}.")
     return number
 
 

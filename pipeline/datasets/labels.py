@@ -1,8 +1,8 @@
-"""Canonical emotion labels, in the order that every ``label_id`` follows, and the names that data sets use for them."""
+"""Canonical emotion labels and the names that data sets use for them; a label of a set's own keeps its name."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 CANONICAL_LABELS: tuple[str, ...] = (
     "happiness",
@@ -21,27 +21,26 @@ CANONICAL_LABELS: tuple[str, ...] = (
 SEVEN = CANONICAL_LABELS[:7]
 """The classes of DFEW and FERV39k."""
 
-LABEL_ID: dict[str, int] = {label: number for number, label in enumerate(CANONICAL_LABELS)}
+_RANK: dict[str, int] = {label: number for number, label in enumerate(CANONICAL_LABELS)}
 
-_ALIASES: dict[str, str] = {
-    "happy": "happiness",
-    "joy": "happiness",
-    "sad": "sadness",
-    "neutrality": "neutral",
-    "angry": "anger",
-    "surprised": "surprise",
-    "disgusted": "disgust",
-    "fearful": "fear",
-    "afraid": "fear",
-    "contemptuous": "contempt",
-    "anxious": "anxiety",
-    "helpless": "helplessness",
-    "disappointed": "disappointment",
+_NAMES: dict[str, str] = {
+    "happiness": "happy hap joy joyful",
+    "sadness": "sad unhappy",
+    "neutral": "neutrality neu",
+    "anger": "angry ang",
+    "surprise": "surprised sur surprize",
+    "disgust": "disgusted dis",
+    "fear": "fearful fea scared afraid",
+    "contempt": "contemptuous con",
+    "anxiety": "anxious anx",
+    "helplessness": "helpless hel",
+    "disappointment": "disappointed",
 }
+_ALIASES: dict[str, str] = {name: label for label, names in _NAMES.items() for name in names.split()}
 
 
 def canonical(name: str) -> str | None:
-    """The canonical label that a data set's name means.
+    """The canonical label that a data set's name means, if it means one.
 
     Args:
         name: A label in any case and form (``Happy``, ``angry``); emotions joined by ``_`` are a compound label.
@@ -56,23 +55,43 @@ def canonical(name: str) -> str | None:
     """
     parts = [part.strip() for part in name.lower().split("_")]
     parts = [_ALIASES.get(part, part) for part in parts]
-    if len(set(parts)) != len(parts) or any(part not in LABEL_ID for part in parts):
+    if len(set(parts)) != len(parts) or any(part not in _RANK for part in parts):
         return None
-    return "_".join(sorted(parts, key=LABEL_ID.__getitem__))
+    return "_".join(sorted(parts, key=_RANK.__getitem__))
+
+
+def class_name(written: str) -> str:
+    """The name of a class: the canonical label that it means, else its own name in lower case.
+
+    Example:
+        >>> class_name("ANG"), class_name(" Boredom ")
+        ('anger', 'boredom')
+    """
+    return canonical(written) or " ".join(written.lower().split())
+
+
+def label_names(names: Sequence[str] | Mapping[int | str, str]) -> dict[str, str]:
+    """Label as a list writes it to the class that it means; of a list of classes, their numbers from 0.
+
+    Example:
+        >>> label_names(["Happy", "calm"]), label_names({1: "neu"})
+        ({'0': 'happiness', '1': 'calm'}, {'1': 'neutral'})
+    """
+    pairs = names.items() if isinstance(names, Mapping) else enumerate(names)
+    return {str(written): class_name(name) for written, name in pairs}
 
 
 def ordered(labels: Iterable[str]) -> list[str]:
-    """Labels in canonical order: single ones, then compound ones by their parts."""
+    """Each label once: canonical ones in their order, then compound ones by their parts, then others as they come.
+
+    Example:
+        >>> ordered(["calm", "fear", "surprise_fear", "anger", "calm"])
+        ['anger', 'fear', 'surprise_fear', 'calm']
+    """
 
     def rank(label: str) -> tuple[int, list[int]]:
         parts = label.split("_")
-        return len(parts), [LABEL_ID[part] for part in parts]
+        known = all(part in _RANK for part in parts)
+        return (len(parts), [_RANK[part] for part in parts]) if known else (len(CANONICAL_LABELS) + 1, [])
 
-    return sorted(set(labels), key=rank)
-
-
-def label_ids(classes: Sequence[str]) -> dict[str, int]:
-    """The number of each class: a single label's index in ``CANONICAL_LABELS``; compound ones follow from 11."""
-    compound = [label for label in classes if label not in LABEL_ID]
-    numbers = LABEL_ID | {label: number for number, label in enumerate(compound, len(CANONICAL_LABELS))}
-    return {label: numbers[label] for label in classes}
+    return sorted(dict.fromkeys(labels), key=rank)

@@ -72,4 +72,14 @@ def read_rows(file: Path, required: Sequence[str]) -> Iterator[tuple[int, dict[s
 def whole_number(written: str) -> int | None:
     """The whole number that a cell holds, also as ``12.0`` (a spreadsheet's way); None when it holds none."""
     digits = written.removesuffix(".0")
-    return int(digits) if digits.isdecimal() and int(digits) <= MAX_NUMBER else None
+    short = digits.isdecimal() and len(digits.lstrip("0")) <= len(str(MAX_NUMBER))  # int refuses thousands of digits
+    return number if short and (number := int(digits.lstrip("0") or "0")) <= MAX_NUMBER else None
+
+
+def decimal(written: str) -> float | None:
+    """The number from 0 up that a cell holds; None when it holds none."""
+    try:
+        number = float(written)
+    except ValueError:
+        return None
+    return number if 0 <= number < float("inf") else None

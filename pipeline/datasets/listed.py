@@ -8,7 +8,7 @@ The tree::
       data/faces/00025/*.jpg a folder of frames, or a video
 
 What the lines leave open is set in ``params.yaml`` under ``lists.<name>``: ``folds`` names the files, ``labels`` the
-emotions that the numbers mean, and ``paths`` how listed paths begin and which folder under the root that means::
+classes that the numbers mean, and ``paths`` how listed paths begin and which folder under the root that means::
 
     roots: {mafw-faces: /data/MAFW}
     lists:
@@ -28,20 +28,20 @@ from pathlib import Path
 
 from grace.pipeline.datasets.base import SPLITS, Adapter, Entry, Listing, Split, merge
 from grace.pipeline.datasets.file_tree import Tree, without_suffix
-from grace.pipeline.datasets.labels import canonical, ordered
+from grace.pipeline.datasets.labels import label_names
 from grace.pipeline.datasets.list_files import read_lines, whole_number
 from grace.pipeline.datasets.settings import ListFilesSettings
 from grace.pipeline.errors import UserError
 
 
 def adapter(dataset: str, lists: ListFilesSettings) -> Adapter:
-    """The adapter of a data set that comes as list files; raises :class:`UserError` for a label that is no emotion."""
-    labels = _label_names(lists)
+    """The adapter of a data set that comes as list files; its classes are in the order that ``labels`` gives them."""
+    labels = label_names(lists.labels)
 
     def read(root: Path, folder: str | None = None) -> list[Listing]:
         return _read(root, lists, labels)
 
-    return Adapter(dataset, read, classes=tuple(ordered(labels.values())))
+    return Adapter(dataset, read, classes=tuple(dict.fromkeys(labels.values())))
 
 
 def _read(root: Path, lists: ListFilesSettings, labels: dict[str, str]) -> list[Listing]:
@@ -54,18 +54,6 @@ def _read(root: Path, lists: ListFilesSettings, labels: dict[str, str]) -> list[
         if (name := getattr(parts, split)) is not None
     ]
     return merge(entry for each in files for entry in _entries(*each, tree, lists.paths, labels))
-
-
-def _label_names(lists: ListFilesSettings) -> dict[str, str]:
-    """What is written in a list to the canonical label; raises :class:`UserError` for a name that is no emotion."""
-    pairs = enumerate(lists.labels) if isinstance(lists.labels, list) else lists.labels.items()
-    names = {}
-    for written, name in pairs:
-        label = canonical(name)
-        if label is None:
-            raise UserError(f"lists.….labels in params.yaml names '{name}', which is no emotion known here.")
-        names[str(written)] = label
-    return names
 
 
 def _entries(

@@ -23,8 +23,8 @@ from grace.pipeline.datasets.file_tree import Tree, without_suffix
 from grace.pipeline.datasets.labels import CANONICAL_LABELS
 from grace.pipeline.datasets.list_files import UTF8, read_lines
 from grace.pipeline.errors import UserError
-from grace.pipeline.store.schemas import FOLD_NUMBERS
 
+FOLDS = range(1, 6)
 MARKER = "Train & Test Set"
 CLASSES: tuple[str, ...] = CANONICAL_LABELS
 FOLDERS = ("data/clips", "data/frames", "data/faces", "clips", "frames", "faces")
@@ -46,7 +46,7 @@ def entries(root: Path, kind: str, folder: str | None) -> Iterator[Entry]:
     lists = [
         (file, fold, split)
         for text in ("no_caption", "with_caption")
-        for fold in FOLD_NUMBERS
+        for fold in FOLDS
         for split in SPLITS
         if (file := root / MARKER / kind / text / f"set_{fold}" / f"{split}.txt").is_file()
     ]

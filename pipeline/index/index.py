@@ -8,17 +8,19 @@ from __future__ import annotations
 import os
 import posixpath
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
-from grace.pipeline.datasets import Listing, label_ids, read
+from grace.pipeline.datasets import Listing, read
+from grace.pipeline.datasets.base import misspelt
 from grace.pipeline.datasets.file_tree import UNFOLLOWED, is_video_file
-from grace.pipeline.datasets.settings import ListFilesSettings
+from grace.pipeline.datasets.settings import LabelNames, ListFilesSettings
 from grace.pipeline.errors import ClipError, GraceError, UserError
 from grace.pipeline.execution.processes import run_in_processes, watched_clips
+from grace.pipeline.index.folds import make_folds
 from grace.pipeline.index.leaks import on_both_sides
 from grace.pipeline.index.reconciliation import (
     DIFFERS,
@@ -26,21 +28,24 @@ from grace.pipeline.index.reconciliation import (
     FINDINGS,
     LEAKED,
     MISSING,
+    MISSPELT,
     NO_FRAMES,
     REPEATED,
     SHARED_CONTENT,
     SHARED_SUBJECT,
+    UNLABELLED,
     UNLISTED,
     UNREADABLE,
     Reconciliation,
 )
+from grace.pipeline.index.settings import SplitSettings
 from grace.pipeline.media.content import content_digest
 from grace.pipeline.media.files import MissingError, NoFramesError, link_out
 from grace.pipeline.media.frames import list_images
 from grace.pipeline.media.video import Probe, probe
 from grace.pipeline.messages import error_line
 from grace.pipeline.store import Row, failure, write_clips
-from grace.pipeline.store.schemas import FOLD_NUMBERS
+from grace.pipeline.store.schemas import fold_column
 
 BATCH = 16
 """Clips per job, after which a process reports what it counted."""
@@ -70,6 +75,8 @@ def index(
     clips_folder: str | None = None,
     links: Collection[str] = (),
     lists: ListFilesSettings | None = None,
+    labels: LabelNames | None = None,
+    split: SplitSettings | None = None,
     workers: int = 2,
     clip_timeout: float = 120.0,
     hash_images: bool = False,
@@ -87,6 +94,8 @@ def index(
             :func:`grace.pipeline.datasets.read`.
         links: Folders outside ``root`` that links under it may lead to; other links that leave it are not followed.
         lists: The list files of a set that has no adapter of its own.
+        labels: The classes of a set with ``clips.csv``, in order, or what each label means.
+        split: Folds to make in place of those that the set has.
         workers: Local processes that count frames, at least one, since a decoder may hang or die.
         clip_timeout: Seconds that a process may spend on one clip.
         hash_images: Digest the bytes of a folder's images, not their names and sizes only.
@@ -107,18 +116,25 @@ def index(
     """
     if unknown := sorted(set(accept) - set(FINDINGS)):
         raise UserError(f"index.accept.{dataset} names '{unknown[0]}': the findings are {', '.join(FINDINGS)}.")
-    listings, classes = read(dataset, root, clips_folder, lists)
-    ids = label_ids(classes)
+    listings, classes = read(dataset, root, clips_folder, lists, labels)
+    if split is not None:
+        make_folds(listings, split, dataset)
+    folds = sorted({fold for listing in listings for fold in listing.folds})
     found = Reconciliation(annotated=len(listings))
     task, rows = _ProbeTask(root, hash_images, tuple(links)), []
     for listing, probed in zip(listings, _probe_all(task, listings, workers, clip_timeout), strict=True):
-        rows.append(_row(listing, probed, ids))
+        rows.append(_row(listing, probed, classes, folds))
         _count(found, listing, probed)
     for path in _unlisted(root, listings):
         found.note(UNLISTED, path)
     for finding, column in ((SHARED_SUBJECT, "subject"), (SHARED_CONTENT, "content")):
-        for clip, detail in on_both_sides(rows, column):
+        for clip, detail in on_both_sides(rows, column, folds):
             found.note(finding, clip, detail)
+    found.classes = {name: sum(row["label"] == name for row in rows) for name in classes}
+    declared = labels is not None or lists is not None
+    for name, known in ({} if declared else misspelt(found.classes)).items():
+        clip = next(row["clip_id"] for row in rows if row["label"] == name)
+        found.note(MISSPELT, clip, f"is the class '{name}' meant to be '{known}'?")
     write_clips(folder, rows, classes)
     found.write(folder)
     report(found)
@@ -193,9 +209,9 @@ def _probe_all(
             yield probed.pop(listing.clip_id)
 
 
-def _row(listing: Listing, probed: Contents | Unusable, ids: Mapping[str, int]) -> Row:
+def _row(listing: Listing, probed: Contents | Unusable, classes: Sequence[str], folds: Sequence[int]) -> Row:
     """The row of one clip: what the lists say, then what its file holds."""
-    known = listing.label in ids
+    known = listing.label in classes
     row: Row = {
         "clip_id": listing.clip_id,
         "status": "ok",
@@ -208,8 +224,9 @@ def _row(listing: Listing, probed: Contents | Unusable, ids: Mapping[str, int]) 
         "height": 0,
         "content": "",
         "label": listing.label if known else "",
-        "label_id": ids[listing.label] if known else -1,
-        **{f"fold_{fold}": listing.folds.get(fold, "") for fold in FOLD_NUMBERS},
+        "label_id": classes.index(listing.label) if known else -1,
+        "votes": [listing.votes.get(name, 0.0) for name in classes] if listing.votes else [],
+        **{fold_column(fold): listing.folds.get(fold, "") for fold in folds},
         "subject": listing.subject,
         "annotated_frames": listing.annotated_frames,
         "caption_human": listing.caption_human,
@@ -232,9 +249,11 @@ def _count(found: Reconciliation, listing: Listing, probed: Contents | Unusable)
         found.folds.setdefault(fold, Counter())[split] += 1
     if listing.repeated:
         found.note(REPEATED, listing.clip_id)
+    if not listing.label:
+        found.note(UNLABELLED, listing.clip_id)
     if listing.leaked:
         folds = ", ".join(str(fold) for fold in listing.leaked)
-        found.note(LEAKED, listing.clip_id, f"fold {folds}: kept in test")
+        found.note(LEAKED, listing.clip_id, f"fold {folds}: kept in the last of its parts")
     if listing.problem is None and not (isinstance(probed, Unusable) and probed.finding == MISSING):
         found.videos += listing.source == "video"
         found.folders += listing.source == "frames"
@@ -275,7 +294,7 @@ def _walk_unlisted(root: Path, folder: str, source: str, listed: set[str], paren
         return  # its clips are missing or unreadable, and each has its row
     for item in items:
         path = posixpath.join(folder, item.name)
-        if path in listed:
+        if path in listed or item.name.startswith("."):
             continue
         if path in parents:
             yield from _walk_unlisted(root, path, source, listed, parents)

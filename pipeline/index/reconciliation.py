@@ -22,6 +22,8 @@ REPEATED = "listed twice"
 LEAKED = "in train and test of one fold"
 SHARED_SUBJECT = "person in train and test"
 SHARED_CONTENT = "same content in train and test"
+MISSPELT = "class looks misspelt"
+UNLABELLED = "no label"
 UNLISTED = "files that no list names"
 
 FINDINGS = (
@@ -35,6 +37,8 @@ FINDINGS = (
     SHARED_SUBJECT,
     SHARED_CONTENT,
     UNKNOWN_LABEL,
+    MISSPELT,
+    UNLABELLED,
     AMBIGUOUS,
     CONTRADICTORY,
     UNFOLLOWED,
@@ -67,8 +71,10 @@ class Reconciliation:
     """Listed videos that are there."""
     folders: int = 0
     """Listed folders of frames that are there."""
+    classes: dict[str, int] = field(default_factory=dict)
+    """Class to the number of its clips."""
     folds: dict[int, Counter[str]] = field(default_factory=dict)
-    """Fold to the number of clips in ``train`` and in ``test``."""
+    """Fold to the number of clips in ``train``, ``val`` and ``test``."""
     findings: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: {name: [] for name in FINDINGS})
     """Finding to the clips, or files, that show it, each with a detail."""
     differences: Counter[int] = field(default_factory=Counter)
@@ -88,7 +94,11 @@ class Reconciliation:
         return len(self.findings[finding])
 
     def faults(self, accept: Collection[str] = ()) -> dict[str, int]:
-        """Finding to the number of clips, for findings that any clip shows and ``accept`` does not name."""
+        """Finding to the number of clips, for findings that any clip shows and ``accept`` does not name.
+
+        Clips without a label are no fault where none has one.
+        """
+        accept = {*accept, UNLABELLED} if not self.classes else accept
         return {finding: len(clips) for finding, clips in self.findings.items() if clips and finding not in accept}
 
     def distribution(self) -> list[tuple[str, int]]:

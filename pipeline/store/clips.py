@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from grace.pipeline.store.fingerprint import fingerprint
-from grace.pipeline.store.formats import decode_meta
+from grace.pipeline.store.formats import check_version, decode_meta
 from grace.pipeline.store.schema import KEY, Row
-from grace.pipeline.store.schemas import CLIPS
+from grace.pipeline.store.schemas import CLIPS, clips_schema, fold_column
 from grace.pipeline.store.store import read_table, write_table
 
 FILE = "clips.parquet"
@@ -23,6 +24,7 @@ class Clips:
     Args:
         folder: The data set's folder, ``data/<dataset>``.
         columns: Columns to read besides the key columns; all of them when not given.
+        folds: Whether to read the columns of all folds beside those that are named.
 
     Raises:
         UserError: When there is no such file, or it is broken or of another version.
@@ -37,14 +39,18 @@ class Clips:
         (['a', 'b'], ['fear'], 1)
     """
 
-    def __init__(self, folder: Path, columns: Sequence[str] | None = None) -> None:
+    def __init__(self, folder: Path, columns: Sequence[str] | None = None, *, folds: bool = False) -> None:
         self.path = Path(folder) / FILE
-        names = None if columns is None else list(dict.fromkeys([*(c.name for c in KEY), *columns]))
         meta = decode_meta(CLIPS, self.path)
+        check_version(CLIPS, self.path)
+        self.folds: list[int] = meta["folds"]
+        """The numbers of the data set's folds, whose parts are in the columns ``fold_<number>``."""
+        of_folds = [fold_column(fold) for fold in self.folds] if folds else []
+        names = None if columns is None else list(dict.fromkeys([*(c.name for c in KEY), *columns, *of_folds]))
         self._fingerprint = meta.get("fingerprint")
         self.labels: list[str] = meta["labels"]
-        """The data set's emotions in canonical order."""
-        self.rows = read_table(self.path, CLIPS, names)
+        """The data set's classes, in the order of ``label_id``."""
+        self.rows = read_table(self.path, clips_schema(self.folds), names)
 
     def is_current(self) -> bool:
         """Whether the file still holds what was read from it."""
@@ -63,7 +69,9 @@ class Clips:
 
 
 def write_clips(folder: Path, rows: Sequence[Row], labels: Sequence[str]) -> None:
-    """Commit ``clips.parquet``: rows sorted by ``clip_id``; ``labels`` are the set's emotions in canonical order.
+    """Commit ``clips.parquet``: rows sorted by ``clip_id``; ``labels`` are the set's classes.
+
+    Its folds are those that the rows have columns for.
 
     Raises :class:`ValueError` when a ``clip_id`` is there twice.
     """
@@ -72,5 +80,6 @@ def write_clips(folder: Path, rows: Sequence[Row], labels: Sequence[str]) -> Non
     if len(set(ids)) != len(ids):
         repeated = next(clip for clip, following in pairwise(ids) if clip == following)
         raise ValueError(f"clip {repeated} is listed twice")
-    meta: dict[str, Any] = {"labels": list(labels), "fingerprint": fingerprint(ordered)}
-    write_table(Path(folder) / FILE, CLIPS, ordered, meta)
+    folds = sorted({int(name[5:]) for row in rows for name in row if re.fullmatch(r"fold_\d+", name)})
+    meta: dict[str, Any] = {"labels": list(labels), "folds": folds, "fingerprint": fingerprint(ordered)}
+    write_table(Path(folder) / FILE, clips_schema(folds), ordered, meta)

@@ -2,38 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from grace.pipeline.store.schema import Column, Schema
 
-FOLD_NUMBERS = (1, 2, 3, 4, 5)
-"""The folds that a data set may have."""
 
-FOLD_COLUMNS = tuple(f"fold_{k}" for k in FOLD_NUMBERS)
-"""Their columns in ``clips.parquet``."""
+def fold_column(fold: int) -> str:
+    """The column of ``clips.parquet`` that says in which part of a fold a clip is."""
+    return f"fold_{fold}"
 
-CLIPS = Schema(
-    "index",
-    2,
-    "parquet",
-    (
-        Column("path", "str", doc="video file or folder of frames, relative to the data set's root"),
-        Column("source", "str", doc="video or frames"),
-        Column("n_frames", "int32", doc="counted by decoding"),
-        Column("fps", "float32", doc="frames per second; 0 when the source does not say"),
-        Column("width", "int32", doc="pixels"),
-        Column("height", "int32", doc="pixels"),
-        Column("content", "str", doc="digest of the video's bytes, or of the names and sizes of the frames"),
-        Column("label", "str", doc="canonical emotion"),
-        Column("label_id", "int32", doc="its index in the canonical order; -1 when unknown"),
-        *(
-            Column(name, "str", doc="train, test, or empty when the fold does not hold the clip")
-            for name in FOLD_COLUMNS
-        ),
-        Column("subject", "str", doc="the person, where the set names one"),
-        Column("annotated_frames", "int32", doc="frames the annotation promises; -1 when it does not say"),
-        Column("caption_human", "str", doc="the text that the data set ships, if any"),
-    ),
-    "clips.parquet: every clip that the data set lists",
+
+def clips_schema(folds: Iterable[int]) -> Schema:
+    """``clips.parquet`` of a data set that has these folds: one column per fold, as many as there are.
+
+    Example:
+        >>> [column.name for column in clips_schema([1, 2]).columns if column.name.startswith("fold")]
+        ['fold_1', 'fold_2']
+    """
+    parts = "train, val, test, or empty when the fold does not hold the clip"
+    columns = (*_CLIP_COLUMNS, *(Column(fold_column(fold), "str", doc=parts) for fold in folds))
+    return Schema("index", 3, "parquet", columns, "clips.parquet: every clip that the data set lists")
+
+
+_CLIP_COLUMNS = (
+    Column("path", "str", doc="video file or folder of frames, relative to the data set's root"),
+    Column("source", "str", doc="video or frames"),
+    Column("n_frames", "int32", doc="counted by decoding"),
+    Column("fps", "float32", doc="frames per second; 0 when the source does not say"),
+    Column("width", "int32", doc="pixels"),
+    Column("height", "int32", doc="pixels"),
+    Column("content", "str", doc="digest of the video's bytes, or of the names and sizes of the frames"),
+    Column("label", "str", doc="the clip's class; empty when nobody labelled it"),
+    Column("label_id", "int32", doc="its index among the set's classes (metadata: labels); -1 without a label"),
+    Column("votes", "float32", ("class",), "how many annotators chose each class; empty when the set does not say"),
+    Column("subject", "str", doc="the person, where the set names one"),
+    Column("annotated_frames", "int32", doc="frames the annotation promises; -1 when it does not say"),
+    Column("caption_human", "str", doc="the text that the data set ships, if any"),
 )
+
+CLIPS = clips_schema(())
+"""What every table of clips has, whatever folds its data set has."""
 
 FACES = Schema(
     "faces",

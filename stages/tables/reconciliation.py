@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from grace.pipeline.index.reconciliation import Reconciliation
 
+SHOWN_FOLDS = 10
 NAMES = 42
 """Columns of the terminal that the names of findings and their numbers take."""
 
@@ -21,6 +22,7 @@ def reconciliation_table(found: Reconciliation, dataset: str, width: int, accept
     from rich.table import Table
     from rich.text import Text
 
+    from grace.pipeline.datasets.base import SPLITS
     from grace.pipeline.index.reconciliation import DIFFERS
 
     table = Table(title=Text(f"index {strip_control(dataset)}", "bold"), title_justify="left", box=None, pad_edge=False)
@@ -45,6 +47,11 @@ def reconciliation_table(found: Reconciliation, dataset: str, width: int, accept
         if finding == DIFFERS:
             for off, count in found.distribution():
                 row(f"  by {off}", count, "█" * max(1, round(24 * count / len(clips))))
-    for fold, sides in sorted(found.folds.items()):
-        row(f"fold {fold}", sides.total(), f"{sides['train']:,} train, {sides['test']:,} test")
+    for name, count in found.classes.items():
+        row(f"class {strip_control(name)[:24]}", count, style="" if count else "bold yellow")
+    for fold, sides in sorted(found.folds.items())[:SHOWN_FOLDS]:
+        parts = [part for part in SPLITS if sides[part] or part != "val"]
+        row(f"fold {fold}", sides.total(), ", ".join(f"{sides[part]:,} {part}" for part in parts))
+    if len(found.folds) > SHOWN_FOLDS:
+        row(f"{len(found.folds) - SHOWN_FOLDS} more folds", found.annotated)
     return table

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from grace.pipeline.store import Clips, Row, Store, write_clips
-from grace.pipeline.store.schemas import CAPTIONS, CLIPS, DESCRIPTIONS, FACES, FOLD_COLUMNS, MOTION
+from grace.pipeline.store.schemas import CAPTIONS, CLIPS, DESCRIPTIONS, FACES, MOTION
 
 PLANTED = "helplessness"
 """A label that no prompt and no caption of the tests holds: where it turns up, a label leaked."""
@@ -31,7 +31,7 @@ def write_clips_with_faces(folder: Path, count: int, instants: int = 6, size: in
     for number in range(count):
         clip_id = f"{PLANTED}_{number:03d}"
         texts = {column.name: f"{PLANTED} {number}" for column in CLIPS.columns if column.dtype == "str"}
-        folds = dict.fromkeys(FOLD_COLUMNS, "train")
+        folds = {"fold_1": "train", "fold_2": "train"}
         numbers: dict[str, Any] = {"n_frames": 60, "fps": 25.0, "width": 64, "height": 64, "label_id": 9}
         key = {"clip_id": clip_id, "status": "ok", "error": ""}
         clips.append({**texts, **folds, **numbers, **key, "label": PLANTED, "annotated_frames": 60})
