@@ -17,6 +17,9 @@ MISSING = -1
 AMBIGUOUS = (("surprise", "fear"), ("anger", "disgust"), ("sadness", "neutral"))
 """Pairs that people confuse as well."""
 
+MOST_PAIRS = 3
+"""How many pairs are reported of a data set that has none of these."""
+
 TAIL = 0.5
 """A class is in the tail when it has less than this share of the clips it would have if all classes were equal."""
 
@@ -82,12 +85,14 @@ def confusion(
 def pair_scores(
     labels: Int[np.ndarray, " clips"], predicted: Int[np.ndarray, " clips"], names: Sequence[str]
 ) -> dict[str, dict[str, float]]:
-    """For each ambiguous pair in the set: mean recall of the two, and the share of their clips taken for the other."""
+    """For each ambiguous pair in the set: mean recall of the two, and the share of their clips taken for the other.
+
+    A set that has none of :data:`AMBIGUOUS` gets the pairs that these predictions confuse most.
+    """
     each = recall(labels, predicted, len(names))
     scores = {}
-    for first, second in AMBIGUOUS:
-        if first not in names or second not in names:
-            continue
+    known = [pair for pair in AMBIGUOUS if set(pair) <= set(names)]
+    for first, second in known or most_confused(confusion(labels, predicted, len(names)), names):
         i, j = names.index(first), names.index(second)
         both = np.isin(labels, (i, j))
         swapped = both & np.isin(predicted, (i, j)) & (labels != predicted)
@@ -96,6 +101,24 @@ def pair_scores(
             "confused": float(swapped.sum() / both.sum()) if both.any() else float("nan"),
         }
     return scores
+
+
+def most_confused(counts: Int[np.ndarray, "classes classes"], names: Sequence[str]) -> list[tuple[str, str]]:
+    """The pairs of classes that are taken for each other in the largest share of their clips, the worst first.
+
+    Example:
+        >>> most_confused(np.array([[5, 5, 0], [1, 9, 0], [0, 0, 9]]), ["calm", "boredom", "joy"])
+        [('calm', 'boredom')]
+    """
+    clips = counts.sum(1)
+    shares = {
+        (i, j): (counts[i, j] + counts[j, i]) / (clips[i] + clips[j])
+        for i in range(len(names))
+        for j in range(i + 1, len(names))
+        if counts[i, j] + counts[j, i]
+    }
+    worst = sorted(shares, key=lambda pair: (-shares[pair], pair))[:MOST_PAIRS]
+    return [(names[i], names[j]) for i, j in worst]
 
 
 def tail_classes(counts: Int[np.ndarray, " classes"]) -> list[int]:
