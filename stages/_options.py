@@ -11,6 +11,19 @@ if TYPE_CHECKING:
     from grace.settings import Settings
 
 Dataset = Annotated[str, typer.Option("--dataset", "-d", help="Name of the data set: its folder under data/.")]
+DatasetOrFolder = Annotated[
+    str | None,
+    typer.Option("--dataset", "-d", help="Name of the data set; the name of FOLDER, or demo, when not given."),
+]
+ClipsFolder = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[FOLDER]", help="Any folder of clips; the data set's root when not given.", show_default=False
+    ),
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Write the texts to this .parquet, .csv or .jsonl file as well.")
+]
 Params = Annotated[Path, typer.Option("--params", help="Settings file.")]
 Set = Annotated[list[str], typer.Option("--set", "-S", help="Override a setting: section.key=value. Repeatable.")]
 Root = Annotated[str | None, typer.Option("--root", help="Folder of the raw data; roots.<dataset> when not given.")]
@@ -26,6 +39,20 @@ def load_settings(params: Path, overrides: list[str]) -> Settings:
     from grace.settings import load_settings
 
     return load_settings(params, overrides)
+
+
+def dataset_of(clips: Path | None, dataset: str | None, settings: Settings) -> str:
+    """The data set that a command is about; a folder of clips is remembered as its root."""
+    from grace.pipeline.datasets.roots import name_of, remember_root
+    from grace.pipeline.errors import UserError
+
+    if clips is None:
+        return dataset or "demo"
+    if not clips.is_dir():
+        raise UserError(f"{clips} is not a folder: name one that holds clips.")
+    name = dataset or name_of(clips)
+    remember_root(settings.folder(name), clips)
+    return name
 
 
 def run_folder(run: Path | None, settings: Settings, dataset: str) -> Path:

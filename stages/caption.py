@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages._options import Dataset, Params, RetryFailed, Set, load_settings
-from stages._output import run_step, user_errors
+from stages._options import ClipsFolder, DatasetOrFolder, Out, Params, RetryFailed, Set, load_settings
+from stages._output import user_errors
+from stages._texts import write_texts
 
 
 @user_errors
 def command(
-    dataset: Dataset = "demo",
+    clips: ClipsFolder = None,
+    dataset: DatasetOrFolder = None,
+    out: Out = None,
     params: Params = Path("params.yaml"),
     override: Set = [],  # noqa: B006
     retry_failed: RetryFailed = False,
 ) -> None:
-    """Write a coarse caption of every clip: what the face does, in time order, no emotion named."""
-    from grace.pipeline.steps import make_step
+    """Write a coarse caption of every clip: what the face does, in time order, no emotion named.
 
-    settings = load_settings(params, override)
-    run_step(make_step("caption", settings, dataset), dataset, settings, retry_failed)
+    With FOLDER it lists the clips and crops their faces first: the whole way from a folder to texts.
+    """
+    write_texts(("caption",), clips, dataset, load_settings(params, override), out, retry_failed)

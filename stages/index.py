@@ -8,32 +8,39 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stages._options import Dataset, Params, Root, Set, load_settings
+from stages._options import ClipsFolder, DatasetOrFolder, Params, Root, Set, dataset_of, load_settings
 from stages._output import console, user_errors
 from stages.tables.formats import strip_control
 
 if TYPE_CHECKING:
     from grace.pipeline.index.reconciliation import Reconciliation
+    from grace.settings import Settings
 
 
 @user_errors
 def command(
-    dataset: Dataset = "demo",
+    clips: ClipsFolder = None,
+    dataset: DatasetOrFolder = None,
     root: Root = None,
     strict: Annotated[bool, typer.Option("--strict", help="Make everything that does not fit an error.")] = False,
     params: Params = Path("params.yaml"),
     override: Set = [],  # noqa: B006
 ) -> None:
-    """Read the official split files, count real frames, and reconcile the two in one table."""
+    """Read the official split files, or any folder; count real frames, and say in one table what does not fit."""
+    settings = load_settings(params, override)
+    run_index(dataset_of(clips, dataset, settings), settings, root, strict)
+
+
+def run_index(dataset: str, settings: Settings, root: str | None = None, strict: bool = False) -> None:
+    """List the clips of a data set, and print what does not fit."""
     from grace.pipeline.datasets import root_of
     from grace.pipeline.index.index import index
 
-    settings = load_settings(params, override)
     folder = settings.folder(dataset)
     accepted = settings.index.accept.get(dataset, [])
     index(
         dataset,
-        root_of(settings.roots, dataset, root),
+        root_of(settings.roots, dataset, root, folder),
         folder,
         clips_folder=settings.index.folders.get(dataset),
         links=settings.index.links.get(dataset, []),

@@ -78,7 +78,7 @@ def _retrace(faces: Row, settings: Settings, dataset: str, root: str | None) -> 
     try:
         row = next(row for row in Clips(settings.folder(dataset)).rows if row["clip_id"] == faces["clip_id"])
         sampled = settings.faces.model_copy(update={"instants": len(faces["frames"])})  # as they were when cropped
-        step = FacesStep(sampled, root_of(settings.roots, dataset, root))
+        step = FacesStep(sampled, root_of(settings.roots, dataset, root, settings.folder(dataset)))
         step.open()
         return step.retrace(row)
     except (ClipError, UserError) as error:

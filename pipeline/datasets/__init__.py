@@ -6,12 +6,12 @@ list files (``lists`` in ``params.yaml``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from grace.pipeline.datasets import dfew, ferv39k, folder, listed, mafw, mafw_compound, videos
 from grace.pipeline.datasets.base import Adapter, Listing
 from grace.pipeline.datasets.labels import CANONICAL_LABELS, canonical, class_name, ordered
+from grace.pipeline.datasets.roots import root_of
 from grace.pipeline.datasets.settings import LabelNames, ListFilesSettings
 from grace.pipeline.errors import UserError
 
@@ -39,37 +39,6 @@ __all__ = [
     "read",
     "root_of",
 ]
-
-
-def root_of(roots: Mapping[str, str], dataset: str, root: str | Path | None = None) -> Path:
-    """The folder of a data set's raw files.
-
-    Args:
-        roots: Data set to folder, as ``roots`` in ``params.yaml``.
-        dataset: The data set.
-        root: A folder that takes the place of the one in ``roots``.
-
-    Raises:
-        UserError: When neither names a folder that exists; it says which key to set.
-
-    Example:
-        >>> root_of({"mine": "."}, "mine")
-        PosixPath('.')
-    """
-    named = root or roots.get(dataset)
-    if named is None:
-        known = ", ".join(sorted(roots)) or "none"
-        raise UserError(
-            f"There is no root for data set '{dataset}' (known: {known}): set roots.{dataset} in params.yaml to the "
-            "folder of its files, or give --root."
-        )
-    path = Path(named)
-    if not path.is_dir():
-        raise UserError(
-            f"The root of data set '{dataset}', {path}, is not a folder: set roots.{dataset} in params.yaml, or give "
-            "--root."
-        )
-    return path
 
 
 def find_adapter(

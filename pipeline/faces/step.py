@@ -105,4 +105,4 @@ def _tracking_problem(track: Track) -> str:
 
 def from_settings(settings: PipelineSettings, dataset: str, root: str | None) -> FacesStep:
     """The step of these settings, for :func:`grace.pipeline.steps.make_step`."""
-    return FacesStep(settings.faces, root_of(settings.roots, dataset, root))
+    return FacesStep(settings.faces, root_of(settings.roots, dataset, root, settings.folder(dataset)))

@@ -1,0 +1,78 @@
+"""Where the raw files of a data set lie: named in a command, remembered from an earlier one, or in ``params.yaml``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from grace.pipeline.errors import UserError
+from grace.pipeline.store import write_atomic
+
+FILE = "root.txt"
+"""Beside ``clips.parquet``: the folder that ``grace index FOLDER`` was given. No result depends on it."""
+
+
+def root_of(roots: Mapping[str, str], dataset: str, root: str | Path | None = None, folder: Path | None = None) -> Path:
+    """The folder of a data set's raw files.
+
+    Args:
+        roots: Data set to folder, as ``roots`` in ``params.yaml``.
+        dataset: The data set.
+        root: A folder that takes the place of the one in ``roots``.
+        folder: ``data/<dataset>``, which remembers the folder that an earlier command was given.
+
+    Raises:
+        UserError: When none names a folder that exists; it says which key to set.
+
+    Example:
+        >>> root_of({"mine": "."}, "mine")
+        PosixPath('.')
+    """
+    named = root or roots.get(dataset) or (folder and remembered_root(folder))
+    if named is None:
+        known = ", ".join(sorted(roots)) or "none"
+        raise UserError(
+            f"There is no root for data set '{dataset}' (known: {known}): set roots.{dataset} in params.yaml to the "
+            "folder of its files, or give --root."
+        )
+    path = Path(named)
+    if not path.is_dir():
+        raise UserError(
+            f"The root of data set '{dataset}', {path}, is not a folder: set roots.{dataset} in params.yaml, or give "
+            "--root."
+        )
+    return path
+
+
+def remembered_root(folder: Path) -> Path | None:
+    """The folder of clips that ``data/<dataset>`` was made from, if a command named it."""
+    try:
+        return Path((folder / FILE).read_text(encoding="utf-8", errors="surrogateescape").removesuffix("\n"))
+    except OSError:
+        return None
+
+
+def remember_root(folder: Path, root: Path) -> None:
+    """Keep ``root`` for later stages.
+
+    Raises :class:`UserError` when ``data/<dataset>`` was made from another folder of clips.
+    """
+    before, now = remembered_root(folder), root.resolve()
+    if before is not None and before != now:
+        raise UserError(
+            f"{folder} holds what was made from {before}, not from {root}: give the new one a name of its own with "
+            "--dataset."
+        )
+    if before is None:
+        write_atomic(folder / FILE, f"{now}\n".encode("utf-8", errors="surrogateescape"))
+
+
+def name_of(root: Path) -> str:
+    """The name of a data set that is a folder of clips.
+
+    Example:
+        >>> name_of(Path("/footage/My clips (2024)"))
+        'My-clips-2024'
+    """
+    return re.sub(r"[^\w.-]+", "-", root.resolve().name).strip("-.") or "clips"
