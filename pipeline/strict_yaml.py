@@ -54,7 +54,7 @@ def parse_value(written: str, where: str) -> Any:
 
 def _parse(text: str) -> Any:
     """Raise :class:`ValueError` with one line that says what is wrong and where."""
-    if _depth(text) > MAX_DEPTH:
+    if nesting(text) > MAX_DEPTH:
         raise ValueError("it is nested too deeply")
     yaml = YAML(typ="safe", pure=True)
     yaml.allow_duplicate_keys = False
@@ -93,7 +93,7 @@ def _duplicate(text: str) -> str:
     return "a key stands twice"
 
 
-def _depth(text: str) -> int:
+def nesting(text: str) -> int:
     """How deep brackets are nested, at most; those within texts count too."""
     deepest = depth = 0
     for sign in text:

@@ -96,7 +96,12 @@ def engine_scores(engine: TransformersEngine, request: Request) -> np.ndarray:
     import torch
 
     with torch.inference_mode():
-        return chat(engine).model(**chat(engine)._inputs([request])).logits[0, -1].numpy()
+        return (
+            chat(engine)
+            .model(**chat(engine)._inputs([request], chat(engine)._prompts([request])))
+            .logits[0, -1]
+            .numpy()
+        )
 
 
 def test_a_draw_depends_on_its_seed_and_not_on_its_neighbours(checkpoint: Checkpoint) -> None:
