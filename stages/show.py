@@ -50,10 +50,13 @@ def command(
     override: Set = [],  # noqa: B006
 ) -> None:
     """Write a contact sheet: whole frames with the face's boxes, or motion maps with the removed head motion."""
+    from grace.pipeline.errors import UserError
     from grace.pipeline.media.images import write_image
     from grace.pipeline.visualize.contact_sheets import crop_sheet, tracking_sheet
 
     settings = load_settings(params, override)
+    if out is not None and not out.parent.is_dir():
+        raise UserError(f"{out} cannot be written: there is no folder {out.parent}; make it first.")
     file = out or Path(f"{Path(clip).name}-{what.value}.png")
     folder = settings.folder(dataset)
     if what is What.alignment:

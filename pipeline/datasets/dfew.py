@@ -25,9 +25,9 @@ from pathlib import Path
 from grace.pipeline.datasets.base import SPLITS, Adapter, Entry, Listing, Split, merge
 from grace.pipeline.datasets.file_tree import Tree, without_suffix
 from grace.pipeline.datasets.labels import SEVEN
-from grace.pipeline.datasets.list_files import read_rows
 from grace.pipeline.errors import UserError
 from grace.pipeline.store.schemas import FOLD_NUMBERS
+from grace.pipeline.strict_csv import read_rows
 
 MARKER = "EmoLabel_DataSplit"
 CLASSES = SEVEN  # the annotation's 1 … 7 in this very order

@@ -20,9 +20,10 @@ from pathlib import Path
 
 from grace.pipeline.datasets.base import SPLITS, Adapter, Entry, Listing, Split, merge
 from grace.pipeline.datasets.file_tree import Tree, without_suffix
-from grace.pipeline.datasets.list_files import read_rows, whole_number
+from grace.pipeline.datasets.list_files import whole_number
 from grace.pipeline.errors import UserError
 from grace.pipeline.store.schemas import FOLD_NUMBERS
+from grace.pipeline.strict_csv import read_rows
 
 MARKER = "clips.csv"
 REQUIRED = ("path", "label")
