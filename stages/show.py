@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stages._alignment import cached_alignment, cached_row
-from stages._options import Dataset, Params, Root, Set, load_settings
+from stages._options import Dataset, Params, Root, Set, load_settings, picture_file
 from stages._output import console, user_errors
 
 if TYPE_CHECKING:
@@ -50,14 +50,11 @@ def command(
     override: Set = [],  # noqa: B006
 ) -> None:
     """Write a contact sheet: whole frames with the face's boxes, or motion maps with the removed head motion."""
-    from grace.pipeline.errors import UserError
     from grace.pipeline.media.images import write_image
     from grace.pipeline.visualize.contact_sheets import crop_sheet, tracking_sheet
 
     settings = load_settings(params, override)
-    if out is not None and not out.parent.is_dir():
-        raise UserError(f"{out} cannot be written: there is no folder {out.parent}; make it first.")
-    file = out or Path(f"{Path(clip).name}-{what.value}.png")
+    file = picture_file(out, f"{Path(clip).name}-{what.value}.png")
     folder = settings.folder(dataset)
     if what is What.alignment:
         sheet = cached_alignment(clip, run, settings, dataset)

@@ -89,6 +89,7 @@ def train(
     clips = None
     if not _finished(folder, cache_key):  # before its folder is made: a wrong fold or setting leaves none behind
         clips = split(cache, fold, settings)
+        choose_device(settings.device)
         for subset in (clips.selection.train, clips.selection.validation, clips.test):
             subset.check_finite()
     with folder_lock(folder):

@@ -24,6 +24,7 @@ from transformers import (
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 from transformers.utils import logging
 
+from grace.pipeline.checkpoints import download_line
 from grace.pipeline.devices import choose_device, choose_dtype
 from grace.pipeline.engines.base import Message, Request, Response
 from grace.pipeline.engines.special_tokens import escape_special_tokens, texts_in
@@ -63,7 +64,8 @@ class ChatModel:
             )
             model = auto.from_pretrained(source, dtype=choose_dtype(dtype, target), **options)
         except Exception as error:  # each architecture reports missing files or packages in its own way
-            raise UserError(f"The model {name} cannot be opened: {error_line(error)}") from error
+            hint = download_line(source, revision)  # part of it may be missing from the cache
+            raise UserError(f"The model {name} cannot be opened: {error_line(error)}. {hint}".strip()) from error
         if not getattr(processor, "chat_template", None):
             raise UserError(f"The model {name} has no chat template: name one that was tuned to follow instructions.")
         tokenizer = processor.tokenizer if sees_images else processor
