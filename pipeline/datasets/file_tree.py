@@ -69,12 +69,12 @@ def path_problem(path: str) -> Problem | None:
     """Why a listed path must not be followed: it has to lie inside the data set's root."""
     if not path.strip():
         return Problem(UNFOLLOWED, "the list gives no path for it")
+    if len(path) > MAX_PATH:
+        return Problem(UNFOLLOWED, f"its path has more than {MAX_PATH:,} characters")
     if PurePosixPath(path).is_absolute() or re.match(r"[A-Za-z]:", path):
         return Problem(UNFOLLOWED, f"its path {path} is absolute: write it relative to the data set's root")
     if posixpath.normpath(path).split("/")[0] == "..":
         return Problem(UNFOLLOWED, f"its path {path} leads out of the data set's root")
-    if len(path) > MAX_PATH:
-        return Problem(UNFOLLOWED, f"its path has more than {MAX_PATH:,} characters")
     if "\0" in path:
         return Problem(UNFOLLOWED, "its path holds a NUL character")
     return None
