@@ -21,6 +21,9 @@ HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*|[\w-][\w.-]*")
 CONTENT = ("*.safetensors", "*.bin", "*.json", "*.jinja", "*.txt", "*.model", "*.py")
 """Files of a checkpoint that change what it computes: weights, configuration, tokenizer, chat template, own code."""
 
+MAX_CARD = 100_000
+"""Characters of a model card that are read: it may be a stranger's."""
+
 POCKET = "grace.pocket"
 """The package whose folders are the models ``pocket/…`` where the working directory has none of that name."""
 
@@ -84,6 +87,18 @@ def model_cache_key(name: str, revision: str | None = None) -> dict[str, Any]:
     return {"name": model_name(name), "sha256": _hash_files(stats)}
 
 
+def download_line(name: str, revision: str | None = None) -> str:
+    """The sentence that says how to fetch a model of the hub; empty for a folder.
+
+    Example:
+        >>> download_line("openai/clip-vit-base-patch32", "main")
+        'Fetch it where there is a network: hf download openai/clip-vit-base-patch32 --revision main'
+    """
+    if _find_folder(name) is not None:
+        return ""
+    return f"Fetch it where there is a network: hf download {name}{f' --revision {revision}' if revision else ''}"
+
+
 def model_name(name: str) -> str:
     """``name`` as it may be written into rows: a path outside the working folder is cut to its last part."""
     path = PurePath(name)
@@ -108,7 +123,8 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
         tokenizer = AutoTokenizer.from_pretrained(source, revision=commit, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         cause = " ".join(str(error).split())[:160]
-        raise UserError(f"The tokenizer of {name} cannot be opened: {cause}") from None
+        hint = download_line(name, revision)
+        raise UserError(f"The tokenizer of {name} cannot be opened: {cause}. {hint}".strip()) from None
     assert isinstance(tokenizer, PreTrainedTokenizerBase)
     return tokenizer
 
@@ -146,7 +162,7 @@ def _hub_commit(name: str, revision: str | None) -> str:
         at = f" at revision {revision}" if revision else ""
         raise UserError(
             f"There is no model '{name}'{at}: it is no folder with a config.json, not in the Hugging Face cache, and "
-            f"could not be fetched ({type(error).__name__})."
+            f"could not be fetched ({type(error).__name__}). {download_line(name, revision)}"
         ) from None
     return Path(config).parent.name
 
@@ -164,14 +180,16 @@ def _hash_files(stats: tuple[tuple[str, int, int], ...]) -> str:
 
 def knows_only(name: str) -> str:
     """What a model's card says it is limited to (``knows_only`` in the front matter of its README.md), or nothing."""
-    import yaml
+    from grace.pipeline.strict_yaml import parse_value
 
     folder = _find_folder(name) if name else None
     if folder is None or not (card := folder / "README.md").is_file():
         return ""
-    parts = card.read_text(encoding="utf-8", errors="replace").split("---\n", 2)
+    with card.open(encoding="utf-8", errors="replace") as file:
+        parts = file.read(MAX_CARD).split("---\n", 2)
     try:
-        front = yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0].strip() else None
-    except yaml.YAMLError:
+        front = parse_value(parts[1], str(card)) if len(parts) == 3 and not parts[0].strip() else None
+    except UserError:
         return ""
-    return str(front.get("knows_only", "")) if isinstance(front, dict) else ""
+    limits = front.get("knows_only") if isinstance(front, dict) else None
+    return limits if isinstance(limits, str) else ""

@@ -13,6 +13,21 @@ def one_line(text: object, limit: int = 200) -> str:
     return " ".join(str(text).split())[:limit]
 
 
+def printable(text: str, limit: int = 2_000) -> str:
+    """``text`` with its control characters written out, and its end left out where it is very long.
+
+    Files are named in causes as they are on the disk, and HDF5 holds no NUL character.
+
+    Example:
+        >>> printable("there is no file a\\0b.mp4")
+        'there is no file a\\\\x00b.mp4'
+    """
+    if text.isprintable() and len(text) <= limit:
+        return text
+    kept = (each if each.isprintable() or each in "\n\t" else ascii(each)[1:-1] for each in text[:limit])
+    return "".join(kept) + ("…" if len(text) > limit else "")
+
+
 def error_line(error: BaseException, limit: int = 200) -> str:
     """The kind of an exception and the first ``limit`` characters of its message, on one line.
 

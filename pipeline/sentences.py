@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-_END = re.compile(r"(?:(?<=[.!?…])|(?<=[.!?…][\"')\]”’]))\s+|(?<=[。！？])|\s*\n\s*")
+_END = re.compile(r"(?:(?<=[.!?…])|(?<=[.!?…][\"')\]”’]))\s+|(?<=[。！？])|(?<!\s)[^\S\n]*\n\s*")
 _CLAUSE = re.compile(r"(?<=[,;:])\s+")
 _WHITESPACE = re.compile(r"\s+")
 

@@ -19,6 +19,7 @@ from grace.pipeline.errors import UserError
 from grace.pipeline.execution.settings import RaySettings, ShardsSettings
 from grace.pipeline.faces.settings import FacesSettings
 from grace.pipeline.index.settings import IndexSettings
+from grace.pipeline.messages import one_line
 from grace.pipeline.motion.settings import MotionSettings
 from grace.pipeline.section import Positive, Section, Share
 from grace.pipeline.strict_yaml import parse_value, read_yaml
@@ -27,6 +28,9 @@ from grace.pipeline.tokens.settings import TokensSettings
 from grace.pipeline.world.settings import WorldSettings
 
 S = TypeVar("S", bound=Section)
+
+MAX_PROBLEMS = 10
+"""The most wrong keys that are named together."""
 
 RENAMED_KEYS: dict[str, str] = {
     "clip_seconds": "clip_timeout",
@@ -181,16 +185,27 @@ def _holds(content: Any, dotted: str) -> bool:
 
 def _explain(error: ValidationError, model: type[Section]) -> str:
     """All complaints of pydantic as one sentence each, keys dotted as one writes them with ``--set``."""
+    problems = error.errors()
     sentences = []
-    for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"])
+    for problem in problems[:MAX_PROBLEMS]:
+        key = one_line(".".join(str(part) for part in problem["loc"]))
         if problem["type"] == "extra_forbidden":
             section = _section(model, problem["loc"][:-1])
             known = ", ".join(section.model_fields) if section else ""
             sentences.append(f"unknown key '{key}'" + (f" (known here: {known})." if known else "."))
         else:
-            sentences.append(f"'{key}': {problem['msg'][0].lower()}{problem['msg'][1:]}, got {problem['input']!r}.")
+            message = f"{problem['msg'][0].lower()}{problem['msg'][1:]}"
+            sentences.append(f"'{key}': {message}, got {_shown(problem['input'])}.")
+    if len(problems) > MAX_PROBLEMS:
+        sentences.append(f"There are {len(problems) - MAX_PROBLEMS:,} more.")
     return " ".join(sentences)
+
+
+def _shown(value: Any) -> str:
+    try:
+        return one_line(repr(value), 100)
+    except ValueError:  # Python writes out no whole number of thousands of digits
+        return "a number of thousands of digits"
 
 
 def _section(whole: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel] | None:

@@ -15,8 +15,8 @@ from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
 from grace.pipeline.errors import UserError
 
-MAX_BYTES = 1_000_000
-MAX_VALUES = 100_000
+MAX_BYTES = 100_000
+MAX_VALUES = 10_000
 MAX_DEPTH = 200
 """Settings are written by people; what is larger is damaged, or made to exhaust the reader."""
 
@@ -30,7 +30,7 @@ def read_yaml(path: Path) -> Any:
     """
     content = Path(path).read_bytes()
     if len(content) > MAX_BYTES:
-        raise UserError(f"{path} is larger than {MAX_BYTES // 1_000_000} MB: that is no file of settings.")
+        raise UserError(f"{path} is larger than {MAX_BYTES // 1_000} kB: that is no file of settings.")
     try:
         return _parse(content.decode("utf-8-sig"))
     except UnicodeDecodeError:
@@ -54,11 +54,16 @@ def parse_value(written: str, where: str) -> Any:
 
 def _parse(text: str) -> Any:
     """Raise :class:`ValueError` with one line that says what is wrong and where."""
-    if _depth(text) > MAX_DEPTH:
+    if len(text) > MAX_BYTES:
+        raise ValueError(f"it has more than {MAX_BYTES:,} characters")
+    if nesting(text) > MAX_DEPTH:
         raise ValueError("it is nested too deeply")
     yaml = YAML(typ="safe", pure=True)
     yaml.allow_duplicate_keys = False
     try:
+        # Before anything is made of it: merging aliases of aliases (<<: [*a, *a, …]) takes time with every copy.
+        if "&" in text and _size(YAML(typ="safe", pure=True).compose(text), {}) > MAX_VALUES:
+            raise ValueError(f"it stands for more than {MAX_VALUES:,} values")
         content = yaml.load(text)
     except DuplicateKeyError:
         raise ValueError(_duplicate(text)) from None
@@ -93,7 +98,16 @@ def _duplicate(text: str) -> str:
     return "a key stands twice"
 
 
-def _depth(text: str) -> int:
+def _size(node: Any, known: dict[int, float]) -> float:
+    """Nodes below a node with every alias written out; infinite where it holds itself."""
+    if id(node) not in known:
+        known[id(node)] = float("inf")
+        parts = [part for pair in node.value for part in pair] if isinstance(node, MappingNode) else node.value
+        known[id(node)] = 1 + sum(_size(part, known) for part in parts) if isinstance(parts, list) else 1
+    return known[id(node)]
+
+
+def nesting(text: str) -> int:
     """How deep brackets are nested, at most; those within texts count too."""
     deepest = depth = 0
     for sign in text:

@@ -55,6 +55,15 @@ def dataset_of(clips: Path | None, dataset: str | None, settings: Settings) -> s
     return name
 
 
+def picture_file(out: Path | None, usual: str) -> Path:
+    """The file of a picture, checked before the work. Raises :class:`UserError` when its folder is not there."""
+    from grace.pipeline.errors import UserError
+
+    if out is not None and not out.parent.is_dir():
+        raise UserError(f"{out} cannot be written: there is no folder {out.parent}; make it first.")
+    return out or Path(usual)
+
+
 def run_folder(run: Path | None, settings: Settings, dataset: str) -> Path:
     """The run that ``--run`` names, or the first fold of ``train.method``."""
     from grace.trainer.runs import fold_folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,19 +15,27 @@ if TYPE_CHECKING:
     from grace.pipeline.store import Row
 
 
+class Status(StrEnum):
+    """What became of a row."""
+
+    ok = "ok"
+    fallback = "fallback"
+    failed = "failed"
+
+
 @user_errors
 def command(
     dataset: Dataset = "demo",
     clip: Annotated[str | None, typer.Option("--clip", help="Show everything known about this clip.")] = None,
     label: Annotated[str | None, typer.Option("--label", help="Only clips of this emotion.")] = None,
-    status: Annotated[str | None, typer.Option("--status", help="Only rows that are ok, fallback or failed.")] = None,
+    status: Annotated[Status | None, typer.Option("--status", help="Only rows that came about so.")] = None,
     match: Annotated[str | None, typer.Option("--match", help="Only rows whose texts hold these words.")] = None,
     sample: Annotated[int, typer.Option("--sample", "-n", min=0, help="Rows drawn at random; 0 shows all.")] = 5,
     seed: Annotated[int, typer.Option("--seed", help="Which rows are drawn.")] = 0,
     params: Params = Path("params.yaml"),
     override: Set = [],  # noqa: B006
 ) -> None:
-    """Print descriptions, filtered and sampled, wrapped for reading."""
+    """Print descriptions, or captions where there are no descriptions yet, filtered, sampled, wrapped for reading."""
     folder = load_settings(params, override).folder(dataset)
     if clip is not None:
         _show_clip(folder, clip)
@@ -34,17 +43,19 @@ def command(
     _show_rows(_matching(folder, label, status, match), sample, seed)
 
 
-def _matching(folder: Path, label: str | None, status: str | None, match: str | None) -> list[Row]:
+def _matching(folder: Path, label: str | None, status: Status | None, match: str | None) -> list[Row]:
     from grace.pipeline.store import Clips, Store, UserError
-    from grace.pipeline.store.schemas import DESCRIPTIONS
+    from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS
 
     clips = Clips(folder, ["label"])
     if label is not None and label not in clips.labels:
         raise UserError(f"There is no emotion '{label}' in {clips.path}; it has {', '.join(clips.labels)}.")
     labels = {row["clip_id"]: row["label"] for row in clips.rows}
+    described = any((folder / "descriptions").glob("*.parquet"))
+    texts = Store(folder / "descriptions", DESCRIPTIONS) if described else Store(folder / "captions", CAPTIONS)
     rows = [
-        {**row, "label": labels.get(row["clip_id"], "")}
-        for row in Store(folder / "descriptions", DESCRIPTIONS).rows()
+        {"description": "", "cues": [], **row, "label": labels.get(row["clip_id"], "")}
+        for row in texts.rows()
         if status is None or row["status"] == status
     ]
     words = (match or "").casefold()

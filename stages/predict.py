@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from grace.pipeline.messages import percent
-from stages._options import Dataset, Params, Set, load_settings, run_folder
+from stages._options import Dataset, Params, Set, load_settings, picture_file, run_folder
 from stages._output import console, note, print_table, user_errors
 from stages.tables.formats import strip_control
 
@@ -34,6 +34,7 @@ def command(
     from grace import GraceClassifier
     from grace.pipeline.media.images import write_image
 
+    file = picture_file(out, f"{video.stem}-prediction.png")
     folder = run_folder(run, load_settings(params, override), dataset)
     classifier = GraceClassifier.from_pretrained(folder, overrides=override)
     prediction = classifier.predict(video)
@@ -44,7 +45,6 @@ def command(
         method = classifier.method
         console().print(f"Method {method} has no transport plan to draw.", markup=False)
         return
-    file = out or Path(f"{video.stem}-prediction.png")
     write_image(file, sheet)
     console().print(f"Where the words' mass goes on the face: {file}", markup=False)
 

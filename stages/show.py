@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stages._alignment import cached_alignment, cached_row
-from stages._options import Dataset, Params, Root, Set, load_settings
+from stages._options import Dataset, Params, Root, Set, load_settings, picture_file
 from stages._output import console, user_errors
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def command(
     from grace.pipeline.visualize.contact_sheets import crop_sheet, tracking_sheet
 
     settings = load_settings(params, override)
-    file = out or Path(f"{Path(clip).name}-{what.value}.png")
+    file = picture_file(out, f"{Path(clip).name}-{what.value}.png")
     folder = settings.folder(dataset)
     if what is What.alignment:
         sheet = cached_alignment(clip, run, settings, dataset)

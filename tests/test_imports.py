@@ -19,6 +19,7 @@ ALLOWED = {
         "grace.pipeline.section",
         "grace.pipeline.messages",
         "grace.pipeline.figures",
+        "grace.pipeline.strict_csv",
         "grace.pipeline.strict_yaml",
     },
     "pocket": {"grace.pocket", "grace.pipeline"},

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
 from grace.pipeline.store import UserError
+from grace.pipeline.strict_csv import read_rows
 from grace.trainer.settings import PREFIX
 
 COLUMNS = ("dataset", "method", "year", "backbone", "uar", "war", "protocol")
@@ -19,13 +19,9 @@ def published_rows(path: Path, dataset: str, result: dict[str, Any]) -> list[dic
     ``result`` is what :func:`~grace.trainer.evaluate.evaluate` returns. Raises :class:`UserError` when there is no such
     file or it lacks one of ``COLUMNS``.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"evaluate.published names {path}, which cannot be read ({type(error).__name__}).") from None
-    if missing := [name for name in COLUMNS if rows and name not in rows[0]]:
-        raise UserError(f"{path} has no column {', '.join(missing)}; it needs {', '.join(COLUMNS)}.")
+    if not path.is_file():
+        raise UserError(f"evaluate.published names {path}, which is no file.")
+    rows = [row for _, row in read_rows(path, COLUMNS)]
     prefix = PREFIX[result["protocol"]]
     folds = len(result[f"{prefix}folds"])
     own = {

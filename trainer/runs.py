@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from grace.pipeline.store import Row, UserError, read_table
 from grace.pipeline.store.checksum import PLACEHOLDER, is_intact, seal
 from grace.pipeline.store.formats import decode_meta
 from grace.pipeline.store.schemas import PREDICTIONS
+from grace.pipeline.strict_csv import encode_rows
 from grace.pipeline.strict_yaml import read_yaml
 from grace.trainer.metrics import MISSING
 from grace.trainer.settings import TrainSettings
@@ -126,8 +125,5 @@ def class_indices(rows: Sequence[Row], names: Sequence[str]) -> tuple[Int[np.nda
 
 def csv_table(rows: Sequence[dict[str, Any]]) -> bytes:
     """Rows as CSV with a heading."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, rows[0].keys(), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue().encode()
+    names = list(rows[0])
+    return encode_rows(names, [[row[name] for name in names] for row in rows])

@@ -86,14 +86,17 @@ def train(
     prompts = load_class_prompts(cache) if MODELS[settings.method].needs_class_prompts else None
     made_from = {"settings": settings.cache_key(), "fold": fold, "prompts": prompts, **cache.inputs()}
     cache_key = fingerprint({"version": VERSION, **made_from})
+    clips = None
+    if not _finished(folder, cache_key):  # before its folder is made: a wrong fold or setting leaves none behind
+        clips = split(cache, fold, settings)
+        choose_device(settings.device)
+        for subset in (clips.selection.train, clips.selection.validation, clips.test):
+            subset.check_finite()
     with folder_lock(folder):
-        if _finished(folder, cache_key):
+        if clips is None or _finished(folder, cache_key):
             (folder / CHECKPOINT).unlink(missing_ok=True)  # killed between the last file and this
             metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
             return metrics
-        clips = split(cache, fold, settings)
-        for subset in (clips.selection.train, clips.selection.validation, clips.test):
-            subset.check_finite()
         # An unfinished folder has no config.yaml: it is written last, and says that everything else is there.
         (folder / "config.yaml").unlink(missing_ok=True)
         torch.manual_seed(settings.seed)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, Protocol
 
-from grace.pipeline.datasets.file_tree import AMBIGUOUS, ClipPath, Problem, Source
+from grace.pipeline.datasets.file_tree import AMBIGUOUS, UNFOLLOWED, ClipPath, Problem, Source
 from grace.pipeline.datasets.labels import CANONICAL_LABELS, canonical, class_name
+from grace.pipeline.strict_csv import escape
 
 Split = Literal["train", "val", "test"]
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+MAX_ID = 1_000
+"""Characters of a clip's id; file systems allow 4,096 in a path."""
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 UNKNOWN_LABEL = "label unknown"
 CONTRADICTORY = "contradictory lines"
@@ -89,7 +97,8 @@ def merge(entries: Iterable[Entry], classes: Sequence[str] = (), *, own_classes:
     """
     listings: dict[str, Listing] = {}
     seen: set[tuple[str, str]] = set()
-    for entry in entries:
+    for written in entries:
+        entry = _printable(written)
         label, known = _label(entry.label, classes, own_classes)
         listing = listings.get(entry.clip_id)
         if listing is None:
@@ -106,6 +115,18 @@ def merge(entries: Iterable[Entry], classes: Sequence[str] = (), *, own_classes:
         if entry.fold:
             _assign_fold(listing, entry.fold, entry.split)
     return [listings[clip_id] for clip_id in sorted(listings)]
+
+
+def _printable(entry: Entry) -> Entry:
+    """``entry`` itself, or with a clip id that can be shown and stored, and then with a problem."""
+    if not _CONTROL.search(entry.clip_id) and len(entry.clip_id) <= MAX_ID:
+        return entry
+    shown, cause = escape(entry.clip_id), "its id holds a control character"
+    if len(shown) > MAX_ID:
+        digest = hashlib.sha256(entry.clip_id.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+        shown, cause = f"{shown[:80]}…{digest}", f"its id has more than {MAX_ID:,} characters"
+    path = replace(entry.clip_path, problem=entry.clip_path.problem or Problem(UNFOLLOWED, cause))
+    return replace(entry, clip_id=shown, clip_path=path)
 
 
 def _label(written: str, classes: Collection[str], own_classes: bool) -> tuple[str, bool]:

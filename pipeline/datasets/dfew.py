@@ -25,8 +25,8 @@ from pathlib import Path
 from grace.pipeline.datasets.base import SPLITS, Adapter, Entry, Listing, Split, merge
 from grace.pipeline.datasets.file_tree import Tree, without_suffix
 from grace.pipeline.datasets.labels import SEVEN
-from grace.pipeline.datasets.list_files import read_rows
 from grace.pipeline.errors import UserError
+from grace.pipeline.strict_csv import read_rows
 
 FOLDS = range(1, 6)
 MARKER = "EmoLabel_DataSplit"

@@ -23,6 +23,8 @@ VIDEO_SUFFIXES = frozenset(
 
 UNFOLLOWED = "path cannot be followed"
 AMBIGUOUS = "two clips with one id"
+MAX_PATH = 4_096
+"""Characters that a path may have on the usual file systems."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ def path_problem(path: str) -> Problem | None:
     """Why a listed path must not be followed: it has to lie inside the data set's root."""
     if not path.strip():
         return Problem(UNFOLLOWED, "the list gives no path for it")
+    if len(path) > MAX_PATH:
+        return Problem(UNFOLLOWED, f"its path has more than {MAX_PATH:,} characters")
     if PurePosixPath(path).is_absolute() or re.match(r"[A-Za-z]:", path):
         return Problem(UNFOLLOWED, f"its path {path} is absolute: write it relative to the data set's root")
     if posixpath.normpath(path).split("/")[0] == "..":
@@ -141,9 +145,10 @@ class Tree:
         """A folder's path as the disk spells it."""
         if not folder or folder in self._folders:
             return folder
-        parent, name = posixpath.split(folder)
-        parent = self._on_disk(parent)
-        return posixpath.join(parent, self._names(parent).get(normalize("NFC", name), (name, True))[0])
+        found = ""
+        for name in folder.split("/"):
+            found = posixpath.join(found, self._names(found).get(normalize("NFC", name), (name, True))[0])
+        return found
 
     def _by_stem(self, folder: str) -> dict[str, list[str]]:
         """Names of the clips in a folder by what they are called without the suffix."""

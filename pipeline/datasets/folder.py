@@ -26,9 +26,10 @@ from pathlib import Path
 from grace.pipeline.datasets.base import SPLITS, Adapter, Entry, Listing, Split, merge
 from grace.pipeline.datasets.file_tree import Tree, without_suffix
 from grace.pipeline.datasets.labels import label_names
-from grace.pipeline.datasets.list_files import decimal, read_rows, whole_number
+from grace.pipeline.datasets.list_files import decimal, whole_number
 from grace.pipeline.datasets.settings import LabelNames
 from grace.pipeline.errors import UserError
+from grace.pipeline.strict_csv import read_rows
 
 MARKER = "clips.csv"
 REQUIRED = ("path",)

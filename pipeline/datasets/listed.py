@@ -23,12 +23,12 @@ A clip's id is what follows the mapped beginning of its path, without the suffix
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from grace.pipeline.datasets.base import SPLITS, Adapter, Entry, Listing, Split, merge
 from grace.pipeline.datasets.file_tree import Tree, without_suffix
-from grace.pipeline.datasets.labels import label_names
+from grace.pipeline.datasets.labels import class_name, label_names
 from grace.pipeline.datasets.list_files import read_lines, whole_number
 from grace.pipeline.datasets.settings import ListFilesSettings
 from grace.pipeline.errors import UserError
@@ -53,7 +53,22 @@ def _read(root: Path, lists: ListFilesSettings, labels: dict[str, str]) -> list[
         for split in SPLITS
         if (name := getattr(parts, split)) is not None
     ]
-    return merge(entry for each in files for entry in _entries(*each, tree, lists.paths, labels))
+    entries = [entry for each in files for entry in _entries(*each, tree, lists.paths, labels)]
+    _require_from_zero(entries, lists)
+    return merge(entries, tuple(dict.fromkeys(labels.values())))
+
+
+def _require_from_zero(entries: Sequence[Entry], lists: ListFilesSettings) -> None:
+    """Raise :class:`UserError` when names are given as a list, which counts from 0, and the files count from 1."""
+    if not isinstance(lists.labels, list) or not lists.labels:
+        return
+    found, count = {entry.label for entry in entries}, len(lists.labels)  # the names of numbers that have one
+    if str(count) in found and class_name(lists.labels[0]) not in found:
+        pairs = ", ".join(f"{number}: {name}" for number, name in enumerate(lists.labels, 1))
+        raise UserError(
+            f"lists.….labels in params.yaml has {count} names, for the numbers 0 to {count - 1}, but the list files "
+            f"hold {count} and no 0: do the numbers begin at 1? Then write labels: {{{pairs}}}."
+        )
 
 
 def _entries(

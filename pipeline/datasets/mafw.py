@@ -21,8 +21,9 @@ from pathlib import Path
 from grace.pipeline.datasets.base import SPLITS, Adapter, Entry, Listing, Split, merge
 from grace.pipeline.datasets.file_tree import Tree, without_suffix
 from grace.pipeline.datasets.labels import CANONICAL_LABELS
-from grace.pipeline.datasets.list_files import UTF8, read_lines
+from grace.pipeline.datasets.list_files import read_lines
 from grace.pipeline.errors import UserError
+from grace.pipeline.strict_csv import UTF8
 
 FOLDS = range(1, 6)
 MARKER = "Train & Test Set"

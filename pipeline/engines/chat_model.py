@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -23,9 +24,11 @@ from transformers import (
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 from transformers.utils import logging
 
+from grace.pipeline.checkpoints import download_line
 from grace.pipeline.devices import choose_device, choose_dtype
 from grace.pipeline.engines.base import Message, Request, Response
 from grace.pipeline.engines.special_tokens import escape_special_tokens, texts_in
+from grace.pipeline.engines.thoughts import decode_with_marks, opened_thoughts, thought_tokens
 from grace.pipeline.errors import UserError
 from grace.pipeline.messages import error_line
 
@@ -39,6 +42,10 @@ class ChatModel:
     processor: Any
     tokenizer: Any
     sees_images: bool
+    template_options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.thought_marks = thought_tokens(self.tokenizer.get_added_vocab())
 
     @classmethod
     def load(
@@ -57,7 +64,8 @@ class ChatModel:
             )
             model = auto.from_pretrained(source, dtype=choose_dtype(dtype, target), **options)
         except Exception as error:  # each architecture reports missing files or packages in its own way
-            raise UserError(f"The model {name} cannot be opened: {error_line(error)}") from error
+            hint = download_line(source, revision)  # part of it may be missing from the cache
+            raise UserError(f"The model {name} cannot be opened: {error_line(error)}. {hint}".strip()) from error
         if not getattr(processor, "chat_template", None):
             raise UserError(f"The model {name} has no chat template: name one that was tuned to follow instructions.")
         tokenizer = processor.tokenizer if sees_images else processor
@@ -74,7 +82,8 @@ class ChatModel:
     @torch.inference_mode()
     def answer(self, requests: Sequence[Request]) -> list[Response]:
         """Answers to one batch. Raises what PyTorch and transformers raise, memory errors among them."""
-        inputs = self._inputs(requests)
+        prompts = self._prompts(requests)
+        inputs = self._inputs(requests, prompts)
         sizes = inputs["attention_mask"].sum(dim=1).tolist()
         longest = max(request.max_tokens for request in requests)
         limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
@@ -88,7 +97,9 @@ class ChatModel:
             logits_processor=LogitsProcessorList([_GumbelSampler(requests)]),
         )
         rows = produced[:, start:].tolist()
-        return [self._response(request, *each) for request, *each in zip(requests, rows, sizes, strict=True)]
+        # A template may open the thoughts of a reasoning model; without their mark they would pass for the answer.
+        opened = map(opened_thoughts, prompts)
+        return [self._response(request, *each) for request, *each in zip(requests, rows, sizes, opened, strict=True)]
 
     def free_memory(self) -> None:
         """Return memory that the allocator keeps to the device."""
@@ -101,13 +112,18 @@ class ChatModel:
         if device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _inputs(self, requests: Sequence[Request]) -> Any:
-        prompts = [
+    def _prompts(self, requests: Sequence[Request]) -> list[str]:
+        return [
             self.processor.apply_chat_template(
-                [self._message(message) for message in request.messages], add_generation_prompt=True, tokenize=False
+                [self._message(message) for message in request.messages],
+                add_generation_prompt=True,
+                tokenize=False,
+                **self.template_options,
             )
             for request in requests
         ]
+
+    def _inputs(self, requests: Sequence[Request], prompts: Sequence[str]) -> Any:
         bos = self.tokenizer.bos_token
         options: dict[str, Any] = {
             "padding": True,
@@ -116,9 +132,9 @@ class ChatModel:
             "add_special_tokens": self.sees_images and not (bos and prompts[0].startswith(bos)),
         }
         if not self.sees_images:
-            return self.tokenizer(prompts, **options).to(self.model.device)
+            return self.tokenizer(list(prompts), **options).to(self.model.device)
         pictures = [[Pictures.fromarray(image) for image in request.images] for request in requests]
-        inputs = self.processor(text=prompts, images=pictures if any(pictures) else None, **options)
+        inputs = self.processor(text=list(prompts), images=pictures if any(pictures) else None, **options)
         return inputs.to(self.model.device, self.model.dtype)
 
     def _message(self, message: Message) -> Message:
@@ -132,14 +148,16 @@ class ChatModel:
         ]
         return {**message, "content": parts}
 
-    def _response(self, request: Request, tokens: list[int], size: int) -> Response:
+    def _response(self, request: Request, tokens: list[int], size: int, opened: str) -> Response:
         tokens = tokens[: request.max_tokens]
         ends = self.model.generation_config.eos_token_id
         ends = {ends} if isinstance(ends, int) else set(ends or ())
         end = next((position for position, token in enumerate(tokens) if token in ends), None)
         kept = tokens if end is None else tokens[:end]
-        text = self.tokenizer.decode(kept, skip_special_tokens=True).strip()
-        return Response(text, size, len(kept) + (end is not None), "length" if end is None else "stop")
+        text = decode_with_marks(kept, self.thought_marks, partial(self.tokenizer.decode, skip_special_tokens=True))
+        return Response(
+            f"{opened}{text.strip()}", size, len(kept) + (end is not None), "length" if end is None else "stop"
+        )
 
 
 class _GumbelSampler:

@@ -12,6 +12,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from grace.pipeline.engines.base import Image, Message, Request, Response, failed_response
+from grace.pipeline.engines.chat_template import options_key
 from grace.pipeline.engines.settings import EngineSettings, ServerSettings
 from grace.pipeline.engines.special_tokens import escape_known_special_tokens
 from grace.pipeline.errors import GraceError, UserError
@@ -48,6 +49,7 @@ class OpenAIEngine:
 
     model: str
     server: ServerSettings
+    template_options: dict[str, Any] = field(default_factory=dict)
     client: OpenAI | None = field(default=None, init=False, repr=False)
     pool: ThreadPoolExecutor | None = field(default=None, init=False, repr=False)
     closed: Event | None = field(default=None, init=False, repr=False)
@@ -59,11 +61,11 @@ class OpenAIEngine:
     @classmethod
     def from_settings(cls, settings: EngineSettings) -> OpenAIEngine:
         """The engine as ``caption`` or ``refine`` describes it."""
-        return cls(settings.model, settings.server)
+        return cls(settings.model, settings.server, settings.chat_template_kwargs)
 
     def cache_key(self) -> dict[str, Any]:
         """The model as the server calls it. Where the server is changes no answer; what it runs is not known."""
-        return {"engine": "openai", "model": self.model}
+        return {"engine": "openai", "model": self.model} | options_key(self.template_options)
 
     def open(self) -> None:
         """Reach the server, waiting for it as long as ``retry_timeout`` allows.
@@ -147,6 +149,8 @@ class OpenAIEngine:
 
         assert self.client is not None
         arguments = _arguments(self.model, request, self.unsupported)
+        if self.template_options:
+            arguments["extra_body"] = {"chat_template_kwargs": self.template_options}
         try:
             return _completion(self.client.chat.completions.create(**arguments))
         except openai.BadRequestError as error:

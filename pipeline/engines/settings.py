@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from grace.pipeline.section import Count, NotNegative, Positive, Section
 
@@ -28,6 +28,13 @@ class VllmSettings(Section):
     options: dict[str, Any] = {}  # any other engine argument of vLLM by its own name, such as quantization
 
 
+RESERVED_OPTIONS = frozenset(
+    {"add_generation_prompt", "chat_template", "continue_final_message", "conversation", "documents", "messages"}
+    | {"return_dict", "return_tensors", "tokenize", "tools"}
+)
+"""What the engines themselves ask of a chat template."""
+
+
 class EngineSettings(Section):
     """What caption and refine share: which engine and model write, and how they are asked."""
 
@@ -42,8 +49,16 @@ class EngineSettings(Section):
     seed: int = 0
     dtype: Literal["float32", "bfloat16", "float16", "auto"] = "auto"
     device: str = "auto"
+    chat_template_kwargs: dict[str, Any] = {}  # options of the model's chat template, such as enable_thinking: false
     server: ServerSettings = ServerSettings()
     vllm: VllmSettings = VllmSettings()
+
+    @field_validator("chat_template_kwargs")
+    @classmethod
+    def _options_of_the_template_only(cls, options: dict[str, Any]) -> dict[str, Any]:
+        if taken := sorted(options.keys() & RESERVED_OPTIONS):
+            raise ValueError(f"{taken[0]} is set by the engine")
+        return options
 
     @property
     def trusts_model(self) -> bool:

@@ -11,8 +11,9 @@ _TOKEN = re.compile(r"[^\w\s].*\w")
 """The look of a special token: a sign and a word (``<image>``), not a word or whitespace that a tokenizer added."""
 
 _KNOWN = re.compile(
-    r"<\|[^<>|\s]{1,40}\|>|</?(?:s|pad|unk|bos|eos|image|img|video|audio|mask|(?:start|end)_of_\w+)>|\[/?INST\]"
-    r"|<</?SYS>>|<[\uff5c\u2502][^<>]{1,40}[\uff5c\u2502]>",
+    r"<\|[^<>|\s]{1,40}\|>|</?(?:s|pad|unk|cls|sep|bos|eos|image|img|video|audio|mask|unused\d{1,4})>"
+    r"|</?[a-z]{1,20}(?:_[a-z\d]{1,20}){1,5}>|\[/?(?:INST|IMG|CLS|SEP|PAD|UNK|MASK|BOS|EOS)\]|<</?SYS>>"
+    r"|<[\uff5c\u2502][^<>]{1,40}[\uff5c\u2502]>",
     re.IGNORECASE,
 )
 """Special tokens of the usual chat models, for servers, which do not report theirs."""

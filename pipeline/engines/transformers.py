@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from grace.pipeline.checkpoints import model_cache_key, model_name, require_model
 from grace.pipeline.engines.base import Request, Response, failed_response
+from grace.pipeline.engines.chat_template import options_key, require_options
 from grace.pipeline.engines.settings import EngineSettings
 from grace.pipeline.errors import GraceError, UserError
 from grace.pipeline.messages import error_line
@@ -35,6 +36,7 @@ class TransformersEngine:
     dtype: str = "auto"
     device: str = "auto"
     trust_remote_code: bool = False
+    template_options: dict[str, Any] = field(default_factory=dict)
     chat: ChatModel | None = field(default=None, init=False, repr=False)
 
     @classmethod
@@ -47,11 +49,13 @@ class TransformersEngine:
             settings.dtype,
             settings.device,
             trust_remote_code=settings.trusts_model,
+            template_options=settings.chat_template_kwargs,
         )
 
     def cache_key(self) -> dict[str, Any]:
         """The checkpoint and the compute dtype asked for; what changes no answer (batch, device) is not part."""
-        return {"engine": "transformers", "model": model_cache_key(self.model, self.revision), "dtype": self.dtype}
+        key = {"engine": "transformers", "model": model_cache_key(self.model, self.revision), "dtype": self.dtype}
+        return key | options_key(self.template_options)
 
     def open(self) -> None:
         """Load the checkpoint. Raises :class:`UserError` when there is none or it cannot be opened."""
@@ -63,6 +67,8 @@ class TransformersEngine:
             self.chat = ChatModel.load(
                 model_name(self.model), source, revision, self.dtype, self.device, self.trust_remote_code
             )
+            require_options(self.template_options, self.chat.processor.chat_template, self.chat.name)
+            self.chat.template_options = self.template_options
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
         """Answer all requests, in order; requests of similar length share a batch.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from grace.pipeline.checkpoints import model_cache_key, model_name, require_model
 from grace.pipeline.engines.base import Request, Response
+from grace.pipeline.engines.chat_template import options_key
 from grace.pipeline.engines.settings import EngineSettings, VllmSettings
 from grace.pipeline.engines.vllm_plugin import OWNER
 from grace.pipeline.errors import GraceError, UserError
@@ -34,6 +35,7 @@ class VllmEngine:
     seed: int = 0
     vllm: VllmSettings = field(default_factory=VllmSettings)
     trust_remote_code: bool = False
+    template_options: dict[str, Any] = field(default_factory=dict)
     replicas: list[Replica] = field(default_factory=list, init=False, repr=False)
 
     continuous: ClassVar[bool] = True
@@ -49,12 +51,14 @@ class VllmEngine:
             settings.seed,
             settings.vllm,
             trust_remote_code=settings.trusts_model,
+            template_options=settings.chat_template_kwargs,
         )
 
     def cache_key(self) -> dict[str, Any]:
         """The checkpoint, its dtype and vLLM's own options; how it is spread over GPUs is not part."""
         model = model_cache_key(self.model, self.revision)
-        return {"engine": "vllm", "model": model, "dtype": self.dtype, "options": self.vllm.options}
+        key = {"engine": "vllm", "model": model, "dtype": self.dtype, "options": self.vllm.options}
+        return key | options_key(self.template_options)
 
     def open(self) -> None:
         """Start vLLM. Raises :class:`UserError` when it is not installed or cannot run the model."""
@@ -80,6 +84,9 @@ class VllmEngine:
         for number in range(self.vllm.data_parallel):
             try:
                 self.replicas.append(self._start(number, dict(arguments)))
+            except UserError:
+                self.close()
+                raise
             except Exception as error:  # a model, an option or a GPU that vLLM refuses, each in its own way
                 self.close()
                 raise UserError(
@@ -151,6 +158,7 @@ class VllmEngine:
             return Replica(
                 AsyncLLMEngine.from_engine_args(AsyncEngineArgs(**arguments), usage_context=UsageContext.LLM_CLASS),
                 template,
+                self.template_options,
             )
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from itertools import count
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from grace.pipeline.engines.base import Image, Message, Request, Response, failed_response
+from grace.pipeline.engines.chat_template import require_options
 from grace.pipeline.engines.special_tokens import escape_special_tokens, texts_in
+from grace.pipeline.engines.thoughts import opened_thoughts
 from grace.pipeline.errors import GraceError
 from grace.pipeline.messages import error_line
 
@@ -32,14 +34,20 @@ class Replica:
     Args:
         engine: Started outside of any event loop.
         chat_template: A template, or the path of one, in place of the checkpoint's own.
+        options: Options of the template.
     """
 
-    def __init__(self, engine: AsyncLLMEngine, chat_template: str | None = None) -> None:
+    def __init__(
+        self, engine: AsyncLLMEngine, chat_template: str | None = None, options: Mapping[str, Any] | None = None
+    ) -> None:
         self.engine = engine
-        self.special_tokens = tuple(getattr(engine.get_tokenizer(), "get_added_vocab", dict)())
+        self.tokenizer = engine.get_tokenizer()
+        self.special_tokens = tuple(getattr(self.tokenizer, "get_added_vocab", dict)())
+        if chat_template is None:
+            require_options(options or {}, getattr(self.tokenizer, "chat_template", None), "the model")
         usual = engine.model_config.get_diff_sampling_param()
         self._repetition_penalty = usual.get("repetition_penalty") or 1.0  # the checkpoint's own, as in transformers
-        self._chat_params, self._tokenize_params = _rendering(engine, chat_template)
+        self._chat_params, self._tokenize_params = _rendering(engine, chat_template, options or {})
         self._waiting: set[Future[Response]] = set()
         self._lock = Lock()  # between a request that is submitted and the end
         self._closed = False
@@ -99,7 +107,8 @@ class Replica:
             return failed_response(error_line(error if str(error) else error.__cause__ or error))
         if last is None:
             return failed_response("vLLM gave no answer")
-        return _response(last)
+        # A template may open the thoughts of a reasoning model; without their mark they would pass for the answer.
+        return _response(last, opened_thoughts(self.tokenizer.decode(list(last.prompt_token_ids or ())[-16:])))
 
     async def _render(self, request: Request) -> Any:
         """Chat template, tokens and pictures, as ``LLM.chat`` prepares them."""
@@ -140,7 +149,7 @@ class Replica:
         )
 
 
-def _rendering(engine: AsyncLLMEngine, chat_template: str | None) -> tuple[Any, Any]:
+def _rendering(engine: AsyncLLMEngine, chat_template: str | None, options: Mapping[str, Any]) -> tuple[Any, Any]:
     """What vLLM's renderer is asked for: the checkpoint's chat template, which itself brings the special tokens."""
     from vllm.renderers import ChatParams
     from vllm.renderers.chat_utils import load_chat_template
@@ -149,6 +158,7 @@ def _rendering(engine: AsyncLLMEngine, chat_template: str | None) -> tuple[Any, 
     chat = ChatParams(
         chat_template=load_chat_template(chat_template),
         chat_template_kwargs={
+            **options,
             "add_generation_prompt": True,
             "continue_final_message": False,
             "tokenize": is_mistral_tokenizer(engine.renderer.tokenizer),
@@ -157,10 +167,10 @@ def _rendering(engine: AsyncLLMEngine, chat_template: str | None) -> tuple[Any, 
     return chat, engine.renderer.default_chat_tok_params.with_kwargs(add_special_tokens=False)
 
 
-def _response(output: RequestOutput) -> Response:
+def _response(output: RequestOutput, opened: str) -> Response:
     answer = output.outputs[0]
     return Response(
-        answer.text.strip(),
+        f"{opened}{answer.text.strip()}",
         len(output.prompt_token_ids or ()),
         len(answer.token_ids),
         "length" if answer.finish_reason == "length" else "stop",

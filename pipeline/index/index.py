@@ -287,25 +287,35 @@ def _unlisted(root: Path, listings: list[Listing]) -> Iterator[str]:
 
 def _walk_unlisted(root: Path, folder: str, source: str, listed: set[str], parents: set[str]) -> Iterator[str]:
     """Those below ``folder``; ``parents`` are all folders that hold anything listed."""
-    try:
-        with os.scandir(root / folder) as scan:
-            items = sorted(scan, key=lambda item: item.name)
-    except OSError:
-        return  # its clips are missing or unreadable, and each has its row
-    for item in items:
-        path = posixpath.join(folder, item.name)
-        if path in listed or item.name.startswith("."):
-            continue
-        if path in parents:
-            yield from _walk_unlisted(root, path, source, listed, parents)
-        elif source == "video" and is_video_file(Path(item.path)):
+    waiting = [(folder, True)]  # a stack: folders may be nested deeper than functions may
+    while waiting:
+        path, is_folder = waiting.pop()
+        if not is_folder:
             yield path
-        # Links to folders that hold nothing listed are not followed: they may be circular.
-        elif item.is_dir(follow_symlinks=False):
-            if source == "frames" and _holds_images(Path(item.path)):
-                yield path
-            else:
-                yield from _walk_unlisted(root, path, source, listed, parents)
+            continue
+        try:
+            with os.scandir(root / path) as scan:
+                items = sorted(scan, key=lambda item: item.name, reverse=True)
+        except OSError:
+            continue  # its clips are missing or unreadable, and each has its row
+        waiting += [each for item in items if (each := _unlisted_item(item, path, source, listed, parents))]
+
+
+def _unlisted_item(
+    item: os.DirEntry[str], folder: str, source: str, listed: set[str], parents: set[str]
+) -> tuple[str, bool] | None:
+    """The path of what no list names, and whether it is a folder still to be looked into; None for anything else."""
+    path = posixpath.join(folder, item.name)
+    if path in listed or item.name.startswith("."):
+        return None
+    if path in parents:
+        return path, True
+    if source == "video" and is_video_file(Path(item.path)):
+        return path, False
+    # Links to folders that hold nothing listed are not followed: they may be circular.
+    if item.is_dir(follow_symlinks=False):
+        return path, not (source == "frames" and _holds_images(Path(item.path)))
+    return None
 
 
 def _parents(path: str) -> Iterator[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -12,6 +10,7 @@ from pathlib import Path
 from grace.pipeline.datasets.base import CONTRADICTORY, UNKNOWN_LABEL
 from grace.pipeline.datasets.file_tree import AMBIGUOUS, UNFOLLOWED
 from grace.pipeline.store import write_atomic
+from grace.pipeline.strict_csv import encode_rows
 
 MISSING = "missing"
 UNREADABLE = "unreadable"
@@ -47,6 +46,7 @@ FINDINGS = (
 """Every kind of finding, in the order of the table."""
 
 FILE = "reconciliation.csv"
+COLUMNS = ("finding", "clip", "detail")
 
 BINS = ((None, -10), (-9, -4), (-3, -3), (-2, -2), (-1, -1), (1, 1), (2, 2), (3, 3), (4, 9), (10, None))
 """Ranges of frames counted minus frames annotated; published counts are mostly off by one or two."""
@@ -116,13 +116,8 @@ class Reconciliation:
 
     def write(self, folder: Path) -> Path:
         """Commit every finding, one per line, as ``reconciliation.csv``; returns its path."""
-        text = io.StringIO()
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow(["finding", "clip", "detail"])
-        for finding, clips in self.findings.items():
-            table.writerows((finding, clip, detail) for clip, detail in clips)
-        # File names may be no text in any encoding; their bytes are escaped.
-        write_atomic(folder / FILE, text.getvalue().encode("utf-8", errors="backslashreplace"))
+        rows = ((finding, clip, detail) for finding, clips in self.findings.items() for clip, detail in clips)
+        write_atomic(folder / FILE, encode_rows(COLUMNS, rows))
         return folder / FILE
 
 

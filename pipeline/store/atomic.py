@@ -7,7 +7,7 @@ import fcntl
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from grace.pipeline.errors import GraceError
@@ -45,7 +45,8 @@ def write_atomic(path: Path, content: bytes | memoryview) -> None:
         temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a name that is too long, or below a file, cannot be removed either
+            temporary.unlink(missing_ok=True)
         raise GraceError(_explain(error, path, len(content))) from error
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from grace.pipeline.errors import UserError
+from grace.pipeline.messages import printable
 
 Row = dict[str, Any]
 """One clip: column name to value. Always has ``clip_id``, ``status`` and ``error``."""
@@ -84,9 +85,9 @@ class Schema:
 
 def failure(clip_id: str, error: str) -> Row:
     """The row of a clip that could not be processed, with the cause; the store fills the other columns."""
-    return {"clip_id": clip_id, "status": "failed", "error": error}
+    return {"clip_id": clip_id, "status": "failed", "error": printable(error)}
 
 
 def fallback(row: Row, error: str) -> Row:
     """A row that was made in a lesser way, with the reason."""
-    return {**row, "status": "fallback", "error": error}
+    return {**row, "status": "fallback", "error": printable(error)}

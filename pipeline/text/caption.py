@@ -15,6 +15,7 @@ from grace.pipeline.media.images import decode_crop
 from grace.pipeline.sentences import collapse_whitespace
 from grace.pipeline.store import Row, Schema, failure, fallback
 from grace.pipeline.store.schemas import CAPTIONS
+from grace.pipeline.text.answers import plain_text
 from grace.pipeline.text.engine_step import EngineStep
 from grace.pipeline.text.prompts import Prompt
 from grace.pipeline.text.quality import rejection_reason
@@ -72,9 +73,10 @@ class CaptionStep(EngineStep[str]):
         return replace(request, seed=self.settings.seed, max_tokens=self.settings.max_tokens)
 
     def validate(self, row: Row, response: Response) -> tuple[str | None, str]:
-        """The text as it is; rejected when the model refuses or :func:`rejection_reason` finds a fault."""
+        """The text; rejected when the model refuses or :func:`rejection_reason` finds a fault."""
         refused = response.finish_reason == "refusal"
-        return response.text, "the model refuses" if refused else rejection_reason(response.text)
+        cut = response.finish_reason == "length"
+        return response.text, "the model refuses" if refused else rejection_reason(response.text, cut)
 
     def make_row(self, row: Row, answers: list[Answer[str]]) -> Row:
         """The likeliest caption, and beside it the drawn ones that were accepted."""
@@ -113,7 +115,8 @@ class AnnotationStep(ClipStep):
 
     def clip(self, row: Row) -> Row:
         """The human texts, separated by ``||``, on one line each. Raises :class:`ClipError` when the set ships none."""
-        texts = [collapse_whitespace(part) for part in row["caption_human"].split("||") if part.strip()]
+        written = [collapse_whitespace(plain_text(part)) for part in row["caption_human"].split("||")]
+        texts = [text for text in written if text]
         caption, *others = texts or [""]
         if not caption:
             raise ClipError("the data set ships no text for this clip: caption it with engine transformers")

@@ -2,50 +2,40 @@
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from grace.pipeline.sentences import collapse_whitespace, split_sentences
+from grace.pipeline.text.answers import drop_thoughts, plain_text
+from grace.pipeline.text.json_objects import last_object
+from grace.pipeline.text.meanings import intensity_meant, phase_meant
 from grace.pipeline.vocabulary import REGIONS, Intensity, Phase, Region, regions_in
 
-_INTENSITY_STEMS = {
-    "slightly": r"slight|mild|faint|subtl|weak|little|low",
-    "clearly": r"clear|moderate|medium|notic|visibl|distinct",
-    "strongly": r"strong|intens|high|extreme|very|marked|wide",
-}
-_PHASE_STEMS = {
-    "onset": r"onset|begin|start|ris|build",
-    "apex": r"apex|peak|hold|full",
-    "offset": r"offset|end|fad|relax|fall",
-}
+MAX_VALUE = 300
+"""Characters of a cue's field that are read: an action has a few words."""
+_NO_ACTION = frozenset({"none", "n/a", "null", "unknown", "no action", "no movement", "not visible", "nothing"})
 
 
 def _region(value: Any) -> Any:
-    found = sorted(regions_in(str(value)))
+    found = sorted(regions_in(str(value)[:MAX_VALUE]))
     return found[0] if len(found) == 1 else value
 
 
-def _one_of(stems: dict[str, str]) -> BeforeValidator:
-    """Bring a model's other words for the same (``mild``, ``peak``) to ours; what is unknown stays as it is."""
-
-    def convert(value: Any) -> Any:
-        found = [word for word, pattern in stems.items() if re.match(pattern, str(value).strip(), re.IGNORECASE)]
-        return found[0] if found else value
-
-    return BeforeValidator(convert)
+def _action(value: Any) -> Any:
+    """One line that says something; anything else becomes nothing, which is refused."""
+    text = collapse_whitespace(plain_text(value[:MAX_VALUE])) if isinstance(value, str) else ""
+    return "" if not any(map(str.isalpha, text)) or text.lower() in _NO_ACTION else text
 
 
 class Cue(BaseModel):
     """One movement: which region, what it does, how strongly, and how it unfolds."""
 
     region: Annotated[Region, BeforeValidator(_region)]
-    action: Annotated[str, Field(min_length=1)]
-    intensity: Annotated[Intensity, _one_of(_INTENSITY_STEMS)]
-    phase: Annotated[Phase, _one_of(_PHASE_STEMS)]
+    action: Annotated[str, Field(min_length=1), BeforeValidator(_action)]
+    intensity: Annotated[Intensity, BeforeValidator(intensity_meant)]
+    phase: Annotated[Phase, BeforeValidator(phase_meant)]
 
 
 class FineText(BaseModel):
@@ -84,10 +74,8 @@ def read_answer(text: str) -> ParsedAnswer:
         >>> read_answer('{"description": "The lips part.", "cues": []}').description
         'The lips part.'
     """
-    answer, repaired = _load(text)
-    description = answer.get("description")
-    if not isinstance(description, str) or not collapse_whitespace(description):
-        raise ValueError("the answer has no description")
+    answer, repaired = last_object(text, "description")
+    description = _description(answer.get("description"))
     listed = answer.get("cues", [])
     if not isinstance(listed, list):
         raise ValueError("the answer's cues are not a list")
@@ -99,7 +87,7 @@ def read_answer(text: str) -> ParsedAnswer:
             continue
     lost = len(listed) - len(cues)
     dropped = (f"{_count(lost, 'cue')} without a known {', '.join(_FIELDS)} dropped",) if lost else ()
-    return ParsedAnswer(collapse_whitespace(description), tuple(cues), dropped, repaired)
+    return ParsedAnswer(description, tuple(cues), dropped, repaired)
 
 
 def drop_unsupported(caption: str, answer: ParsedAnswer) -> ParsedAnswer:
@@ -122,29 +110,12 @@ def drop_unsupported(caption: str, answer: ParsedAnswer) -> ParsedAnswer:
     return replace(answer, description=" ".join(kept), cues=cues, dropped=(*answer.dropped, note))
 
 
-def _load(text: str) -> tuple[dict[str, Any], bool]:
-    """The JSON object in an answer, and whether it is what a repair made of everything from its first brace on."""
-    import json_repair
-
-    text = re.sub(r"<think>.*?</think>", "", text, flags=re.DOTALL)  # some models think aloud before they answer
-    start = text.find("{")
-    if start < 0:
-        raise ValueError("the answer holds no JSON")
-    repaired = False
-    try:
-        answer = json.loads(text[start : text.rfind("}") + 1])
-    except (json.JSONDecodeError, RecursionError):
-        repaired = True
-        try:
-            answer = json_repair.loads(text[start:])
-        except (ValueError, RecursionError):
-            raise ValueError("the answer's JSON is beyond repair") from None
-    # Text after the object makes the repair find several: the first one that describes is meant.
-    found = answer if isinstance(answer, list) else [answer]
-    objects = [item for item in found if isinstance(item, dict)]
-    if not objects:
-        raise ValueError("the answer's JSON is not an object")
-    return next((item for item in objects if "description" in item), objects[0]), repaired
+def _description(value: Any) -> str:
+    """The text on one line. What JSON writes as escapes is seen here for the first time: thoughts, special tokens."""
+    text = drop_thoughts(value) if isinstance(value, str) else None
+    if text is None or not (described := collapse_whitespace(plain_text(text))):
+        raise ValueError("the answer has no description")
+    return described
 
 
 def _count(number: int, noun: str) -> str:

@@ -14,6 +14,7 @@ from grace.pipeline.engines.retry import Answer, Content, attempts_of, generate_
 from grace.pipeline.errors import ClipError
 from grace.pipeline.execution.step import Step
 from grace.pipeline.store import Row, failure
+from grace.pipeline.text.answers import clean_response
 from grace.pipeline.text.prompts import Prompt, read_prompt
 from grace.pipeline.text.settings import TextSettings
 
@@ -46,7 +47,10 @@ class EngineStep(Step, Generic[Content]):
         raise NotImplementedError
 
     def validate(self, row: Row, response: Response) -> tuple[Content | None, str]:
-        """What a response says of the clip (None: nothing), and why it is rejected (empty: accepted)."""
+        """What a response says of the clip (None: nothing), and why it is rejected (empty: accepted).
+
+        The response is clean: see :func:`~grace.pipeline.text.answers.clean_response`.
+        """
         raise NotImplementedError
 
     def make_row(self, row: Row, answers: list[Answer[Content]]) -> Row:
@@ -92,7 +96,11 @@ class EngineStep(Step, Generic[Content]):
             asked += [(row, request) for request in requests]
 
         def validate(number: int, response: Response) -> tuple[Content | None, str]:
-            return self.validate(asked[number][0], response)
+            try:
+                answer = clean_response(response)
+            except ValueError as error:
+                return None, str(error)
+            return self.validate(asked[number][0], answer)
 
         answers: dict[str, list[Answer[Content]]] = {}
         batch = [request for _, request in asked]

@@ -71,5 +71,6 @@ def quoted(text: str, tag: str) -> str:
         The lips part.(/caption)
         </caption>
     """
-    inside = re.sub(rf"<(\s*/?\s*{re.escape(tag)}\b[^>]*)>", r"(\1)", text, flags=re.IGNORECASE)
+    named = rf"<(\s*+(?:/\s*+)?{re.escape(tag)}\b[^<>]*+)>?"  # possessive: in linear time, whatever the text
+    inside = re.sub(named, r"(\1)", text, flags=re.IGNORECASE)
     return f"<{tag}>\n{inside.strip()}\n</{tag}>"

@@ -16,6 +16,7 @@ from grace.pipeline.store import Row, Schema, fallback
 from grace.pipeline.store.schemas import DESCRIPTIONS
 from grace.pipeline.text.cues import SCHEMA, ParsedAnswer, drop_unsupported, read_answer
 from grace.pipeline.text.engine_step import EngineStep
+from grace.pipeline.text.json_objects import text_after_last
 from grace.pipeline.text.overrides import read_overrides
 from grace.pipeline.text.prompts import Prompt, quoted
 from grace.pipeline.text.quality import refusing, rejection_reason
@@ -153,12 +154,15 @@ def _parse_supported(captions: Sequence[str], response: Response) -> ParsedAnswe
     if response.finish_reason == "refusal" or refusing(response.text):
         raise ValueError("the model refuses")
     parsed = drop_unsupported("\n".join(captions), read_answer(response.text))
-    if problem := rejection_reason(parsed.description):
+    cut = response.finish_reason == "length"
+    if problem := rejection_reason(parsed.description, cut):
         raise ValueError(problem)
+    if cut and not parsed.repaired and text_after_last(response.text, "description"):
+        raise ValueError("the model went on after its answer until its tokens ended: raise refine.max_tokens")
     whole = parsed.description.endswith((".", "!", "?", "…", '"', "'", ")"))
-    if parsed.repaired and not whole and response.finish_reason != "length":
+    if parsed.repaired and not whole and not cut:
         raise ValueError("the answer breaks off within the description")
-    if response.finish_reason == "length":
+    if cut and parsed.repaired:
         if not whole:
             raise ValueError("the answer was cut short within the description: raise refine.max_tokens")
         return replace(parsed, dropped=(*parsed.dropped, "the cues were cut short: raise refine.max_tokens"))

@@ -20,7 +20,7 @@ from torch import Tensor
 from transformers import AutoModel, AutoProcessor
 from transformers.utils import logging
 
-from grace.pipeline.checkpoints import model_cache_key, model_name, require_model
+from grace.pipeline.checkpoints import download_line, model_cache_key, model_name, require_model
 from grace.pipeline.devices import choose_device, choose_dtype
 from grace.pipeline.errors import UserError
 
@@ -87,7 +87,8 @@ class ClipEncoder:
             processor = AutoProcessor.from_pretrained(source, **options)
         except Exception as error:  # transformers reports each kind of broken folder with another exception
             cause = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-            raise UserError(f"The model {name} cannot be opened: {cause}") from error
+            hint = download_line(model, revision)  # part of it may be missing from the cache
+            raise UserError(f"The model {name} cannot be opened: {cause}. {hint}".strip()) from error
         family = FAMILIES.get(type(towers).__name__)
         if family is None:
             known = ", ".join(FAMILIES)

@@ -105,8 +105,31 @@ def test_hub_models_are_identified_by_their_commit_from_the_cache_without_a_netw
     environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
     said = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert said.stdout.splitlines()[0] == f"{{'name': 'someone/model', 'revision': '{COMMIT}'}} someone/model"
-    assert said.stdout.splitlines()[1].startswith("UserError There is no model 'someone/other'")
+    sentence = said.stdout.splitlines()[1]
+    assert sentence.startswith("UserError There is no model 'someone/other'")
+    assert sentence.endswith("Fetch it where there is a network: hf download someone/other")
     shutil.rmtree(snapshot)
+
+
+BOMB = "a: &a {x: 1}\n" + "".join(
+    f"{b}: &{b} {{<<: [{', '.join([f'*{a}'] * 9)}]}}\n" for a, b in zip("abcdefghij", "bcdefghijk", strict=True)
+)
+CARDS = {
+    "bomb": BOMB,
+    "nested": "knows_only: " + "[" * 50_000,
+    "no text": "knows_only: [a, b]",
+    "twice": "knows_only: a\nknows_only: b",
+    "broken": "knows_only: [",
+    "a list": "- knows_only",
+    "endless": "x" * 1_000_000,
+}
+
+
+@pytest.mark.parametrize("card", CARDS)
+def test_a_strangers_model_card_is_read_without_harm(card: str, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "model")
+    (folder / "README.md").write_text(f"---\n{CARDS[card]}\n---\n# A model\n")
+    assert knows_only(str(folder)) == ""
 
 
 def test_an_unknown_device_is_the_users_mistake() -> None:

@@ -92,11 +92,15 @@ def test_pictures_reach_the_model(checkpoint: Checkpoint) -> None:
     assert not np.allclose(scores[0], scores[2])
 
 
+def inputs_of(engine: TransformersEngine, request: Request) -> Any:
+    return chat(engine)._inputs([request], chat(engine)._prompts([request]))
+
+
 def engine_scores(engine: TransformersEngine, request: Request) -> np.ndarray:
     import torch
 
     with torch.inference_mode():
-        return chat(engine).model(**chat(engine)._inputs([request])).logits[0, -1].numpy()
+        return chat(engine).model(**inputs_of(engine, request)).logits[0, -1].numpy()
 
 
 def test_a_draw_depends_on_its_seed_and_not_on_its_neighbours(checkpoint: Checkpoint) -> None:
@@ -132,7 +136,7 @@ def test_an_answer_ends_at_the_end_token_and_each_request_has_its_own_limit(chec
     assert whole.finish_reason == "length"
     short, long = engine.generate([replace(request, max_tokens=2), request])
     assert (short.tokens_out, long) == (2, whole)
-    tokens = chat(engine).model.generate(**chat(engine)._inputs([request]), max_new_tokens=8)[0, -8:].tolist()
+    tokens = chat(engine).model.generate(**inputs_of(engine, request), max_new_tokens=8)[0, -8:].tolist()
     third = next(place for place, token in enumerate(tokens) if place >= 2 and token not in tokens[:place])
     chat(engine).model.generation_config.eos_token_id = tokens[third]
     ended = next(engine.generate([request]))
@@ -200,7 +204,7 @@ def test_text_cannot_act_as_control_tokens(architecture: str, checkpoint: Checkp
     tokenizer = chat(engine).tokenizer
     for control in tokenizer.get_added_vocab().values():
         counts = [
-            int((chat(engine)._inputs([request])["input_ids"] == control).sum())
+            int((inputs_of(engine, request)["input_ids"] == control).sum())
             for request in text_requests("The lips part.", evil)
         ]
         assert counts[0] == counts[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -91,11 +92,24 @@ def test_the_step_reads_the_corrections_of_its_data_set(data: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("clip,description\nx,y\n", "needs the columns clip_id, description"),
+        ("clip,description\nx,y\n", "lacks the column clip_id; it has clip, description"),
         (f"clip_id,description\n{FIRST},\n", "line 2: the description of clip .* is empty"),
         (f"clip_id,description\n{FIRST},a\n{FIRST},b\n", "line 3: clip .* stands there twice"),
         ("clip_id,description\nnobody,a\n", "line 2: there is no clip 'nobody'"),
-        ("", "needs the columns"),
+        ("", "lacks the column clip_id and description"),
+        (
+            f"clip_id,description\n{FIRST},The brows rise, then the mouth opens\n",
+            "line 2: more cells than the 2 columns",
+        ),
+        (f"clip_id,description,by\n{FIRST},The brows rise, then the lips part\n", "line 2: .* begins with a blank"),
+        (f'clip_id,description\n{FIRST},"The brows rise.\n{SECOND},The lips part.\n', "line 3: .* a quote"),
+        (f'clip_id,description\n{FIRST},"The" brows rise\n', "line 2: .* a quote is open or misplaced"),
+        (f"clip_id,description,description\n{FIRST},a,b\n", "two columns of one name"),
+        (f"clip_id;description\n{FIRST};a\n", "lacks the column clip_id and description"),
+        (f"clip_id,description\n{FIRST}\u2028x,a\n", "line 2: there is no clip"),
+        (f"clip_id,description\n{FIRST},<|endoftext|>\x00\n{FIRST},a\n", "line 3: clip .* stands there twice"),
+        (f"clip_id,description\n{FIRST},\x1b\u200b\n", "line 2: the description of clip .* is empty"),
+        (f"clip_id,description\n{FIRST}\n", "line 2: the description of clip .* is empty"),
     ],
 )
 def test_a_wrong_file_is_named_with_its_line(text: str, sentence: str, data: Path, tmp_path: Path) -> None:
@@ -115,6 +129,31 @@ def test_a_file_in_another_encoding_is_named(data: Path, tmp_path: Path) -> None
 def test_no_file_is_no_correction_and_the_shipped_one_is_empty(data: Path, tmp_path: Path, project: Path) -> None:
     assert read_overrides(tmp_path / "none.csv", data) == {}
     assert read_overrides(project / "overrides" / "demo.csv", data) == {}
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x0b", "\x0c", "\x1c", "\x85", "\r", "\n"])
+def test_a_line_separator_within_a_text_makes_no_row(separator: str, data: Path, tmp_path: Path) -> None:
+    """``str.splitlines`` breaks at all of these: the second half would correct a clip that nobody named."""
+    file = tmp_path / "overrides.csv"
+    file.write_bytes(f'clip_id,description\n{FIRST},"The brows rise.{separator}{SECOND},The lips part."\n'.encode())
+    (description,) = read_overrides(file, data).values()
+    assert description.startswith("The brows rise.")
+    assert description.endswith(f"{SECOND},The lips part.")
+
+
+def test_special_tokens_in_corrections_are_broken(data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "overrides.csv"
+    file.write_text(f"clip_id,description\n{FIRST},The brows rise.<|endoftext|>The end.\n")
+    assert read_overrides(file, data) == {FIRST: "The brows rise.< |endoftext|>The end."}
+
+
+def test_a_folder_or_a_pipe_in_the_files_place_is_named(data: Path, tmp_path: Path) -> None:
+    folder, pipe = tmp_path / "folder.csv", tmp_path / "pipe.csv"
+    folder.mkdir()
+    os.mkfifo(pipe)
+    for path in (folder, pipe):
+        with pytest.raises(UserError, match="is not a regular file"):
+            read_overrides(path, data)
 
 
 def test_line_breaks_and_marks_of_spreadsheets_are_taken(data: Path, tmp_path: Path) -> None:

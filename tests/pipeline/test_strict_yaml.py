@@ -11,12 +11,20 @@ from ruamel.yaml import YAML
 
 from grace.pipeline.errors import UserError
 from grace.pipeline.strict_yaml import parse_value, read_yaml
+from grace.settings import load_settings
 
 BOMB = "a: &a [x, x, x]\n" + "".join(
     f"{name}: &{name} [*{before}, *{before}, *{before}]\n"
     for before, name in zip("abcdefghijk", "bcdefghijkl", strict=True)
 )
 """Aliases of aliases: a few lines that stand for half a million values."""
+
+
+MERGES = "a: &a {x: 1}\n" + "".join(
+    f"{name}: &{name} {{<<: [{', '.join([f'*{before}'] * 9)}]}}\n"
+    for before, name in zip("abcdefghijk", "bcdefghijkl", strict=True)
+)
+"""The same by merging, which copies the keys of each alias: hours, where it is not refused before."""
 
 
 @pytest.mark.parametrize(
@@ -29,8 +37,15 @@ BOMB = "a: &a [x, x, x]\n" + "".join(
         ("a: !!python/object:os.system x\n", "tag"),
         ("[" * 10_000, "nested too deeply"),
         ("- " * 10_000, "nested too deeply"),
-        (BOMB, "100,000 values"),
-        ("a: &a [*a]\n", "100,000 values"),
+        (BOMB, "10,000 values"),
+        ("a: &a [*a]\n", "10,000 values"),
+        (MERGES, "10,000 values"),
+        ("a: &a {x: *a}\n", "10,000 values"),
+        ("? " * 10_000, "nested too deeply"),
+        ("a: " + "[" * 40_000 + "]" * 40_000, "nested too deeply"),
+        ("workers: " + "1" * 50_000, "digits"),
+        ("x" * 200_000, "larger than 100 kB"),
+        ("a: [" + "1, " * 20_000 + "1]\n", "10,000 values"),
         ("a: \x00\n", "not allowed"),
     ],
 )
@@ -76,3 +91,23 @@ def test_what_a_writer_wrote_is_read(content: dict[str, object]) -> None:
     out = StringIO()
     YAML(typ="safe", pure=True).dump(content, out)
     assert parse_value(out.getvalue(), "--set x") == content
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "workers=0x" + "f" * 5_000 + ".",
+        "faces.margin=0x" + "f" * 5_000,
+        "train.seed=1e400",
+        "faces.size=[" + "1, " * 3_000 + "1]",
+        "datasets={" + ", ".join(f"k{number}: 1" for number in range(2_000)) + "}",
+        "faces={" + ", ".join(f"k{number}: 1" for number in range(2_000)) + "}",
+        "faces.size=" + "[" * 5_000,
+        "x" * 5_000 + "=1",
+    ],
+)
+def test_a_wrong_setting_of_any_size_is_a_short_sentence(override: str) -> None:
+    with pytest.raises(UserError) as error:
+        load_settings(None, [override])
+    assert len(str(error.value)) < 12_000
+    assert "\n" not in str(error.value)

@@ -68,7 +68,9 @@ def test_a_folder_becomes_texts_in_one_command(footage: Path, tmp_path: Path, en
         asked = len(server.asked)
         assert grace(*command).exit_code == 0
         assert len(server.asked) == asked, "what is done is not asked again"
-    read = {"parquet": pd.read_parquet, "csv": pd.read_csv, "jsonl": lambda file: pd.read_json(file, lines=True)}[ending]
+    read = {"parquet": pd.read_parquet, "csv": pd.read_csv, "jsonl": lambda file: pd.read_json(file, lines=True)}[
+        ending
+    ]
     table = read(out)
     assert list(table["clip_id"]) == ["deep/two", "one"]
     assert set(table["caption"]) == {CAPTION}

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from grace.pipeline.store import Store, failure, write_clips
-from grace.pipeline.store.schemas import DESCRIPTIONS, FACES, MOTION
+from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS, FACES, MOTION
 from grace.pipeline.visualize.contact_sheets import ABSENT, BETWEEN, CAPTION, DETECTED, GAP, WIDE
 from grace.pipeline.world.identity import sample_identity
 from grace.pipeline.world.render import render_instants
@@ -102,6 +102,12 @@ def test_inspect_shows_all_that_is_known_of_a_clip(folder: Path) -> None:
         (["show", "zzz"], "the faces stage has no such clip"),
         (["predict", "no.mp4"], "no finished run"),
         (["show", "a", "--what", "alignment"], "no finished run"),
+        (["show", "a", "--out", "/nonexistent/x.png"], "there is no folder /nonexistent"),
+        (["show", "a", "--out", "params.yaml/x.png"], "there is no folder params.yaml"),
+        (["predict", "no.mp4", "--out", "nowhere/x.png"], "there is no folder nowhere"),
+        (["show", "a", "--out", "x.bmp"], "ends in .png, .jpg or .jpeg"),
+        (["inspect", "--status", "bogus"], "'bogus' is not one of"),
+        (["train", "--fold", "9"], "run `grace"),
     ],
 )
 def test_what_is_not_there_is_named(folder: Path, arguments: list[str], sentence: str) -> None:
@@ -148,3 +154,27 @@ def test_show_draws_whole_frames_with_boxes_that_say_how_they_came_about(folder:
     assert all(coloured(tiles[at], DETECTED) > 50 for at in (0, 2, 4))
     assert all(coloured(tiles[at], BETWEEN) > 50 for at in (1, 3))
     assert all(coloured(tiles[at], ABSENT) > 50 for at in range(6, 12))
+
+
+def test_a_file_name_that_no_disk_takes_is_one_sentence(folder: Path) -> None:
+    output = grace("show", "a", "--out", f"{'x' * 300}.png")
+    assert output.startswith("1\n")
+    assert "cannot be written" in " ".join(output.split())
+
+
+def test_inspect_shows_captions_before_there_are_descriptions(folder: Path) -> None:
+    shutil.rmtree(folder / "data/demo/descriptions")
+    rows = [
+        {"clip_id": "a", "status": "ok", "error": "", "caption": "The brows lower."},
+        {"clip_id": "b", "status": "fallback", "error": "caption: cut short", "caption": "The jaw drops."},
+        failure("c", "caption: the model wrote no text"),
+    ]
+    Store(folder / "data/demo/captions", CAPTIONS).write(0, rows, {})
+    output = grace("inspect", "--sample", "0")
+    assert output.startswith("0\n")
+    for text in ("3 of 3 rows", "The brows lower.", "The jaw drops.", "the model wrote no text"):
+        assert text in output
+    assert "of 1 rows" in grace("inspect", "--status", "fallback")
+    assert "of 1 rows" in grace("inspect", "--match", "jaw")
+    shutil.rmtree(folder / "data/demo/captions")
+    assert grace("inspect").startswith("2\n")

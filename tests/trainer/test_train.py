@@ -183,6 +183,14 @@ def test_best_test_is_labelled_wherever_its_numbers_appear(tmp_path: Path) -> No
     assert "best-test" in str(paper_table(result).title)
 
 
+@pytest.mark.parametrize(("fold", "device"), [(9, "cpu"), (0, "cpu"), (-1, "cpu"), (5, "cpu"), (1, "tpu9")])
+def test_what_cannot_be_trained_leaves_no_folder_behind(tmp_path: Path, fold: int, device: str) -> None:
+    folder = toy_cache(tmp_path)
+    with pytest.raises(UserError, match=r"[Ff]old|device"):
+        train(folder, SHORT.model_copy(update={"device": device}), fold, quiet=True)
+    assert not (folder / "runs").exists()
+
+
 def test_evaluate_joins_folds(trained: Path) -> None:
     result = evaluate(trained, "grace", [1, 2], samples=50)
     folds = result["folds"]

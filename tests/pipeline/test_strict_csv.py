@@ -1,0 +1,85 @@
+"""Tables that we write are harmless to spreadsheets and terminals, and say what they said when they are read back."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from grace.pipeline.index.reconciliation import UNLISTED, Reconciliation
+from grace.pipeline.strict_csv import FORMULA, decode_rows, encode_rows, escape, unescape
+from grace.trainer.runs import csv_table
+
+HOSTILE = [
+    *('=HYPERLINK("http://a.example","b")', "+1+1", "-1+cmd|' /C calc'!A0", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1"),
+    *(
+        "\x1b]0;title\x07",
+        "\x1b[2J",
+        "a\x00b",
+        "\uff1d1",
+        "\u202egpj.exe",
+        "a\u2028b",
+        "\udcff",
+        "'=1",
+        "'",
+        "\\x1b",
+        "\\",
+    ),
+    *(
+        "",
+        " a ",
+        "a,b",
+        'a"b',
+        "a\r\nb",
+        "\x85",
+        "=",
+        "-",
+        "--help",
+        "+49 30 1",
+        "-1",
+        "1e5",
+        "-.5",
+        "−1",
+        "😀",
+        "\U000e0001",
+    ),
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_cell_is_harmless_and_is_read_back(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "table.csv"
+    file.write_bytes(encode_rows(["clip", "detail"], [[text, "x"]]))
+    cell = next(iter(csv.reader(file.read_text(encoding="utf-8").splitlines()[1:])))[0]
+    assert cell.isprintable()
+    assert not cell.lstrip().startswith(FORMULA) or cell in ("-1", "-.5")
+    assert decode_rows(file) == [{"clip": text, "detail": "x"}]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(st.characters() | st.sampled_from("=+-@'\\ \t\x1b\u2028\udcff")))
+def test_any_text_is_printable_and_read_back(text: str) -> None:
+    cell = escape(text)
+    assert cell.isprintable()
+    assert cell == cell.strip()
+    assert unescape(cell) == text
+
+
+def test_findings_about_hostile_file_names_are_written_harmlessly(tmp_path: Path) -> None:
+    found = Reconciliation()
+    for name in HOSTILE:
+        found.note(UNLISTED, name, name)
+    rows = decode_rows(found.write(tmp_path))
+    assert [row["clip"] for row in rows] == [row["detail"] for row in rows] == HOSTILE
+    content = (tmp_path / "reconciliation.csv").read_text(encoding="utf-8")
+    assert "\x1b" not in content
+    assert "\n=" not in content
+    assert ",=" not in content
+
+
+def test_numbers_stay_numbers_in_tables_of_results() -> None:
+    rows = [{"epoch": 1, "loss": "-0.25", "low": -0.5, "none": None, "label": "=anger"}]
+    assert csv_table(rows) == b"epoch,loss,low,none,label\n1,-0.25,-0.5,,'=anger\n"
