@@ -31,14 +31,16 @@ Runs = Annotated[
     Path | None,
     typer.Option("--runs", help="Folder of runs, to keep variants apart; data/<dataset>/runs if not given."),
 ]
+PARAMS = Path("params.yaml")
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Redo the shards in which this stage failed clips.")]
 
 
-def load_settings(params: Path, overrides: list[str]) -> Settings:
-    """The settings of this run: the file, with ``--set`` applied."""
+def load_settings(params: Path, overrides: list[str], clips: Path | None = None) -> Settings:
+    """The settings of this run: the file, with ``--set`` applied. A folder of clips may do without a file."""
     from grace.settings import load_settings
 
-    return load_settings(params, overrides)
+    absent = clips is not None and params == PARAMS and not params.exists()
+    return load_settings(None if absent else params, overrides)
 
 
 def dataset_of(clips: Path | None, dataset: str | None, settings: Settings) -> str:
