@@ -145,7 +145,7 @@ def run(
     with folder_lock(store.folder):
         store.prune(len(inputs))
         pending = _pending(inputs, retry_failed)
-        summary.skipped = sum(len(inputs.clips.shard(k, size)) for k in range(len(inputs)) if k not in pending)
+        summary.skipped = len(inputs.clips) - sum(inputs.clips.shard_length(shard, size) for shard in pending)
         with tqdm(total=len(inputs.clips), initial=summary.skipped, desc=step.name, unit="clip") as bar:
             for count in _make(inputs, pending, workers, clip_timeout, cluster) if pending else ():
                 bar.update(count)

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from grace.pipeline.store.fingerprint import fingerprint
 from grace.pipeline.store.formats import decode_meta
+from grace.pipeline.store.groups import Groups
 from grace.pipeline.store.schema import KEY, Row
 from grace.pipeline.store.schemas import CLIPS
-from grace.pipeline.store.store import read_table, write_table
+from grace.pipeline.store.store import write_table
 
 FILE = "clips.parquet"
 
 
 class Clips:
-    """The clips of a data set, read from ``<folder>/clips.parquet``.
+    """The clips of a data set, read from ``<folder>/clips.parquet`` as they are asked for.
+
+    The file holds groups of rows; :meth:`shard` and :meth:`find` read the group that they need, so that a worker's
+    memory does not grow with the table. The file stays open: what is read is of one table, should it be replaced.
 
     Args:
         folder: The data set's folder, ``data/<dataset>``.
@@ -39,27 +44,41 @@ class Clips:
 
     def __init__(self, folder: Path, columns: Sequence[str] | None = None) -> None:
         self.path = Path(folder) / FILE
-        names = None if columns is None else list(dict.fromkeys([*(c.name for c in KEY), *columns]))
+        named = (c.name for c in CLIPS.columns) if columns is None else columns
+        names = list(dict.fromkeys([*(c.name for c in KEY), *named]))
         meta = decode_meta(CLIPS, self.path)
         self._fingerprint = meta.get("fingerprint")
         self.labels: list[str] = meta["labels"]
         """The data set's emotions in canonical order."""
-        self.rows = read_table(self.path, CLIPS, names)
+        self._groups = Groups(CLIPS, self.path, names)
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """All clips."""
+        return self._groups.all()
 
     def is_current(self) -> bool:
         """Whether the file still holds what was read from it."""
         return bool(decode_meta(CLIPS, self.path).get("fingerprint") == self._fingerprint)
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self._groups)
 
     def count_shards(self, size: int) -> int:
         """How many shards of ``size`` clips there are."""
-        return math.ceil(len(self.rows) / size)
+        return math.ceil(len(self) / size)
+
+    def shard_length(self, number: int, size: int) -> int:
+        """How many clips the shard of that number holds."""
+        return max(min(size, len(self) - number * size), 0)
 
     def shard(self, number: int, size: int) -> list[Row]:
         """The clips ``[number * size, (number + 1) * size)``."""
-        return self.rows[number * size : (number + 1) * size]
+        return self._groups.slice(number * size, (number + 1) * size)
+
+    def find(self, clip_id: str) -> Row | None:
+        """The row of one clip, or None when it is not listed."""
+        return self._groups.find(clip_id)
 
 
 def write_clips(folder: Path, rows: Sequence[Row], labels: Sequence[str]) -> None:
