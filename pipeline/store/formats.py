@@ -156,10 +156,12 @@ def _write_jpegs(file: Any, column: Column, values: list[Any]) -> None:
     import h5py
 
     size = next((len(value) for value in values if value is not None), 0)
-    dataset = file.create_dataset(column.name, (len(values), size), dtype=h5py.vlen_dtype(np.uint8), track_times=False)
+    data = np.empty((len(values), size), dtype=object)  # written at once: ten times faster than one by one
     for index, value in enumerate(values):
-        for instant, image in enumerate(value or ()):
-            dataset[index, instant] = np.frombuffer(image, dtype=np.uint8)
+        images = value or [b""] * size
+        for instant in range(size):
+            data[index, instant] = np.frombuffer(images[instant], dtype=np.uint8)
+    file.create_dataset(column.name, data=data, dtype=h5py.vlen_dtype(np.uint8), track_times=False)
 
 
 def _numpy_type(column: Column, values: list[Any]) -> str:
