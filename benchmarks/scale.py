@@ -375,7 +375,7 @@ def read_run(folder: Path) -> None:
 
 
 def front(costs: Costs, scratch: Path) -> None:
-    """One clip more, sorted before all others: every shard is made again from kept answers, and one question is asked."""
+    """One clip more, sorted before all others: every shard is made again from kept answers, one question asked."""
     folder = scratch / "data" / DATASET
     clips = Clips(folder)
     write_clips(folder, [{**clips.rows[0], "clip_id": "!"}, *clips.rows], clips.labels)

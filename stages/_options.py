@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stages._dvc import PARAMS, remark
+from stages._output import note
+
 if TYPE_CHECKING:
     from grace.settings import Settings
 
@@ -21,11 +24,17 @@ Runs = Annotated[
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Redo the shards in which this stage failed clips.")]
 
 
-def load_settings(params: Path, overrides: list[str]) -> Settings:
-    """The settings of this run: the file, with ``--set`` applied."""
+def load_settings(params: Path, overrides: list[str], stage: str = "") -> Settings:
+    """The settings of this run: the file, with ``--set`` applied.
+
+    For a ``stage`` of dvc.yaml, a note says when they are not those that `dvc repro` would use.
+    """
     from grace.settings import load_settings
 
-    return load_settings(params, overrides)
+    settings = load_settings(params, overrides)
+    if stage and (overrides or params != PARAMS) and (sentence := remark(stage, settings)):
+        note(sentence)
+    return settings
 
 
 def run_folder(run: Path | None, settings: Settings, dataset: str) -> Path:

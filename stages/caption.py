@@ -18,5 +18,5 @@ def command(
     """Write a coarse caption of every clip: what the face does, in time order, no emotion named."""
     from grace.pipeline.steps import make_step
 
-    settings = load_settings(params, override)
+    settings = load_settings(params, override, "caption")
     run_step(make_step("caption", settings, dataset), dataset, settings, retry_failed)

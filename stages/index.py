@@ -28,7 +28,7 @@ def command(
     from grace.pipeline.datasets import root_of
     from grace.pipeline.index.index import index
 
-    settings = load_settings(params, override)
+    settings = load_settings(params, override, "index")
     folder = settings.folder(dataset)
     accepted = settings.index.accept.get(dataset, [])
     index(

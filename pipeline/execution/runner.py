@@ -302,4 +302,6 @@ def _commit(inputs: StepInputs, shard: int, fingerprint: str, made: list[Row]) -
         "cache_key": inputs.cache_key,
         "inputs": {name: store.fingerprint(shard) for name, store in inputs.stores.items()},
     }
+    if limits := inputs.limits(shard):
+        meta["limits"] = limits
     inputs.output.write(shard, sorted(made, key=lambda row: str(row["clip_id"])), meta)

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from grace.pipeline.datasets import Listing, label_ids, read
 from grace.pipeline.datasets.file_tree import UNFOLLOWED, is_video_file
+from grace.pipeline.datasets.footage import footage_of
 from grace.pipeline.datasets.settings import ListFilesSettings
 from grace.pipeline.errors import ClipError, GraceError, UserError
 from grace.pipeline.execution.processes import run_in_processes, watched_clips
@@ -119,7 +120,7 @@ def index(
     for finding, column in ((SHARED_SUBJECT, "subject"), (SHARED_CONTENT, "content")):
         for clip, detail in on_both_sides(rows, column):
             found.note(finding, clip, detail)
-    write_clips(folder, rows, classes)
+    write_clips(folder, rows, classes, footage_of(root))
     found.write(folder)
     report(found)
     if not found.usable:

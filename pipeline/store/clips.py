@@ -50,6 +50,8 @@ class Clips:
         self._fingerprint = meta.get("fingerprint")
         self.labels: list[str] = meta["labels"]
         """The data set's emotions in canonical order."""
+        self.footage: str = meta.get("footage", "")
+        """What the clips are footage of, where that is known, such as the rendered world."""
         self._groups = Groups(CLIPS, self.path, names)
 
     @cached_property
@@ -81,8 +83,10 @@ class Clips:
         return self._groups.find(clip_id)
 
 
-def write_clips(folder: Path, rows: Sequence[Row], labels: Sequence[str]) -> None:
+def write_clips(folder: Path, rows: Sequence[Row], labels: Sequence[str], footage: str = "") -> None:
     """Commit ``clips.parquet``: rows sorted by ``clip_id``; ``labels`` are the set's emotions in canonical order.
+
+    ``footage`` is what the clips show where only some models know it, as :attr:`Clips.footage`.
 
     Raises :class:`ValueError` when a ``clip_id`` is there twice.
     """
@@ -91,5 +95,5 @@ def write_clips(folder: Path, rows: Sequence[Row], labels: Sequence[str]) -> Non
     if len(set(ids)) != len(ids):
         repeated = next(clip for clip, following in pairwise(ids) if clip == following)
         raise ValueError(f"clip {repeated} is listed twice")
-    meta: dict[str, Any] = {"labels": list(labels), "fingerprint": fingerprint(ordered)}
+    meta: dict[str, Any] = {"labels": list(labels), "fingerprint": fingerprint(ordered), "footage": footage}
     write_table(Path(folder) / FILE, CLIPS, ordered, meta)

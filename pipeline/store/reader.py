@@ -128,6 +128,10 @@ class Reader:
         """Fingerprints of the shards that a shard was made from, by store."""
         return dict(self._metas[shard].get("inputs") or {})
 
+    def limits(self) -> list[str]:
+        """Models, of these shards and of those they were made from, that do not know the footage: a sentence each."""
+        return sorted({limit for meta in self._metas.values() for limit in meta.get("limits", ())})
+
     def cache_key(self) -> Any:
         """The parameters and models all shards were made with."""
         return self._metas[self.shards[0]].get("cache_key")
