@@ -133,7 +133,7 @@ def estimate(settings: PipelineSettings, dataset: str, samples: int = 4) -> Esti
     sample = [usable[position] for position in positions]
     with TemporaryDirectory(prefix="grace-estimate-") as scratch:
         folder = Path(scratch) / dataset
-        write_clips(folder, sample, clips.labels)
+        write_clips(folder, sample, clips.labels, clips.footage)
         changed = _for_trial(settings, scratch)
         costs = tuple(_try(stage, changed, dataset, folder, sample) for stage in STEPS)
         tokens_tried = costs[-1].seconds_per_clip is not None

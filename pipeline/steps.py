@@ -42,8 +42,10 @@ def make_step(stage: str, settings: PipelineSettings, dataset: str = "", root: s
 
 def contradictions(settings: PipelineSettings, others: PipelineSettings) -> list[str]:
     """The stages that would give other results with ``others`` than with ``settings``."""
-    return [
-        stage
-        for stage in STEPS
-        if make_step(stage, settings, root=".").cache_key() != make_step(stage, others, root=".").cache_key()
-    ]
+    return [stage for stage in STEPS if not same_result(stage, settings, others)]
+
+
+def same_result(stage: str, settings: PipelineSettings, others: PipelineSettings) -> bool:
+    """Whether a stage gives the same result with ``others`` as with ``settings``."""
+    mine, theirs = (make_step(stage, each, root=".") for each in (settings, others))
+    return mine.cache_key() == theirs.cache_key()

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stages._dvc import PARAMS, remark
+from stages._output import note
+
 if TYPE_CHECKING:
     from grace.settings import Settings
 
@@ -31,16 +34,21 @@ Runs = Annotated[
     Path | None,
     typer.Option("--runs", help="Folder of runs, to keep variants apart; data/<dataset>/runs if not given."),
 ]
-PARAMS = Path("params.yaml")
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Redo the shards in which this stage failed clips.")]
 
 
-def load_settings(params: Path, overrides: list[str], clips: Path | None = None) -> Settings:
-    """The settings of this run: the file, with ``--set`` applied. A folder of clips may do without a file."""
+def load_settings(params: Path, overrides: list[str], stage: str = "", clips: Path | None = None) -> Settings:
+    """The settings of this run: the file, with ``--set`` applied. A folder of clips may do without a file.
+
+    For a ``stage`` of dvc.yaml, a note says when they are not those that `dvc repro` would use.
+    """
     from grace.settings import load_settings
 
     absent = clips is not None and params == PARAMS and not params.exists()
-    return load_settings(None if absent else params, overrides)
+    settings = load_settings(None if absent else params, overrides)
+    if clips is None and stage and (overrides or params != PARAMS) and (sentence := remark(stage, settings)):
+        note(sentence)
+    return settings
 
 
 def dataset_of(clips: Path | None, dataset: str | None, settings: Settings) -> str:

@@ -58,11 +58,16 @@ def _print_error(sentence: str) -> None:
 def run_step(step: Step, dataset: str, settings: Settings, retry_failed: bool) -> None:
     """Run a step over a data set with the runner, and print what became of the clips."""
     from grace.pipeline.execution.runner import run
+    from grace.pipeline.execution.step import limits
+    from grace.pipeline.store import Clips
     from stages.tables.two_columns import summary_table
 
+    folder = settings.folder(dataset)
+    for limit in limits(step, Clips(folder, ()).footage) if step.knows_only() else ():
+        note(f"{limit}.")
     run(
         step,
-        settings.folder(dataset),
+        folder,
         size=settings.shards.clips,
         workers=settings.workers,
         clip_timeout=settings.clip_timeout,

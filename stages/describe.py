@@ -22,4 +22,6 @@ def command(
 
     With FOLDER it lists the clips and crops their faces first: the whole way from a folder to texts.
     """
-    write_texts(("caption", "refine"), clips, dataset, load_settings(params, override, clips), out, retry_failed)
+    write_texts(
+        ("caption", "refine"), clips, dataset, load_settings(params, override, "refine", clips), out, retry_failed
+    )

@@ -16,7 +16,7 @@ def command(
     override: Set = [],  # noqa: B006
 ) -> None:
     """Join the folds: UAR, WAR, recall, ambiguous pairs, calibration, intervals, plots; printed as papers print it."""
-    settings = load_settings(params, override)
+    settings = load_settings(params, override, "evaluate")
     from grace.trainer.evaluate import evaluate
     from grace.trainer.published import published_rows
     from stages.tables.scores import detail_table, paper_table, published_table

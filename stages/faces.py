@@ -19,5 +19,5 @@ def command(
     """Sample T instants of every clip, find and track its face, and keep the crops."""
     from grace.pipeline.steps import make_step
 
-    settings = load_settings(params, override)
+    settings = load_settings(params, override, "faces")
     run_step(make_step("faces", settings, dataset, root), dataset, settings, retry_failed)

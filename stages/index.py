@@ -27,7 +27,7 @@ def command(
     override: Set = [],  # noqa: B006
 ) -> None:
     """Read the official split files, or any folder; count real frames, and say in one table what does not fit."""
-    settings = load_settings(params, override, clips)
+    settings = load_settings(params, override, "index", clips)
     run_index(dataset_of(clips, dataset, settings), settings, root, strict)
 
 

@@ -81,9 +81,9 @@ def _show_clip(folder: Path, clip: str) -> None:
     from stages.tables.clips import fields
 
     clips = Clips(folder)
-    row = next((row for row in clips.rows if row["clip_id"] == clip), None)
+    row = clips.find(clip)
     if row is None:
-        near = ", ".join(r["clip_id"] for r in clips.rows[:3])
+        near = ", ".join(r["clip_id"] for r in clips.shard(0, 3))
         raise UserError(f"There is no clip '{clip}' in {clips.path}; its ids look like {near}.")
     print_table("index", fields(row))
     for name, schema in STORES.items():
@@ -95,13 +95,13 @@ def _show_clip(folder: Path, clip: str) -> None:
 
 
 def _show_prediction(path: Path, clip: str, labels: list[str]) -> None:
-    from grace.pipeline.store import read_table
+    from grace.pipeline.store import find_row
     from grace.pipeline.store.schemas import PREDICTIONS
     from stages.tables.clips import fields
 
-    for row in read_table(path, PREDICTIONS):
-        if row["clip_id"] == clip:
-            chances = sorted(zip(row["probabilities"], labels, strict=False), reverse=True)
-            likely = ", ".join(f"{label} {share:.0%}" for share, label in chances[:3])
-            shown = {"label": row["label"], "predicted": row["predicted"], "likely": likely, "status": row["status"]}
-            print_table(f"{path.parent.parent.name}, {path.parent.name} (test)", fields(shown))
+    row = find_row(path, PREDICTIONS, clip)
+    if row is not None:
+        chances = sorted(zip(row["probabilities"], labels, strict=False), reverse=True)
+        likely = ", ".join(f"{label} {share:.0%}" for share, label in chances[:3])
+        shown = {"label": row["label"], "predicted": row["predicted"], "likely": likely, "status": row["status"]}
+        print_table(f"{path.parent.parent.name}, {path.parent.name} (test)", fields(shown))

@@ -18,5 +18,5 @@ def command(
     """Turn frame differences into motion maps that show expression, not head or camera motion."""
     from grace.pipeline.steps import make_step
 
-    settings = load_settings(params, override)
+    settings = load_settings(params, override, "motion")
     run_step(make_step("motion", settings, dataset), dataset, settings, retry_failed)

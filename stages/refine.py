@@ -18,5 +18,5 @@ def command(
     """Refine every caption into a fine description and its cues (region, action, intensity, phase)."""
     from grace.pipeline.steps import make_step
 
-    settings = load_settings(params, override)
+    settings = load_settings(params, override, "refine")
     run_step(make_step("refine", settings, dataset), dataset, settings, retry_failed)

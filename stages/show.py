@@ -76,7 +76,9 @@ def _retrace(faces: Row, settings: Settings, dataset: str, root: str | None) -> 
     from grace.pipeline.store import Clips
 
     try:
-        row = next(row for row in Clips(settings.folder(dataset)).rows if row["clip_id"] == faces["clip_id"])
+        row = Clips(settings.folder(dataset)).find(faces["clip_id"])
+        if row is None:
+            raise UserError(f"clips.parquet does not list '{faces['clip_id']}' any more.")
         sampled = settings.faces.model_copy(update={"instants": len(faces["frames"])})  # as they were when cropped
         step = FacesStep(sampled, root_of(settings.roots, dataset, root, settings.folder(dataset)))
         step.open()

@@ -21,7 +21,7 @@ def command(
     from grace.pipeline.tokens.class_prompts import write_class_prompts
     from grace.pipeline.tokens.step import tokens_step
 
-    settings = load_settings(params, override)
+    settings = load_settings(params, override, "tokens")
     step = tokens_step(settings.tokens)
     run_step(step, dataset, settings, retry_failed)
     write_class_prompts(settings.folder(dataset), step)

@@ -9,7 +9,7 @@ import typer
 
 from grace.pipeline.messages import percent
 from stages._options import Dataset, Params, Runs, Set, load_settings
-from stages._output import print_table, user_errors
+from stages._output import note, print_table, user_errors
 
 
 @user_errors
@@ -21,11 +21,16 @@ def command(
     override: Set = [],  # noqa: B006
 ) -> None:
     """Train a fold, choose its epoch by the protocol, and score its test clips once."""
-    settings = load_settings(params, override)
+    settings = load_settings(params, override, "train")
+    from grace.pipeline.store import open_store
     from grace.trainer.settings import PREFIX
     from grace.trainer.train import train
 
-    metrics = train(settings.folder(dataset), settings.train, fold, runs, pipeline=settings.pipeline_content())
+    folder = settings.folder(dataset)
+    tokens = open_store(folder, "tokens")
+    for limit in tokens.meta(tokens.shards()[0]).get("limits", ()) if tokens.shards() else ():
+        note(f"{limit}.")
+    metrics = train(folder, settings.train, fold, runs, pipeline=settings.pipeline_content())
     prefix = PREFIX[metrics["protocol"]]
     print_table(
         f"train {metrics['method']}, fold {fold}, protocol {metrics['protocol']}",

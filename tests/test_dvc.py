@@ -8,9 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from benchmarks.kill import copy_project, repro
+from grace.pipeline.store import open_store
+from grace.pipeline.world.footage import write_video
 
 pytestmark = pytest.mark.slow
 
@@ -82,6 +86,32 @@ def test_a_changed_parameter_runs_only_what_depends_on_it(pipeline: Path) -> Non
 def test_an_experiment_with_another_method(pipeline: Path) -> None:
     dvc(pipeline, "exp", "run", "-S", "train.method=vision")
     assert json.loads((pipeline / "data/demo/metrics.json").read_text())["method"] == "vision"
+
+
+def rows(folder: Path, name: str) -> dict[str, dict[str, object]]:
+    """Every clip's row in a store, arrays as bytes."""
+    return {
+        row["clip_id"]: {key: value.tobytes() if hasattr(value, "tobytes") else value for key, value in row.items()}
+        for row in open_store(folder / "data/demo", name).rows()
+    }
+
+
+def test_after_the_raw_files_change(pipeline: Path) -> None:
+    """README's two commands, after one clip was replaced by another of the same name and frame count."""
+    dvc(pipeline, "repro")
+    video = sorted((pipeline / "raw/demo/clips").glob("*.mp4"))[5]
+    capture, frames = cv2.VideoCapture(str(video)), []
+    while (read := capture.read())[0]:
+        frames.append(np.ascontiguousarray(read[1][:, ::-1, ::-1]))  # mirrored, RGB
+    rate = capture.get(cv2.CAP_PROP_FPS)
+    before = {name: rows(pipeline, name) for name in ("faces", "motion", "tokens")}
+    write_video(video, frames, rate, video.parent)
+    assert ran(dvc(pipeline, "repro")) == set()  # DVC does not look at raw files
+    dvc(pipeline, "repro", "-f", "index@demo")
+    dvc(pipeline, "repro")
+    for name, old in before.items():
+        new = rows(pipeline, name)
+        assert {clip_id for clip_id in old if old[clip_id] != new[clip_id]} == {video.stem}, name
 
 
 def test_killed_pipelines_end_with_the_same_bytes(project: Path) -> None:

@@ -27,6 +27,7 @@ def model_card(metrics: dict[str, Any], cache: Cache, settings: TrainSettings) -
     }
     tokens = (cache.cache_key()["tokens"] or {}).get("model")
     recall = "\n".join(f"| {label} | {percent(share, '')} |" for label, share in metrics[f"{prefix}recall"].items())
+    limits = "".join(f" {limit}." for limit in cache.tokens.limits())
     best = " The test fold chose the epoch: these are not held-out numbers." if prefix else ""
     return f"""---
 {yaml.safe_dump(front, sort_keys=False).strip()}
@@ -62,5 +63,5 @@ Protocol {settings.protocol}, fold {metrics["fold"]}, {metrics[f"{prefix}clips"]
 ## Limits
 
 It knows the classes above and people like those of its data set; an expression shown is not an emotion felt. Its
-tokens must be made by the model and the settings named in `config.yaml`. Do not use it to judge people.
+tokens must be made by the model and the settings named in `config.yaml`. Do not use it to judge people.{limits}
 """

@@ -148,7 +148,7 @@ def _write(folder: Path, cache: Cache, clips: Fold, model: Model, trained: Train
         folder / "predictions.parquet",
         PREDICTIONS,
         rows,
-        {"protocol": run.protocol, "fold": run.fold, "fingerprint": run.fingerprint},
+        {"protocol": run.protocol, "fold": run.fold, "fingerprint": run.fingerprint, "limits": cache.tokens.limits()},
     )
     write_atomic(folder / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
     write_atomic(folder / "README.md", model_card(metrics, cache, settings).encode())

@@ -145,7 +145,7 @@ def run(
     with folder_lock(store.folder):
         store.prune(len(inputs))
         pending = _pending(inputs, retry_failed)
-        summary.skipped = sum(len(inputs.clips.shard(k, size)) for k in range(len(inputs)) if k not in pending)
+        summary.skipped = len(inputs.clips) - sum(inputs.clips.shard_length(shard, size) for shard in pending)
         with tqdm(total=len(inputs.clips), initial=summary.skipped, desc=step.name, unit="clip") as bar:
             for count in _make(inputs, pending, workers, clip_timeout, cluster) if pending else ():
                 bar.update(count)
@@ -302,4 +302,6 @@ def _commit(inputs: StepInputs, shard: int, fingerprint: str, made: list[Row]) -
         "cache_key": inputs.cache_key,
         "inputs": {name: store.fingerprint(shard) for name, store in inputs.stores.items()},
     }
+    if limits := inputs.limits(shard):
+        meta["limits"] = limits
     inputs.output.write(shard, sorted(made, key=lambda row: str(row["clip_id"])), meta)

@@ -59,6 +59,10 @@ class Step:
         """What besides ``reads`` shapes the rows of these clips, as JSON; part of their shard's fingerprint."""
         return None
 
+    def knows_only(self) -> dict[str, str]:
+        """The step's models that know one kind of footage only, and which: ``{"pocket/vlm": "the rendered world"}``."""
+        return {}
+
     def can_recover(self, row: Row) -> bool:
         """Whether this step can make something of a clip that an earlier stage failed."""
         return False
@@ -163,6 +167,7 @@ class StepInputs:
         self.stores = {name: Store(self.folder / name, STORES[name]) for name in step.reads if name != "clips"}
         self.output = Store(self.folder / step.folder, step.schema)
         """The store that the step writes."""
+        self._limits = limits(step, self.clips.footage)
 
     def __len__(self) -> int:
         return self.clips.count_shards(self.size)
@@ -180,6 +185,8 @@ class StepInputs:
                     f"{self.stores[name].path(shard)} is missing or broken: "
                     f"run `grace {self.stores[name].schema.stage} --dataset {self.folder.name}` first."
                 )
+        if self._limits:
+            inputs["limits"] = self._limits
         step, clips = self.step, self.clips.shard(shard, self.size)
         if more := step.extra_inputs([clip["clip_id"] for clip in clips]):
             inputs["more"] = more
@@ -193,6 +200,13 @@ class StepInputs:
                 "inputs": inputs,
             }
         )
+
+    def limits(self, shard: int) -> list[str]:
+        """What must be known of a shard's rows: models, its inputs' too, that do not know the footage."""
+        found = set(self._limits)
+        for store in self.stores.values():
+            found.update(store.meta(shard).get("limits", ()))
+        return sorted(found)
 
     def rows(self, shard: int) -> list[Row]:
         """The clips of a shard with every column that the step reads; status and error are those of the first failure.
@@ -213,6 +227,20 @@ class StepInputs:
                 row.update(more)
                 row.update(kept)
         return rows
+
+
+def limits(step: Step, footage: str) -> list[str]:
+    """A sentence for each model of a step that does not know the footage.
+
+    Args:
+        step: The step.
+        footage: What the clips show, as :attr:`grace.pipeline.store.Clips.footage`.
+    """
+    return sorted(
+        f"{model} knows only {known}: of this footage its words and tokens mean nothing"
+        for model, known in step.knows_only().items()
+        if known != footage
+    )
 
 
 def process_rows(step: Step, rows: Sequence[Row]) -> Iterable[Row]:

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from grace.pipeline.datasets import Listing, read
 from grace.pipeline.datasets.base import misspelt
 from grace.pipeline.datasets.file_tree import UNFOLLOWED, is_video_file
+from grace.pipeline.datasets.footage import footage_of
 from grace.pipeline.datasets.settings import LabelNames, ListFilesSettings
 from grace.pipeline.errors import ClipError, GraceError, UserError
 from grace.pipeline.execution.processes import run_in_processes, watched_clips
@@ -135,7 +136,7 @@ def index(
     for name, known in ({} if declared else misspelt(found.classes)).items():
         clip = next(row["clip_id"] for row in rows if row["label"] == name)
         found.note(MISSPELT, clip, f"is the class '{name}' meant to be '{known}'?")
-    write_clips(folder, rows, classes)
+    write_clips(folder, rows, classes, footage_of(root))
     found.write(folder)
     report(found)
     if not found.usable:

@@ -8,6 +8,7 @@ from grace.pipeline.errors import ClipError, GraceError, UserError
 from grace.pipeline.store.atomic import folder_lock, write_atomic
 from grace.pipeline.store.clips import Clips, write_clips
 from grace.pipeline.store.fingerprint import fingerprint
+from grace.pipeline.store.groups import find_row
 from grace.pipeline.store.reader import Reader, finite
 from grace.pipeline.store.schema import Column, Row, Schema, failure, fallback
 from grace.pipeline.store.store import Store, open_store, read_table, write_table
@@ -24,6 +25,7 @@ __all__ = [
     "UserError",
     "failure",
     "fallback",
+    "find_row",
     "fingerprint",
     "finite",
     "folder_lock",

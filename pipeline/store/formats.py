@@ -24,6 +24,9 @@ META_START = '{"checksum":"'
 META_BYTES = 1 << 20
 """The most that metadata take."""
 
+ROWS_PER_GROUP = 4096
+"""Rows of a Parquet file that are read together: a worker that needs 32 of 200,000 rows reads one such group."""
+
 EMPTY: dict[str, Any] = {"str": "", "bool": False, "jpeg": b"", "cues": []}
 
 
@@ -112,7 +115,7 @@ def _encode_parquet(schema: Schema, rows: Sequence[Row], meta: dict[str, Any]) -
     import pyarrow.parquet as pq
 
     columns = schema.all_columns
-    arrow = pa.schema([(c.name, _arrow_type(c)) for c in columns], metadata={META: _meta_text(schema, meta)})
+    arrow = pa.schema([(c.name, _arrow_type(c)) for c in columns], metadata={META: meta_text(schema, meta)})
     arrays = [
         pa.array(
             [_plain(row.get(c.name, [] if c.dims else EMPTY.get(c.dtype, 0))) for row in rows], arrow.field(c.name).type
@@ -120,7 +123,7 @@ def _encode_parquet(schema: Schema, rows: Sequence[Row], meta: dict[str, Any]) -
         for c in columns
     ]
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_arrays(arrays, schema=arrow), sink, compression="zstd")
+    pq.write_table(pa.Table.from_arrays(arrays, schema=arrow), sink, row_group_size=ROWS_PER_GROUP, compression="zstd")
     return sink.getvalue().to_pybytes()
 
 
@@ -129,7 +132,7 @@ def _encode_h5(schema: Schema, rows: Sequence[Row], meta: dict[str, Any]) -> byt
 
     name = f"shard-{get_ident()}"  # HDF5 refuses a name that another thread has open, in memory too
     with h5py.File(name, "w", driver="core", backing_store=False, libver="v110", track_order=False) as file:
-        file.attrs[META] = _meta_text(schema, meta)
+        file.attrs[META] = meta_text(schema, meta)
         for column in schema.all_columns:
             values = [row.get(column.name) for row in rows]
             if column.optional and all(value is None for value in values):
@@ -153,10 +156,12 @@ def _write_jpegs(file: Any, column: Column, values: list[Any]) -> None:
     import h5py
 
     size = next((len(value) for value in values if value is not None), 0)
-    dataset = file.create_dataset(column.name, (len(values), size), dtype=h5py.vlen_dtype(np.uint8), track_times=False)
+    data = np.empty((len(values), size), dtype=object)  # written at once: ten times faster than one by one
     for index, value in enumerate(values):
-        for instant, image in enumerate(value or ()):
-            dataset[index, instant] = np.frombuffer(image, dtype=np.uint8)
+        images = value or [b""] * size
+        for instant in range(size):
+            data[index, instant] = np.frombuffer(images[instant], dtype=np.uint8)
+    file.create_dataset(column.name, data=data, dtype=h5py.vlen_dtype(np.uint8), track_times=False)
 
 
 def _numpy_type(column: Column, values: list[Any]) -> str:
@@ -193,7 +198,8 @@ def _decode_column(dataset: Any, column: Column) -> list[Any]:
     return list(dataset[...])
 
 
-def _meta_text(schema: Schema, meta: dict[str, Any]) -> str:
+def meta_text(schema: Schema, meta: dict[str, Any]) -> str:
+    """The metadata of a file as they are written, with the placeholder of its checksum."""
     from grace.pipeline.store.fingerprint import canonical
 
     return META_START + PLACEHOLDER + '",' + canonical({"stage": schema.stage, "schema": schema.version, **meta})[1:]

@@ -89,11 +89,8 @@ class Reader:
         self._file = lru_cache(OPEN_FILES)(lambda shard: _File(store.path(shard)))
         self._metas = {shard: self.store.meta(shard) for shard in self.shards}
         self._check_alike()
-        for shard in self.shards:
-            for index, row in enumerate(self.store.read(shard, ["clip_id", "status", "error"])):
-                self.locations[row["clip_id"]] = ClipLocation(shard, index, row["status"], row["error"])
-        self._check_whole(set(expected))
         self._extents = {shard: self._locate(shard, names) for shard in self.shards}
+        self._check_whole(set(expected))
         self.layout: dict[str, ColumnExtent] = {}
         """Type and shape of one clip of each column (``offset`` is of one of the files)."""
         for shard, extents in self._extents.items():
@@ -131,6 +128,10 @@ class Reader:
         """Fingerprints of the shards that a shard was made from, by store."""
         return dict(self._metas[shard].get("inputs") or {})
 
+    def limits(self) -> list[str]:
+        """Models, of these shards and of those they were made from, that do not know the footage: a sentence each."""
+        return sorted({limit for meta in self._metas.values() for limit in meta.get("limits", ())})
+
     def cache_key(self) -> Any:
         """The parameters and models all shards were made with."""
         return self._metas[self.shards[0]].get("cache_key")
@@ -150,12 +151,14 @@ class Reader:
             raise UserError(damaged(path, self.store.schema, error.strerror or type(error).__name__)) from None
 
     def _locate(self, shard: int, names: Sequence[str]) -> dict[str, ColumnExtent]:
+        """Where the columns of a shard lie in its file; adds its clips to :attr:`locations`."""
         import h5py
 
         path, schema = self.store.path(shard), self.store.schema
         check(schema, path)
         try:
             with h5py.File(path, "r") as file:
+                keys = [file[name].asstr()[...].tolist() for name in ("clip_id", "status", "error")]
                 datasets = {name: file[name] for name in names if name in file or not schema.column(name).optional}
                 extents = {
                     name: ColumnExtent(
@@ -166,12 +169,13 @@ class Reader:
                 }
         except (OSError, KeyError, RuntimeError) as error:
             raise UserError(damaged(path, schema, type(error).__name__)) from None
+        clips = list(zip(*keys, strict=True))
+        self.locations |= {name: ClipLocation(shard, place, *rest) for place, (name, *rest) in enumerate(clips)}
         size = path.stat().st_size
-        count = sum(location.shard == shard for location in self.locations.values())
         for name, extent in extents.items():
             if extent.offset is None:
                 raise UserError(f"{path} keeps '{name}' in chunks: run `grace {schema.stage}` again.")
-            if extent.offset + count * extent.size > size:
+            if extent.offset + len(clips) * extent.size > size:
                 raise UserError(damaged(path, schema, "it is too short"))
         return extents
 

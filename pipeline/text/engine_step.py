@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self
 
-from grace.pipeline.checkpoints import model_name
+from grace.pipeline.checkpoints import knows_only, model_name
 from grace.pipeline.engines import Engine, Request, Response, make_engine, prefetch_clips
 from grace.pipeline.engines.responses import CachedEngine, ResponseStore
 from grace.pipeline.engines.retry import Answer, Content, attempts_of, generate_with_retries
@@ -73,6 +73,11 @@ class EngineStep(Step, Generic[Content]):
         """The model, the prompt, and what is asked of them."""
         asked = self.settings.model_dump(include=set(self.answer_settings))
         return {**asked, "engine": self.engine.cache_key(), "prompt": self.prompt.cache_key}
+
+    def knows_only(self) -> dict[str, str]:
+        """The model, where its card says that it knows one kind of footage only."""
+        known = knows_only(self.settings.model)
+        return {model_name(self.settings.model): known} if known else {}
 
     def open(self) -> None:
         """Load the model."""

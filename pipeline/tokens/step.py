@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from grace.pipeline.checkpoints import model_cache_key
+from grace.pipeline.checkpoints import knows_only, model_cache_key, model_name
 from grace.pipeline.errors import ClipError, UserError
 from grace.pipeline.execution.step import Step
 from grace.pipeline.store import Row, Schema, failure, fallback, finite
@@ -53,6 +53,11 @@ class TokensStep(Step):
         """The model, its compute dtype as asked for, which text, and what is stored of the tokens."""
         asked = self.settings.model_dump(include={"dtype", "storage", "text", "text_length", "patches"})
         return {**asked, "model": model_cache_key(self.settings.model, self.settings.revision)}
+
+    def knows_only(self) -> dict[str, str]:
+        """The model, where its card says that it knows one kind of footage only."""
+        known = knows_only(self.settings.model)
+        return {model_name(self.settings.model): known} if known else {}
 
     def open(self) -> None:
         """Load the model. Raises :class:`UserError` when there is none, or none of CLIP's family."""

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
+from grace.pipeline.datasets.footage import WORLD_FILE as MARK
 from grace.pipeline.errors import UserError
 from grace.pipeline.store import folder_lock, write_atomic
 from grace.pipeline.world.clip_spec import ClipSpec
@@ -26,8 +27,6 @@ from grace.pipeline.world.sampling import clip_scenario, sample_clips
 from grace.pipeline.world.settings import WorldSettings
 from grace.pipeline.world.truth import clip_row, frame_rows, write_truth
 
-MARK = "world.json"
-"""File at a world's root: the settings and the code that it was made with."""
 UNFINISHED = "unfinished"
 """Folder at a world's root for files that are not complete yet."""
 

@@ -26,6 +26,7 @@ from grace.pipeline.store import (
     write_clips,
     write_table,
 )
+from grace.pipeline.store.formats import ROWS_PER_GROUP
 from grace.pipeline.store.schemas import DESCRIPTIONS, FACES, PREDICTIONS, TOKENS
 from grace.pipeline.store.virtual import write_virtual_dataset
 
@@ -168,6 +169,64 @@ def test_joined_shards_are_one_file_that_moves_with_its_folder(tmp_path: Path) -
         assert not file["visual"][2].any()
     assert path.name not in [shard.name for shard in map(Store(moved, TOKENS).path, (0, 1, 2))]
     assert len(content) < 20_000
+
+
+def test_joined_shards_are_written_again_only_where_one_changed_or_the_file_is_damaged(tmp_path: Path) -> None:
+    store = Store(tmp_path / "tokens", TOKENS)
+    for shard, name in enumerate("abc"):
+        store.write(shard, [tokens_row(name, shard)], {"fingerprint": "f"})
+    path = write_virtual_dataset(store)
+    before = path.stat().st_ino, path.read_bytes()
+    write_virtual_dataset(store)
+    assert path.stat().st_ino == before[0]
+    # --retry-failed makes a shard again under its old fingerprint.
+    store.write(1, [failure("b", "tokens: no crops")], {"fingerprint": "f"})
+    write_virtual_dataset(store)
+    assert path.stat().st_ino != before[0]
+    store.write(1, [tokens_row("b", 1)], {"fingerprint": "f"})
+    assert write_virtual_dataset(store).read_bytes() == before[1]
+    path.write_bytes(before[1].replace(b"00002.h5", b"00009.h5"))
+    assert write_virtual_dataset(store).read_bytes() == before[1]
+
+
+def test_a_worker_reads_the_rows_of_its_shard_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pyarrow.parquet as pq
+
+    ok = {"status": "ok", "error": ""}
+    count = 2 * ROWS_PER_GROUP + 10
+    write_clips(tmp_path, [{"clip_id": f"{n:06d}", "path": str(n), **ok} for n in range(count)], [])
+    clips, read = Clips(tmp_path, ["path"]), list[int]()
+    whole = pq.ParquetFile.read_row_group
+    monkeypatch.setattr(
+        pq.ParquetFile,
+        "read_row_group",
+        lambda file, group, *rest, **more: read.append(group) or whole(file, group, *rest, **more),
+    )
+    size = 100
+    last = clips.count_shards(size) - 1
+    assert [row["path"] for row in clips.shard(last, size)] == [str(n) for n in range(last * size, count)]
+    assert read == [2]
+    between = ROWS_PER_GROUP // size  # begins in one group and ends in the next
+    expected = [str(n) for n in range(between * size, (between + 1) * size)]
+    assert [row["path"] for row in clips.shard(between, size)] == expected
+    assert sum(clips.shard_length(shard, size) for shard in range(last + 1)) == len(clips) == count
+    assert clips.shard(last + 1, size) == []
+    assert [row["path"] for row in clips.rows] == [str(n) for n in range(count)]
+    assert clips.find(f"{ROWS_PER_GROUP:06d}") == {
+        "clip_id": f"{ROWS_PER_GROUP:06d}",
+        "path": str(ROWS_PER_GROUP),
+        **ok,
+    }
+    assert clips.find("!") is clips.find("000000x") is None
+
+
+def test_what_is_read_is_of_one_table_though_it_is_replaced(tmp_path: Path) -> None:
+    ok = {"status": "ok", "error": ""}
+    write_clips(tmp_path, [{"clip_id": "a", "path": "old", **ok}], [])
+    clips = Clips(tmp_path, ["path"])
+    write_clips(tmp_path, [{"clip_id": "a", "path": "new", **ok}], [])
+    assert clips.shard(0, 8)[0]["path"] == "old"
+    assert not clips.is_current()
 
 
 def test_clips_are_sorted_and_keep_their_labels(tmp_path: Path) -> None:

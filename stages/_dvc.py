@@ -1,0 +1,82 @@
+"""What `dvc repro` would do after a command whose settings are not those of params.yaml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from grace.settings import Settings
+
+PARAMS, PIPELINE = Path("params.yaml"), Path("dvc.yaml")
+
+READS: dict[str, tuple[str, ...]] = {
+    "index": ("roots", "lists", "index", "world"),
+    "faces": ("faces", "shards"),
+    "caption": ("caption", "shards"),
+    "refine": ("refine", "shards"),
+    "motion": ("motion", "shards"),
+    "tokens": ("tokens", "shards"),
+    "train": ("train",),
+    "evaluate": ("evaluate", "folds", "train.method"),
+}
+"""Keys and sections that each stage's result depends on: ``params`` of dvc.yaml."""
+ANSWERED = ("caption", "refine")
+"""Stages whose answers of models are kept apart from their shards."""
+
+
+def remark(stage: str, settings: Settings) -> str:
+    """The sentence that a command prints when params.yaml would give another result; empty when it would not.
+
+    Args:
+        stage: The command.
+        settings: What it runs with.
+    """
+    from grace.pipeline.errors import UserError
+    from grace.settings import load_settings
+
+    if not (PARAMS.is_file() and PIPELINE.is_file()):
+        return ""  # no project of DVC
+    try:
+        filed = load_settings(PARAMS)
+    except UserError:
+        return ""  # `dvc repro` says what is wrong with it
+    keys = [key for key in _differing(settings.model_dump(), filed.model_dump()) if _is_read(key, stage)]
+    if not keys or not _changes_result(stage, settings, filed):
+        return ""
+    differ = f"{', '.join(keys)} {'differs' if len(keys) == 1 else 'differ'} from params.yaml"
+    if stage == "train" and "train.method" in keys:
+        return f"{differ}: `dvc repro` does not know this run and leaves it as it is."
+    kept = "; answers of models are kept, none is asked for twice" if stage in ANSWERED else ""
+    return f"{differ}: `dvc repro` would do {stage} again with params.yaml's settings{kept}."
+
+
+def _differing(ours: object, theirs: object, prefix: str = "") -> list[str]:
+    """Dotted names of the values that differ."""
+    if not (isinstance(ours, dict) and isinstance(theirs, dict)):
+        return [] if ours == theirs else [prefix]
+    names = [*ours, *(name for name in theirs if name not in ours)]
+    return [
+        key
+        for name in names
+        for key in _differing(ours.get(name), theirs.get(name), f"{prefix}.{name}" if prefix else str(name))
+    ]
+
+
+def _is_read(key: str, stage: str) -> bool:
+    return any(key == read or key.startswith(f"{read}.") for read in READS[stage])
+
+
+def _changes_result(stage: str, settings: Settings, filed: Settings) -> bool:
+    """Whether the differing keys change what a stage writes; others say where and how fast it runs."""
+    from grace.pipeline.errors import UserError
+    from grace.pipeline.steps import STEPS, same_result
+
+    if stage == "train":
+        return settings.train.cache_key() != filed.train.cache_key()
+    if stage not in STEPS or settings.shards != filed.shards:
+        return True
+    try:
+        return not same_result(stage, settings, filed)
+    except UserError:
+        return True  # a model that is not there
