@@ -8,7 +8,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from grace.pipeline.datasets import dfew, ferv39k, folder, listed, mafw, mafw_compound, videos
+from grace.pipeline.datasets import (
+    afew,
+    cremad,
+    dfew,
+    ferv39k,
+    folder,
+    listed,
+    mafw,
+    mafw_compound,
+    meld,
+    ravdess,
+    videos,
+)
 from grace.pipeline.datasets.base import Adapter, Listing
 from grace.pipeline.datasets.labels import CANONICAL_LABELS, canonical, class_name, ordered
 from grace.pipeline.datasets.roots import root_of
@@ -23,6 +35,10 @@ DATASETS: dict[str, Adapter] = {
         mafw_compound.ADAPTER,
         dfew.ADAPTER,
         ferv39k.ADAPTER,
+        cremad.ADAPTER,
+        ravdess.ADAPTER,
+        meld.ADAPTER,
+        afew.ADAPTER,
         videos.ADAPTER,
     )
 }

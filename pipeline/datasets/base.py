@@ -151,6 +151,16 @@ def _problem(listing: Listing, entry: Entry, label: str, known: bool, classes: C
     return None
 
 
+def test_in_turn(people: Collection[str], folds: int) -> dict[str, int]:
+    """The fold that tests each person: in order of their names, one after another.
+
+    Example:
+        >>> test_in_turn({"1002", "1001", "1003"}, 2)
+        {'1001': 1, '1002': 2, '1003': 1}
+    """
+    return {person: number % folds + 1 for number, person in enumerate(sorted(people))}
+
+
 def misspelt(classes: Mapping[str, int]) -> dict[str, str]:
     """Classes, by their number of clips, that look like a misspelling of a known or more frequent one.
 
