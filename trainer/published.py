@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from grace.pipeline.store import UserError
 from grace.pipeline.strict_csv import read_rows
 from grace.trainer.settings import PREFIX
 
@@ -19,8 +18,6 @@ def published_rows(path: Path, dataset: str, result: dict[str, Any]) -> list[dic
     ``result`` is what :func:`~grace.trainer.evaluate.evaluate` returns. Raises :class:`UserError` when there is no such
     file or it lacks one of ``COLUMNS``.
     """
-    if not path.is_file():
-        raise UserError(f"evaluate.published names {path}, which is no file.")
     rows = [row for _, row in read_rows(path, COLUMNS)]
     prefix = PREFIX[result["protocol"]]
     folds = len(result[f"{prefix}folds"])

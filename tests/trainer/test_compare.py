@@ -111,7 +111,7 @@ def test_published_results_stand_beside_with_their_protocol(runs: Path, tmp_path
     assert "53.69" in text
     assert "best-test habit" in " ".join(text.split())
     published.write_text("name,score\nx,1\n")
-    with pytest.raises(UserError, match="no column dataset, method"):
+    with pytest.raises(UserError, match="lacks the column dataset"):
         published_rows(published, "toy", result)
     with pytest.raises(UserError, match="cannot be read"):
         published_rows(tmp_path / "none.csv", "toy", result)
