@@ -9,19 +9,9 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Any
 
+from stages._presets import ACCEPT, ADAPTED, MACHINES, REAL, WHOLE, remarks
+
 DEMO = "demo"
-FOLDS = {"mafw": 5, "mafw-compound": 5, "dfew": 5}
-"""Folds that a data set ships, where it is not one."""
-
-REAL: dict[str, dict[str, Any]] = {
-    "faces": {"size": 224},
-    "motion": {"grid": 7},
-    "caption": {"model": "Qwen/Qwen2.5-VL-7B-Instruct"},
-    "refine": {"model": "Qwen/Qwen2.5-7B-Instruct"},
-    "tokens": {"model": "openai/clip-vit-base-patch32"},
-}
-"""Settings for real footage; the pocket models know drawn faces only."""
-
 HEADER = """\
 # Written by `grace init`. `dvc repro` runs what has changed and continues where it stopped.
 # A stage depends on settings and on data. The code is an installed package that DVC does not watch: after an upgrade
@@ -31,10 +21,10 @@ OWN = ("data/", "overrides")
 """How dependencies in a project's own folder begin; the others are GRACE's code."""
 
 
-def render(dataset: str) -> dict[str, str]:
-    """Name and content of each file of a project for one data set."""
+def render(dataset: str, gpu: str | None = None) -> dict[str, str]:
+    """Name and content of each file of a project for one data set, on a machine of :data:`MACHINES` if one is named."""
     return {
-        "params.yaml": _params(dataset),
+        "params.yaml": _params(dataset, gpu),
         "dvc.yaml": _pipeline(dataset),
         ".gitignore": template("gitignore"),
         f"overrides/{dataset}.csv": "clip_id,description\n",
@@ -46,19 +36,35 @@ def template(name: str) -> str:
     return files("stages").joinpath("templates", name).read_text(encoding="utf-8")
 
 
-def _params(dataset: str) -> str:
+def _params(dataset: str, gpu: str | None) -> str:
     text = template("params.yaml")
     if dataset == DEMO:
         return text
-    settings = _load(text)
+    settings, known = _load(text), ADAPTED.get(dataset, {})
     settings["datasets"][:] = [dataset]
-    settings["folds"][:] = range(1, FOLDS.get(dataset, 1) + 1)
+    settings["folds"][:] = range(1, known.get("folds", 1) + 1)
     settings["roots"] = {dataset: f"/path/to/{dataset}"}
     settings.yaml_add_eol_comment("where each set's raw files lie", "roots", column=0)
     del settings["world"], settings["faces"]["margin"]
-    for section, values in REAL.items():
-        settings[section].update(values)
+    settings["faces"]["detector"] = known.get("detector", settings["faces"]["detector"])
+    if dataset in ACCEPT:
+        _put(settings["index"], {"accept": {dataset: ACCEPT[dataset]}})
+    for section, values in [*REAL.items(), *(MACHINES[gpu].items() if gpu else ())]:
+        _put(settings[section], values)
+    for name, value in WHOLE[gpu].items() if gpu else ():
+        settings[name].update(value) if isinstance(value, dict) else settings.update({name: value})
+    if gpu:
+        settings.yaml_set_start_comment("\n".join(remarks(dataset, gpu)))
     return _dump(settings)
+
+
+def _put(section: Any, values: dict[str, Any]) -> None:
+    """Set keys of a section; new ones come before its last key, behind which its blank line is."""
+    for key, value in values.items():
+        if key in section:
+            section[key] = value
+        else:
+            section.insert(len(section) - 1, key, value)
 
 
 def _pipeline(dataset: str) -> str:

@@ -19,19 +19,28 @@ SETTINGS = ("params.yaml", "dvc.yaml")
 def command(
     folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder of the project.")] = Path(),
     dataset: Annotated[str, typer.Option("--dataset", "-d", help="Data set that the project begins with.")] = "demo",
+    gpu: Annotated[
+        str | None,
+        typer.Option("--gpu", help="Settings for a machine: cpu, 16gb, 24gb, 80gb (one GPU) or 8x80gb."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace params.yaml and dvc.yaml if they exist.")] = False,
 ) -> None:
     """Write params.yaml, dvc.yaml, overrides/ and .gitignore for a project."""
     from grace.pipeline.errors import UserError
-    from stages._project import render
+    from stages._presets import MACHINES
+    from stages._project import DEMO, render
 
     if not NAME.fullmatch(dataset):
         raise UserError(f"'{dataset}' cannot be the name of a data set: use letters, digits, '.', '-' and '_'.")
+    if gpu is not None and gpu not in MACHINES:
+        raise UserError(f"There is no preset for '{gpu}': choose --gpu from {', '.join(MACHINES)}.")
+    if gpu is not None and dataset == DEMO:
+        raise UserError("The demo's pocket models need no GPU: leave --gpu out, or name a --dataset of yours.")
     there = [name for name in SETTINGS if (folder / name).exists()]
     if there and not force:
         raise UserError(f"{folder.resolve()} already has {' and '.join(there)}: name another folder, or give --force.")
     try:
-        written = [name for name, text in render(dataset).items() if _write(folder / name, text)]
+        written = [name for name, text in render(dataset, gpu).items() if _write(folder / name, text)]
     except OSError as error:
         raise UserError(f"The project cannot be written to {folder}: {error.strerror}.") from None
     console().print(f"Wrote {', '.join(written)} in {folder.resolve()}.", markup=False, soft_wrap=True)

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from grace.settings import Settings, load_settings
 from stages import app
+from stages._presets import GPU_GIGABYTES, gigabytes
 
 
 def init(*arguments: str) -> str:
@@ -59,6 +60,36 @@ def test_another_data_set_waits_for_no_world_and_uses_real_models(
     params = {name.partition(".")[0] for stage in stages.values() for name in stage["params"]}
     assert params <= set(yaml.safe_load((tmp_path / "params.yaml").read_text()))
     assert (tmp_path / "overrides" / f"{dataset}.csv").read_text() == "clip_id,description\n"
+
+
+@pytest.mark.parametrize("dataset", ["dfew", "mafw", "cremad", "ravdess", "meld", "my-clips"])
+@pytest.mark.parametrize("gpu", ["cpu", "16gb", "24gb", "80gb", "8x80gb"])
+def test_a_preset_is_one_usable_file_and_says_what_it_rests_on(tmp_path: Path, dataset: str, gpu: str) -> None:
+    init(str(tmp_path), "--dataset", dataset, "--gpu", gpu)
+    settings = load_settings(tmp_path / "params.yaml")
+    text = (tmp_path / "params.yaml").read_text()
+    for model in (settings.caption.model, settings.refine.model, settings.tokens.model):
+        assert f"#   hf download {model}" in text.splitlines()
+    assert settings.caption.engine == ("transformers" if gpu == "cpu" else "vllm")
+    assert settings.motion.grid == (14 if settings.tokens.model.endswith("patch16") else 7)
+    assert (settings.runner == "ray") == (gpu == "8x80gb")
+    if gpu in GPU_GIGABYTES:
+        assert settings.caption.vllm.max_length is not None
+        for model in (settings.caption.model, settings.refine.model):
+            assert (gigabytes(model) or 99) < 0.8 * GPU_GIGABYTES[gpu], "room for the cache of keys and values"
+    params = {name.partition(".")[0] for stage in stages_of(tmp_path / "dvc.yaml").values() for name in stage["params"]}
+    assert params <= set(yaml.safe_load(text))
+
+
+def test_presets_that_contradict_are_refused(tmp_path: Path) -> None:
+    for arguments, named in (
+        (["--gpu", "12gb", "-d", "dfew"], "choose --gpu from cpu, 16gb, 24gb, 80gb, 8x80gb"),
+        (["--gpu", "24gb"], "pocket models need no GPU"),
+    ):
+        result = CliRunner().invoke(app, ["init", str(tmp_path), *arguments])
+        assert result.exit_code == 2
+        assert named in " ".join(result.output.split())
+        assert not list(tmp_path.iterdir())
 
 
 def test_comments_say_what_keys_mean(tmp_path: Path) -> None:
