@@ -5,7 +5,12 @@ reads single clips, ``atomic`` writes a file whole, ``fingerprint`` identifies w
 """
 
 from grace.pipeline.errors import ClipError, GraceError, UserError
-from grace.pipeline.store.atomic import folder_lock, write_atomic
+from grace.pipeline.store.atomic import (
+    clear_abandoned,
+    folder_lock,
+    temporary_name,
+    write_atomic,
+)
 from grace.pipeline.store.clips import Clips, write_clips
 from grace.pipeline.store.fingerprint import fingerprint
 from grace.pipeline.store.reader import Reader, finite
@@ -22,6 +27,7 @@ __all__ = [
     "Schema",
     "Store",
     "UserError",
+    "clear_abandoned",
     "failure",
     "fallback",
     "fingerprint",
@@ -29,6 +35,7 @@ __all__ = [
     "folder_lock",
     "open_store",
     "read_table",
+    "temporary_name",
     "write_atomic",
     "write_clips",
     "write_table",

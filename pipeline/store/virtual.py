@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from grace.pipeline.errors import UserError
 from grace.pipeline.store.atomic import folder_lock, write_atomic
-from grace.pipeline.store.formats import META, damaged
+from grace.pipeline.store.formats import META, unreadable
 from grace.pipeline.store.store import Store
 
 FILE = "all.h5"
@@ -73,7 +72,7 @@ def _sources(store: Store) -> dict[str, list[tuple[int, Any]]]:
     for shard in store.shards():
         path = store.path(shard)
         try:
-            with h5py.File(path, "r") as file:
+            with h5py.File(path, "r", locking=False) as file:
                 for column in store.schema.columns:
                     if column.dtype not in ("str", "jpeg") and column.name in file and file[column.name].size:
                         data = file[column.name]
@@ -81,5 +80,5 @@ def _sources(store: Store) -> dict[str, list[tuple[int, Any]]]:
                         sources.setdefault(column.name, []).append((start, part))
                 start += len(file["clip_id"])
         except (OSError, KeyError, RuntimeError) as error:
-            raise UserError(damaged(path, store.schema, type(error).__name__)) from None
+            raise unreadable(error, path, store.schema) from None
     return sources
