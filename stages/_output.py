@@ -33,6 +33,7 @@ def user_errors(function: Callable[P, None]) -> Callable[P, None]:
     @functools.wraps(function)
     def run_guarded(*args: P.args, **kwargs: P.kwargs) -> None:
         from grace.pipeline.errors import GraceError
+        from grace.pipeline.machine_errors import sentence_of
 
         try:
             function(*args, **kwargs)
@@ -42,6 +43,11 @@ def user_errors(function: Callable[P, None]) -> Callable[P, None]:
         except BrokenPipeError:
             sys.stderr.close()  # the reader of our output is gone, as in `grace inspect | head`
             raise typer.Exit(0) from None
+        except (OSError, MemoryError) as error:
+            if (sentence := sentence_of(error)) is None:
+                raise
+            _print_error(sentence)
+            raise typer.Exit(1) from None
         except KeyboardInterrupt:
             _print_error("Interrupted. What is done is kept: the same command goes on from there.")
             raise typer.Exit(130) from None

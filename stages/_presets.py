@@ -34,7 +34,10 @@ REAL: dict[str, dict[str, Any]] = {
 
 _SMALL = {"engine": "transformers", "max_tokens": 160}
 _VLLM = {"engine": "vllm"}
-_CLIP_B16 = {"tokens": {"model": "openai/clip-vit-base-patch16", "storage": "int8"}, "motion": {"grid": 14}}
+_CLIP_B16: dict[str, dict[str, Any]] = {
+    "tokens": {"model": "openai/clip-vit-base-patch16", "storage": "int8"},
+    "motion": {"grid": 14},
+}
 
 MACHINES: dict[str, dict[str, dict[str, Any]]] = {
     "cpu": {

@@ -21,6 +21,8 @@ from typing import Any
 import xxhash
 
 from grace.pipeline.engines.base import Engine, Request, Response
+from grace.pipeline.errors import GraceError
+from grace.pipeline.machine_errors import os_error_sentence
 from grace.pipeline.store import fingerprint
 
 Place = tuple[Path, int, int]
@@ -100,14 +102,25 @@ class ResponseStore:
         assert self._places is not None
         line = _line(key, response)
         with self._lock:
-            if self._file is None:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                self._path = self.folder / f"{uuid.uuid4().hex}.jsonl"
-                self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL, 0o644)
-            assert self._path is not None
-            offset = os.lseek(self._file, 0, os.SEEK_END)
+            try:
+                self._places[key] = self._append(line)
+            except OSError as error:
+                raise GraceError(os_error_sentence(error, self.folder, len(line))) from error
+
+    def _append(self, line: bytes) -> Place:
+        """Write a line whole or not at all: others may follow it."""
+        if self._file is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._path = self.folder / f"{uuid.uuid4().hex}.jsonl"
+            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL, 0o644)
+        assert self._path is not None
+        offset = os.lseek(self._file, 0, os.SEEK_END)
+        try:
             _write_all(self._file, line)
-            self._places[key] = (self._path, offset, len(line))
+        except BaseException:
+            os.ftruncate(self._file, offset)
+            raise
+        return self._path, offset, len(line)
 
     def close(self) -> None:
         """Have everything on the disk; the store may be used again."""

@@ -126,6 +126,7 @@ class WatchedWorkers(Generic[Job, Result]):
         self.workers = workers
         self.clip_timeout = clip_timeout
         self._pool: list[_Worker] = []
+        self._looked = time.monotonic()
 
     def run(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Result]]:
         """Do the jobs, and yield index and result of each as it is done.
@@ -175,7 +176,12 @@ class WatchedWorkers(Generic[Job, Result]):
     def _answered_or_overdue(self) -> Iterator[_Worker]:
         """Wait a moment; then the busy processes that have answered, are gone, or are too long at a clip."""
         busy = {worker.connection: worker for worker in self._pool if worker.job is not None}
-        answered = set(wait(list(busy), timeout=min(1.0, self.clip_timeout / 4)))
+        pause = min(1.0, self.clip_timeout / 4)
+        answered = set(wait(list(busy), timeout=pause))
+        looked, self._looked = self._looked, time.monotonic()
+        for worker in busy.values():
+            # What is more than this the supervisor slept (Ctrl-Z, a suspended machine), and its workers with it.
+            worker.watch(min(self._looked - looked, 2 * pause))
         for connection, worker in busy.items():
             if connection in answered or worker.is_overdue(self.clip_timeout):
                 yield worker
@@ -194,6 +200,7 @@ class _Worker:
     def __init__(self, task: Task[Any, Any]) -> None:
         context = get_context("spawn")
         self.job: _Job | None = None
+        self._begun, self._watched = 0.0, 0.0  # the clip under way, by when it was begun, and seconds watched at it
         self._clock = context.RawArray("d", 2)  # when the clip under way was begun (0: none is), and its position
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(task, theirs, self._clock), daemon=True)
@@ -219,9 +226,15 @@ class _Worker:
         job, self.job = self.job, None
         return job.index, result
 
+    def watch(self, seconds: float) -> None:
+        """Count time for the clip under way, if it is the one that was under way at the last call."""
+        begun = self._clock[0]
+        self._watched = self._watched + seconds if begun == self._begun else 0.0
+        self._begun = begun
+
     def is_overdue(self, seconds: float) -> bool:
-        """Whether the clip under way was begun more than ``seconds`` ago."""
-        return 0 < self._clock[0] < time.monotonic() - seconds
+        """Whether the clip under way has been watched for more than ``seconds``."""
+        return 0 < self._clock[0] == self._begun and self._watched > seconds
 
     def kill(self, seconds: float) -> tuple[int, bool]:
         """Kill the process; the position of the clip that was under way, and whether it was overdue."""

@@ -9,7 +9,7 @@ import os
 import posixpath
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tqdm import tqdm
@@ -22,6 +22,7 @@ from grace.pipeline.datasets.settings import LabelNames, ListFilesSettings
 from grace.pipeline.errors import ClipError, GraceError, UserError
 from grace.pipeline.execution.processes import run_in_processes, watched_clips
 from grace.pipeline.index.folds import make_folds
+from grace.pipeline.index.journal import Journal, state_of
 from grace.pipeline.index.leaks import on_both_sides
 from grace.pipeline.index.reconciliation import (
     DIFFERS,
@@ -123,7 +124,8 @@ def index(
     folds = sorted({fold for listing in listings for fold in listing.folds})
     found = Reconciliation(annotated=len(listings))
     task, rows = _ProbeTask(root, hash_images, tuple(links)), []
-    for listing, probed in zip(listings, _probe_all(task, listings, workers, clip_timeout), strict=True):
+    journal = Journal(folder, root, {"hash_images": hash_images, "links": sorted(map(str, links))})
+    for listing, probed in zip(listings, _probe_all(task, listings, journal, workers, clip_timeout), strict=True):
         rows.append(_row(listing, probed, classes, folds))
         _count(found, listing, probed)
     for path in _unlisted(root, listings):
@@ -138,6 +140,7 @@ def index(
         found.note(MISSPELT, clip, f"is the class '{name}' meant to be '{known}'?")
     write_clips(folder, rows, classes, footage_of(root))
     found.write(folder)
+    journal.remove()
     report(found)
     if not found.usable:
         raise GraceError(
@@ -166,10 +169,14 @@ class _ProbeTask:
 
     def run(
         self, job: list[Listing], skipped: Mapping[int, str], on_clip_start: Callable[[int], None]
-    ) -> list[Contents | Unusable]:
-        probed: list[Contents | Unusable] = []
+    ) -> list[tuple[str, Contents | Unusable]]:
+        """For each clip the state of its files before they were read, and what they hold."""
+        probed: list[tuple[str, Contents | Unusable]] = []
         for listing, cause in watched_clips(job, skipped, on_clip_start):
-            probed.append(self._probe(listing) if cause is None else Unusable(UNREADABLE, cause))
+            if cause is None:
+                probed.append((state_of(self.root / listing.path), self._probe(listing)))
+            else:
+                probed.append(("", Unusable(UNREADABLE, cause)))
         return probed
 
     def _probe(self, listing: Listing) -> Contents | Unusable:
@@ -192,16 +199,23 @@ class _ProbeTask:
 
 
 def _probe_all(
-    task: _ProbeTask, listings: list[Listing], workers: int, clip_timeout: float
+    task: _ProbeTask, listings: list[Listing], journal: Journal, workers: int, clip_timeout: float
 ) -> Iterator[Contents | Unusable]:
     """What each listed clip holds, or why it cannot be used, in the order of the lists."""
     readable = [listing for listing in listings if listing.problem is None]
-    jobs = [readable[start : start + BATCH] for start in range(0, len(readable), BATCH)]
-    results = run_in_processes(task, jobs, workers=max(workers, 1), clip_timeout=clip_timeout)
     probed: dict[str, Contents | Unusable] = {}
-    with tqdm(total=len(readable), desc="index", unit="clip") as bar:
+    for listing in readable:
+        if (counted := journal.get(listing.path)) is not None:
+            probed[listing.clip_id] = Contents(Probe(**counted["probe"]), counted["digest"])
+    waiting = [listing for listing in readable if listing.clip_id not in probed]
+    jobs = [waiting[start : start + BATCH] for start in range(0, len(waiting), BATCH)]
+    results = run_in_processes(task, jobs, workers=max(workers, 1), clip_timeout=clip_timeout)
+    with tqdm(total=len(readable), initial=len(probed), desc="index", unit="clip") as bar:
         for job, batch in results:
-            probed |= zip((listing.clip_id for listing in jobs[job]), batch, strict=True)
+            for listing, (state, contents) in zip(jobs[job], batch, strict=True):
+                probed[listing.clip_id] = contents
+                if isinstance(contents, Contents):
+                    journal.add(listing.path, asdict(contents), state)
             bar.update(len(batch))
     for listing in listings:
         if listing.problem is not None:

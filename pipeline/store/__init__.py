@@ -5,7 +5,12 @@ reads single clips, ``atomic`` writes a file whole, ``fingerprint`` identifies w
 """
 
 from grace.pipeline.errors import ClipError, GraceError, UserError
-from grace.pipeline.store.atomic import folder_lock, write_atomic
+from grace.pipeline.store.atomic import (
+    clear_abandoned,
+    folder_lock,
+    temporary_name,
+    write_atomic,
+)
 from grace.pipeline.store.clips import Clips, write_clips
 from grace.pipeline.store.fingerprint import fingerprint
 from grace.pipeline.store.groups import find_row
@@ -23,6 +28,7 @@ __all__ = [
     "Schema",
     "Store",
     "UserError",
+    "clear_abandoned",
     "failure",
     "fallback",
     "find_row",
@@ -31,6 +37,7 @@ __all__ = [
     "folder_lock",
     "open_store",
     "read_table",
+    "temporary_name",
     "write_atomic",
     "write_clips",
     "write_table",

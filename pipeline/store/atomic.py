@@ -6,16 +6,36 @@ import errno
 import fcntl
 import logging
 import os
+import shutil
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import xxhash
+
 from grace.pipeline.errors import GraceError
+from grace.pipeline.machine_errors import NO_LOCKS, os_error_sentence
 
 logger = logging.getLogger(__name__)
 
 TEMPORARY = ".tmp-"
-"""How the names of unfinished files begin."""
+"""How the names of unfinished files begin: then come the machine and the process that write them."""
+ABANDONED = 24 * 3600.0
+"""Seconds after which an unfinished file of another machine, whose processes nobody here can see, has no writer."""
+
+
+def _machine() -> str:
+    """This machine, short, for names of files; two containers with one host name differ by whose processes they see."""
+    try:
+        processes = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        processes = ""
+    return xxhash.xxh3_64_hexdigest(f"{socket.gethostname()}\0{processes}".encode("utf-8", "surrogateescape"))[:8]
+
+
+MACHINE = _machine()
 
 
 def write_atomic(path: Path, content: bytes | memoryview) -> None:
@@ -35,7 +55,7 @@ def write_atomic(path: Path, content: bytes | memoryview) -> None:
         ...     [file.name for file in Path(folder).iterdir()]
         ['metrics.json']
     """
-    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+    temporary = temporary_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
@@ -45,26 +65,32 @@ def write_atomic(path: Path, content: bytes | memoryview) -> None:
         temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        with suppress(OSError):  # a name that is too long, or below a file, cannot be removed either
-            temporary.unlink(missing_ok=True)
-        raise GraceError(_explain(error, path, len(content))) from error
+        _remove(temporary)
+        raise GraceError(os_error_sentence(error, path, len(content))) from error
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
         raise
+
+
+def temporary_name(path: Path) -> Path:
+    """The name under which this process writes a file before it is whole."""
+    return path.with_name(f"{TEMPORARY}{MACHINE}-{os.getpid()}-{path.name}")
 
 
 def _sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):  # some network disks do not sync folders
+            raise
     finally:
         os.close(handle)
 
 
-def _explain(error: OSError, path: Path, size: int) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"The disk is full: {path} needs {size / 1e6:.1f} MB; free some space and run the same command again."
-    return f"{path} cannot be written ({error.strerror or error}): check the folder's rights and run it again."
+def _remove(temporary: Path) -> None:
+    with suppress(OSError):  # why the file could not be written is what is to be said
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -72,7 +98,9 @@ def folder_lock(folder: Path) -> Iterator[None]:
     """Hold the exclusive right to write into ``folder``; wait while another process holds it.
 
     The lock is on the folder itself and ends with the process, however that ends: nothing is left to clean up.
-    Temporary files of killed writers are removed when the lock is taken and when it is released.
+    Temporary files of killed writers are removed when the lock is taken and when it is released. Where the file system
+    has no locks, a warning says so and the work goes on: whole files are renamed into place, so that two writers
+    repeat work, but lose nothing.
 
     Args:
         folder: The folder, made if it is not there.
@@ -87,25 +115,64 @@ def folder_lock(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY)
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
-        raise GraceError(_explain(error, folder, 0)) from error
+        raise GraceError(os_error_sentence(error, folder)) from error
+    try:
+        _lock(handle, folder)
+        clear_abandoned(folder)
+        try:
+            yield
+        finally:
+            clear_abandoned(folder)
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, folder: Path) -> None:
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             logger.warning("Another process is writing to %s; waiting for it to finish.", folder)
             fcntl.flock(handle, fcntl.LOCK_EX)
-        _clear(folder)
-        try:
-            yield
-        finally:
-            _clear(folder)
-    finally:
-        os.close(handle)
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise GraceError(f"{folder} cannot be locked ({error.strerror or error}): run it again.") from error
+        logger.warning(
+            "The disk of %s has no file locks (%s): take care that no other process writes there meanwhile.",
+            folder,
+            os.strerror(error.errno) if error.errno != 524 else "not supported",
+        )
 
 
-def _clear(folder: Path) -> None:
-    """Remove what killed writers left behind."""
-    for leftover in folder.glob(f"{TEMPORARY}*"):
-        leftover.unlink(missing_ok=True)
+def clear_abandoned(folder: Path) -> None:
+    """Remove what killed writers left behind in a folder: what processes of this machine that are gone have begun, and
+    what is very old. What another machine, or a thread of this process, may still be writing stays."""
+    with suppress(OSError):
+        for leftover in folder.glob(f"{TEMPORARY}*"):
+            with suppress(OSError):
+                if not _is_abandoned(leftover):
+                    continue
+                if leftover.is_dir():
+                    shutil.rmtree(leftover, ignore_errors=True)
+                else:
+                    leftover.unlink(missing_ok=True)
+
+
+def _is_abandoned(temporary: Path) -> bool:
+    if time.time() - temporary.stat().st_mtime > ABANDONED:
+        return True
+    machine, _, rest = temporary.name.removeprefix(TEMPORARY).partition("-")
+    process = rest.partition("-")[0]
+    return machine == MACHINE and process.isdecimal() and not _is_running(int(process))
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):  # another user's
+        return True
+    return True

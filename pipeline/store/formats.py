@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from grace.pipeline.errors import UserError
+from grace.pipeline.errors import GraceError, UserError
+from grace.pipeline.machine_errors import os_error_sentence
 from grace.pipeline.store.checksum import MARK, PLACEHOLDER, seal, verify
 from grace.pipeline.store.schema import Column, Row, Schema
 
@@ -51,14 +52,20 @@ def decode(schema: Schema, path: Path | BytesIO, columns: Sequence[str] | None =
     if schema.format == "parquet":
         import pyarrow.parquet as pq
 
-        return pq.read_table(path, columns=list(names)).to_pylist()
+        try:
+            return pq.read_table(path, columns=list(names)).to_pylist()
+        except OSError as error:  # an ArrowInvalid is none
+            raise unreadable(error, Path(str(path)), schema) from None
     return _decode_h5(schema, path, names)
 
 
 def check(schema: Schema, path: Path) -> None:
     """Raise :class:`UserError` when a file is not of this schema's version, or not as it was written."""
     check_version(schema, path)
-    verify(path, f"remove it and run `grace {schema.stage}` again")
+    try:
+        verify(path, f"remove it and run `grace {schema.stage}` again")
+    except OSError as error:
+        raise unreadable(error, path, schema) from None
 
 
 def decode_meta(schema: Schema, path: Path) -> dict[str, Any]:
@@ -76,10 +83,19 @@ def decode_meta(schema: Schema, path: Path) -> dict[str, Any]:
             text = content[start : start + META_BYTES].decode("utf-8", errors="replace")
         meta, _ = json.JSONDecoder().raw_decode(text)
         return dict(meta)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing: run `grace {schema.stage}` to make it.") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise unreadable(error, path, schema) from None
+    except (ValueError, RecursionError) as error:
         raise UserError(damaged(path, schema, type(error).__name__)) from None
+
+
+def unreadable(error: OSError | KeyError | RuntimeError, path: Path, schema: Schema) -> GraceError:
+    """The error for a file that could not be read: the machine's trouble says nothing about the file, which stays."""
+    if isinstance(error, FileNotFoundError):
+        return UserError(f"{path} is missing: run `grace {schema.stage}` to make it.")
+    if isinstance(error, OSError) and error.errno:
+        return GraceError(os_error_sentence(error, path, done="read"))
+    return UserError(damaged(path, schema, type(error).__name__))
 
 
 def damaged(path: Path, schema: Schema, cause: str) -> str:
@@ -182,11 +198,11 @@ def _decode_h5(schema: Schema, path: Path | BytesIO, names: tuple[str, ...]) -> 
     import h5py
 
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(path, "r", locking=False) as file:  # no file is ever written in place
             present = [name for name in names if name in file or not schema.column(name).optional]
             columns = {name: _decode_column(file[name], schema.column(name)) for name in present}
     except (OSError, KeyError, RuntimeError) as error:
-        raise UserError(damaged(Path(str(path)), schema, type(error).__name__)) from None
+        raise unreadable(error, Path(str(path)), schema) from None
     return [dict(zip(present, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 

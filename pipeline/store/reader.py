@@ -17,7 +17,7 @@ import numpy as np
 
 from grace.pipeline.errors import UserError
 from grace.pipeline.store.fingerprint import fingerprint
-from grace.pipeline.store.formats import check, damaged
+from grace.pipeline.store.formats import check, damaged, unreadable
 from grace.pipeline.store.schema import Schema
 from grace.pipeline.store.store import Store
 
@@ -147,8 +147,7 @@ class Reader:
                 if os.preadv(file.descriptor, [row], extent.offset + location.index * extent.size) != extent.size:
                     raise UserError(damaged(file.path, self.store.schema, "it is too short"))
         except OSError as error:
-            path = self.store.path(location.shard)
-            raise UserError(damaged(path, self.store.schema, error.strerror or type(error).__name__)) from None
+            raise unreadable(error, self.store.path(location.shard), self.store.schema) from None
 
     def _locate(self, shard: int, names: Sequence[str]) -> dict[str, ColumnExtent]:
         """Where the columns of a shard lie in its file; adds its clips to :attr:`locations`."""
@@ -157,7 +156,7 @@ class Reader:
         path, schema = self.store.path(shard), self.store.schema
         check(schema, path)
         try:
-            with h5py.File(path, "r") as file:
+            with h5py.File(path, "r", locking=False) as file:
                 keys = [file[name].asstr()[...].tolist() for name in ("clip_id", "status", "error")]
                 datasets = {name: file[name] for name in names if name in file or not schema.column(name).optional}
                 extents = {
@@ -168,7 +167,7 @@ class Reader:
                     if dataset.size  # a shard whose clips all failed has no shape
                 }
         except (OSError, KeyError, RuntimeError) as error:
-            raise UserError(damaged(path, schema, type(error).__name__)) from None
+            raise unreadable(error, path, schema) from None
         clips = list(zip(*keys, strict=True))
         self.locations |= {name: ClipLocation(shard, place, *rest) for place, (name, *rest) in enumerate(clips)}
         size = path.stat().st_size

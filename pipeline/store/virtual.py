@@ -12,7 +12,7 @@ from grace.pipeline.errors import UserError
 from grace.pipeline.store.atomic import folder_lock, write_atomic
 from grace.pipeline.store.checksum import seal, verify
 from grace.pipeline.store.fingerprint import fingerprint
-from grace.pipeline.store.formats import META, check, damaged, decode_meta, meta_text
+from grace.pipeline.store.formats import META, check, decode_meta, meta_text, unreadable
 from grace.pipeline.store.store import Store
 
 FILE = "all.h5"
@@ -103,7 +103,7 @@ def _add(store: Store, path: Path, joined: Joined) -> None:
 
     check(store.schema, path)
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(path, "r", locking=False) as file:
             for name, values in joined.texts.items():
                 values += file[name].asstr()[...].tolist()
             for column in store.schema.columns:
@@ -113,4 +113,4 @@ def _add(store: Store, path: Path, joined: Joined) -> None:
                     joined.parts.setdefault(column.name, []).append(part)
             joined.clips += len(file["clip_id"])
     except (OSError, KeyError, RuntimeError) as error:
-        raise UserError(damaged(path, store.schema, type(error).__name__)) from None
+        raise unreadable(error, path, store.schema) from None

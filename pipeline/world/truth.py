@@ -11,6 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from grace.pipeline.errors import GraceError
+from grace.pipeline.machine_errors import os_error_sentence
+from grace.pipeline.store import temporary_name
 from grace.pipeline.world.actions import ACTIONS, BY_NAME, REGIONS
 from grace.pipeline.world.render import FrameTruth
 from grace.pipeline.world.scenario import Scenario
@@ -103,15 +106,21 @@ def write_truth(root: Path, clips: Iterable[tuple[dict[str, Any], list[dict[str,
 
     Only a few clips are in memory. The tables are written in the folder ``unfinished``, and renamed at the end.
     """
-    made = {FRAMES: unfinished / "frames.parquet", CLIPS: unfinished / "clips.parquet"}
-    with (
-        pq.ParquetWriter(made[FRAMES], _FRAMES, compression="zstd") as frames,
-        pq.ParquetWriter(made[CLIPS], _CLIPS, compression="zstd") as table,
-    ):
-        rest = iter(clips)
-        while group := list(islice(rest, _GROUP)):
-            table.write_table(pa.Table.from_pylist([row for row, _ in group], _CLIPS))
-            frames.write_table(pa.Table.from_pylist([row for _, rows in group for row in rows], _FRAMES))
-    (root / FRAMES).parent.mkdir(parents=True, exist_ok=True)
-    for name, temporary in made.items():
-        temporary.replace(root / name)
+    made = {name: temporary_name(unfinished / Path(name).name) for name in (FRAMES, CLIPS)}
+    try:
+        with (
+            pq.ParquetWriter(made[FRAMES], _FRAMES, compression="zstd") as frames,
+            pq.ParquetWriter(made[CLIPS], _CLIPS, compression="zstd") as table,
+        ):
+            rest = iter(clips)
+            while group := list(islice(rest, _GROUP)):
+                table.write_table(pa.Table.from_pylist([row for row, _ in group], _CLIPS))
+                frames.write_table(pa.Table.from_pylist([row for _, rows in group for row in rows], _FRAMES))
+        (root / FRAMES).parent.mkdir(parents=True, exist_ok=True)
+        for name, temporary in made.items():
+            temporary.replace(root / name)
+    except OSError as error:
+        raise GraceError(os_error_sentence(error, root / FRAMES)) from error
+    finally:
+        for temporary in made.values():
+            temporary.unlink(missing_ok=True)

@@ -9,6 +9,8 @@ import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -17,8 +19,8 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from grace.pipeline.datasets.footage import WORLD_FILE as MARK
-from grace.pipeline.errors import UserError
-from grace.pipeline.store import folder_lock, write_atomic
+from grace.pipeline.errors import GraceError, UserError
+from grace.pipeline.store import clear_abandoned, folder_lock, write_atomic
 from grace.pipeline.world.clip_spec import ClipSpec
 from grace.pipeline.world.footage import write_frames, write_video
 from grace.pipeline.world.layouts import LAYOUTS
@@ -85,14 +87,16 @@ def make_world(settings: WorldSettings, root: Path, workers: int) -> WorldCounts
     with folder_lock(root):
         _prepare_root(settings, root)
         unfinished = root / UNFINISHED
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir()
+        unfinished.mkdir(exist_ok=True)
+        clear_abandoned(unfinished)
         try:
             with tqdm(total=len(specs), desc="world", unit="clip") as bar:
                 write_truth(root, _counted(_make_clips(settings, root, specs, workers), counts, bar), unfinished)
             LAYOUTS[settings.layout].write_lists(root, specs)
         finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+            clear_abandoned(unfinished)
+            with suppress(OSError):  # a machine that this one's locks do not reach is still writing there
+                unfinished.rmdir()
     counts.seconds = time.perf_counter() - start
     return counts
 
@@ -142,6 +146,16 @@ def _make_clips(settings: WorldSettings, root: Path, specs: list[ClipSpec], work
         for spec in specs:
             yield make_clip(settings, root, spec)
         return
+    try:
+        yield from _make_in_processes(settings, root, specs, workers)
+    except BrokenProcessPool:
+        raise GraceError(
+            "A process that renders clips was killed (for want of memory?): set workers to a smaller number and run it "
+            "again; finished clips are kept."
+        ) from None
+
+
+def _make_in_processes(settings: WorldSettings, root: Path, specs: list[ClipSpec], workers: int) -> Iterator[MadeClip]:
     with ProcessPoolExecutor(workers, get_context("spawn"), _init_worker) as pool:
         # The queue is bounded: results wait for those of earlier clips, and a large world must not wait in memory.
         queue, remaining = [], iter(specs)

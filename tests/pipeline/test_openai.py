@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from grace.pipeline.engines import Request, make_engine
-from grace.pipeline.engines.openai import OpenAIEngine, _data_url
+from grace.pipeline.engines.chat_protocol import data_url
+from grace.pipeline.engines.openai import OpenAIEngine
 from grace.pipeline.engines.settings import ServerSettings
 from grace.pipeline.errors import GraceError, UserError
 from grace.pipeline.execution.runner import run
@@ -78,7 +79,8 @@ def test_a_request_carries_pixels_settings_and_schema(monkeypatch: pytest.Monkey
         assert head == "data:image/png;base64"
         seen = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
         assert (cv2.cvtColor(seen, cv2.COLOR_BGR2RGB) == image).all()
-    assert server.headers[0]["authorization"] == "Bearer key-of-the-test"
+    sent = {name.lower(): value for name, value in server.headers[0].items()}
+    assert sent["authorization"] == "Bearer key-of-the-test"
 
 
 FAULTS = {
@@ -116,7 +118,7 @@ def test_every_fault_of_a_server_has_its_row_and_cause(tmp_path: Path) -> None:
     write_clips_with_faces(tmp_path, len(faults) + 1, instants=2)
     pictures = {row["clip_id"]: row["frames"][0] for row in Store(tmp_path / "faces", FACES).rows()}
     replies = [reply for reply, _ in faults] + [completion("The lips part.")]
-    by_picture = {_data_url(decode_crop(frame)): reply for frame, reply in zip(pictures.values(), replies, strict=True)}
+    by_picture = {data_url(decode_crop(frame)): reply for frame, reply in zip(pictures.values(), replies, strict=True)}
 
     def answer(body: dict[str, Any], _: int) -> Reply:
         return by_picture[body["messages"][0]["content"][0]["image_url"]["url"]]

@@ -29,6 +29,7 @@ from grace.pipeline.store import (
 from grace.pipeline.store.formats import ROWS_PER_GROUP
 from grace.pipeline.store.schemas import DESCRIPTIONS, FACES, PREDICTIONS, TOKENS
 from grace.pipeline.store.virtual import write_virtual_dataset
+from tests.support.machines import leave_temporary
 
 CUE = {"region": "brows", "action": "brow lower", "intensity": "clearly", "phase": "apex"}
 
@@ -281,7 +282,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_folder_has_one_writer_and_leftovers_are_cleared(tmp_path: Path) -> None:
-    (tmp_path / ".tmp-123-00000.h5").write_bytes(b"half")
+    leave_temporary(tmp_path)
     waiting = (
         "from pathlib import Path; from grace.pipeline.store import folder_lock\n"
         "with folder_lock(Path('.')): print('in', flush=True)"

@@ -185,7 +185,7 @@ def test_a_file_that_shrinks_or_goes_while_it_is_read_is_named(tmp_path: Path) -
         cache.row("clip-003")
     path.unlink()
     cache.tokens._file.cache_clear()
-    with pytest.raises(UserError, match=r"00000\.h5 is not a readable tokens file \(No such file"):
+    with pytest.raises(UserError, match=r"00000\.h5 is missing: run `grace tokens`"):
         cache.row("clip-003")
 
 
