@@ -12,12 +12,14 @@ from stages import (
     clean,
     compare,
     describe,
+    doctor,
     estimate,
     evaluate,
     faces,
     index,
     init,
     inspect,
+    models,
     motion,
     predict,
     refine,
@@ -36,6 +38,8 @@ app = typer.Typer(
 )
 COMMANDS = (
     init,
+    doctor,
+    models,
     world,
     index,
     estimate,

@@ -1,0 +1,88 @@
+"""The checkpoints that settings name: which are there, and how to fetch the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from grace.pipeline.checkpoints import download_line, require_model
+from grace.pipeline.errors import UserError
+from grace.pipeline.messages import one_line
+from grace.pipeline.settings import PipelineSettings
+
+LOCAL = ("transformers", "vllm")
+"""Engines that open their model on this machine."""
+
+WEIGHTS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
+"""What is fetched: weights in the safe format, configuration, tokenizer, chat template; no code."""
+
+
+@dataclass(frozen=True)
+class NamedModel:
+    """A model of a stage as the settings name it."""
+
+    stage: str
+    name: str
+    revision: str | None
+
+    def state(self) -> str:
+        """``there`` or ``missing``, of what can be seen without a network."""
+        return "there" if self.is_there() else "missing"
+
+    def is_there(self) -> bool:
+        """Whether it is a folder or in the local cache."""
+        from huggingface_hub import constants
+
+        before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+        try:
+            require_model(self.name, self.revision)
+        except UserError:
+            return False
+        finally:
+            constants.HF_HUB_OFFLINE = before
+        return True
+
+    def download_line(self) -> str:
+        """The line that fetches it, if it is missing."""
+        return "" if self.is_there() else download_line(self.name, self.revision).partition(": ")[2]
+
+
+def models_of(settings: PipelineSettings) -> list[NamedModel]:
+    """The models that are opened on this machine, stage by stage; those of a server are its own.
+
+    Example:
+        >>> from grace import load_settings
+        >>> [(model.stage, model.name, model.state()) for model in models_of(load_settings(None))][-1]
+        ('tokens', 'pocket/clip', 'there')
+    """
+    parts = [("caption", settings.caption), ("refine", settings.refine)]
+    local = [(stage, part) for stage, part in parts if part.engine in LOCAL]
+    of_engines = [NamedModel(stage, part.model, part.revision) for stage, part in local]
+    return [*of_engines, NamedModel("tokens", settings.tokens.model, settings.tokens.revision)]
+
+
+def fetch_model(model: NamedModel, to: Path | None = None) -> Path | str:
+    """Download a model of the hub.
+
+    Args:
+        model: One that :func:`models_of` names.
+        to: A folder that gets ``<organisation>/<name>``; the Hugging Face cache when not given.
+
+    Returns:
+        The folder that holds it, to be named in the settings, or ``there`` when nothing was to be done.
+
+    Raises:
+        UserError: It could not be fetched; the sentence ends with the line that does it elsewhere.
+    """
+    from huggingface_hub import snapshot_download
+
+    if to is None and model.is_there():
+        return "there"
+    place = None if to is None else to / model.name
+    try:
+        found = snapshot_download(model.name, revision=model.revision, local_dir=place, allow_patterns=list(WEIGHTS))
+        return Path(found)
+    except Exception as error:  # the hub's library has a class of its own for every trouble of the network
+        line = download_line(model.name, model.revision)
+        where = f" --local-dir {place}" if place else ""
+        raise UserError(f"{model.name} could not be fetched ({one_line(error)[:200]}). {line}{where}") from None
