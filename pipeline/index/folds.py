@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import warnings
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -63,11 +65,15 @@ def _tested(labelled: Sequence[Listing], groups: Sequence[str], split: SplitSett
     """The clips that each fold tests, as indices."""
     if split.folds is None:
         return [{i for i, own in enumerate(groups) if own == group} for group in sorted(set(groups), key=_natural)]
-    from sklearn.model_selection import StratifiedGroupKFold
+    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
     labels = np.array([listing.label for listing in labelled])
-    cuts = StratifiedGroupKFold(split.folds, shuffle=True, random_state=split.seed)
-    return [set(test.tolist()) for _, test in cuts.split(labels, labels, np.array(groups))]
+    options = {"shuffle": True, "random_state": split.seed}
+    rare = max(Counter(labels.tolist()).values()) < split.folds  # no class can be in every fold
+    cuts = (GroupKFold if rare else StratifiedGroupKFold)(split.folds, **options)
+    with warnings.catch_warnings():  # of classes rarer than the number of folds
+        warnings.simplefilter("ignore", UserWarning)
+        return [set(test.tolist()) for _, test in cuts.split(labels, labels, np.array(groups))]
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
