@@ -23,9 +23,8 @@ import pytest
 
 from grace.pipeline.engines.base import Response
 from grace.pipeline.engines.responses import ResponseStore
-from grace.pipeline.errors import GraceError, UserError
+from grace.pipeline.errors import GraceError, UserError, sentence_of
 from grace.pipeline.execution.runner import run
-from grace.pipeline.machine_errors import sentence_of
 from grace.pipeline.store import Store, atomic, folder_lock, temporary_name, write_atomic
 from grace.pipeline.store.schemas import FACES
 from grace.pipeline.world import world
