@@ -32,8 +32,7 @@ def user_errors(function: Callable[P, None]) -> Callable[P, None]:
 
     @functools.wraps(function)
     def run_guarded(*args: P.args, **kwargs: P.kwargs) -> None:
-        from grace.pipeline.errors import GraceError
-        from grace.pipeline.machine_errors import sentence_of
+        from grace.pipeline.errors import GraceError, sentence_of
 
         try:
             function(*args, **kwargs)

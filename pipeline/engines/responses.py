@@ -21,8 +21,7 @@ from typing import Any
 import xxhash
 
 from grace.pipeline.engines.base import Engine, Request, Response
-from grace.pipeline.errors import GraceError
-from grace.pipeline.machine_errors import os_error_sentence
+from grace.pipeline.errors import GraceError, os_error_sentence
 from grace.pipeline.store import fingerprint
 
 Place = tuple[Path, int, int]

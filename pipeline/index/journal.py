@@ -15,8 +15,7 @@ from typing import Any
 
 import xxhash
 
-from grace.pipeline.errors import GraceError
-from grace.pipeline.machine_errors import os_error_sentence
+from grace.pipeline.errors import GraceError, os_error_sentence
 
 FILE = "index.partial.jsonl"
 VERSION = 1

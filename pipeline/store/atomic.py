@@ -15,8 +15,7 @@ from pathlib import Path
 
 import xxhash
 
-from grace.pipeline.errors import GraceError
-from grace.pipeline.machine_errors import NO_LOCKS, os_error_sentence
+from grace.pipeline.errors import NO_LOCKS, GraceError, os_error_sentence
 
 logger = logging.getLogger(__name__)
 

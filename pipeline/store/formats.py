@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from grace.pipeline.errors import GraceError, UserError
-from grace.pipeline.machine_errors import os_error_sentence
+from grace.pipeline.errors import GraceError, UserError, os_error_sentence
 from grace.pipeline.store.checksum import MARK, PLACEHOLDER, seal, verify
 from grace.pipeline.store.schema import Column, Row, Schema
 

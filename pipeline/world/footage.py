@@ -10,8 +10,7 @@ from pathlib import Path
 
 import cv2
 
-from grace.pipeline.errors import GraceError
-from grace.pipeline.machine_errors import os_error_sentence
+from grace.pipeline.errors import GraceError, os_error_sentence
 from grace.pipeline.store import temporary_name
 from grace.pipeline.world.paint import Image
 

@@ -11,8 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from grace.pipeline.errors import GraceError
-from grace.pipeline.machine_errors import os_error_sentence
+from grace.pipeline.errors import GraceError, os_error_sentence
 from grace.pipeline.store import temporary_name
 from grace.pipeline.world.actions import ACTIONS, BY_NAME, REGIONS
 from grace.pipeline.world.render import FrameTruth

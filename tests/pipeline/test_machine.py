@@ -23,9 +23,8 @@ import pytest
 
 from grace.pipeline.engines.base import Response
 from grace.pipeline.engines.responses import ResponseStore
-from grace.pipeline.errors import GraceError, UserError
+from grace.pipeline.errors import GraceError, UserError, sentence_of
 from grace.pipeline.execution.runner import run
-from grace.pipeline.machine_errors import sentence_of
 from grace.pipeline.store import Store, atomic, folder_lock, temporary_name, write_atomic
 from grace.pipeline.store.schemas import FACES
 from grace.pipeline.world import world
@@ -252,11 +251,20 @@ if __name__ == "__main__":
 FRAMES = [np.random.default_rng(k).integers(0, 256, (96, 96, 3), dtype=np.uint8) for k in range(40)]
 
 
-@pytest.mark.parametrize("write", [lambda *where: write_video(where[0], FRAMES, 25.0, where[1]),
-                                   lambda *where: write_frames(where[0], FRAMES, where[1])])  # fmt: skip
-@pytest.mark.parametrize("size", ["64k", "128k", "200k"])
-def test_a_full_disk_leaves_no_broken_clip(write: Callable[..., None], size: str, tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk", size) as folder:
+def as_video(path: Path, unfinished: Path) -> None:
+    write_video(path, FRAMES, 25.0, unfinished)
+
+
+def as_frames(path: Path, unfinished: Path) -> None:
+    write_frames(path, FRAMES, unfinished)
+
+
+@pytest.mark.parametrize("write", [as_video, as_frames])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_a_full_disk_leaves_no_broken_clip(write: Callable[[Path, Path], None], share: float, tmp_path: Path) -> None:
+    write(tmp_path / "whole.mp4", tmp_path)
+    needed = sum(len(content) for content in files(tmp_path).values())
+    with small_disk(tmp_path / "disk", str(int(share * needed))) as folder:
         (folder / "unfinished").mkdir()
         with pytest.raises(GraceError, match="disk"):
             write(folder / "00001.mp4", folder / "unfinished")

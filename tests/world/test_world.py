@@ -20,6 +20,7 @@ from grace.pipeline.world.render import frame_times, render_instants
 from grace.pipeline.world.sampling import clip_scenario, sample_clips
 from grace.pipeline.world.settings import WorldSettings
 from grace.pipeline.world.world import make_world
+from tests.support.machines import leave_temporary
 
 SMALL = WorldSettings(clips=5, identities=5, size=96, fps=12.5)
 
@@ -46,7 +47,7 @@ def test_an_interrupted_world_ends_with_the_same_bytes(world: Path, tmp_path: Pa
     for name in ("clips/00002.mp4", "clips/00005.mp4", "truth/frames.parquet", "clips.csv"):
         (tmp_path / name).unlink()
     (tmp_path / "unfinished").mkdir()
-    (tmp_path / "unfinished" / "123-00002.mp4").write_bytes(b"half a clip")
+    leave_temporary(tmp_path / "unfinished", "00002.mp4")
     counts = make_world(SMALL, tmp_path, 0)
     assert hashes(tmp_path) == hashes(world)
     assert (counts.rendered, counts.skipped) == (2, 3)
