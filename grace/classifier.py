@@ -162,5 +162,4 @@ class GraceClassifier:
     def _words(self, clip: ClipResult, plan: Float[np.ndarray, "text instants patches"]) -> tuple[Any, ...]:
         from grace.pipeline.visualize.alignment import distinctive_words
 
-        tokens = self.settings.tokens
-        return tuple(distinctive_words(clip.row, plan, tokens.model, tokens.revision))
+        return tuple(distinctive_words(clip.row, plan, self.settings.tokens))

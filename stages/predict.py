@@ -14,6 +14,7 @@ from stages.tables.formats import strip_control
 
 if TYPE_CHECKING:
     from grace import GraceClassifier, Prediction
+    from grace.pipeline.settings import PipelineSettings
 
 
 @user_errors
@@ -57,6 +58,10 @@ def _print(name: str, prediction: Prediction) -> None:
     console().print(strip_control(texts), markup=False)
 
 
+def _encoders(settings: PipelineSettings) -> tuple[str, str]:
+    return settings.tokens.vision_model[0], settings.tokens.text_model[0]
+
+
 def _remark(classifier: GraceClassifier, prediction: Prediction) -> None:
     """Say where the result must not be trusted."""
     from grace.pipeline.checkpoints import knows_only
@@ -64,7 +69,7 @@ def _remark(classifier: GraceClassifier, prediction: Prediction) -> None:
     for remark in prediction.clip.remarks:
         note(remark)
     settings = classifier.settings
-    limits = {name: knows_only(name) for name in (settings.caption.model, settings.refine.model, settings.tokens.model)}
+    limits = {name: knows_only(name) for name in (settings.caption.model, settings.refine.model, *_encoders(settings))}
     for limit in sorted(set(filter(None, limits.values()))):
         names = ", ".join(name for name in limits if limits[name] == limit)
         note(f"{names} know only {limit}: of any other footage their words and tokens mean nothing.")
