@@ -33,7 +33,7 @@ from grace.settings import load_settings
 from grace.trainer.alignment import cosine_cost, cross_attention, sinkhorn, unit
 from grace.trainer.batch import Batch
 from grace.trainer.data import Cache, collate
-from grace.trainer.model import motion_scores
+from grace.trainer.layers import motion_scores
 from grace.trainer.protocol import split
 from grace.trainer.settings import TrainSettings
 

@@ -142,7 +142,8 @@ def estimate(settings: PipelineSettings, dataset: str, samples: int = 4) -> Esti
 
 def _for_trial(settings: PipelineSettings, data: str) -> PipelineSettings:
     """The same settings with another data folder, and with whole tokens, whose other sizes can be computed."""
-    tokens = settings.tokens.model_copy(update={"patches": None, "storage": "float16"})
+    whole = {"patches": None, "storage": "float16", "views": (), "texts": 1}
+    tokens = settings.tokens.model_copy(update=whole)
     return settings.model_copy(update={"data": data, "tokens": tokens})
 
 

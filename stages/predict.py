@@ -23,6 +23,9 @@ def command(
     run: Annotated[
         Path | None, typer.Option("--run", help="Run folder; the first fold of train.method if not given.")
     ] = None,
+    text: Annotated[
+        bool, typer.Option("--text/--no-text", help="Whether a text is written and read; without one it is faster.")
+    ] = True,
     out: Annotated[Path | None, typer.Option("--out", help="The picture; <video>-prediction.png if not given.")] = None,
     dataset: Dataset = "demo",
     params: Params = Path("params.yaml"),
@@ -37,13 +40,14 @@ def command(
 
     folder = run_folder(run, load_settings(params, override), dataset)
     classifier = GraceClassifier.from_pretrained(folder, overrides=override)
-    prediction = classifier.predict(video)
+    prediction = classifier.predict(video, text=text)
     _print(video.name, prediction)
     _remark(classifier, prediction)
     sheet = prediction.alignment_sheet()
     if sheet is None:
         method = classifier.method
-        console().print(f"Method {method} has no transport plan to draw.", markup=False)
+        why = f"Method {method} has no transport plan to draw." if text else "Without a text there is no plan to draw."
+        console().print(why, markup=False)
         return
     file = out or Path(f"{video.stem}-prediction.png")
     write_image(file, sheet)
@@ -54,8 +58,9 @@ def _print(name: str, prediction: Prediction) -> None:
     table = prediction.to_pandas()
     ranked = zip(table["label"], table["probability"], strict=True)
     print_table(name, [(label, f"{'█' * round(24 * share):<24} {percent(share):>7}") for label, share in ranked])
-    texts = f"caption: {prediction.clip.caption}\n\ndescription: {prediction.clip.description}"
-    console().print(strip_control(texts), markup=False)
+    if prediction.clip.description:
+        texts = f"caption: {prediction.clip.caption}\n\ndescription: {prediction.clip.description}"
+        console().print(strip_control(texts), markup=False)
 
 
 def _encoders(settings: PipelineSettings) -> tuple[str, str]:
