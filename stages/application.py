@@ -23,6 +23,7 @@ from stages import (
     show,
     tokens,
     train,
+    tune,
     verify,
     world,
 )
@@ -44,6 +45,7 @@ COMMANDS = (
     audit,
     motion,
     tokens,
+    tune,
     train,
     evaluate,
     compare,
