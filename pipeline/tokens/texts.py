@@ -20,7 +20,7 @@ PHASES: Mapping[str, str] = {"onset": "is beginning", "apex": "is held", "offset
 
 
 def texts_of(row: Row, settings: TokensSettings) -> list[list[str]]:
-    """The texts of a clip, the one that ``tokens.text`` names first, then up to ``tokens.texts`` its captions.
+    r"""The texts of a clip, the one that ``tokens.text`` names first, then up to ``tokens.texts`` its captions.
 
     Args:
         row: The clip's ``description``, ``caption`` (one per line) and ``cues``.
