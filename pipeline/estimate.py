@@ -79,6 +79,10 @@ class TokenShape:
     text_width: int = 0
     """D_u, of a text token; D_v if not given."""
 
+    def __post_init__(self) -> None:
+        if not self.text_width:
+            object.__setattr__(self, "text_width", self.width)
+
     def bytes(self, storage: str, keep: int | None = None) -> int:
         """Size on disk per clip, in bytes.
 
@@ -89,7 +93,7 @@ class TokenShape:
         tokens = self.instants * ((keep or self.patches) + 1)
         scale_bytes, element = (4, 1) if storage == "int8" else (0, 2)
         index_bytes = 2 * self.instants * keep + 4 if keep else 0
-        of_text = self.length * ((self.text_width or self.width) * element + scale_bytes + 7)
+        of_text = self.length * (self.text_width * element + scale_bytes + 7)
         return tokens * (self.width * element + scale_bytes) + of_text + index_bytes
 
 
