@@ -36,6 +36,7 @@ from grace.pipeline.sentences import split_sentences, split_to_length
 from grace.pipeline.store import Store
 from grace.pipeline.store.schemas import FACES
 from grace.pipeline.tokens.encoder import ClipEncoder
+from grace.pipeline.tokens.encoders import Encoders
 from grace.pipeline.tokens.settings import TokensSettings
 from grace.pipeline.tokens.step import TokensStep
 from tests.support.checkpoints import tower_tokenizer
@@ -121,7 +122,7 @@ def stage_beside_bare(folder: Path, encoder: ClipEncoder, clips: int, batch: int
     """The whole stage and the bare forward passes of all its frames and sentences, in turns."""
     settings = TokensSettings(model=str(folder.parent / "clip"), batch=batch)
     step = TokensStep(settings)
-    step.encoder = encoder
+    step.encoders = Encoders(encoder, encoder)
     frames = prepared(folder, encoder, min(clips, 32))
     pixels = [encoder.normalise(part) for part in frames.split(batch)]
     sentences = [

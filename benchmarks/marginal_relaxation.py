@@ -33,7 +33,7 @@ from grace.settings import load_settings
 from grace.trainer.alignment import cosine_cost, cross_attention, sinkhorn, unit
 from grace.trainer.batch import Batch
 from grace.trainer.data import Cache, collate
-from grace.trainer.model import motion_scores
+from grace.trainer.layers import motion_scores
 from grace.trainer.protocol import split
 from grace.trainer.settings import TrainSettings
 
@@ -91,10 +91,10 @@ def main() -> None:
 
 def test_clips(data: Path, root: Path, folds: list[int]) -> list[Clip]:
     """The test clips of the folds."""
-    from transformers import AutoTokenizer
+    from grace.pipeline.checkpoints import load_tokenizer
 
     tokens = load_settings(PROJECT / "params.yaml").tokens
-    tokenizer = AutoTokenizer.from_pretrained(tokens.model, revision=tokens.revision)
+    tokenizer = load_tokenizer(*tokens.text_model)
     cache, frames = Cache(data), truth(root)
     wanted = {clip_id for fold in folds for clip_id in split(cache, fold, TrainSettings()).test.clip_ids}
     found = []

@@ -33,8 +33,9 @@ from grace.pipeline.store import Store, write_clips
 from grace.pipeline.store.schemas import MOTION, TOKENS
 from grace.trainer.batch import Sizes
 from grace.trainer.data import Cache, Subset
+from grace.trainer.layers import ModelConfig, TemporalTransformer
 from grace.trainer.losses import LossConfig, contrastive_distance, total_loss
-from grace.trainer.model import Grace, ModelConfig, TemporalTransformer, build
+from grace.trainer.model import Grace, build
 from grace.trainer.protocol import TrainSelection
 from grace.trainer.settings import TrainSettings
 from grace.trainer.training_loop import fit
@@ -158,7 +159,7 @@ def shares(part: Subset, settings: TrainSettings, device: torch.device) -> dict[
     batch = batches[0].to(device).drop_patches(settings.patch_dropout)
     labels = torch.arange(settings.batch, device=device) % len(LABELS)
     prior = torch.full((len(LABELS),), 1 / len(LABELS), device=device)
-    loss = LossConfig(matcher=model.matcher)
+    loss = LossConfig(matcher=model.aligner.matcher)
 
     def step() -> None:
         total_loss(model(batch), labels, prior, loss)["loss"].backward()
@@ -169,14 +170,14 @@ def shares(part: Subset, settings: TrainSettings, device: torch.device) -> dict[
     problem = replace(problem, **{name: getattr(problem, name).detach().requires_grad_() for name in fields})
 
     def sinkhorn() -> None:
-        plan = model.matcher(*problem.costs_and_marginals()).plan
-        (plan.square().sum() + contrastive_distance(problem, labels, loss.matcher)).backward()
+        plan = model.aligner.matcher(*problem.costs_and_marginals()).plan
+        (plan.square().sum() + contrastive_distance(problem, labels, loss.matcher, batch.has_text)).backward()
 
     patches = torch.randn(*batch.visual.shape[:3], settings.hidden, device=device, requires_grad=True)
     frames = torch.randn(*batch.frame.shape[:2], settings.hidden, device=device, requires_grad=True)
 
     def attention() -> None:
-        model.temporal(model.frame_attention(frames, patches, batch.motion)).sum().backward()
+        model.aligner.temporal(model.aligner.frame_attention(frames, patches, batch.motion)).sum().backward()
 
     parts = {name: median_seconds(run, 3, device) for name, run in (("sinkhorn", sinkhorn), ("attention", attention))}
     whole = median_seconds(step, 3, device) + reading

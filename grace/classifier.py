@@ -14,7 +14,7 @@ from jaxtyping import Float
 from grace.pipeline.errors import UserError
 from grace.pipeline.settings import PipelineSettings, apply_overrides, validate
 from grace.pipeline.single_clip import ClipPipeline, ClipResult
-from grace.pipeline.steps import contradictions
+from grace.pipeline.steps import STEPS, contradictions
 from grace.trainer.classifier import TokenClassifier
 from grace.trainer.runs import read_config
 
@@ -142,25 +142,30 @@ class GraceClassifier:
         """The steps, with the settings of the run; their models open with the first video."""
         return ClipPipeline(self.settings)
 
-    def predict(self, video: str | Path) -> Prediction:
+    @cached_property
+    def silent_pipeline(self) -> ClipPipeline:
+        """The same without the steps that write a text."""
+        return ClipPipeline(self.settings, [stage for stage in STEPS if stage not in ("caption", "refine")])
+
+    def predict(self, video: str | Path, text: bool = True) -> Prediction:
         """Probabilities of the classes for one video.
 
         Args:
             video: A video file.
+            text: False writes and reads no text: the heads that read one are silent, and there is no plan.
 
         Returns:
             Label, probabilities, texts, and the transport plan where the method has one.
 
         Raises:
-            UserError: The video cannot be used, or its tokens do not fit the run.
+            UserError: The video cannot be used, its tokens do not fit the run, or its method needs a text.
         """
-        clip = self.pipeline(video)
-        probabilities, plan = self.classifier.predict(clip.row)
+        clip = (self.pipeline if text else self.silent_pipeline)(video)
+        probabilities, plan = self.classifier.predict(clip.row, text)
         named = dict(zip(self.labels, probabilities.tolist(), strict=True))
         return Prediction(named, clip, plan, () if plan is None else self._words(clip, plan))
 
     def _words(self, clip: ClipResult, plan: Float[np.ndarray, "text instants patches"]) -> tuple[Any, ...]:
         from grace.pipeline.visualize.alignment import distinctive_words
 
-        tokens = self.settings.tokens
-        return tuple(distinctive_words(clip.row, plan, tokens.model, tokens.revision))
+        return tuple(distinctive_words(clip.row, plan, self.settings.tokens))

@@ -75,7 +75,13 @@ class TokenShape:
     length: int
     """L, text tokens."""
     width: int
-    """D, dimensions per token."""
+    """D_v, dimensions of a visual token."""
+    text_width: int = 0
+    """D_u, of a text token; D_v if not given."""
+
+    def __post_init__(self) -> None:
+        if not self.text_width:
+            object.__setattr__(self, "text_width", self.width)
 
     def bytes(self, storage: str, keep: int | None = None) -> int:
         """Size on disk per clip, in bytes.
@@ -84,10 +90,11 @@ class TokenShape:
             storage: ``float16`` or ``int8``, as in ``tokens.storage``.
             keep: Patches kept per instant, as in ``tokens.patches``; None for all.
         """
-        tokens = self.instants * ((keep or self.patches) + 1) + self.length
-        scale_bytes = 4 if storage == "int8" else 0
+        tokens = self.instants * ((keep or self.patches) + 1)
+        scale_bytes, element = (4, 1) if storage == "int8" else (0, 2)
         index_bytes = 2 * self.instants * keep + 4 if keep else 0
-        return tokens * (self.width * (1 if storage == "int8" else 2) + scale_bytes) + index_bytes + 7 * self.length
+        of_text = self.length * (self.text_width * element + scale_bytes + 7)
+        return tokens * (self.width * element + scale_bytes) + of_text + index_bytes
 
 
 @dataclass(frozen=True)
@@ -142,7 +149,8 @@ def estimate(settings: PipelineSettings, dataset: str, samples: int = 4) -> Esti
 
 def _for_trial(settings: PipelineSettings, data: str) -> PipelineSettings:
     """The same settings with another data folder, and with whole tokens, whose other sizes can be computed."""
-    tokens = settings.tokens.model_copy(update={"patches": None, "storage": "float16"})
+    whole = {"patches": None, "storage": "float16", "views": (), "texts": 1}
+    tokens = settings.tokens.model_copy(update=whole)
     return settings.model_copy(update={"data": data, "tokens": tokens})
 
 
@@ -214,7 +222,7 @@ def _shape(folder: Path) -> TokenShape | None:
     for row in Store(folder / "tokens", TOKENS).read(0, ["status", "visual", "text"]):
         if row["status"] != "failed":
             instants, patches, width = row["visual"].shape
-            return TokenShape(instants, patches, len(row["text"]), width)
+            return TokenShape(instants, patches, len(row["text"]), width, row["text"].shape[1])
     return None
 
 

@@ -58,7 +58,8 @@ def models_of(settings: PipelineSettings) -> list[NamedModel]:
     parts = [("caption", settings.caption), ("refine", settings.refine)]
     local = [(stage, part) for stage, part in parts if part.engine in LOCAL]
     of_engines = [NamedModel(stage, part.model, part.revision) for stage, part in local]
-    return [*of_engines, NamedModel("tokens", settings.tokens.model, settings.tokens.revision)]
+    towers = dict.fromkeys((settings.tokens.vision_model, settings.tokens.text_model))
+    return [*of_engines, *(NamedModel("tokens", name, revision) for name, revision in towers)]
 
 
 def fetch_model(model: NamedModel, to: Path | None = None) -> Path | str:

@@ -15,7 +15,7 @@ from grace.pipeline.settings import PipelineSettings
 from grace.pipeline.steps import STEPS, make_step
 from grace.pipeline.store import Row, Schema
 from grace.pipeline.store.formats import decode, encode
-from grace.pipeline.store.schemas import CLIPS
+from grace.pipeline.store.schemas import CLIPS, DESCRIPTIONS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,12 +125,15 @@ class ClipPipeline:
         if not video.is_file():
             raise UserError(f"There is no video file {video}.")
         try:
-            found = probe(video, "video")
+            held = probe(video, "video")
         except ClipError as error:
             raise UserError(f"{video} cannot be used: {error}.") from None
         clip: dict[str, Any] = {"clip_id": video.stem, "status": "ok", "path": str(video.absolute()), "source": "video"}
-        clip |= {"n_frames": found.n_frames, "fps": found.fps, "width": found.width, "height": found.height}
-        return as_stored(CLIPS, clip)
+        clip |= {"n_frames": held.n_frames, "fps": held.fps, "width": held.width, "height": held.height}
+        found = as_stored(CLIPS, clip)
+        if "refine" in (step.name for step in self.steps):
+            return found
+        return as_stored(DESCRIPTIONS, {name: clip[name] for name in ("clip_id", "status")}) | found  # without texts
 
     def _apply(self, step: Step, row: Row) -> Row:
         """The step's own columns of the clip, from the columns that it reads and no others."""

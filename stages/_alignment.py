@@ -36,12 +36,12 @@ def cached_alignment(clip: str, run: Path | None, settings: Settings, dataset: s
 
     classifier = TokenClassifier.from_pretrained(run_folder(run, settings, dataset))
     row: Row = {}
-    for store in ("faces", "motion", "tokens"):
+    for store in ("faces", "motion", "descriptions", "tokens"):
         row |= cached_row(settings.folder(dataset), store, clip)
     _, plan = classifier.predict(row)
     if plan is None:
         raise UserError(
             f"Method {classifier.run.settings.method} aligns no words with patches: name a run of grace with --run."
         )
-    words = distinctive_words(row, plan, settings.tokens.model, settings.tokens.revision)
+    words = distinctive_words(row, plan, settings.tokens)
     return alignment_sheet(decode_crops(row), words)

@@ -26,6 +26,7 @@ from stages import (
     show,
     tokens,
     train,
+    tune,
     verify,
     world,
 )
@@ -50,6 +51,7 @@ COMMANDS = (
     audit,
     motion,
     tokens,
+    tune,
     train,
     evaluate,
     compare,

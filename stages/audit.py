@@ -28,7 +28,8 @@ def command(
         str | None, typer.Option("--group", help="Its column of what belongs together (person, film).")
     ] = None,
     tokenizer: Annotated[
-        str | None, typer.Option("--tokenizer", help="The CLIP whose tokens are counted; tokens.model if not given.")
+        str | None,
+        typer.Option("--tokenizer", help="The model whose tokens are counted; the text encoder if not given."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of the report; data/<dataset>/audit or <table>-audit.")
@@ -51,8 +52,9 @@ def command(
     from stages.tables.audit import tables
 
     settings = load_settings(params, override)
-    counter = tokenizer or settings.tokens.model
-    tokens = load_fast_tokenizer(counter, None if tokenizer else settings.tokens.revision)
+    model, revision = settings.tokens.text_model
+    counter = tokenizer or model
+    tokens = load_fast_tokenizer(counter, None if tokenizer else revision)
     if table:
         if text is None:
             raise UserError("--table needs --text: the name of the column that holds the texts.")

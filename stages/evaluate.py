@@ -28,6 +28,7 @@ def command(
         samples=settings.evaluate.bootstrap,
         confidence=settings.evaluate.confidence,
         runs=runs,
+        seeds=settings.train.seeds,
     )
     console().print(paper_table(result))
     console().print(detail_table(result))

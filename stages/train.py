@@ -32,6 +32,8 @@ def command(
         note(f"{limit}.")
     metrics = train(folder, settings.train, fold, runs, pipeline=settings.pipeline_content())
     prefix = PREFIX[metrics["protocol"]]
+    seeds = metrics.get("seeds", [])
+    spread = [(f"seed {settings.train.seed + k}", percent(one[f"{prefix}UAR"])) for k, one in enumerate(seeds)]
     print_table(
         f"train {metrics['method']}, fold {fold}, protocol {metrics['protocol']}",
         [
@@ -40,5 +42,6 @@ def command(
             ("epoch chosen", str(metrics["epoch"])),
             (f"test {prefix}UAR", percent(metrics[f"{prefix}UAR"])),
             (f"test {prefix}WAR", percent(metrics[f"{prefix}WAR"])),
+            *((f"test {prefix}UAR, {name}", value) for name, value in spread),
         ],
     )

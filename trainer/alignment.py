@@ -56,11 +56,12 @@ class Alignment:
     """A solved batch of transport problems.
 
     Attributes:
-        plan: Π [B, L, N], the mass that travels from word l to visual token n. Rows sum to the text marginal; columns
-            to the visual one, or near it where it is relaxed.
+        plan: Π [B, L, N], the mass that travels from word l to visual token n. Rows sum to the text marginal and
+            columns to the visual one, or near it where it is relaxed.
         cost: ⟨Π, C⟩ [B].
-        marginal_error: L1 distance [B] of the plan's row sums from the text marginal, of a total mass of 1; the columns
-            are exact. Above ``MAX_MARGINAL_ERROR`` the plan did not converge.
+        marginal_error: L1 distance [B] of the plan's row sums from what the solution's would be (the text marginal, or
+            a relaxed one), of a total mass of 1; the columns are exact. Above ``MAX_MARGINAL_ERROR`` the plan did not
+            converge.
         iterations: done by the whole batch; 0 for cross-attention.
 
     Example:
@@ -89,7 +90,8 @@ class Matcher:
         epsilon: ε, the weight of the entropy; the temperature of cross-attention.
         iterations: of :func:`sinkhorn`, at most.
         transport: solve the transport problem; false: :func:`cross_attention`.
-        marginal_relaxation: ρ of :func:`sinkhorn`, how firmly plans keep the visual marginal; infinite: exactly.
+        marginal_relaxation: ρ_v of :func:`sinkhorn`, how firmly plans keep the visual marginal; infinite: exactly.
+        text_relaxation: ρ_t, how firmly they keep the text's.
 
     Example:
         >>> match = Matcher(epsilon=0.1, marginal_relaxation=0.05)
@@ -103,6 +105,7 @@ class Matcher:
     iterations: int = 30
     transport: bool = True
     marginal_relaxation: float = math.inf
+    text_relaxation: float = math.inf
 
     def __call__(
         self,
@@ -112,9 +115,14 @@ class Matcher:
     ) -> Alignment:
         """The plan of a batch, by :func:`sinkhorn` or :func:`cross_attention`, whose arguments these are."""
         if self.transport:
-            rho = self.marginal_relaxation
             return sinkhorn(
-                cost, text_marginal, visual_marginal, self.epsilon, self.iterations, marginal_relaxation=rho
+                cost,
+                text_marginal,
+                visual_marginal,
+                self.epsilon,
+                self.iterations,
+                marginal_relaxation=self.marginal_relaxation,
+                text_relaxation=self.text_relaxation,
             )
         return cross_attention(cost, text_marginal, visual_marginal, self.epsilon)
 
@@ -165,13 +173,15 @@ def sinkhorn(
     iterations: int = 30,
     tolerance: float = 1e-3,
     marginal_relaxation: float = math.inf,
+    text_relaxation: float = math.inf,
 ) -> Alignment:
-    r"""Solve Π = argmin ⟨Π, C⟩ + ε KL(Π ‖ abᵀ) + ρ KL(Πᵀ1 ‖ b) with Π1 = a, for a whole batch.
+    r"""Solve Π = argmin ⟨Π, C⟩ + ε KL(Π ‖ abᵀ) + ρ_v KL(Πᵀ1 ‖ b) + ρ_t KL(Π1 ‖ a), for a whole batch.
 
-    For ρ = ∞ this is Cuturi's problem (2013, eq. 2), Πᵀ1 = b. A finite ρ relaxes the visual marginal (Chizat et al.
-    2018): every word still gives all of its mass, but not every patch and instant has to receive its share. As ρ falls
-    to 0 it becomes :func:`cross_attention`. The tests compare it with POT's ``ot.batch`` and ``ot.unbalanced``, which
-    solve the same problems. Runs in float32 inside autocast (float64 stays float64).
+    For ρ_v = ρ_t = ∞ this is Cuturi's problem (2013, eq. 2), Πᵀ1 = b and Π1 = a. A finite ρ_v relaxes the visual
+    marginal (Chizat et al. 2018): not every patch and instant has to receive its share, and as it falls to 0 the plan
+    becomes :func:`cross_attention`. A finite ρ_t relaxes the text's: a word that nothing shows sends less mass, by
+    exp(−f_l/ρ_t), f_l its potential. The tests compare it with POT's ``ot.batch`` and ``ot.unbalanced``, which solve
+    the same problems. Runs in float32 inside autocast (float64 stays float64).
 
     Args:
         cost: C [B, L, N], any real numbers; :func:`cosine_cost` here.
@@ -181,7 +191,8 @@ def sinkhorn(
             slower.
         iterations: at most so many; ``marginal_error`` says whether they sufficed.
         tolerance: L1 error of the worst item's row marginal at which to stop.
-        marginal_relaxation: ρ > 0.
+        marginal_relaxation: ρ_v > 0.
+        text_relaxation: ρ_t > 0. The plan's mass is 1 where either is infinite, and free where neither is.
 
     Returns:
         The :class:`Alignment`. Gradients reach all three tensors through ``plan`` and ``cost`` by the implicit function
@@ -200,13 +211,9 @@ def sinkhorn(
     with torch.autocast(cost.device.type, enabled=False):
         dtype = torch.promote_types(cost.dtype, torch.float32)
         cost, a, b = cost.to(dtype), text_marginal.to(dtype), visual_marginal.to(dtype)
-        plan, total, steps = _Plan.apply(cost, a, b, epsilon, marginal_relaxation, iterations, tolerance)
-        return Alignment(
-            plan=plan,
-            cost=total,
-            marginal_error=(plan.detach().sum(2) - a.detach()).abs().sum(1),
-            iterations=int(steps),
-        )
+        relaxation = (text_relaxation, marginal_relaxation)
+        plan, total, error, steps = _Plan.apply(cost, a, b, epsilon, relaxation, iterations, tolerance)
+        return Alignment(plan=plan, cost=total, marginal_error=error, iterations=int(steps))
 
 
 def cross_attention(
@@ -249,37 +256,58 @@ def cross_attention(
 class _Plan(torch.autograd.Function):
     """The plan as a function of cost and marginals, differentiated implicitly (Eisenberger et al. 2022, theorem 1).
 
-    Π = b∘exp((f ⊕ g − C)/ε) with dΠ1 = da and, from g = −ρ log(c/b), dc = c∘(d log b − dg/ρ), c = Πᵀ1, is linear in
-    the differentials. For G = ∂ℓ/∂Π solve [diag a, Π; Πᵀ, diag c(1 + ε/ρ)] [λ; μ] = [(Π∘G)1; (Π∘G)ᵀ1]; then
-    ∂ℓ/∂a = λ, ∂ℓ/∂b = (1 + ε/ρ) c/b∘μ, ∂ℓ/∂C = Π∘(λ ⊕ μ − G)/ε.
+    Π = exp((f ⊕ g − C)/ε) with f = −ρ_t log(r/a) and g = −ρ_v log(c/b), r = Π1 and c = Πᵀ1, so that
+    dr = r∘(d log a − df/ρ_t) and dc = c∘(d log b − dg/ρ_v), is linear in the differentials. For G = ∂ℓ/∂Π solve
+    [diag r(1 + ε/ρ_t), Π; Πᵀ, diag c(1 + ε/ρ_v)] [λ; μ] = [(Π∘G)1; (Π∘G)ᵀ1]; then ∂ℓ/∂C = Π∘(λ ⊕ μ − G)/ε,
+    ∂ℓ/∂a = (1 + ε/ρ_t) r/a∘λ and ∂ℓ/∂b = (1 + ε/ρ_v) c/b∘μ. (Factors of abᵀ in front of Π change potentials alone.)
     """
 
     @staticmethod
     def forward(
-        ctx: Any, cost: Tensor, a: Tensor, b: Tensor, epsilon: float, rho: float, iterations: int, tolerance: float
+        ctx: Any,
+        cost: Tensor,
+        a: Tensor,
+        b: Tensor,
+        epsilon: float,
+        relaxation: tuple[float, float],
+        iterations: int,
+        tolerance: float,
     ) -> Any:
+        slack = (epsilon / relaxation[0], epsilon / relaxation[1])
+        powers = (1 / (1 + slack[0]), 1 / (1 + slack[1]))
         log_kernel = torch.add(b.log()[:, None, :], cost, alpha=-1 / epsilon)
-        f, g, steps = _sinkhorn_scaling(log_kernel, a, b, 1 / (1 + epsilon / rho), iterations, tolerance)
+        f, g, steps = _sinkhorn_scaling(log_kernel, a, b, powers, iterations, tolerance)
         plan = log_kernel.add_(f[:, :, None]).add_(g[:, None, :]).exp_()
-        ctx.epsilon, ctx.slack = epsilon, epsilon / rho
-        ctx.save_for_backward(plan, cost, b)
-        return plan, torch.linalg.vecdot(plan.flatten(1), cost.flatten(1)), torch.tensor(steps)
+        error = _row_error(plan.sum(2), f, a, powers[0])
+        ctx.epsilon, ctx.slack = epsilon, slack
+        ctx.save_for_backward(plan, cost, a, b)
+        ctx.mark_non_differentiable(error)
+        return plan, torch.linalg.vecdot(plan.flatten(1), cost.flatten(1)), error, torch.tensor(steps)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
-        plan, cost, b = ctx.saved_tensors
-        of_plan, of_total, _ = gradients
+        plan, cost, a, b = ctx.saved_tensors
+        of_plan, of_total, _, _ = gradients
         total = of_total[:, None, None]
         gradient = torch.addcmul(of_plan, cost, total)  # ⟨Π, C⟩ depends on the plan, and below on the cost itself
         weighted = plan * gradient
-        rows, columns = plan.sum(2), plan.sum(1) * (1 + ctx.slack)
-        balanced = ctx.slack == 0
+        rows, columns = plan.sum(2) * (1 + ctx.slack[0]), plan.sum(1) * (1 + ctx.slack[1])
+        balanced = ctx.slack == (0, 0)
         if plan.shape[1] <= plan.shape[2]:
             row, column = _adjoint(plan, rows, columns, weighted.sum(2), weighted.sum(1), balanced)
         else:
             column, row = _adjoint(plan.mT, columns, rows, weighted.sum(1), weighted.sum(2), balanced)
         of_cost = torch.add(row[:, :, None], column[:, None, :]).sub_(gradient).add_(total * ctx.epsilon)
-        return of_cost.mul_(plan).div_(ctx.epsilon), row, columns * _inverse(b) * column, None, None, None, None
+        of_a, of_b = rows * _inverse(a) * row, columns * _inverse(b) * column
+        return of_cost.mul_(plan).div_(ctx.epsilon), of_a, of_b, None, None, None, None
+
+
+def _row_error(rows: Tensor, f: Tensor, a: Tensor, power: float) -> Tensor:
+    """L1 distance [B] of row sums r from what optimality asks of them: a, or a·(r·exp(−f))^(1−power) where relaxed."""
+    if power == 1:
+        return (rows - a).abs().sum(1)
+    asked = a * (_log(rows) - torch.where(a == 0, 0, f)).mul(1 - power).exp()
+    return (rows - asked).abs().sum(1)
 
 
 def _adjoint(plan: Tensor, a: Tensor, b: Tensor, row: Tensor, column: Tensor, balanced: bool) -> tuple[Tensor, Tensor]:
@@ -309,37 +337,42 @@ def _inverse(x: Tensor) -> Tensor:
 
 
 def _sinkhorn_scaling(
-    log_kernel: Tensor, a: Tensor, b: Tensor, power: float, iterations: int, tolerance: float
+    log_kernel: Tensor, a: Tensor, b: Tensor, powers: tuple[float, float], iterations: int, tolerance: float
 ) -> tuple[Tensor, Tensor, int]:
     """Log potentials f [B, L], g [B, N] by matrix scaling with absorption (Schmitzer 2019, alg. 2), and steps done.
 
-    u = a/(Kv), v = (b/Kᵀu)^``power``, the power being ρ/(ρ + ε) (Chizat et al. 2018, table 1): 1 when balanced. One
-    iteration is two matrix–vector products, ten times cheaper than log-sum-exp over the whole kernel. Scalings that
-    grow beyond ``ABSORB_ABOVE`` move into the potentials and the kernel is computed again, so that small ε does not
-    overflow; a column that would underflow in every row is first scaled up.
+    u = a/(Kv)^p_t, v = (b/Kᵀu)^p_v with p = ρ/(ρ + ε) (Chizat et al. 2018, table 1; a is not in the kernel, hence
+    outside the power): p is 1 when balanced. One iteration is two matrix–vector products, ten times cheaper than
+    log-sum-exp over the whole kernel. Scalings that grow beyond ``ABSORB_ABOVE`` move into the potentials and the
+    kernel is computed again, so that small ε does not overflow; a column that would underflow in every row is first
+    scaled up.
     """
+    of_text, of_visual = powers
     g = torch.zeros_like(b)
     tiny = torch.finfo(a.dtype).tiny
     steps = 0
     converged = False
     while steps < iterations and not converged:
         kernel = log_kernel + g[:, None, :]
-        f = -kernel.amax(2)  # free to choose, since an iteration starts from g alone: the largest entry of a row is 1
+        f = -of_text * kernel.amax(2)  # free to choose, since an iteration starts from g alone: u is then near a
         kernel = kernel.add_(f[:, :, None])
         top = kernel.amax(1)
         unseen = torch.where((top < -ABSORB_ABOVE) & (b > 0), -top, 0)  # columns that would underflow
         g = g + unseen
         kernel = kernel.add_(unseen[:, None, :]).exp_()
         transposed = kernel.mT.contiguous()  # a product with the vector on the left reads memory in order
-        absorbed = ((power - 1) * g).clamp(-ABSORB_ABOVE, ABSORB_ABOVE).exp()  # v is what g has not yet; 1 if balanced
+        # u and v are what f and g have not yet; both factors are 1 if balanced.
+        asked = a * ((of_text - 1) * f).clamp(-ABSORB_ABOVE, ABSORB_ABOVE).exp()
+        absorbed = ((of_visual - 1) * g).clamp(-ABSORB_ABOVE, ABSORB_ABOVE).exp()
         u, v = torch.ones_like(a), torch.ones_like(b)
         large = False
         while steps < iterations and not (converged or large):
-            row = torch.bmm(v[:, None, :], transposed)[:, 0]
+            row = torch.bmm(v[:, None, :], transposed)[:, 0].clamp_min(tiny)
+            following = asked / row**of_text
             if steps and steps % CHECK_EVERY == 0:
-                converged = bool((u * row - a).abs().sum(1).max() <= tolerance)
-            u = a / row.clamp_min(tiny)
-            v = (b / torch.bmm(u[:, None, :], kernel)[:, 0].clamp_min(tiny)) ** power * absorbed
+                converged = bool(((u - following) * row).abs().sum(1).max() <= tolerance)
+            u = following
+            v = (b / torch.bmm(u[:, None, :], kernel)[:, 0].clamp_min(tiny)) ** of_visual * absorbed
             steps += 1
             large = bool(torch.maximum(_log(u).abs().amax(1), _log(v).abs().amax(1)).max() > ABSORB_ABOVE)
         f, g = f + u.log(), g + _log(v)

@@ -18,20 +18,28 @@ class Sizes:
     classes: int
     instants: int  # T
     patches: int  # P, per frame
-    width: int  # D, of a token
+    width: int  # D_v, of a visual token
+    text_width: int = 0  # D_u, of a text token; the same as D_v if not given
+    aligned: bool = True  # whether tokens of video and text lie in one space
+
+    def __post_init__(self) -> None:
+        if not self.text_width:
+            object.__setattr__(self, "text_width", self.width)
 
 
 @dataclass
 class Batch:
     """Cached tensors of B clips. ``motion`` is on the patch grid, in [0, 1]; padding is false in ``text_mask``;
-    ``sentence_end`` marks each sentence's end token, CLIP's embedding of the sentence."""
+    ``sentence_end`` marks each sentence's end token, the embedding of the whole sentence. A clip without text has one
+    word of zeros, and is false in ``has_text``."""
 
     visual: Float[Tensor, "batch instants patches width"]
     frame: Float[Tensor, "batch instants width"]
-    text: Float[Tensor, "batch text width"]
+    text: Float[Tensor, "batch text text_width"]
     text_mask: Bool[Tensor, "batch text"]
     sentence_end: Bool[Tensor, "batch text"]
     motion: Float[Tensor, "batch instants patches"]
+    has_text: Bool[Tensor, " batch"]
 
     @classmethod
     def random(cls, sizes: Sizes, clips: int, words: int) -> Batch:
@@ -41,10 +49,11 @@ class Batch:
         return cls(
             visual=torch.randn(clips, sizes.instants, sizes.patches, sizes.width),
             frame=torch.randn(clips, sizes.instants, sizes.width),
-            text=torch.randn(clips, words, sizes.width),
+            text=torch.randn(clips, words, sizes.text_width),
             text_mask=torch.ones(clips, words, dtype=torch.bool),
             sentence_end=ends.expand(clips, -1).clone(),
             motion=torch.rand(clips, sizes.instants, sizes.patches),
+            has_text=torch.ones(clips, dtype=torch.bool),
         )
 
     def to(self, device: torch.device | str) -> Batch:
@@ -64,6 +73,34 @@ class Batch:
         expanded = indices[..., None].expand(-1, -1, -1, self.visual.shape[3])
         return replace(self, visual=self.visual.gather(2, expanded), motion=self.motion.gather(2, indices))
 
+    def drop_text(self, dropped: Bool[Tensor, " batch"]) -> Batch:
+        """The batch without the texts of the clips that ``dropped`` marks."""
+        if not bool(dropped.any()):
+            return self
+        first = torch.zeros_like(self.text_mask)
+        first[:, 0] = True
+        gone = dropped[:, None]
+        return replace(
+            self,
+            text=self.text.masked_fill(gone[..., None], 0.0),
+            text_mask=torch.where(gone, first, self.text_mask),
+            sentence_end=torch.where(gone, first, self.sentence_end),
+            has_text=self.has_text & ~dropped,
+        )
+
+    def shift(self, largest: float) -> Batch:
+        """The batch with each clip's instants shifted by up to ``largest`` of them, drawn from torch's random state.
+
+        The first or last instant is repeated where the clip ends, so that no clip loses its order.
+        """
+        if largest == 0:
+            return self
+        instants = self.motion.shape[1]
+        by = (torch.rand(len(self.motion), 1, device=self.motion.device) * 2 - 1) * largest
+        at = (torch.arange(instants, device=by.device) + by).round().long().clamp(0, instants - 1)  # [B, T]
+        clip = torch.arange(len(at), device=at.device)[:, None]
+        return replace(self, visual=self.visual[clip, at], frame=self.frame[clip, at], motion=self.motion[clip, at])
+
     def frame_features(self) -> Float[Tensor, "batch instants twice_width"]:
         """Each frame as a whole: [class token; mean patch]."""
         return torch.cat([self.frame, self.visual.mean(2)], dim=-1)
@@ -71,8 +108,11 @@ class Batch:
 
 @dataclass
 class Output:
-    """Class scores; the solved transport problem and its plan where the method has them."""
+    """Class scores, joined and by head; the solved transport problem and its plan where the method has them."""
 
     logits: Float[Tensor, "batch classes"]
+    heads: dict[str, Float[Tensor, "batch classes"]]
+    speaks: Bool[Tensor, "heads batch"]  # of which clips each head says something: none without the text that it reads
+    has_text: Bool[Tensor, " batch"]
     alignment: Alignment | None = None
     problem: TransportProblem | None = None

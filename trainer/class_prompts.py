@@ -20,6 +20,11 @@ def load_class_prompts(cache: Cache) -> Float[Tensor, "classes width"]:
 
     Raises :class:`UserError` when the file is missing, was made by another model than the tokens, or lacks a class.
     """
+    if not cache.aligned:
+        raise UserError(
+            "Method template compares videos with texts in one space, and tokens.vision and tokens.text_encoder are "
+            "two models: choose another method, or one tokens.model for both."
+        )
     path = cache.folder / "tokens" / TEMPLATES_FILE
     rows = read_table(path, TEMPLATES)
     _check_model(cache, decode_meta(TEMPLATES, path).get("cache_key") or {})

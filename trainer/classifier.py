@@ -11,7 +11,8 @@ from jaxtyping import Float
 from grace.pipeline.devices import choose_device
 from grace.pipeline.store import Row, UserError
 from grace.trainer.data import collate, scatter_to_grid
-from grace.trainer.model import Model, ModelConfig, build
+from grace.trainer.layers import ModelConfig
+from grace.trainer.model import Model, build
 from grace.trainer.runs import RunConfig, check_file, read_config
 
 
@@ -66,7 +67,7 @@ class TokenClassifier:
         return cls(model.to(choose_device(device)).eval(), run)
 
     def predict(
-        self, row: Row
+        self, row: Row, text: bool = True
     ) -> tuple[Float[np.ndarray, " classes"], Float[np.ndarray, "text instants patches"] | None]:
         """Class probabilities of one clip, and how its words are aligned with its patches.
 
@@ -75,20 +76,24 @@ class TokenClassifier:
         Args:
             row: the clip's arrays: visual [T, P, D], frame [T, D], text [L, D], text_mask [L], sentence [L],
                 motion [T, G, G], and what int8 or ``tokens.patches`` add.
+            text: False leaves the text out: the heads that read it are silent, and there is no plan.
 
         Returns:
             Probabilities, which sum to 1, and the transport plan [L, T, P] over the whole patch grid. Rows of padding
-            are zero. The plan is None for methods other than ``grace``.
+            are zero. The plan is None for methods other than ``grace``, and for a clip without text.
 
         Raises:
-            UserError: a size differs from the run's.
+            UserError: a size differs from the run's, or the method reads nothing but text and there is none.
         """
         self._check(row)
+        if not text and set(self.model.heads) <= self.model.of_text:
+            raise UserError(f"Method {self.run.settings.method} reads nothing but text: it says nothing without one.")
         device = next(self.model.parameters()).device
         with torch.inference_mode():
-            output = self.model(collate([row]).to(device))
+            batch = collate([row]).to(device)
+            output = self.model(batch if text else batch.drop_text(torch.ones_like(batch.has_text)))
         probabilities = output.logits[0].float().softmax(-1).cpu().numpy()
-        if output.alignment is None or not self.model.aligns_words:
+        if output.alignment is None or not self.model.aligns_words or not bool(output.has_text.all()):
             return probabilities, None
         self.model.config.matcher().warn_if_not_converged(float(output.alignment.marginal_error.max()))
         plan = np.zeros((len(row["text_mask"]), *row["visual"].shape[:2]), dtype=np.float32)
@@ -98,9 +103,10 @@ class TokenClassifier:
 
     def _check(self, row: Row) -> None:
         config = self.model.config
-        expected = (config.instants, config.patches, config.width)
-        if row["visual"].shape != expected:
+        found = (*row["visual"].shape, row["text"].shape[-1])
+        expected = (config.instants, config.patches, config.width, config.text_width)
+        if found != expected:
             raise UserError(
-                f"The clip's visual tokens are {row['visual'].shape}, the run needs {expected} (instants, patches, "
-                f"width): make them with the settings in the run's config.yaml."
+                f"The clip's tokens are {found}, the run needs {expected} (instants, patches, widths of video and "
+                "text): make them with the settings in the run's config.yaml."
             )

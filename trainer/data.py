@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,16 @@ from torch import Tensor
 from grace.pipeline.store import Clips, Reader, Row, UserError, finite
 from grace.pipeline.store.schemas import MOTION, TOKENS
 from grace.trainer.batch import Batch, Sizes
+from grace.trainer.draws import TEXT, VIEW, mirrored, text_counts, with_text
 from grace.trainer.provenance import cache_inputs, read_clips
 
 TOKEN_COLUMNS = ("visual", "frame", "text", "text_mask", "sentence")
-OPTIONAL_COLUMNS = ("visual_scale", "frame_scale", "text_scale", "patch_index", "grid")
+SCALES = ("visual_scale", "frame_scale", "text_scale")
+MIRRORED = tuple(f"mirrored_{name}" for name in VIEW)
+"""A further view of the clip."""
+OTHER_TEXTS = tuple(f"other_{name}" for name in TEXT)
+"""Further texts of the clip."""
+OPTIONAL_COLUMNS = (*SCALES, "patch_index", "grid")
 MOTION_COLUMNS = ("motion",)
 POOLED_BATCHES = 8
 """Batches whose clips are sorted by length of text together."""
@@ -40,7 +46,10 @@ class Cache:
         rows: label, subject and folds of each clip, by ``clip_id``.
         instants: T.
         patches: P per frame, or the number kept where ``tokens.patches`` left some out.
-        width: D, of a token.
+        width: D_v, of a visual token.
+        text_width: D_u, of a text token.
+        aligned: whether both lie in one space: one model made them.
+        texts: texts per clip, at most.
         grid: rows and columns of the whole patch grid.
 
     Raises:
@@ -60,7 +69,8 @@ class Cache:
         clips = Clips(self.folder, ["label", "subject"], folds=True)
         self.labels, self.folds = clips.labels, clips.folds
         self.rows = {row["clip_id"]: row for row in clips.rows}
-        self.tokens = Reader(self.folder / "tokens", TOKENS, (*TOKEN_COLUMNS, *OPTIONAL_COLUMNS), self.rows)
+        columns = (*TOKEN_COLUMNS, *OPTIONAL_COLUMNS, *MIRRORED, *OTHER_TEXTS)
+        self.tokens = Reader(self.folder / "tokens", TOKENS, columns, self.rows)
         visible = self.tokens.store.rows(["clip_id", "label_visible"])
         self._label_visible = {row["clip_id"] for row in visible if row["label_visible"]}
         self.motion = Reader(self.folder / "motion", MOTION, MOTION_COLUMNS, self.rows)
@@ -70,13 +80,17 @@ class Cache:
             raise UserError(f"No clip of {self.folder} has tokens and motion (the first one: {first}).")
         self._check_sources()
         self.instants, self.patches, self.width = self.tokens.layout["visual"].shape
+        self.text_width = self.tokens.layout["text"].shape[1]
+        self.aligned = "text_encoder" not in (self.tokens.cache_key() or {})
+        others = self.tokens.layout.get("other_text_mask")
+        self.texts = 1 + (others.shape[0] if others else 0)
         self.grid = self._grid(usable[0])
         self._check_sizes()
 
     @property
     def sizes(self) -> Sizes:
         """What a model needs to know of the cache."""
-        return Sizes(len(self.labels), self.instants, self.patches, self.width)
+        return Sizes(len(self.labels), self.instants, self.patches, self.width, self.text_width, self.aligned)
 
     def failure(self, clip_id: str) -> str:
         """Why a clip cannot be read; empty when it can."""
@@ -135,19 +149,47 @@ class Cache:
 
 
 @dataclass(frozen=True)
+class Order:
+    """In which order clips of a subset are read, and what is drawn of each; everything follows from ``seed``."""
+
+    seed: int
+    balanced: bool = False
+    """Each class equally often, clips of rare ones repeatedly, in the place of each clip once."""
+    mirror: bool = False
+    """Half of the clips in their mirrored view, where the cache holds it."""
+
+
+@dataclass(frozen=True)
 class Subset:
-    """Some clips of a cache; who is given a subset can read these clips and no others."""
+    """Some clips of a cache; who is given a subset can read these clips and no others.
+
+    ``text_from`` names for each clip the one whose texts it is given, where these are not its own; without ``texts``
+    the clips have none.
+    """
 
     cache: Cache
     clip_ids: tuple[str, ...]
+    text_from: tuple[str, ...] = ()
+    texts: bool = True
 
     def __len__(self) -> int:
         return len(self.clip_ids)
 
+    def shuffled(self, seed: int) -> Subset:
+        """The same clips, each with the texts of another one of them."""
+        order = np.random.default_rng(seed).permutation(len(self))
+        source = np.empty_like(order)
+        source[order] = np.roll(order, 1)
+        return replace(self, text_from=tuple(self.clip_ids[index] for index in source))
+
+    def without_texts(self) -> Subset:
+        """The same clips without their texts."""
+        return replace(self, texts=False)
+
     @property
     def words(self) -> Int[np.ndarray, " clips"]:
         """Text tokens of each clip."""
-        return self.cache.tokens.read(self.clip_ids, ["text_mask"])["text_mask"].sum(1)
+        return self.cache.tokens.read(self.text_from or self.clip_ids, ["text_mask"])["text_mask"].sum(1)
 
     @property
     def labels(self) -> Int[np.ndarray, " clips"]:
@@ -156,23 +198,35 @@ class Subset:
         return np.array([index_of[self.cache.rows[clip_id]["label"]] for clip_id in self.clip_ids], dtype=np.int64)
 
     def batches(
-        self, size: int, order_seed: int | None = None, device: torch.device | str = "cpu"
+        self, size: int, order: Order | None = None, device: torch.device | str = "cpu", text: int = 0
     ) -> Iterator[tuple[Batch, Int[Tensor, " batch"]]]:
-        """Batches of ``size`` clips with their labels, in the subset's order or, with ``order_seed``, in a random one.
+        """Batches of ``size`` clips with their labels, in the subset's order or in a random one.
 
         In random order, texts of similar length share a batch (:func:`length_bucketed_batches`), so that half the work
-        is not done on padding. A thread reads the next batch while the last one is used. Tokens are moved to ``device``
-        as they are stored and become float32 there.
+        is not done on padding, and one text of each clip is drawn; in the subset's, it is text number ``text``. A
+        thread reads the next batch while the last one is used. Tokens are moved to ``device`` as they are stored and
+        become float32 there.
         """
         labels = torch.from_numpy(self.labels)
-        if order_seed is None:
+        if order is None:
             chunks = _cut(np.arange(len(self)), size)
         else:
-            chunks = length_bucketed_batches(self.words, size, np.random.default_rng(order_seed))
+            random = np.random.default_rng(order.seed)
+            chosen = _balanced(self.labels, random) if order.balanced else np.arange(len(self))
+            chunks = [chosen[batch] for batch in length_bucketed_batches(self.words[chosen], size, random)]
+        draws = np.random.default_rng(None if order is None else order.seed + 1)
 
         def batch(indices: Int[np.ndarray, " batch"]) -> tuple[Batch, Int[Tensor, " batch"]]:
-            stored = self.cache.read([self.clip_ids[index] for index in indices])
-            return as_batch(stored, device), labels[torch.from_numpy(indices)].to(device)
+            stored = self._read(indices)
+            if order is None:
+                stored = with_text(stored, np.where(text < text_counts(stored), text, 0))
+            else:
+                stored = with_text(stored, draws.integers(text_counts(stored)))
+                stored = mirrored(stored, order.mirror & (draws.random(len(indices)) < 0.5))
+            made = as_batch(stored, device)
+            if not self.texts:
+                made = made.drop_text(torch.ones_like(made.has_text))
+            return made, labels[torch.from_numpy(indices)].to(device)
 
         if not chunks:
             return
@@ -182,6 +236,13 @@ class Subset:
                 current, following = following, reader.submit(batch, indices)
                 yield current.result()
             yield following.result()
+
+    def _read(self, indices: Int[np.ndarray, " batch"]) -> dict[str, np.ndarray]:
+        stored = self.cache.read([self.clip_ids[index] for index in indices])
+        if self.text_from:
+            names = [name for name in self.cache.tokens.names if name.removeprefix("other_") in TEXT]
+            stored |= self.cache.tokens.read([self.text_from[index] for index in indices], names)
+        return stored
 
     def check_finite(self) -> None:
         """Raise :class:`UserError` naming the first clip that holds NaN or infinity."""
@@ -209,6 +270,14 @@ def length_bucketed_batches(
     return [batches[index] for index in random.permutation(len(batches))]
 
 
+def _balanced(labels: Int[np.ndarray, " clips"], random: np.random.Generator) -> Int[np.ndarray, " clips"]:
+    """As many indices as there are clips, each class equally often as far as that divides."""
+    classes = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    share = -(-len(labels) // len(classes))
+    drawn = [np.concatenate([random.permutation(of) for _ in range(-(-share // len(of)))])[:share] for of in classes]
+    return random.permutation(np.concatenate(drawn))[: len(labels)]
+
+
 def _cut(order: Int[np.ndarray, " clips"], size: int) -> list[Int[np.ndarray, " _"]]:
     return [order[start : start + size] for start in range(0, len(order), size)]
 
@@ -230,6 +299,7 @@ def as_batch(stored: Mapping[str, Shaped[np.ndarray, "batch *rest"]], device: to
     mask = tensors["text_mask"]
     length = int(mask.any(0).nonzero().max()) + 1 if mask.any() else 1
     mask = mask[:, :length]
+    has_text = mask.any(1)
     text = _float32(tensors, "text", length) * mask[..., None]
     mask = torch.cat([mask[:, :1] | ~mask.any(1, keepdim=True), mask[:, 1:]], dim=1)
     visual = _float32(tensors, "visual")
@@ -240,6 +310,7 @@ def as_batch(stored: Mapping[str, Shaped[np.ndarray, "batch *rest"]], device: to
         text_mask=mask,
         sentence_end=_sentence_ends(tensors["sentence"][:, :length], mask),
         motion=_motion(tensors, visual.shape[2]),
+        has_text=has_text,
     )
 
 

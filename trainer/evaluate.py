@@ -14,7 +14,7 @@ from grace.trainer.calibration import Bin, expected_calibration_error, reliabili
 from grace.trainer.metrics import confusion, scores
 from grace.trainer.plots import write_plots
 from grace.trainer.provenance import check_runs
-from grace.trainer.runs import class_indices, fold_folder, open_run
+from grace.trainer.runs import class_indices, fold_folder, open_run, seed_folders
 from grace.trainer.settings import PREFIX
 from grace.trainer.significance import intervals
 
@@ -26,6 +26,7 @@ def evaluate(
     samples: int = 1000,
     confidence: float = 0.95,
     runs: Path | None = None,
+    seeds: int = 1,
 ) -> dict[str, Any]:
     """Scores of all folds of a method together; writes ``metrics.json`` and ``plots/`` into ``dataset_folder``.
 
@@ -39,10 +40,12 @@ def evaluate(
         samples: bootstrap draws of the intervals.
         confidence: of the intervals.
         runs: the folder of runs; ``<dataset_folder>/runs`` if not given.
+        seeds: runs of each fold (``train.seeds``).
 
     Returns:
         The content of ``metrics.json``: ``method``, ``protocol``, and by the protocol's prefix all of
-        :func:`~grace.trainer.metrics.scores` with ``interval``, ``folds`` and ``ECE``.
+        :func:`~grace.trainer.metrics.scores` with ``interval``, ``folds`` and ``ECE``; of several seeds also
+        ``seeds``: UAR and WAR of each, their mean and their standard deviation. All else is of the first seed.
 
     Raises:
         UserError: a fold is not trained, is not what its folder says, or no longer fits the data set; or folds were
@@ -58,19 +61,48 @@ def evaluate(
     folder = Path(dataset_folder)
     if not folds:
         raise UserError("No fold was named: set folds in params.yaml, such as [1, 2].")
-    found = {fold: open_run(fold_folder(runs or folder / "runs", method, fold)) for fold in folds}
-    check_runs({fold_folder(runs or folder / "runs", method, fold): run for fold, run in found.items()}, folder)
+    places = {fold: fold_folder(runs or folder / "runs", method, fold) for fold in folds}
+    found = {fold: open_run(place) for fold, place in places.items()}
+    check_runs({places[fold]: run for fold, run in found.items()}, folder)
     labels, protocol = found[folds[0]].config.labels, found[folds[0]].config.protocol
     predictions = {fold: run.predictions for fold, run in found.items()}
     rows = [row for of_fold in predictions.values() for row in of_fold]
     bins = _reliability(rows)
     metrics = {**_join(predictions, labels, samples, confidence), "ECE": expected_calibration_error(bins)}
+    if seeds > 1:
+        metrics["seeds"] = _over_seeds(places, folder, seeds)
+    without = [_without_text(place, PREFIX[protocol]) for place in places.values()]
+    if known := [scored for scored in without if scored]:
+        metrics["without_text"] = {name: round(float(np.mean([one[name] for one in known])), 6) for name in known[0]}
     prefix = PREFIX[protocol]
     result = {"method": method, "protocol": protocol, **{f"{prefix}{name}": value for name, value in metrics.items()}}
     write_atomic(folder / "metrics.json", (json.dumps(result, indent=2) + "\n").encode())
     counts = confusion(*class_indices(rows, labels), len(labels))
     write_plots(folder / "plots", rows, counts, metrics, bins, f"{method}, protocol {protocol}")
     return result
+
+
+def _over_seeds(places: dict[int, Path], folder: Path, seeds: int) -> dict[str, dict[str, Any]]:
+    """UAR and WAR, means over the folds, of each seed; their mean and standard deviation over seeds."""
+    each: dict[str, list[float]] = {"UAR": [], "WAR": []}
+    for of_seed in zip(*(seed_folders(place, seeds) for place in places.values()), strict=True):
+        runs = {place: open_run(place) for place in of_seed}
+        check_runs(runs, folder)
+        names = next(iter(runs.values())).config.labels
+        scored = [scores(*class_indices(run.predictions, names), names) for run in runs.values()]
+        for name, values in each.items():
+            values.append(round(float(np.mean([one[name] for one in scored])), 6))
+    return {
+        name: {"mean": float(np.mean(values)), "deviation": float(np.std(values, ddof=1)), "each": values}
+        for name, values in each.items()
+    }
+
+
+def _without_text(place: Path, prefix: str) -> dict[str, float]:
+    """UAR and WAR of a run without texts, where its method can do without."""
+    metrics = json.loads((place / "metrics.json").read_text(encoding="utf-8"))
+    scored: dict[str, float] = metrics.get(f"{prefix}without_text") or {}
+    return scored
 
 
 def _join(predictions: dict[int, list[Row]], names: list[str], samples: int, confidence: float) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What training minimises: ℓ = ℓ_class + λ₁ ⟨Π, C⟩ + λ₂ ℓ_contrast."""
+"""What training minimises: ℓ = (1 − η) ℓ_joined + η Σ_h ℓ_h + λ₁ ⟨Π, C⟩ + λ₂ ℓ_contrast, h the heads."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from grace.trainer.alignment import Matcher, TransportProblem, cosine_cost
@@ -27,32 +27,40 @@ class LossConfig:
     transport: float = 0.1  # lambda 1
     contrastive: float = 0.1  # lambda 2
     logit_adjustment: float = 1.0  # tau
+    heads: float = 0.5  # of the heads' own losses, against that of their sum
     matcher: Matcher = field(default_factory=Matcher)  # of the contrastive distance
 
     @classmethod
     def from_settings(cls, settings: TrainSettings, matcher: Matcher) -> LossConfig:
         """The weights of ``train`` in ``params.yaml``; ``matcher`` is the model's."""
-        return cls(settings.transport_weight, settings.contrastive_weight, settings.logit_adjustment, matcher)
+        return cls(
+            transport=settings.transport_weight,
+            contrastive=settings.contrastive_weight,
+            logit_adjustment=settings.logit_adjustment,
+            heads=settings.head_weight,
+            matcher=matcher,
+        )
 
 
 def logit_adjusted(
     logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"], prior: Float[Tensor, " classes"], tau: float
-) -> Float[Tensor, ""]:
+) -> Float[Tensor, " batch"]:
     """Cross-entropy of logits + τ log π: balanced over classes for τ = 1 (Menon et al., ICLR 2021, eq. 10).
 
     ``prior`` is π, the share of each class in the training subset. The model's own logits then estimate the
     class-balanced posterior, and nothing is added at test time.
     """
-    return F.cross_entropy(logits + tau * prior.log(), labels)
+    return F.cross_entropy(logits + tau * prior.log(), labels, reduction="none")
 
 
 def contrastive_distance(
-    problem: TransportProblem, labels: Int[Tensor, " batch"], matcher: Matcher
+    problem: TransportProblem, labels: Int[Tensor, " batch"], matcher: Matcher, has_text: Bool[Tensor, " batch"]
 ) -> Float[Tensor, ""]:
     """−log softmax(−d/τ) of the own text, d the transport distance of a clip's instants to its own and to other texts.
 
     To afford several texts per clip, the patches of an instant are first averaged by their marginal: N = T here. Texts
-    of clips with the same label are no negatives and are left out. 0 when the batch holds one class only.
+    of clips with the same label are no negatives and are left out. 0 when the batch holds one class only; clips without
+    a text take no part.
     """
     visual, marginal = _instants(problem)
     count = min(NEGATIVES + 1, len(labels))
@@ -64,10 +72,16 @@ def contrastive_distance(
     cost = torch.stack([cosine_cost(text, visual) for text in of_others(problem.text)], dim=1)  # [B, K, L, T]
     text_marginal = torch.stack(of_others(problem.text_marginal), dim=1)
     solved = matcher(cost.flatten(0, 1), text_marginal.flatten(0, 1), marginal.repeat_interleave(count, 0))
-    same_class = torch.stack(of_others(labels), dim=1) == labels[:, None]
-    same_class[:, 0] = False  # the own text is the positive
-    scores = (-solved.cost.unflatten(0, (-1, count)) / TEMPERATURE).masked_fill(same_class, -torch.inf)
-    return -scores.log_softmax(1)[:, 0].mean()
+    left_out = torch.stack(of_others(labels), dim=1) == labels[:, None]
+    left_out |= ~torch.stack(of_others(has_text), dim=1)
+    left_out[:, 0] = False  # the own text is the positive
+    scores = (-solved.cost.unflatten(0, (-1, count)) / TEMPERATURE).masked_fill(left_out, -torch.inf)
+    return _mean(-scores.log_softmax(1)[:, 0], has_text)
+
+
+def _mean(values: Float[Tensor, " batch"], taken: Bool[Tensor, " batch"]) -> Float[Tensor, ""]:
+    """The mean over the clips that are taken; 0 where none is."""
+    return (values * taken).sum() / taken.sum().clamp_min(1)
 
 
 def _instants(problem: TransportProblem) -> tuple[Tensor, Tensor]:
@@ -83,13 +97,24 @@ def _instants(problem: TransportProblem) -> tuple[Tensor, Tensor]:
 def total_loss(
     output: Output, labels: Int[Tensor, " batch"], prior: Float[Tensor, " classes"], config: LossConfig
 ) -> dict[str, Float[Tensor, ""]]:
-    """Every term by name, and their weighted sum under ``loss``. Terms that a method lacks are absent."""
-    terms = {"classification": logit_adjusted(output.logits.float(), labels, prior, config.logit_adjustment)}
-    loss = terms["classification"]
+    """Every term by name, and their weighted sum under ``loss``. Terms that a method lacks are absent.
+
+    ``classification`` is of the joined scores; ``<head>_head`` of each head alone, over the clips of which it says
+    something.
+    """
+    joined = torch.stack(list(output.heads.values())).float()
+    taken = dict(zip(output.heads, output.speaks, strict=True))
+    together = (joined * output.speaks[..., None]).sum(0)
+    terms = {"classification": logit_adjusted(together, labels, prior, config.logit_adjustment).mean()}
+    loss = (1 - config.heads) * terms["classification"]
+    for head, scores in output.heads.items():
+        own = logit_adjusted(scores.float(), labels, prior, config.logit_adjustment)
+        terms[f"{head}_head"] = _mean(own, taken[head])
+        loss = loss + config.heads * terms[f"{head}_head"]
     if output.alignment is not None and config.transport:
-        terms["transport"] = output.alignment.cost.mean()
+        terms["transport"] = _mean(output.alignment.cost, output.has_text)
         loss = loss + config.transport * terms["transport"]
     if output.problem is not None and config.contrastive:
-        terms["contrastive"] = contrastive_distance(output.problem, labels, config.matcher)
+        terms["contrastive"] = contrastive_distance(output.problem, labels, config.matcher, output.has_text)
         loss = loss + config.contrastive * terms["contrastive"]
     return {"loss": loss, **terms}

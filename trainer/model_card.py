@@ -25,7 +25,8 @@ def model_card(metrics: dict[str, Any], cache: Cache, settings: TrainSettings) -
         "pipeline_tag": "video-classification",
         "tags": ["dynamic-facial-expression-recognition", settings.method],
     }
-    tokens = (cache.cache_key()["tokens"] or {}).get("model")
+    made = cache.cache_key()["tokens"] or {}
+    tokens = {name: made[name] for name in ("model", "vision", "text_encoder") if name in made}
     recall = "\n".join(f"| {label} | {percent(share, '')} |" for label, share in metrics[f"{prefix}recall"].items())
     limits = "".join(f" {limit}." for limit in cache.tokens.limits())
     best = " The test fold chose the epoch: these are not held-out numbers." if prefix else ""
@@ -35,7 +36,7 @@ def model_card(metrics: dict[str, Any], cache: Cache, settings: TrainSettings) -
 
 # {settings.method}, fold {metrics["fold"]}
 
-A classifier of facial expressions in short clips, over cached CLIP tokens: {METHODS[settings.method]}.
+A classifier of facial expressions in short clips, over cached tokens: {METHODS[settings.method]}.
 (GRACE: Liu et al., *{PAPER}*, arXiv 2507.11892, 2025; the formulas that the paper leaves open are this
 implementation's reading.)
 

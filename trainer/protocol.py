@@ -75,9 +75,22 @@ def split(cache: Cache, fold: int, settings: TrainSettings) -> Fold:
     test_subset = Subset(cache, tuple(scored))
     chosen_on = tuple(clip_id for clip_id in validation if not cache.failure(clip_id))
     if settings.protocol == "best-test":
-        return Fold(TrainSelection(Subset(cache, tuple(usable)), test_subset), test_subset, missing)
+        return _texts(Fold(TrainSelection(Subset(cache, tuple(usable)), test_subset), test_subset, missing), settings)
     learned, held_out = (tuple(usable), chosen_on) if chosen_on else _validation(cache, usable, settings)
-    return Fold(TrainSelection(Subset(cache, learned), Subset(cache, held_out)), test_subset, missing)
+    selection = TrainSelection(Subset(cache, learned), Subset(cache, held_out))
+    return _texts(Fold(selection, test_subset, missing), settings)
+
+
+def _texts(fold: Fold, settings: TrainSettings) -> Fold:
+    """The fold with the texts that ``train.text`` gives its clips: texts are shuffled within each of its parts."""
+
+    def changed(part: Subset) -> Subset:
+        if settings.text == "shuffled":
+            return part.shuffled(settings.seed)
+        return part.without_texts() if settings.text == "none" else part
+
+    selection = TrainSelection(changed(fold.selection.train), changed(fold.selection.validation))
+    return Fold(selection, changed(fold.test), fold.missing)
 
 
 def _members(cache: Cache, fold: int, part: str) -> list[str]:

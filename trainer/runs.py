@@ -85,6 +85,20 @@ def fold_folder(runs: Path, method: str, fold: int) -> Path:
     return Path(runs) / method / f"fold-{fold}"
 
 
+def seed_folder(runs: Path, settings: TrainSettings, fold: int, first: int) -> Path:
+    """The run folder of a seed: the fold's own for the ``first`` one, one within it for each other."""
+    folder = fold_folder(runs, settings.method, fold)
+    return folder if settings.seed == first else folder / f"seed-{settings.seed}"
+
+
+def seed_folders(folder: Path, seeds: int) -> list[Path]:
+    """The folders of the seeds of a fold's run, the first one's first."""
+    if seeds == 1:
+        return [folder]
+    first = read_config(folder).settings.seed
+    return [folder, *(folder / f"seed-{first + number}" for number in range(1, seeds))]
+
+
 def open_run(folder: Path) -> Run:
     """Read a run. Raises :class:`UserError` when it is missing, unfinished or damaged."""
     if missing := [name for name in FILES if not (folder / name).exists()]:

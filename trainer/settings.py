@@ -14,6 +14,9 @@ METHODS: Mapping[str, str] = {
     "template": "pooled video beside class prompts",
     "narrative": "pooled video beside one embedding of the clip's whole text",
     "grace": "words of a description matched with patches and instants by optimal transport",
+    "text": "the words of a text alone, without the video",
+    "queries": "learned queries in the place of words, matched with patches and instants",
+    "probe": "a logistic regression on the statistics of tokens: the floor of every other method",
 }
 """Each method in a few words. A new method is a class of that name in ``model.py`` and its line here."""
 
@@ -47,15 +50,26 @@ class TrainSettings(Section):
     validation: Share = 0.15  # share of the training fold
     ema: Share = 0.9  # decay of the averaged weights, per step
     clip_norm: Positive = 1.0  # largest norm of the gradient
+    seeds: Count = 1  # runs of each fold, from train.seed on; tables show their mean and spread
+    sampling: Literal["natural", "balanced"] = "natural"  # balanced: each class equally often in an epoch
+    text: Literal["own", "shuffled", "none"] = "own"  # shuffled: of another clip, a control; none: without
+    text_dropout: Share = 0.1  # share of the clips of a step whose text is left out
+    mirror: bool = True  # draw the mirrored view where the cache holds it (tokens.views)
+    jitter: NotNegative = 0.0  # instants by which a clip is shifted in a training step, at most
+    standardise: bool = True  # cached features by the mean and spread of the training clips
     hidden: Count = 64
     layers: Count = 2
     heads: Count = 4
     dropout: Share = 0.2
+    readout_dropout: Share = 0.5  # of the statistics that heads read linearly
+    head_weight: Share = 0.5  # of the heads' own losses, against that of their joined scores
+    join: Literal["validation", "sum"] = "validation"  # how heads are joined: weights from validation clips, or even
     patch_dropout: Share = 0.5  # share of each frame's patches left out of a training step
     segments: Count = 4  # of a clip, each averaged by itself: what comes first is not averaged with what comes last
     epsilon: Positive = 0.05  # entropic regularisation
     sinkhorn_iterations: Count = 30
-    marginal_relaxation: Positive = 0.05  # rho: how firmly plans keep the visual marginal; .inf: exactly
+    marginal_relaxation: Positive = 0.05  # rho_v: how firmly plans keep the visual marginal; .inf: exactly
+    text_relaxation: Positive = float("inf")  # rho_t: the same of the text's, whose words then may keep their mass
     motion_exponent: NotNegative = 1.0  # gamma
     motion_normalisation: Literal["frame", "clip"] = (
         "frame"  # motion weights patches within a frame, or instants as well
@@ -63,6 +77,8 @@ class TrainSettings(Section):
     motion_floor: Positive = 0.05  # epsilon beside m: patches at rest keep some weight
     transport_weight: NotNegative = 0.1  # lambda 1
     contrastive_weight: NotNegative = 0.1  # lambda 2; 0 switches the term off
+    queries: Count = 16  # of the method queries
+    probe: Literal["video", "text", "both"] = "both"  # what the method probe reads
     logit_adjustment: NotNegative = 1.0  # tau, for the long tail; 0 switches it off
     motion_attention: bool = True  # each switch removes one part alone, all else as it was
     motion_marginal: bool = True

@@ -10,8 +10,9 @@ import torch
 from grace.pipeline.devices import choose_device
 from grace.trainer.batch import Batch, Sizes
 from grace.trainer.determinism import lower_precision, reproducible
+from grace.trainer.layers import ModelConfig
 from grace.trainer.losses import LossConfig, total_loss
-from grace.trainer.model import ModelConfig, build
+from grace.trainer.model import build
 from grace.trainer.settings import TrainSettings
 
 STEPS = 3
@@ -30,7 +31,7 @@ def seconds_per_clip(settings: TrainSettings, sizes: Sizes, words: int) -> float
     loss = LossConfig.from_settings(settings, config.matcher())
     taken = []
     with reproducible(settings):
-        model = build(config, torch.randn(sizes.classes, sizes.width)).to(device)
+        model = build(config, torch.randn(sizes.classes, sizes.text_width)).to(device)
         for _ in range(STEPS + 1):
             start = time.perf_counter()
             with torch.autocast(device.type, torch.bfloat16, enabled=lower_precision(settings.precision, device)):

@@ -25,8 +25,9 @@ from grace.pipeline.store.schemas import PREDICTIONS
 from grace.trainer.class_prompts import load_class_prompts
 from grace.trainer.data import Cache
 from grace.trainer.determinism import reproducible
+from grace.trainer.layers import ModelConfig
 from grace.trainer.metrics import scores
-from grace.trainer.model import MODELS, Model, ModelConfig, build
+from grace.trainer.model import MODELS, Model, build
 from grace.trainer.model_card import model_card
 from grace.trainer.protocol import Fold, split
 from grace.trainer.runs import (
@@ -36,13 +37,13 @@ from grace.trainer.runs import (
     csv_table,
     encode_config,
     file_digests,
-    fold_folder,
     read_config,
+    seed_folder,
 )
 from grace.trainer.settings import PREFIX, TrainSettings
 from grace.trainer.training_loop import CHECKPOINT, Trained, fit, predict
 
-VERSION = 9
+VERSION = 10
 """Rises when the same inputs and settings give other weights."""
 
 
@@ -69,7 +70,8 @@ def train(
 
     Returns:
         The content of the run's ``metrics.json``: what was trained, and by the protocol's prefix all of
-        :func:`~grace.trainer.metrics.scores`.
+        :func:`~grace.trainer.metrics.scores`, and UAR and WAR ``without_text`` of a method that can do without. With
+        ``train.seeds`` above 1, those of the first seed, and under ``seeds`` those of each.
 
     Raises:
         UserError: something is wrong with the cache, the fold or the settings; raised before the first epoch.
@@ -81,7 +83,28 @@ def train(
         >>> metrics["epoch"], metrics["train_clips"], 0 <= metrics["UAR"] <= 1
         (1, 34, True)
     """
-    folder = fold_folder(runs or Path(dataset_folder) / "runs", settings.method, fold)
+    where = runs or Path(dataset_folder) / "runs"
+    first, *more = [
+        _train(dataset_folder, one, fold, seed_folder(where, one, fold, settings.seed), quiet, pipeline)
+        for one in each_seed(settings)
+    ]
+    return {**first, "seeds": [first, *more]} if more else first
+
+
+def each_seed(settings: TrainSettings) -> list[TrainSettings]:
+    """The settings of each run that ``train.seeds`` asks for; each is a run like any other."""
+    return [settings.model_copy(update={"seed": settings.seed + k, "seeds": 1}) for k in range(settings.seeds)]
+
+
+def _train(
+    dataset_folder: str | Path,
+    settings: TrainSettings,
+    fold: int,
+    folder: Path,
+    quiet: bool,
+    pipeline: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """One run: a fold with one seed."""
     cache = Cache(dataset_folder)
     prompts = load_class_prompts(cache) if MODELS[settings.method].needs_class_prompts else None
     made_from = {"settings": settings.cache_key(), "fold": fold, "prompts": prompts, **cache.inputs()}
@@ -138,9 +161,15 @@ def _write(folder: Path, cache: Cache, clips: Fold, model: Model, trained: Train
     settings = run.settings
     model.load_state_dict(trained.weights)
     with reproducible(settings):
-        probabilities = predict(model, clips.test, settings.batch, choose_device(settings.device))
+        device = choose_device(settings.device)
+        probabilities = predict(model, clips.test, settings.batch, device)
+        silent = None
+        if "video" in model.heads and model.reads_text:
+            silent = predict(model, clips.test.without_texts(), settings.batch, device)
     rows = _predictions(cache, clips, probabilities, run.fold)
     metrics = _metrics(rows, clips, trained, run)
+    if silent is not None:
+        metrics[f"{PREFIX[run.protocol]}without_text"] = _without_text(cache, clips, silent, run)
     weights = {name: value.cpu().contiguous() for name, value in trained.weights.items()}
     write_atomic(folder / "model.safetensors", save(weights))
     write_atomic(folder / "history.csv", _history(trained))
@@ -181,6 +210,13 @@ def _metrics(rows: list[Row], clips: Fold, trained: Trained, run: RunConfig) -> 
         "selection_clips": len(clips.selection.validation),
         **{f"{PREFIX[run.protocol]}{name}": value for name, value in of_test.items()},
     }
+
+
+def _without_text(cache: Cache, clips: Fold, probabilities: np.ndarray, run: RunConfig) -> dict[str, float]:
+    """UAR and WAR of the same weights on the test clips without their texts."""
+    rows = _predictions(cache, clips, probabilities, run.fold)
+    scored = scores(*class_indices(rows, run.labels), run.labels)
+    return {name: scored[name] for name in ("UAR", "WAR")}
 
 
 def _history(trained: Trained) -> bytes:

@@ -12,21 +12,24 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from grace.pipeline.devices import choose_device
 from grace.pipeline.store import GraceError, UserError, write_atomic
 from grace.pipeline.store.checksum import is_intact, seal, unsealed
-from grace.trainer.batch import Batch
-from grace.trainer.data import Subset
+from grace.trainer.batch import Batch, Output
+from grace.trainer.data import Order, Subset
 from grace.trainer.determinism import lower_precision, reproducible
+from grace.trainer.joining import joining_weights
 from grace.trainer.live_logging import LiveLogger
 from grace.trainer.losses import LossConfig, total_loss
 from grace.trainer.metrics import uar, war
-from grace.trainer.model import Model
+from grace.trainer.model import Model, Probe
+from grace.trainer.probe import fit_probe
 from grace.trainer.protocol import TrainSelection
 from grace.trainer.settings import TrainSettings
+from grace.trainer.standardisation import standardise
 
 CHECKPOINT = "checkpoint.pt"
 
@@ -74,6 +77,10 @@ def fit(
 
     device = choose_device(settings.device)
     with reproducible(settings):
+        if isinstance(model, Probe):
+            standardise(model, selection.train, settings.batch, torch.device("cpu"))
+            best, history = fit_probe(model, selection, settings.batch, uar_column(settings))
+            return Trained(_copy(model), best, history)
         run = _Run(model.to(device), selection, settings, device)
         run.resume(folder / CHECKPOINT, fingerprint)
         epochs = range(run.progress.epoch, settings.epochs)
@@ -89,12 +96,19 @@ def fit(
         return Trained(run.best, run.progress.best_epoch, run.progress.history)
 
 
+def uar_column(settings: TrainSettings) -> str:
+    """The column of ``history.csv`` by which an epoch is chosen."""
+    return "best_test_uar" if settings.protocol == "best-test" else "validation_uar"
+
+
 class _Run:
     """The state of one run and its epoch."""
 
     def __init__(self, model: Model, selection: TrainSelection, settings: TrainSettings, device: torch.device) -> None:
         self.model, self.settings, self.device = model, settings, device
         self.training, self.validation = selection.train, selection.validation
+        if settings.standardise:
+            standardise(model, selection.train, settings.batch, device)
         decayed = [p for p in model.parameters() if p.ndim > 1]
         others = [p for p in model.parameters() if p.ndim <= 1]  # biases, norms, β: not shrunk
         groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
@@ -102,8 +116,10 @@ class _Run:
         self.average = _copy(model)
         self.best = _copy(model)
         self.progress = Progress()
-        self.column = "best_test_uar" if settings.protocol == "best-test" else "validation_uar"
+        self.column = uar_column(settings)
         counts = np.bincount(self.training.labels, minlength=model.config.classes)
+        if settings.sampling == "balanced":
+            counts = np.minimum(counts, 1)
         self.prior = torch.from_numpy(counts / counts.sum()).float().to(device)
         self.steps_per_epoch = math.ceil(len(self.training) / settings.batch)
         self.bfloat16 = lower_precision(settings.precision, device)
@@ -116,7 +132,9 @@ class _Run:
         number = self.progress.epoch + 1
         torch.manual_seed(self.settings.seed * 1_000_003 + number)  # an epoch's randomness depends on its number alone
         sums: dict[str, float] = {}
-        order = self.settings.seed * 1_000_003 + number
+        order = Order(
+            self.settings.seed * 1_000_003 + number, self.settings.sampling == "balanced", self.settings.mirror
+        )
         self.model.train()
         batches = self.training.batches(self.settings.batch, order, self.device)
         for index, (batch, labels) in enumerate(batches):
@@ -143,7 +161,7 @@ class _Run:
 
     def _step(self, batch: Batch, labels: Int[Tensor, " batch"], epoch: int) -> dict[str, float]:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            output = self.model(batch.drop_patches(self.settings.patch_dropout))
+            output = self.model(self._augmented(batch))
             terms = total_loss(output, labels, self.prior, self.loss)
         _check_finite("loss", terms["loss"], epoch)
         self.optimizer.zero_grad(set_to_none=True)
@@ -159,6 +177,12 @@ class _Run:
             values["marginal_error"] = float(output.alignment.marginal_error.mean())
         return values
 
+    def _augmented(self, batch: Batch) -> Batch:
+        """What a step sees of a batch: shifted in time, without some of its patches and texts."""
+        dropped = torch.rand(batch.has_text.shape, device=self.device) < self.settings.text_dropout
+        seen = batch.shift(self.settings.jitter).drop_patches(self.settings.patch_dropout)
+        return seen.drop_text(dropped) if self.model.reads_text else seen
+
     def _set_rate(self, step: int) -> float:
         """Linear warm-up, then cosine to zero (Loshchilov & Hutter 2017)."""
         total = self.settings.epochs * self.steps_per_epoch
@@ -172,13 +196,17 @@ class _Run:
         return rate
 
     def _select(self) -> tuple[float, float]:
-        """UAR and WAR of the averaged weights on the validation clips."""
+        """UAR and WAR of the averaged weights on the validation clips, which also say how heads are joined."""
         live = _copy(self.model)
         self.model.load_state_dict(self.average)
-        probabilities = predict(self.model, self.validation, self.settings.batch, self.device)
+        heard = head_scores(self.model, self.validation, self.settings.batch, self.device)
+        labels = self.validation.labels
+        if self.settings.join == "validation" and len(self.model.heads) > 1:
+            weights = joining_weights(heard.scores, heard.speaks, labels)
+            self.average["joining"].copy_(torch.from_numpy(weights))
+        predicted = heard.joined(self.average["joining"].cpu().numpy()).argmax(1)
         self.model.load_state_dict(live)
-        labels, predicted = self.validation.labels, probabilities.argmax(1)
-        return uar(labels, predicted, probabilities.shape[1]), war(labels, predicted)
+        return uar(labels, predicted, self.model.config.classes), war(labels, predicted)
 
     def checkpoint(self, fingerprint: str) -> bytes:
         """Everything needed to continue."""
@@ -224,14 +252,42 @@ def _check_finite(name: str, value: Tensor, epoch: int) -> None:
         )
 
 
-def predict(model: nn.Module, subset: Subset, size: int, device: torch.device) -> Float[np.ndarray, "clips classes"]:
-    """Class probabilities of every clip of a subset, in its order, from batches of ``size``."""
+@dataclass(frozen=True)
+class HeadScores:
+    """What each head says of each clip, and of which clips it says something."""
+
+    scores: Float[np.ndarray, "heads clips classes"]
+    speaks: Bool[np.ndarray, "heads clips"]
+
+    def joined(self, weights: Float[np.ndarray, " heads"]) -> Float[np.ndarray, "clips classes"]:
+        """The weighted sum of the heads' scores."""
+        return np.einsum("h,hc,hck->ck", weights, self.speaks, self.scores)
+
+
+def head_scores(model: Model, subset: Subset, size: int, device: torch.device) -> HeadScores:
+    """The scores of every head, averaged over the texts of a clip."""
     model.eval()
-    rows = []
+    texts = subset.cache.texts if model.reads_text else 1
+    scores, speaks = [], []
     with torch.inference_mode():
-        for batch, _ in subset.batches(size, device=device):
-            rows.append(model(batch).logits.float().softmax(-1).cpu().numpy())
-    return np.concatenate(rows)
+        for number in range(texts):
+            outputs = [model(batch) for batch, _ in subset.batches(size, device=device, text=number)]
+            scores.append(np.concatenate([_stacked(output) for output in outputs], axis=1))
+            speaks.append(np.concatenate([output.speaks.cpu().numpy() for output in outputs], axis=1))
+    return HeadScores(np.mean(scores, axis=0), speaks[0])
+
+
+def _stacked(output: Output) -> Float[np.ndarray, "heads batch classes"]:
+    return torch.stack(list(output.heads.values())).float().cpu().numpy()
+
+
+def predict(model: Model, subset: Subset, size: int, device: torch.device) -> Float[np.ndarray, "clips classes"]:
+    """Class probabilities of every clip of a subset, in its order, from batches of ``size``.
+
+    The scores of a clip's texts are averaged.
+    """
+    logits = head_scores(model, subset, size, device).joined(model.joining.cpu().numpy())
+    return torch.from_numpy(logits).softmax(-1).numpy()
 
 
 def _copy(model: nn.Module) -> Weights:

@@ -114,12 +114,12 @@ MOTION = Schema(
 
 TOKENS = Schema(
     "tokens",
-    2,
+    3,
     "h5",
     (
-        Column("visual", "token", ("T", "P", "D"), "patch tokens in CLIP's shared space, row by row of the patch grid"),
-        Column("frame", "token", ("T", "D"), "class token of each frame"),
-        Column("text", "token", ("L", "D"), "text tokens of all sentences, one after another"),
+        Column("visual", "token", ("T", "P", "Dv"), "patch tokens of the vision encoder, row by row of the patch grid"),
+        Column("frame", "token", ("T", "Dv"), "class token of each frame"),
+        Column("text", "token", ("L", "Du"), "tokens of the text encoder: words, sentence by sentence, or clauses"),
         Column("text_mask", "bool", ("L",), "real tokens, not padding"),
         Column("text_id", "int32", ("L",), "vocabulary id of each token"),
         Column("sentence", "int16", ("L",), "sentence of each token; -1 for padding"),
@@ -128,11 +128,20 @@ TOKENS = Schema(
         Column("text_scale", "float32", ("L",), "the same of the text tokens", optional=True),
         Column("patch_index", "int16", ("T", "P"), "tokens.patches: grid index of each patch kept", True, "place"),
         Column("grid", "int16", ("axis",), "tokens.patches: rows and columns of the patch grid", optional=True),
+        Column("mirrored_visual", "token", ("T", "P", "Dv"), "tokens.views: patches of mirrored crops", optional=True),
+        Column("mirrored_frame", "token", ("T", "Dv"), "their class tokens", optional=True),
+        Column("mirrored_visual_scale", "float32", ("T", "P"), "their scale", optional=True),
+        Column("mirrored_frame_scale", "float32", ("T",), "their scale", optional=True),
+        Column("mirrored_patch_index", "int16", ("T", "P"), "grid index of each patch kept of them", optional=True),
+        Column("other_text", "token", ("K", "L", "Du"), "tokens.texts: further texts of the clip", optional=True),
+        Column("other_text_mask", "bool", ("K", "L"), "their real tokens; none where there are fewer", optional=True),
+        Column("other_sentence", "int16", ("K", "L"), "sentence of each of their tokens", optional=True),
+        Column("other_text_scale", "float32", ("K", "L"), "their scale", optional=True),
         Column(
             "label_visible", "bool", doc="whether the label was in the prompt of the text; such clips are never scored"
         ),
     ),
-    "CLIP tokens of video and text",
+    "tokens of video and text",
 )
 
 TEMPLATES_FILE = "templates.parquet"
@@ -144,7 +153,7 @@ TEMPLATES = Schema(
     (
         Column("label", "str", doc="canonical emotion"),
         Column("prompt", "str", doc="a sentence of what it looks like"),
-        Column("embedding", "float32", ("D",), "the sentence in CLIP's shared space"),
+        Column("embedding", "float32", ("D",), "the sentence, by the text encoder"),
     ),
     "tokens/templates.parquet: what each class looks like in words",
     key=(),

@@ -18,13 +18,14 @@ import numpy as np
 
 from grace.pipeline.errors import ClipError
 from grace.pipeline.media.images import decode_crop
-from grace.pipeline.sentences import split_sentences, split_to_length
-from grace.pipeline.tokens.layout import SentenceTokens, VisualTokens, to_float16
+from grace.pipeline.sentences import split_to_length
+from grace.pipeline.tokens.layout import SentenceTokens, VisualTokens, pooled_to_grid, to_float16
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from grace.pipeline.tokens.encoder import ClipEncoder
+    from grace.pipeline.tokens.image_encoder import ImageEncoder
+    from grace.pipeline.tokens.text_encoder import TextEncoder
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -64,16 +65,23 @@ class UndecodableClip:
 
 
 def encode_clips(
-    encoder: ClipEncoder, clips: Sequence[Sequence[bytes]], batch: int
+    encoder: ImageEncoder,
+    clips: Sequence[Sequence[bytes]],
+    batch: int,
+    *,
+    grid: int | None = None,
+    mirrored: bool = False,
 ) -> Iterator[VisualTokens | ClipError]:
     """Encode the face crops of some clips, whose frames share batches: only the last batch may be smaller.
 
     Threads decode and resize from the call on, up to two batches ahead of the model.
 
     Args:
-        encoder: The model, as :meth:`ClipEncoder.load` opens it.
+        encoder: The model.
         clips: The JPEG bytes of each clip's T face crops.
         batch: Frames per batch.
+        grid: Patches per side that are wanted, averaged from the model's; all of them if not given.
+        mirrored: Whether left and right of each crop are exchanged.
 
     Returns:
         For each clip, in order: its patch tokens float16 [T, P, D] and class tokens float16 [T, D], or the
@@ -92,8 +100,8 @@ def encode_clips(
     threads = 1 if encoder.model.device.type == "cpu" else min(8, os.cpu_count() or 1)
     lengths = [len(clip) for clip in clips]
     depth = max(threads + 1, math.ceil(2 * batch / max(1, max(lengths, default=1))))
-    prepared = _prefetch(lambda clip: _prepare(encoder, clip), clips, threads, depth)
-    return _in_clip_order(_encode_batches(encoder, _batch_frames(prepared, batch)), lengths)
+    prepared = _prefetch(lambda clip: _prepare(encoder, clip, mirrored), clips, threads, depth)
+    return _in_clip_order(_encode_batches(encoder, _batch_frames(prepared, batch), grid), lengths)
 
 
 def _prefetch(work: Callable[[Item], Result], items: Iterable[Item], threads: int, depth: int) -> Iterator[Result]:
@@ -112,14 +120,17 @@ def _prefetch(work: Callable[[Item], Result], items: Iterable[Item], threads: in
     return results()
 
 
-def _prepare(encoder: ClipEncoder, clip: Sequence[bytes]) -> Tensor | ClipError:
+def _prepare(encoder: ImageEncoder, clip: Sequence[bytes], mirrored: bool) -> Tensor | ClipError:
     """The frames of a clip as the model takes them."""
     import torch
 
     if not clip:
         return ClipError("the clip has no face crops: run the faces stage again for it")
     try:
-        return torch.stack([encoder.prepare(decode_crop(content)) for content in clip])
+        crops = [decode_crop(content) for content in clip]
+        if mirrored:
+            crops = [np.ascontiguousarray(crop[:, ::-1]) for crop in crops]
+        return torch.stack([encoder.prepare(crop) for crop in crops])
     except ClipError as error:
         return error
 
@@ -150,7 +161,7 @@ def _batch_frames(prepared: Iterable[Tensor | ClipError], size: int) -> Iterator
 
 
 def _encode_batches(
-    encoder: ClipEncoder, batches: Iterable[FrameBatch | UndecodableClip]
+    encoder: ImageEncoder, batches: Iterable[FrameBatch | UndecodableClip], grid: int | None
 ) -> Iterator[EncodedBatch | UndecodableClip]:
     """The tokens of each batch, in memory.
 
@@ -161,7 +172,8 @@ def _encode_batches(
         if isinstance(batch, UndecodableClip):
             yield batch
             continue
-        tokens = encoder.images(batch.pixels)
+        patches, classes = encoder.images(batch.pixels)
+        tokens = pooled_to_grid(patches, grid), classes
         if under_way is not None:
             yield _fetch(*under_way)
         under_way = batch.ranges, tokens
@@ -209,12 +221,12 @@ def _joined(parts: Sequence[VisualTokens]) -> VisualTokens:
     return np.concatenate([patches for patches, _ in parts]), np.concatenate([classes for _, classes in parts])
 
 
-def encode_texts(encoder: ClipEncoder, texts: Sequence[str], batch: int) -> list[list[SentenceTokens]]:
+def encode_texts(encoder: TextEncoder, texts: Sequence[Sequence[str]], batch: int) -> list[list[SentenceTokens]]:
     """Encode texts sentence by sentence; sentences too long for the model are split into parts.
 
     Args:
-        encoder: The model, as :meth:`ClipEncoder.load` opens it.
-        texts: One text per clip.
+        encoder: The model.
+        texts: The sentences of each text.
         batch: Sentences per batch; sentences of similar length share one.
 
     Returns:
@@ -224,14 +236,14 @@ def encode_texts(encoder: ClipEncoder, texts: Sequence[str], batch: int) -> list
     Example:
         >>> from grace.pipeline.tokens.encoder import ClipEncoder
         >>> encoder = ClipEncoder.load("pocket/clip", device="cpu")
-        >>> (sentences,) = encode_texts(encoder, ["The brows rise. The lips part."], batch=64)
+        >>> (sentences,) = encode_texts(encoder, [["The brows rise.", "The lips part."]], batch=64)
         >>> [tokens.shape for tokens, _ in sentences]
         [(5, 128), (5, 128)]
     """
     parts = [
         (number, part)
-        for number, text in enumerate(texts)
-        for sentence in split_sentences(text)
+        for number, sentences in enumerate(texts)
+        for sentence in sentences
         for part in split_to_length(sentence, encoder.max_text_tokens, encoder.count)
     ]
     by_part: dict[int, SentenceTokens] = {}

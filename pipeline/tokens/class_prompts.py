@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from grace.pipeline.checkpoints import model_cache_key
+from grace.pipeline.sentences import split_sentences
 from grace.pipeline.store import Clips, Row, UserError, fingerprint, folder_lock, write_table
 from grace.pipeline.store.formats import decode_meta
 from grace.pipeline.store.schemas import TEMPLATES, TEMPLATES_FILE
 from grace.pipeline.tokens.batching import encode_texts
-from grace.pipeline.tokens.settings import TokensSettings
+from grace.pipeline.tokens.model_keys import model_cache_keys
 
 if TYPE_CHECKING:
     from grace.pipeline.tokens.step import TokensStep
@@ -36,7 +36,7 @@ def write_class_prompts(folder: Path, step: TokensStep) -> bool:
     """
     labels = Clips(folder, []).labels
     prompts = class_sentences(labels)
-    cache_key = _cache_key(step.settings)
+    cache_key = model_cache_keys(step.settings)
     expected = fingerprint({"cache_key": cache_key, "prompts": prompts})
     path = Path(folder) / "tokens" / TEMPLATES_FILE
     if _fingerprint(path) == expected:
@@ -44,11 +44,6 @@ def write_class_prompts(folder: Path, step: TokensStep) -> bool:
     with folder_lock(path.parent):
         write_table(path, TEMPLATES, _encode(step, prompts), {"cache_key": cache_key, "fingerprint": expected})
     return True
-
-
-def _cache_key(settings: TokensSettings) -> dict[str, Any]:
-    """The model that encodes the prompts; it must be that of the tokens."""
-    return {"model": model_cache_key(settings.model, settings.revision)}
 
 
 def class_sentences(labels: Sequence[str]) -> dict[str, list[str]]:
@@ -66,9 +61,9 @@ def class_sentences(labels: Sequence[str]) -> dict[str, list[str]]:
 
 def _encode(step: TokensStep, prompts: dict[str, list[str]]) -> list[Row]:
     step.open()
-    assert step.encoder is not None
+    assert step.encoders is not None
     pairs = [(label, line) for label, lines in prompts.items() for line in lines]
-    encoded = encode_texts(step.encoder, [line for _, line in pairs], step.settings.batch)
+    encoded = encode_texts(step.encoders.texts, [split_sentences(line) for _, line in pairs], step.settings.batch)
     return [
         {"label": label, "prompt": line, "embedding": np.mean([tokens[-1] for tokens, _ in sentences], axis=0)}
         for (label, line), sentences in zip(pairs, encoded, strict=True)

@@ -8,6 +8,9 @@ from jaxtyping import Float, Float16, Int8, Int16
 
 from grace.pipeline.store import Row
 
+TOKEN_NAMES = ("visual", "frame", "text", "mirrored_visual", "mirrored_frame", "other_text")
+"""The columns of a row that hold tokens."""
+
 
 def select_patches(
     patches: Float16[np.ndarray, "time patches dim"],
@@ -58,10 +61,11 @@ def quantize_row(row: Row) -> Row:
     """A row of tokens as int8 with one scale per token: token = int8 × scale.
 
     Args:
-        row: A row with ``visual`` [T, P, D], ``frame`` [T, D] and ``text`` [L, D], float16.
+        row: A row with ``visual`` [T, P, D], ``frame`` [T, D] and ``text`` [L, D], float16, and perhaps those of
+            further views and texts.
 
     Returns:
-        The row with these three as int8, and ``visual_scale`` [T, P], ``frame_scale`` [T] and ``text_scale`` [L] as
+        The row with these as int8, and ``visual_scale`` [T, P], ``frame_scale`` [T], ``text_scale`` [L] and so on as
         float32 beside them.
 
     Example:
@@ -71,7 +75,9 @@ def quantize_row(row: Row) -> Row:
         ([[127, -64], [0, 0]], [0.007899999618530273, 0.0])
     """
     quantized = dict(row)
-    for name in ("visual", "frame", "text"):
+    for name in TOKEN_NAMES:
+        if name not in row:
+            continue
         quantized[name], quantized[f"{name}_scale"] = as_int8(row[name])
     return quantized
 

@@ -3,47 +3,37 @@
 - Radford et al., "Learning transferable visual models from natural language supervision", ICML 2021 (CLIP).
 - Zhai et al., "Sigmoid loss for language image pre-training", ICCV 2023 (SigLIP).
 - Tschannen et al., "SigLIP 2", arXiv 2502.14786, 2025; its fixed-size checkpoints are opened as SigLIP.
+- Zhou et al., "Extract free dense labels from CLIP", ECCV 2022 (patches from the value path).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from threading import Lock
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
-from transformers import AutoModel, AutoProcessor
-from transformers.utils import logging
+from transformers import AutoProcessor
 
-from grace.pipeline.checkpoints import download_line, model_cache_key, model_name, require_model
-from grace.pipeline.devices import choose_device, choose_dtype
 from grace.pipeline.errors import UserError
-
-Pixels = UInt8[Tensor, "frames *pixels"]
-"""Prepared images: [frames, 3, side, side], or [frames, patches, values] for models that take patches."""
-
-ImageTokens = tuple[Float[Tensor, "frames patches dim"], Float[Tensor, "frames dim"]]
-"""Patch tokens and class token of each frame."""
-
-TextTokens = tuple[
-    Float[Tensor, "sentences length dim"], Int[Tensor, "sentences length"], Bool[Tensor, "sentences length"]
-]
-"""Tokens of each sentence, their vocabulary ids, and which of them count: words, then the sentence's embedding."""
+from grace.pipeline.tokens.checkpoint import Checkpoint
+from grace.pipeline.tokens.image_encoder import ImageEncoder, ImageTokens, Pixels
+from grace.pipeline.tokens.text_encoder import TextTokens
 
 
 @dataclass
-class ClipEncoder:
-    """A ``CLIPModel`` with its processor; its methods are all that the tokens step needs of a model family.
+class ClipEncoder(ImageEncoder):
+    """A ``CLIPModel`` with its processor: images and sentences to tokens of one space.
 
     Args:
         model: The model, on its device and in evaluation mode.
         processor: Its image processor and tokenizer.
         max_text_tokens: Tokens that a sentence may have, besides the special ones that the tokenizer adds.
+        patch_path: Where patch tokens come from (``tokens.patch_path``).
 
     Example:
         >>> encoder = ClipEncoder.load("pocket/clip", device="cpu")
@@ -53,12 +43,9 @@ class ClipEncoder:
         ((1, 64, 128), (1, 128))
     """
 
-    model: Any
     processor: Any
     max_text_tokens: int
-    lock: Lock = field(default_factory=Lock, init=False, repr=False)
-    """Held while one shard is encoded; another one's frames are decoded, or its tokens written, meanwhile."""
-    _unchanged_shapes: dict[tuple[int, ...], bool] = field(default_factory=dict, init=False, repr=False)
+    patch_path: Literal["output", "value"] = "output"
 
     @staticmethod
     def load(model: str, revision: str | None = None, dtype: str = "auto", device: str = "auto") -> ClipEncoder:
@@ -76,75 +63,55 @@ class ClipEncoder:
         Raises:
             UserError: When there is no such model, it cannot be opened, or it is not of the family.
         """
-        source, where, name = require_model(model, revision), choose_device(device), model_name(model)
-        logging.disable_progress_bar()  # the step has one of its own
-        options: dict[str, Any] = {
-            "revision": model_cache_key(model, revision).get("revision"),
-            "trust_remote_code": False,
-        }
-        try:
-            towers = AutoModel.from_pretrained(source, dtype=choose_dtype(dtype, where), **options)
-            processor = AutoProcessor.from_pretrained(source, **options)
-        except Exception as error:  # transformers reports each kind of broken folder with another exception
-            cause = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-            hint = download_line(model, revision)  # part of it may be missing from the cache
-            raise UserError(f"The model {name} cannot be opened: {cause}. {hint}".strip()) from error
+        return ClipEncoder.of(Checkpoint.load(model, revision, dtype, device))
+
+    @staticmethod
+    def of(checkpoint: Checkpoint) -> ClipEncoder:
+        """The encoder of an opened checkpoint. Raises :class:`UserError` when it is not of the family."""
+        towers = checkpoint.model
         family = FAMILIES.get(type(towers).__name__)
         if family is None:
             known = ", ".join(FAMILIES)
-            raise UserError(f"The model {name} is a {type(towers).__name__}: tokens.model must be one of {known}.")
+            raise UserError(
+                f"The model {checkpoint.name} is a {type(towers).__name__}: tokens.model must be one of {known}; other "
+                "models go into tokens.vision and tokens.text_encoder."
+            )
+        processor = checkpoint.part(AutoProcessor)
         tokenizer = processor.tokenizer
         longest = min(tokenizer.model_max_length, towers.config.text_config.max_position_embeddings)
-        return family(towers.to(where).eval(), processor, longest - tokenizer.num_special_tokens_to_add())
+        return family(towers, processor, longest - tokenizer.num_special_tokens_to_add())
 
     def __post_init__(self) -> None:
         self.processor.tokenizer.padding_side = "right"
 
-    def prepare(self, image: UInt8[np.ndarray, "height width 3"]) -> UInt8[Tensor, "*pixels"]:
-        """An image in the size that the model takes, by the processor's own rule. Safe to call from threads.
+    @property
+    def image_processor(self) -> Any:
+        """The processor's part for images."""
+        return self.processor.image_processor
 
-        Scaling and normalising wait for :meth:`images`: on the device, and on a quarter of the bytes to get there.
-        An image that has the size already is not resized again.
-        """
-        if image.shape not in self._unchanged_shapes:
-            self._unchanged_shapes[image.shape] = self._processor_is_identity(image.shape)
-        if self._unchanged_shapes[image.shape]:
-            return torch.from_numpy(image).permute(2, 0, 1)
-        return self._resized(image)
-
-    def _processor_is_identity(self, shape: tuple[int, ...]) -> bool:
-        """Whether the processor's rule changes nothing in images of this shape: noise would show it."""
-        noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-        return torch.equal(self._resized(noise), torch.from_numpy(noise).permute(2, 0, 1))
-
-    def _resized(self, image: UInt8[np.ndarray, "height width 3"]) -> UInt8[Tensor, "*pixels"]:
-        prepared = self.processor.image_processor(Image.fromarray(image), do_rescale=False, do_normalize=False)
-        return torch.from_numpy(np.ascontiguousarray(prepared["pixel_values"][0], dtype=np.uint8))
+    @property
+    def text_width(self) -> int:
+        """Dimensions of a text token."""
+        return int(self.model.text_projection.out_features)
 
     @torch.inference_mode()
     def images(self, pixels: Pixels) -> ImageTokens:
         """Patch tokens and class token of each frame: projection(post_layernorm(last hidden state)).
 
-        The class tokens equal ``CLIPModel.get_image_features``.
+        The class tokens equal ``CLIPModel.get_image_features``. CLIP trains no output of a patch. With ``patch_path``
+        value, a patch's token is what the last layer's attention would read of it alone, out(value(x)), in the place of
+        its hidden state (Zhou et al. 2022, eq. 2): it says more of what lies at the patch.
         """
-        hidden = self.model.vision_model(pixel_values=self.normalise(pixels)).last_hidden_state
-        tokens = self.model.visual_projection(self.model.vision_model.post_layernorm(hidden))
+        tower, value = self.model.vision_model, self.patch_path == "value"
+        seen = tower(pixel_values=self.normalise(pixels), output_hidden_states=value)
+        hidden = seen.last_hidden_state
+        if value:
+            layer, entering = tower.encoder.layers[-1], seen.hidden_states[-2]
+            attention = layer.self_attn
+            values = attention.out_proj(attention.v_proj(layer.layer_norm1(entering)))
+            hidden = torch.cat([hidden[:, :1], values[:, 1:]], dim=1)
+        tokens = self.model.visual_projection(tower.post_layernorm(hidden))
         return tokens[:, 1:], tokens[:, 0]
-
-    def normalise(self, pixels: Pixels) -> Float[Tensor, "frames *pixels"]:
-        """Pixels as the vision tower takes them, by the processor's own rule."""
-        rule = self.processor.image_processor
-        values = pixels.to(self.model.device).to(torch.float32)
-        if rule.do_rescale:
-            values.mul_(rule.rescale_factor)
-        if rule.do_normalize:
-            mean, std = (self._by_channel(values.new_tensor(each)) for each in (rule.image_mean, rule.image_std))
-            values.sub_(mean).div_(std)
-        return values.to(self.model.dtype)
-
-    def _by_channel(self, values: Float[Tensor, " channels"]) -> Float[Tensor, "*shape"]:
-        """One value per channel, in a shape that broadcasts over the pixels."""
-        return values.view(-1, 1, 1)
 
     def count(self, text: str) -> int:
         """How many tokens a text has, without special ones."""
@@ -170,6 +137,11 @@ class ClipEncoder:
 @dataclass
 class SiglipEncoder(ClipEncoder):
     """A ``SiglipModel``: no class token, no projection of patches; a pooling head makes one vector of all patches."""
+
+    @property
+    def text_width(self) -> int:
+        """Dimensions of a text token."""
+        return int(self.model.text_model.head.out_features)
 
     @torch.inference_mode()
     def images(self, pixels: Pixels) -> ImageTokens:
@@ -218,13 +190,13 @@ class NaflexEncoder(SiglipEncoder):
         return False  # it always cuts
 
     def _resized(self, image: UInt8[np.ndarray, "height width 3"]) -> UInt8[Tensor, "*pixels"]:
-        prepared = self.processor.image_processor(Image.fromarray(image), do_rescale=False, do_normalize=False)
+        prepared = self.image_processor(Image.fromarray(image), do_rescale=False, do_normalize=False)
         rows, columns = prepared["spatial_shapes"][0]
         patches = np.asarray(prepared["pixel_values"][0])[: rows * columns]  # without padding
         return torch.from_numpy(np.ascontiguousarray(patches, dtype=np.uint8))
 
     def _by_channel(self, values: Float[Tensor, " channels"]) -> Float[Tensor, "*shape"]:
-        return values.repeat(self.processor.image_processor.patch_size**2)  # a patch's values: pixel by pixel, RGB
+        return values.repeat(self.image_processor.patch_size**2)  # a patch's values: pixel by pixel, RGB
 
     def vision_inputs(self, pixels: Pixels) -> dict[str, Tensor]:
         """What the vision tower is called with: square grids without padding."""

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float16, Int32
+from jaxtyping import Float, Float16, Int32
+
+from grace.pipeline.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-SentenceTokens = tuple[Float16[np.ndarray, "_tokens dim"], Int32[np.ndarray, " _tokens"]]
+SentenceTokens = tuple[Float16[np.ndarray, "_tokens text_width"], Int32[np.ndarray, " _tokens"]]
 """The tokens of one sentence and their vocabulary ids; the last one is the end token, the sentence's embedding."""
 
 VisualTokens = tuple[Float16[np.ndarray, "_time patches dim"], Float16[np.ndarray, "_time dim"]]
@@ -27,7 +29,7 @@ def pack_text(sentences: Sequence[SentenceTokens], length: int, dim: int) -> tup
     Args:
         sentences: For each sentence its tokens, float16 [n, D], and their vocabulary ids, int32 [n].
         length: L, how many tokens the columns hold (``tokens.text_length``).
-        dim: D, the width of the shared space.
+        dim: D, the width of a text token.
 
     Returns:
         The columns ``text`` float16 [L, D], ``text_mask`` bool [L] (tokens, not padding), ``text_id`` int32 [L] and
@@ -60,6 +62,31 @@ def pack_text(sentences: Sequence[SentenceTokens], length: int, dim: int) -> tup
         columns["sentence"][start:stop] = number
         start = stop
     return columns, total - start
+
+
+def pooled_to_grid(
+    patches: Float[Tensor, "frames patches dim"], side: int | None
+) -> Float[Tensor, "frames pooled dim"]:
+    """Patch tokens of a square grid averaged to ``side`` by ``side`` patches; as they are where that is their grid.
+
+    Raises :class:`UserError` when the model has fewer patches than that.
+
+    Example:
+        >>> import torch
+        >>> patches = torch.arange(16.0).view(1, 16, 1)  # 4 × 4
+        >>> pooled_to_grid(patches, 2).flatten().tolist()
+        [2.5, 4.5, 10.5, 12.5]
+    """
+    import torch
+
+    own = round(patches.shape[1] ** 0.5)
+    if side is None or side == own:
+        return patches
+    if side > own:
+        raise UserError(f"tokens.grid is {side}, and the model has {own} patches per side: lower it, or leave it out.")
+    maps = patches.unflatten(1, (own, own)).permute(0, 3, 1, 2)
+    pooled: Tensor = torch.nn.functional.adaptive_avg_pool2d(maps.float(), side).to(patches.dtype)
+    return pooled.flatten(2).mT
 
 
 def to_float16(tokens: Tensor) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -12,7 +13,12 @@ from jaxtyping import Bool, Float, Int
 
 from grace.pipeline.media.images import BGRImage
 from grace.pipeline.store import Row
+from grace.pipeline.tokens.settings import TokensSettings
+from grace.pipeline.tokens.texts import shown_units
 from grace.pipeline.visualize.contact_sheets import overlay
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 MAX_INSTANTS = 8
 """Instants that are drawn at most."""
@@ -46,8 +52,8 @@ def merge_subwords(
 ) -> list[Word]:
     """The words that a tokenizer's subwords spell, each with the mass of all of them.
 
-    ``</w>`` ends a word of CLIP's tokenizer, ``▁`` begins one of SentencePiece's. Words of one spelling are one word;
-    subwords that spell no letters, and special tokens, are left out.
+    ``</w>`` ends a word of CLIP's tokenizer, ``▁`` begins one of SentencePiece's; :func:`spelled` brings others to
+    that. Words of one spelling are one word; subwords that spell no letters, and special tokens, are left out.
 
     Args:
         pieces: the subwords of a clip's text tokens, as the tokenizer writes them.
@@ -103,25 +109,38 @@ def most_distinctive(words: Sequence[Word], count: int) -> list[Word]:
     return [words[index] for index in kept]
 
 
-def distinctive_words(
-    row: Row, plan: TransportPlan, model: str, revision: str | None = None, count: int = 12
-) -> list[Word]:
-    """The words of a clip's text that differ most in where their mass goes, of a plan over its tokens.
+def distinctive_words(row: Row, plan: TransportPlan, settings: TokensSettings, count: int = 12) -> list[Word]:
+    """The words (or clauses) of a clip's text that differ most in where their mass goes, of a plan over its tokens.
 
     Args:
-        row: The clip's ``text_id``, ``sentence`` and ``text_mask``, of L tokens.
+        row: The clip's ``text_id``, ``sentence`` and ``text_mask``, of L tokens; its texts, where tokens are clauses.
         plan: Transport plan [L, T, P].
-        model: The model whose tokenizer made the tokens (``tokens.model``).
-        revision: Its revision on the hub.
+        settings: The settings that made the tokens: which text encoder, and what a token stands for.
         count: How many words.
 
     Raises:
         UserError: There is no such model.
     """
+    if settings.text_unit == "cue":
+        units = shown_units(row, settings)[: int(row["text_mask"].sum())]
+        words = [Word(text, mass / max(float(mass.sum()), 1e-12)) for text, mass in zip(units, plan, strict=False)]
+        return most_distinctive(words, count)
     from grace.pipeline.checkpoints import load_tokenizer
 
-    pieces = load_tokenizer(model, revision).convert_ids_to_tokens(row["text_id"].tolist())
+    pieces = spelled(load_tokenizer(*settings.text_model), row["text_id"].tolist())
     return most_distinctive(merge_subwords(pieces, row["sentence"], row["text_mask"], plan), count)
+
+
+def spelled(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str]:
+    """Subwords as :func:`merge_subwords` takes them, from a tokenizer of CLIP, SentencePiece, WordPiece or GPT."""
+    pieces: list[str] = list(tokenizer.convert_ids_to_tokens(list(ids)))
+    special = set(tokenizer.all_special_ids)
+    word_piece = type(getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None)).__name__ == "WordPiece"
+    if word_piece:  # the only ones that mark what continues a word in the place of what begins one
+        pieces = [piece[2:] if piece.startswith("##") else f"▁{piece}" for piece in pieces]
+    else:
+        pieces = [piece.replace("Ġ", "▁") for piece in pieces]
+    return ["<special>" if number in special else piece for number, piece in zip(ids, pieces, strict=True)]
 
 
 def alignment_sheet(crops: Sequence[BGRImage], words: Sequence[Word]) -> BGRImage:

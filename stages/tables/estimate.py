@@ -90,7 +90,8 @@ def _training(shape: TokenShape, settings: Settings) -> float:
     from grace.trainer.throughput import seconds_per_clip
 
     patches = settings.tokens.patches or shape.patches
-    return seconds_per_clip(settings.train, Sizes(7, shape.instants, patches, shape.width), words=shape.length)
+    sizes = Sizes(7, shape.instants, patches, shape.width, shape.text_width)
+    return seconds_per_clip(settings.train, sizes, words=shape.length)
 
 
 def _gpu(cost: StageCost) -> str:

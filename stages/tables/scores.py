@@ -27,6 +27,14 @@ def paper_table(result: dict[str, Any]) -> Table:
         table.add_row(fold, *_cells(of_fold), str(of_fold["clips"]), str(of_fold["missing"]))
     table.add_section()
     table.add_row("mean", *_cells(scores), str(scores["clips"]), str(scores["missing"]))
+    if seeds := scores.get("seeds"):
+        blank = [""] * len(scores["recall"])
+        for name in ("mean", "deviation"):
+            values = [percent(seeds[score][name]) for score in ("UAR", "WAR")]
+            table.add_row(f"{len(seeds['UAR']['each'])} seeds, {name}", *blank, *values, "", "")
+    if without := scores.get("without_text"):
+        blank = [""] * len(scores["recall"])
+        table.add_row("without text", *blank, percent(without["UAR"]), percent(without["WAR"]), "", "")
     spans = scores["interval"]
     bounds = [*(spans["recall"][name] for name in scores["recall"]), spans["UAR"], spans["WAR"]]
     for side, name in enumerate(("from", "to")):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from grace.pipeline.datasets.labels import CANONICAL_LABELS
+from grace.pipeline.sentences import split_sentences
 from grace.pipeline.store import read_table, write_clips
 from grace.pipeline.store.schemas import TEMPLATES, TEMPLATES_FILE
 from grace.pipeline.tokens.batching import encode_texts
@@ -39,9 +40,9 @@ def test_prompts_are_encoded_as_texts_are_and_only_once(tmp_path: Path, step: To
     path = tmp_path / "tokens" / TEMPLATES_FILE
     rows = read_table(path, TEMPLATES)
     assert {row["label"] for row in rows} == {"anger", "fear"}
-    assert step.encoder is not None
+    assert step.encoders is not None
     for row in rows:
-        (words,) = encode_texts(step.encoder, [row["prompt"]], 4)
+        (words,) = encode_texts(step.encoders.texts, [split_sentences(row["prompt"])], 4)
         assert np.allclose(row["embedding"], np.mean([tokens[-1] for tokens, _ in words], axis=0), atol=1e-3)
     before = path.read_bytes()
     assert not write_class_prompts(tmp_path, step)

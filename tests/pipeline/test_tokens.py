@@ -18,6 +18,7 @@ from grace.pipeline.store.schemas import DESCRIPTIONS, MOTION, TOKENS
 from grace.pipeline.tokens.batching import encode_clips, encode_texts
 from grace.pipeline.tokens.compression import select_patches
 from grace.pipeline.tokens.encoder import ClipEncoder
+from grace.pipeline.tokens.encoders import Encoders
 from grace.pipeline.tokens.layout import pack_text
 from grace.pipeline.tokens.settings import TokensSettings
 from grace.pipeline.tokens.step import tokens_step
@@ -65,7 +66,7 @@ def test_class_tokens_and_end_tokens_are_the_models_own_embeddings(family: str, 
     assert visual[0].shape[:2] == (5, 9 if family == "siglip2" else 4)
     assert visual[0].shape[2] == visual[1].shape[1] == texts.shape[1]
     assert np.allclose(visual[1], images, atol=2e-3)
-    (words,) = encode_texts(encoder, ["  ".join(sentences)], 2)
+    (words,) = encode_texts(encoder, [sentences], 2)
     assert np.allclose(np.stack([tokens[-1] for tokens, _ in words]), texts, atol=2e-3)
     assert {int(ids[-1]) for _, ids in words} == {encoder.processor.tokenizer.eos_token_id}
     assert [len(ids) for _, ids in words] == [encoder.count(sentence) + 1 for sentence in sentences]
@@ -139,9 +140,9 @@ def test_texts_that_share_batches_get_the_tokens_they_get_alone(checkpoint: Chec
     encoder = encoder_of(checkpoint)
     texts = [TEXT, "The nose wrinkles.", LONG]
     for batch in (1, 4, 64):
-        together = encode_texts(encoder, texts, batch)
+        together = encode_texts(encoder, [split_sentences(text) for text in texts], batch)
         for number, text in enumerate(texts):
-            (alone,) = encode_texts(encoder, [text], 64)
+            (alone,) = encode_texts(encoder, [split_sentences(text)], 64)
             for ours, theirs in zip(together[number], alone, strict=True):
                 assert np.array_equal(ours[1], theirs[1])
                 assert np.allclose(ours[0], theirs[0], atol=2e-3)
@@ -159,7 +160,7 @@ def test_no_text_is_lost_between_sentences_and_parts(text: str, checkpoint: Chec
     ]
     assert "".join("".join(parts).split()) == "".join(text.split())
     assert all(0 < encoder.count(part) <= encoder.max_text_tokens for part in parts)
-    (words,) = encode_texts(encoder, [text], 8)
+    (words,) = encode_texts(encoder, [split_sentences(text)], 8)
     assert sum(len(ids) - 1 for _, ids in words) == sum(encoder.count(part) for part in parts)
 
 
@@ -173,7 +174,7 @@ def test_long_sentences_are_cut_between_clauses() -> None:
 def test_words_and_end_tokens_are_kept_and_begin_and_padding_are_not(checkpoint: Checkpoint) -> None:
     encoder = encoder_of(checkpoint)
     tokenizer = encoder.processor.tokenizer
-    (words,) = encode_texts(encoder, ["The lips part. The brows rise strongly and the jaw drops."], 8)
+    (words,) = encode_texts(encoder, [["The lips part.", "The brows rise strongly and the jaw drops."]], 8)
     columns, dropped = pack_text(words, 40, 16)
     used = int(columns["text_mask"].sum())
     assert dropped == 0
@@ -310,9 +311,9 @@ def test_tokens_that_are_no_numbers_fail_their_clip(tmp_path: Path, checkpoint: 
     for storage in ("float16", "int8"):
         step = tokens_step(settings(checkpoint("clip"), storage=storage))
         step.open()
-        assert step.encoder is not None
+        assert isinstance(step.encoders, Encoders)
         with torch.no_grad():
-            step.encoder.model.visual_projection.weight.fill_(1e30)
+            step.encoders.images.model.visual_projection.weight.fill_(1e30)
         with pytest.raises(GraceError, match="failed 2 of 2 clips"):
             run(step, tmp_path, size=2)
         assert [row["error"] for row in rows_of(tmp_path)] == [

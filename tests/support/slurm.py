@@ -17,7 +17,7 @@ HOST = socket.gethostname()
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scancel", "scontrol")
 
 EPILOG = """#!/bin/bash
-for process in $(grep -lsz "^SLURM_JOB_ID=$SLURM_JOB_ID$" /proc/[0-9]*/environ | cut -d/ -f3); do kill -9 "$process"; done
+grep -lsz "^SLURM_JOB_ID=$SLURM_JOB_ID$" /proc/[0-9]*/environ | cut -d/ -f3 | xargs -r kill -9
 exit 0
 """
 """Ends what a job left behind, as control groups do on a cluster."""

@@ -75,9 +75,33 @@ def test_relaxation_leads_from_transport_to_cross_attention() -> None:
     assert torch.allclose(free, cross_attention(cost, a, b, 0.05).plan, atol=1e-4)
 
 
-@pytest.mark.parametrize("rho", [math.inf, 0.2])
+@pytest.mark.parametrize("rho", [(0.02, 0.05), (0.1, 1.0), (0.3, math.inf)])
+def test_with_both_marginals_relaxed_the_plan_is_pots(rho: tuple[float, float]) -> None:
+    cost, a, b = problem()
+    solved = sinkhorn(
+        cost, a, b, 0.05, iterations=5000, marginal_relaxation=rho[1], text_relaxation=rho[0], tolerance=1e-8
+    )
+    assert float(solved.marginal_error.max()) < 1e-4
+    assert (solved.plan[:, -2:] == 0).all()
+    for item in range(len(cost)):
+        arguments = (x[item].double().numpy() for x in (a[:, :-2], b, cost[:, :-2]))
+        plan = ot.unbalanced.sinkhorn_unbalanced(*arguments, 0.05, rho, reg_type="kl", numItermax=20000, stopThr=1e-10)
+        assert np.abs(solved.plan[item, :-2].numpy() - plan).sum() < 1e-4
+
+
+def test_a_word_that_nothing_shows_sends_less_mass_where_its_marginal_is_relaxed() -> None:
+    cost = torch.full((1, 2, 4), 0.2)
+    cost[0, 1] = 1.2
+    even = torch.full((1, 2), 0.5), torch.full((1, 4), 0.25)
+    held = sinkhorn(cost, *even, 0.05, marginal_relaxation=0.1).plan.sum(2)
+    assert torch.allclose(held, even[0], atol=1e-4)
+    relaxed = sinkhorn(cost, *even, 0.05, 200, marginal_relaxation=0.1, text_relaxation=0.5).plan.sum(2)[0]
+    assert float(relaxed[1] / relaxed[0]) == pytest.approx(math.exp(-1 / (0.5 + 0.05)), rel=0.02)
+
+
+@pytest.mark.parametrize("rho", [(math.inf, math.inf), (math.inf, 0.2), (0.3, 0.2), (0.3, math.inf)])
 @pytest.mark.parametrize("shape", [(5, 7), (7, 4)])
-def test_gradients_equal_finite_differences(shape: tuple[int, int], rho: float) -> None:
+def test_gradients_equal_finite_differences(shape: tuple[int, int], rho: tuple[float, float]) -> None:
     torch.manual_seed(0)
     cost = torch.rand(2, *shape, dtype=torch.float64, requires_grad=True)
     words = torch.randn(2, shape[0], dtype=torch.float64, requires_grad=True)
@@ -88,7 +112,8 @@ def test_gradients_equal_finite_differences(shape: tuple[int, int], rho: float) 
 
     def of(cost: Tensor, words: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
         a = words.masked_fill(~mask, -torch.inf).softmax(-1)
-        solved = sinkhorn(cost, a, places.softmax(-1), 0.1, 5000, tolerance=1e-13, marginal_relaxation=rho)
+        held = {"text_relaxation": rho[0], "marginal_relaxation": rho[1]}
+        solved = sinkhorn(cost, a, places.softmax(-1), 0.1, 5000, tolerance=1e-13, **held)
         return (solved.plan * weight).sum((1, 2)), solved.cost
 
     assert torch.autograd.gradcheck(of, (cost, words, places), eps=1e-6, atol=1e-6)

@@ -15,6 +15,7 @@ from grace.pipeline.store import Reader, Store, UserError
 from grace.pipeline.store.schemas import MOTION, TOKENS
 from grace.trainer.data import (
     Cache,
+    Order,
     Subset,
     as_batch,
     collate,
@@ -71,7 +72,7 @@ def test_batches_read_ahead_give_every_clip_once_with_its_label(tmp_path: Path) 
     assert torch.equal(plain[40], torch.from_numpy(cache.row("clip-040")["visual"]).float())
     order = np.concatenate(length_bucketed_batches(subset.words, 7, np.random.default_rng(5)))
     assert sorted(order) == list(range(60))
-    shuffled = [(batch.visual, labels) for batch, labels in subset.batches(7, order_seed=5)]
+    shuffled = [(batch.visual, labels) for batch, labels in subset.batches(7, Order(seed=5))]
     assert torch.equal(torch.cat([visual for visual, _ in shuffled]), plain[order])
     assert np.array_equal(torch.cat([labels for _, labels in shuffled]).numpy(), subset.labels[order])
     assert not list(Subset(cache, ()).batches(4))

@@ -6,22 +6,15 @@ import pytest
 import torch
 
 from grace.trainer.batch import Batch, Sizes
+from grace.trainer.layers import FrameAttention, Head, ModelConfig, Projection, SegmentPooling, VideoStatistics
 from grace.trainer.losses import LossConfig, logit_adjusted, total_loss
-from grace.trainer.model import (
-    MODELS,
-    FrameAttention,
-    Grace,
-    ModelConfig,
-    Narrative,
-    Projection,
-    SegmentPooling,
-    Template,
-    build,
-)
+from grace.trainer.model import MODELS, Grace, Narrative, Probe, Template, build
 from grace.trainer.settings import METHODS, TrainSettings
 
 SIZES = Sizes(classes=3, instants=4, patches=9, width=16)
-CONFIG = ModelConfig.from_settings(TrainSettings(hidden=16, layers=1, heads=2, dropout=0.0), SIZES)
+SETTINGS = TrainSettings(hidden=16, layers=1, heads=2, dropout=0.0, readout_dropout=0.0, queries=4)
+CONFIG = ModelConfig.from_settings(SETTINGS, SIZES)
+TWO_SPACES = ModelConfig.from_settings(SETTINGS, replace(SIZES, text_width=12, aligned=False))
 
 
 def batch(count: int = 5, text: int = 6) -> Batch:
@@ -102,7 +95,7 @@ def test_motion_normalisation_frames_moves_no_mass_between_instants_and_within_t
     def marginal(within: str) -> torch.Tensor:
         model = build(replace(CONFIG, motion_normalisation=within, motion_exponent=2.0))
         assert isinstance(model, Grace)
-        return model.visual_marginal(patches, motion).detach().unflatten(1, (4, 9))
+        return model.aligner.visual_marginal(patches, motion).detach().unflatten(1, (4, 9))
 
     share = (motion + CONFIG.motion_floor) ** 2
     assert torch.allclose(marginal("frame"), share / share.sum(2, keepdim=True) / 4, atol=1e-6)
@@ -137,19 +130,24 @@ def test_frame_attention_is_the_formula() -> None:
 def test_every_weight_of_grace_gets_a_gradient() -> None:
     model, labels = build(CONFIG), torch.tensor([0, 1, 2, 0, 1])
     terms = total_loss(model(batch()), labels, torch.full((3,), 1 / 3), LossConfig())
-    assert set(terms) == {"loss", "classification", "transport", "contrastive"}
+    heads = {"video_head", "text_head", "aligned_head"}
+    assert set(terms) == {"loss", "classification", "transport", "contrastive", *heads}
     terms["loss"].backward()
     silent = [name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()]
     # Softmax ignores a constant added to all its scores.
-    assert set(silent) <= {"salience.bias", "saliency.bias", "temporal.layers.layers.0.self_attn.in_proj_bias"}
+    assert set(silent) <= {
+        "aligner.salience.bias",
+        "aligner.saliency.bias",
+        "aligner.temporal.layers.layers.0.self_attn.in_proj_bias",
+    }
 
 
 def test_logit_adjustment_is_plain_cross_entropy_for_equal_classes_and_favours_the_rare_otherwise() -> None:
     logits, labels = torch.randn(6, 3), torch.tensor([0, 1, 2, 0, 1, 2])
-    equal = logit_adjusted(logits, labels, torch.full((3,), 1 / 3), 1.0)
+    equal = logit_adjusted(logits, labels, torch.full((3,), 1 / 3), 1.0).mean()
     assert torch.allclose(equal, torch.nn.functional.cross_entropy(logits, labels))
     flat = torch.zeros(1, 3, requires_grad=True)
-    logit_adjusted(flat, torch.tensor([2]), torch.tensor([0.5, 0.4, 0.1]), 1.0).backward()
+    logit_adjusted(flat, torch.tensor([2]), torch.tensor([0.5, 0.4, 0.1]), 1.0).sum().backward()
     assert flat.grad is not None
     assert float(flat.grad[0, 2]) == pytest.approx(-0.9)
 
@@ -167,11 +165,13 @@ def test_template_scores_are_cosines_with_the_class_prompts() -> None:
     assert "prompts" in model.state_dict()
     assert not model.prompts.requires_grad
     scores = model(clips).logits
-    assert float(scores.detach().abs().max()) <= float(model.scale.detach().exp())
+    assert not model.linear.linear.weight.any()  # the linear reading has learned nothing yet
+    near = scores - model.linear.linear.bias
+    assert float(near.detach().abs().max()) <= float(model.scale.detach().exp())
     other = replace(clips, text=torch.randn_like(clips.text), motion=torch.zeros_like(clips.motion))
     assert torch.equal(model(other).logits, scores)
     model.prompts.copy_(prompts[[1, 0, 2]])
-    assert torch.allclose(model(clips).logits, scores[:, [1, 0, 2]], atol=1e-5)
+    assert torch.allclose(model(clips).logits - model.linear.linear.bias, near[:, [1, 0, 2]], atol=1e-5)
 
 
 def test_narrative_uses_the_end_tokens_and_no_other_word() -> None:
@@ -188,10 +188,100 @@ def test_narrative_uses_the_end_tokens_and_no_other_word() -> None:
     assert torch.allclose(output.alignment.cost, 1 - cosine, atol=1e-5)
 
 
-def test_projection_is_a_norm_and_a_linear_layer() -> None:
+def test_projection_standardises_each_feature_and_is_linear() -> None:
     layer, tokens = Projection(16, 5), 3 * torch.randn(4, 7, 16) + 1
-    normalised = torch.nn.functional.layer_norm(tokens, (16,))
-    assert torch.allclose(layer(tokens), torch.nn.functional.linear(normalised, layer.weight, layer.bias), atol=1e-5)
+    flat = tokens.flatten(0, 1)
+    layer.standard.mean.copy_(flat.mean(0))
+    layer.standard.spread.copy_(flat.std(0))
+    standard = (tokens - flat.mean(0)) / flat.std(0)
+    assert torch.allclose(layer(tokens), torch.nn.functional.linear(standard, layer.weight, layer.bias), atol=1e-5)
+
+
+def test_a_head_adds_a_linear_reading_to_the_deep_one() -> None:
+    head = Head(CONFIG, 16, 5).eval()
+    deep, statistics = torch.randn(4, 16), torch.randn(4, 5)
+    assert torch.allclose(head(deep, statistics), head(deep) + head.linear.bias)  # it begins at 0
+    torch.nn.init.ones_(head.linear.weight)
+    assert torch.allclose(head(deep, statistics) - head(deep), head.linear(statistics), atol=1e-5)
+
+
+def test_statistics_of_a_video_are_mean_largest_spread_and_its_segments() -> None:
+    layer, clips = VideoStatistics(replace(CONFIG, segments=2)), batch()
+    found = layer(clips)
+    frame = clips.frame
+    expected = [frame.mean(1), frame.amax(1), frame.std(1, correction=0), frame[:, :2].mean(1), frame[:, 2:].mean(1)]
+    assert torch.allclose(found, torch.cat(expected, 1), atol=1e-5)
+    assert layer.width == found.shape[1]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_takes_tokens_of_two_spaces(method: str) -> None:
+    clips = replace(batch(), text=torch.randn(5, 6, 12))
+    output = build(replace(TWO_SPACES, method=method), torch.randn(3, 12))(clips)
+    assert output.logits.shape == (5, 3)
+    if method == "grace":
+        terms = total_loss(output, torch.tensor([0, 1, 2, 0, 1]), torch.full((3,), 1 / 3), LossConfig())
+        terms["loss"].backward()
+
+
+def test_without_a_text_only_the_heads_of_the_video_speak() -> None:
+    model, clips = build(CONFIG).eval(), batch()
+    silent = clips.drop_text(torch.tensor([True, False, True, False, False]))
+    output = model(silent)
+    assert output.speaks.tolist() == [[True] * 5, *[[False, True, False, True, True]] * 2]
+    assert torch.allclose(output.logits[0], output.heads["video"][0])
+    assert torch.allclose(output.logits[1], sum(scores[1] for scores in output.heads.values()), atol=1e-5)
+    other = replace(clips, text=torch.randn_like(clips.text))
+    again = model(other.drop_text(~output.has_text))
+    assert torch.equal(again.logits[0], output.logits[0])
+    assert not torch.allclose(again.logits[1], output.logits[1])
+    losses = total_loss(output, torch.tensor([0, 1, 2, 0, 1]), torch.full((3,), 1 / 3), LossConfig())
+    assert bool(losses["loss"].isfinite())
+    nobody = model(clips.drop_text(torch.ones(5, dtype=torch.bool)))
+    losses = total_loss(nobody, torch.tensor([0, 1, 2, 0, 1]), torch.full((3,), 1 / 3), LossConfig())
+    assert float(losses["text_head"].detach()) == float(losses["contrastive"].detach()) == 0
+
+
+def test_heads_are_joined_by_their_weights() -> None:
+    model, clips = build(CONFIG).eval(), batch()
+    model.joining.copy_(torch.tensor([0.5, 0.0, 2.0]))
+    output = model(clips)
+    assert torch.allclose(output.logits, 0.5 * output.heads["video"] + 2 * output.heads["aligned"], atol=1e-5)
+
+
+def test_the_cost_of_a_word_reaches_the_classifier() -> None:
+    model, clips = build(replace(CONFIG, text_relaxation=0.1)), batch()
+    assert isinstance(model, Grace)
+    problem = model(clips).problem
+    assert problem is not None
+    cost, a, b = problem.costs_and_marginals()
+    alignment = model.aligner.matcher(cost, a, b)
+    words, visual = torch.randn(5, 6, 16), torch.zeros(5, 36, 16)
+    near = model.aligner.align(words, visual, alignment, cost, a)
+    far = model.aligner.align(words, visual, alignment, cost + 0.5, a)
+    assert not torch.allclose(near, far, atol=1e-4)
+
+
+def test_queries_read_neither_text_nor_class() -> None:
+    model, clips = build(replace(CONFIG, method="queries")).eval(), batch()
+    other = replace(clips, text=torch.randn_like(clips.text))
+    assert torch.equal(model(clips).logits, model(other).logits)
+    assert model(clips).alignment is not None
+    assert model(clips).alignment.plan.shape == (5, 4, 36)  # type: ignore[union-attr]
+    assert not model.reads_text
+
+
+def test_text_reads_no_video() -> None:
+    model, clips = build(replace(CONFIG, method="text")).eval(), batch()
+    other = replace(clips, visual=torch.randn_like(clips.visual), frame=torch.randn_like(clips.frame))
+    assert torch.equal(model(clips).logits, model(other).logits)
+
+
+@pytest.mark.parametrize(("probe", "width"), [("video", 7 * 16), ("text", 2 * 16), ("both", 9 * 16)])
+def test_a_probe_reads_the_sides_that_it_is_asked_to(probe: str, width: int) -> None:
+    model = build(replace(CONFIG, method="probe", probe=probe))
+    assert isinstance(model, Probe)
+    assert model.features(batch()).shape == (5, width)
 
 
 def test_each_switch_changes_its_part_alone() -> None:
@@ -207,7 +297,7 @@ def test_each_switch_changes_its_part_alone() -> None:
     weights, others = made(transport=False)
     assert weights == whole
     assert not torch.allclose(others, scores, atol=1e-4)
-    assert made(motion_attention=False)[0] == whole - {"frame_attention.beta"}
+    assert made(motion_attention=False)[0] == whole - {"aligner.frame_attention.beta"}
     assert made(motion_marginal=False)[0] == whole
 
 

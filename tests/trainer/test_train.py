@@ -57,7 +57,7 @@ def widen(rows: list[Any]) -> list[Any]:
 @pytest.mark.parametrize("method", METHODS)
 def test_a_learnable_set_is_learned(tmp_path: Path, method: str) -> None:
     metrics = train(toy_cache(tmp_path), SETTINGS.model_copy(update={"method": method}), 1, quiet=True)
-    assert metrics["UAR"] > 0.75  # chance is 0.33
+    assert metrics["UAR"] > (0.55 if method == "text" else 0.75)  # chance is 0.33; words are the weaker side
 
 
 def test_a_run_folder_is_whole_and_a_second_run_is_instant(trained: Path) -> None:
@@ -235,7 +235,7 @@ def test_classifier_gives_back_what_the_run_predicted(trained: Path) -> None:
     assert plan.shape == (len(row["text_mask"]), *row["visual"].shape[:2])
     assert (plan[~row["text_mask"]] == 0).all()
     assert plan.sum() == pytest.approx(1, abs=2e-3)  # within the tolerance of the solver
-    with pytest.raises(UserError, match="visual tokens"):
+    with pytest.raises(UserError, match="instants, patches, widths of video and text"):
         classifier.predict({**row, "visual": row["visual"][:2]})
 
 

@@ -1,0 +1,60 @@
+"""A checkpoint of transformers, opened where it shall compute; every broken folder gets one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import AutoModel
+from transformers.utils import logging
+
+from grace.pipeline.checkpoints import download_line, model_cache_key, model_name, require_model
+from grace.pipeline.devices import choose_device, choose_dtype
+from grace.pipeline.errors import UserError
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """An opened model and where its other parts (tokenizer, image processor) are.
+
+    Attributes:
+        model: The model, on its device and in evaluation mode.
+        name: Its name in messages.
+        source: The folder or hub id that transformers opens.
+        options: What transformers is given beside it.
+    """
+
+    model: Any
+    name: str
+    source: str
+    options: Mapping[str, Any]
+
+    @classmethod
+    def load(cls, model: str, revision: str | None = None, dtype: str = "auto", device: str = "auto") -> Checkpoint:
+        """Open a model, as transformers' ``AutoModel`` does; no code of the checkpoint is run.
+
+        Raises:
+            UserError: There is no such model, or it cannot be opened.
+        """
+        source, where, name = require_model(model, revision), choose_device(device), model_name(model)
+        logging.disable_progress_bar()  # the step has one of its own
+        options = {"revision": model_cache_key(model, revision).get("revision"), "trust_remote_code": False}
+        try:
+            opened = AutoModel.from_pretrained(source, dtype=choose_dtype(dtype, where), **options)
+        except Exception as error:  # transformers reports each kind of broken folder with another exception
+            raise _refusal(name, error, download_line(model, revision)) from error
+        return cls(opened.to(where).eval(), name, source, options)
+
+    def part(self, kind: Any, **more: Any) -> Any:
+        """The checkpoint's ``AutoProcessor``, ``AutoTokenizer`` or ``AutoImageProcessor``."""
+        try:
+            return kind.from_pretrained(self.source, **self.options, **more)
+        except Exception as error:  # as above
+            raise _refusal(self.name, error) from error
+
+
+def _refusal(name: str, error: Exception, hint: str = "") -> UserError:
+    """``hint`` is the line that fetches it: a part of it may be missing from the cache."""
+    cause = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    return UserError(f"The model {name} cannot be opened: {cause}. {hint}".strip())

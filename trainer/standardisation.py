@@ -1,0 +1,63 @@
+"""The mean and the spread of cached features over training clips, measured once before the first epoch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from grace.trainer.data import Subset
+from grace.trainer.layers import Standard
+from grace.trainer.model import Model
+
+CLIPS = 2000
+"""Clips that suffice for a mean and a spread; of more, evenly spaced ones are read."""
+
+
+class _Sums:
+    """Sums over all features that a layer was given; tokens of zeros are padding."""
+
+    def __init__(self, layer: Standard) -> None:
+        zeros = torch.zeros(len(layer.mean), dtype=torch.float64, device=layer.mean.device)
+        self.count, self.total, self.squares = 0, zeros, zeros.clone()
+
+    def add(self, features: Tensor) -> None:
+        rows = features.detach().reshape(-1, features.shape[-1]).double()
+        rows = rows[rows.any(1)]
+        self.count += len(rows)
+        self.total += rows.sum(0)
+        self.squares += rows.square().sum(0)
+
+
+def standardise(model: Model, training: Subset, size: int, device: torch.device) -> None:
+    """Set μ and σ of every :class:`~grace.trainer.layers.Standard` of a model by the clips it is trained on.
+
+    Each layer measures what it is given itself, so a method states nowhere which features it has. A feature that does
+    not vary is left as it is, but for its mean.
+    """
+    layers = [module for module in model.modules() if isinstance(module, Standard)]
+    sums = {layer: _Sums(layer) for layer in layers}
+
+    def measure(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        assert isinstance(layer, Standard)
+        sums[layer].add(inputs[0])
+
+    hooks = [layer.register_forward_pre_hook(measure) for layer in layers]
+    ids = training.clip_ids
+    part = range(0, len(ids), max(1, len(ids) // CLIPS))
+    some = Subset(training.cache, tuple(ids[index] for index in part))
+    model.eval()
+    try:
+        with torch.no_grad():
+            for batch, _ in some.batches(size, device=device):
+                model(batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for layer, found in sums.items():
+        if found.count:
+            mean = found.total / found.count
+            spread = (found.squares / found.count - mean.square()).clamp_min(0).sqrt()
+            layer.mean.copy_(mean)
+            layer.spread.copy_(
+                torch.where(spread > 1e-5 * spread.max().clamp_min(1e-12), spread, torch.ones_like(spread))
+            )
