@@ -19,10 +19,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from grace.classifier import GraceClassifier, Prediction
+    from grace.classifier import GraceClassifier
     from grace.pipeline.errors import ClipError, GraceError, UserError
     from grace.pipeline.single_clip import ClipPipeline, ClipResult
     from grace.pipeline.store import open_store
+    from grace.predictions import Prediction, PredictionOverTime
     from grace.settings import Settings, load_settings
 
     __version__: str
@@ -34,6 +35,7 @@ __all__ = [
     "GraceClassifier",
     "GraceError",
     "Prediction",
+    "PredictionOverTime",
     "Settings",
     "UserError",
     "__version__",
@@ -47,7 +49,8 @@ _HOMES = {
     "ClipResult": "grace.pipeline.single_clip",
     "GraceClassifier": "grace.classifier",
     "GraceError": "grace.pipeline.errors",
-    "Prediction": "grace.classifier",
+    "Prediction": "grace.predictions",
+    "PredictionOverTime": "grace.predictions",
     "Settings": "grace.settings",
     "UserError": "grace.pipeline.errors",
     "load_settings": "grace.settings",

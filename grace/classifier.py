@@ -1,90 +1,27 @@
-"""A trained run and the pipeline that made its tokens, together: a video in, an emotion out."""
+"""A trained run and the pipeline that made its tokens, together: a clip in, an emotion out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Float
+from tqdm import tqdm
 
 from grace.pipeline.errors import UserError
 from grace.pipeline.settings import PipelineSettings, apply_overrides, validate
 from grace.pipeline.single_clip import ClipPipeline, ClipResult
 from grace.pipeline.steps import STEPS, contradictions
+from grace.predictions import Prediction, PredictionOverTime
 from grace.trainer.classifier import TokenClassifier
 from grace.trainer.runs import read_config
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a run says of one video, and all that led there."""
-
-    probabilities: dict[str, float]
-    """Class to probability, in the data set's order."""
-    clip: ClipResult
-    plan: Float[np.ndarray, "text instants patches"] | None
-    """Transport plan from text tokens to patches and instants; None where the method has none."""
-    words: tuple[Any, ...] = ()
-    """The words that differ most in where their mass goes, as :class:`~grace.pipeline.visualize.alignment.Word`."""
-
-    @property
-    def label(self) -> str:
-        """The most probable class."""
-        return max(self.probabilities, key=lambda label: self.probabilities[label])
-
-    def to_pandas(self) -> pd.DataFrame:
-        """One class per row, the most probable first: ``label``, ``probability``."""
-        import pandas as pd
-
-        table = pd.DataFrame({"label": list(self.probabilities), "probability": list(self.probabilities.values())})
-        return table.sort_values("probability", ascending=False, ignore_index=True)
-
-    def plot(self) -> Figure:
-        """Probabilities as bars, and beneath, where the words' mass went, as a matplotlib figure."""
-        from matplotlib.figure import Figure
-
-        sheet = self.alignment_sheet()
-        figure = Figure(
-            figsize=(9, 3 if sheet is None else 3 + 9 * sheet.shape[0] / sheet.shape[1]), layout="constrained"
-        )
-        rows = figure.subplots(
-            1 if sheet is None else 2,
-            1,
-            squeeze=False,
-            height_ratios=None if sheet is None else (3, 9 * sheet.shape[0] / sheet.shape[1]),
-        )
-        bars = rows[0, 0]
-        bars.barh(list(self.probabilities), list(self.probabilities.values()), color="#3b6ea5")
-        bars.set_xlim(0, 1)
-        bars.invert_yaxis()
-        bars.set_xlabel("probability")
-        bars.set_title(Path(str(self.clip.row["path"])).name)
-        bars.spines[["top", "right"]].set_visible(False)
-        if sheet is not None:
-            rows[1, 0].imshow(sheet[..., ::-1])
-            rows[1, 0].set_axis_off()
-        return figure
-
-    def alignment_sheet(self) -> Any:
-        """Words against patches and time, as a picture in OpenCV's order of colours; None without a plan."""
-        if not self.words:
-            return None
-        from grace.pipeline.visualize.alignment import alignment_sheet
-        from grace.pipeline.visualize.contact_sheets import decode_crops
-
-        return alignment_sheet(decode_crops(self.clip.row), self.words)
-
 
 class GraceClassifier:
-    """A trained run that takes videos. Its steps have the settings that made the run's tokens.
+    """A trained run that takes clips. Its steps have the settings that made the run's tokens.
 
     Example:
         >>> import grace
@@ -147,20 +84,66 @@ class GraceClassifier:
         """The same without the steps that write a text."""
         return ClipPipeline(self.settings, [stage for stage in STEPS if stage not in ("caption", "refine")])
 
-    def predict(self, video: str | Path, text: bool = True) -> Prediction:
-        """Probabilities of the classes for one video.
+    def predict(self, clip: str | Path, text: bool = True) -> Prediction:
+        """Probabilities of the classes for one clip.
 
         Args:
-            video: A video file.
+            clip: A video file, or a folder of frames.
             text: False writes and reads no text: the heads that read one are silent, and there is no plan.
 
         Returns:
             Label, probabilities, texts, and the transport plan where the method has one.
 
         Raises:
-            UserError: The video cannot be used, its tokens do not fit the run, or its method needs a text.
+            UserError: The clip cannot be used, its tokens do not fit the run, or its method needs a text.
         """
-        clip = (self.pipeline if text else self.silent_pipeline)(video)
+        return self._prediction(self._pipeline(text)(clip), text)
+
+    def predict_many(
+        self, clips: Sequence[str | Path], text: bool = True, batch: int = 16, progress: bool = False
+    ) -> Iterator[Prediction]:
+        """Probabilities of the classes for many clips; models are opened once and take clips in batches.
+
+        Args:
+            clips: Video files, or folders of frames.
+            text: As in :meth:`predict`.
+            batch: Clips that go through the steps together.
+            progress: Whether to show a bar.
+
+        Yields:
+            One prediction per clip, in order. A clip that cannot be used has an ``error``, and costs no other.
+        """
+        with tqdm(total=len(clips), desc="predict", unit="clip", disable=not progress) as bar:
+            for start in range(0, len(clips), batch):
+                for clip in self._pipeline(text).many(clips[start : start + batch]):
+                    yield Prediction({}, clip) if clip.error else self._prediction(clip, text)
+                    bar.update()
+
+    def predict_over_time(
+        self, clip: str | Path, seconds: float = 2.0, stride: float = 1.0, text: bool = True
+    ) -> PredictionOverTime:
+        """Probabilities of the classes for the windows of one clip: an expression may change within it.
+
+        Args:
+            clip: A video file, or a folder of frames.
+            seconds: Length of a window.
+            stride: Seconds from one window's start to the next one's.
+            text: As in :meth:`predict`; each window has a text of its own.
+
+        Returns:
+            One prediction per window, with ``to_pandas()`` and ``plot()``.
+
+        Raises:
+            UserError: The clip cannot be used.
+        """
+        found = self._pipeline(text).windows(clip, seconds, stride)
+        windows = [Prediction({}, window) if window.error else self._prediction(window, text) for window in found]
+        return PredictionOverTime(tuple(windows), tuple(self.labels))
+
+    def _pipeline(self, text: bool) -> ClipPipeline:
+        return self.pipeline if text else self.silent_pipeline
+
+    def _prediction(self, clip: ClipResult, text: bool) -> Prediction:
         probabilities, plan = self.classifier.predict(clip.row, text)
         named = dict(zip(self.labels, probabilities.tolist(), strict=True))
         return Prediction(named, clip, plan, () if plan is None else self._words(clip, plan))

@@ -1,4 +1,4 @@
-"""One video through every step in memory; models are opened once and stay open for the next video."""
+"""Clips through every step in memory; models are opened once and stay open for the next clips."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from grace.pipeline.errors import ClipError, UserError
 from grace.pipeline.execution.step import Step, process_rows
+from grace.pipeline.media.frames import FRAMES_FPS
 from grace.pipeline.settings import PipelineSettings
 from grace.pipeline.steps import STEPS, make_step
 from grace.pipeline.store import Row, Schema
@@ -29,6 +30,8 @@ class ClipResult:
     row: Row
     remarks: tuple[str, ...] = ()
     """What was done in a lesser way (status ``fallback`` of a step), in plain English."""
+    error: str = ""
+    """Why the clip could not be used; then ``row`` holds what there is."""
 
     @property
     def caption(self) -> str:
@@ -62,9 +65,9 @@ class ClipResult:
 
 
 class ClipPipeline:
-    """Takes videos through faces, caption, refine, motion and tokens, in memory.
+    """Takes clips through faces, caption, refine, motion and tokens, in memory.
 
-    Results equal those of the stages on the same video. Use it as a context manager, or call :meth:`close`, to give the
+    Results equal those of the stages on the same clip. Use it as a context manager, or call :meth:`close`, to give the
     models' memory back.
 
     Args:
@@ -79,31 +82,67 @@ class ClipPipeline:
     """
 
     def __init__(self, settings: PipelineSettings | None = None, stages: Sequence[str] = tuple(STEPS)) -> None:
-        settings = settings or PipelineSettings()
-        self.steps: list[Step] = [make_step(stage, settings, root=".") for stage in stages]
+        self.settings = settings or PipelineSettings()
+        self.steps: list[Step] = [make_step(stage, self.settings, root=".") for stage in stages]
         self._open: list[Step] = []
 
-    def __call__(self, video: str | Path) -> ClipResult:
-        """Take one video through the steps.
+    def __call__(self, clip: str | Path) -> ClipResult:
+        """Take one clip through the steps.
 
         Args:
-            video: A video file.
+            clip: A video file, or a folder of frames.
 
         Returns:
             Everything that the steps made of it.
 
         Raises:
-            UserError: The file is missing or cannot be decoded, or a step fails on it; the sentence says why.
+            UserError: It is missing or cannot be decoded, or a step fails on it; the sentence says why.
         """
-        row, remarks = self._clip(Path(video)), []
-        for step in self.steps:
-            made = self._apply(step, row)
-            if made["status"] == "failed":
-                raise UserError(f"{video} cannot be used: {made['error']}.")
-            if made["status"] == "fallback":
-                remarks.append(str(made["error"]))
-            row |= made | {"status": "ok", "error": ""}
-        return ClipResult(row, tuple(remarks))
+        (result,) = self.many([clip])
+        if result.error:
+            raise UserError(f"{clip} cannot be used: {result.error}.")
+        return result
+
+    def many(self, clips: Sequence[str | Path]) -> list[ClipResult]:
+        """Take several clips through the steps together, so that a model gets them in batches.
+
+        Args:
+            clips: Video files, or folders of frames.
+
+        Returns:
+            One result per clip, in order. A clip that cannot be used has an ``error`` and costs no other.
+        """
+        return self._through([self._clip(Path(clip), number) for number, clip in enumerate(clips)], self.steps)
+
+    def windows(self, clip: str | Path, seconds: float, stride: float) -> list[ClipResult]:
+        """Take the windows of one clip through the steps, each as a clip of its own.
+
+        Args:
+            clip: A video file, or a folder of frames.
+            seconds: Length of a window, in which ``faces.instants`` instants are sampled.
+            stride: Seconds from one window's start to the next one's.
+
+        Returns:
+            One result per window, in order of time; ``row["times"]`` are seconds from the clip's start. A clip that is
+            shorter than a window is one.
+
+        Raises:
+            UserError: The clip cannot be used, or no face is to be cropped.
+        """
+        row, faces, *steps = self._clip(Path(clip), 0), *self.steps
+        instants = self.settings.faces.instants
+        length = row.get("n_frames", 0) / (row.get("fps") or FRAMES_FPS)
+        dense = max(instants, round(length / seconds * instants))
+        denser = self.settings.model_copy(update={"faces": self.settings.faces.model_copy(update={"instants": dense})})
+        (whole,) = self._through([row], [make_step("faces", denser, root=".")])
+        if whole.error:
+            raise UserError(f"{clip} cannot be used: {whole.error}.")
+        by_instant = [column.name for column in faces.schema.columns if column.dims[:1] == ("T",)]
+        rows = []
+        for number, start in enumerate(window_starts(dense, instants, max(1, round(stride / seconds * instants)))):
+            window = {name: whole.row[name][start : start + instants] for name in by_instant if name in whole.row}
+            rows.append({**whole.row, **window, "clip_id": str(number)})
+        return self._through(rows, steps)
 
     def close(self) -> None:
         """Give back what the steps hold open."""
@@ -118,31 +157,59 @@ class ClipPipeline:
     ) -> None:
         self.close()
 
-    def _clip(self, video: Path) -> Row:
-        """The row that ``index`` would make of the video."""
+    def _clip(self, clip: Path, number: int) -> Row:
+        """The row that ``index`` would make of the clip; ids are numbers, since names may repeat."""
         from grace.pipeline.media.video import probe
 
-        if not video.is_file():
-            raise UserError(f"There is no video file {video}.")
+        source = "frames" if clip.is_dir() else "video"
+        made: Row = {"clip_id": str(number), "path": str(clip.absolute()), "source": source}
         try:
-            held = probe(video, "video")
+            if not clip.exists():
+                raise ClipError(f"there is no file {clip.name}")
+            held = probe(clip, source)
         except ClipError as error:
-            raise UserError(f"{video} cannot be used: {error}.") from None
-        clip: dict[str, Any] = {"clip_id": video.stem, "status": "ok", "path": str(video.absolute()), "source": "video"}
-        clip |= {"n_frames": held.n_frames, "fps": held.fps, "width": held.width, "height": held.height}
-        found = as_stored(CLIPS, clip)
+            return {**made, "status": "failed", "error": str(error)}
+        made |= {"n_frames": held.n_frames, "fps": held.fps, "width": held.width, "height": held.height}
+        found = as_stored(CLIPS, {**made, "status": "ok", "error": ""})
         if "refine" in (step.name for step in self.steps):
             return found
-        return as_stored(DESCRIPTIONS, {name: clip[name] for name in ("clip_id", "status")}) | found  # without texts
+        return as_stored(DESCRIPTIONS, {name: found[name] for name in ("clip_id", "status", "error")}) | found
 
-    def _apply(self, step: Step, row: Row) -> Row:
-        """The step's own columns of the clip, from the columns that it reads and no others."""
-        if step not in self._open:
+    def _through(self, rows: list[Row], steps: Sequence[Step]) -> list[ClipResult]:
+        """The clips after every step; those that fail stay behind."""
+        remarks: dict[str, list[str]] = {row["clip_id"]: [] for row in rows}
+        errors = {row["clip_id"]: row["error"] for row in rows if row["status"] == "failed"}
+        for step in steps:
+            left = [row for row in rows if row["clip_id"] not in errors]
+            for row, made in zip(left, self._apply(step, left), strict=True):
+                if made["status"] == "failed":
+                    errors[row["clip_id"]] = str(made["error"])
+                    continue
+                if made["status"] == "fallback":
+                    remarks[row["clip_id"]].append(str(made["error"]))
+                row |= made | {"status": "ok", "error": ""}
+        return [ClipResult(row, tuple(remarks[key]), errors.get(key, "")) for row in rows for key in [row["clip_id"]]]
+
+    def _apply(self, step: Step, rows: Sequence[Row]) -> list[Row]:
+        """The step's own columns of each clip, in order, from the columns that it reads and no others."""
+        if rows and step not in self._open:
             step.open()
             self._open.append(step)
         columns = ("clip_id", "status", "error", *(name for names in step.reads.values() for name in names))
-        (made,) = process_rows(step, [{name: row[name] for name in columns}])
-        return as_stored(step.schema, made)
+        asked = [{name: row[name] for name in columns} for row in rows]
+        made = {row["clip_id"]: as_stored(step.schema, row) for row in process_rows(step, asked)}
+        return [made[row["clip_id"]] for row in rows]
+
+
+def window_starts(count: int, width: int, stride: int) -> list[int]:
+    """Where windows of ``width`` instants begin among ``count``; the last one ends at the end.
+
+    Example:
+        >>> window_starts(10, 4, 3), window_starts(9, 4, 3), window_starts(4, 4, 2)
+        ([0, 3, 6], [0, 3, 5], [0])
+    """
+    starts = list(range(0, count - width + 1, stride))
+    return starts if starts[-1] == count - width else [*starts, count - width]
 
 
 def as_stored(schema: Schema, row: Row) -> Row:

@@ -25,7 +25,7 @@ ClipsFolder = Annotated[
     ),
 ]
 Out = Annotated[
-    Path | None, typer.Option("--out", help="Write the texts to this .parquet, .csv or .jsonl file as well.")
+    Path | None, typer.Option("--out", help="Write the texts to this .parquet, .csv, .json or .jsonl file too.")
 ]
 Params = Annotated[Path, typer.Option("--params", help="Settings file.")]
 Set = Annotated[list[str], typer.Option("--set", "-S", help="Override a setting: section.key=value. Repeatable.")]

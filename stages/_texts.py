@@ -18,7 +18,8 @@ def write_texts(
 ) -> None:
     """Run text stages over a data set, or first list and crop a folder of clips; write the last texts to ``out``."""
     from grace.pipeline.steps import make_step
-    from grace.pipeline.text.export import check_table, export_texts
+    from grace.pipeline.table_files import check_table
+    from grace.pipeline.text.export import export_texts
     from stages.index import run_index
 
     if out is not None:

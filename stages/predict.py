@@ -1,7 +1,8 @@
-"""``grace predict``: any video file through the whole pipeline with a trained run."""
+"""``grace predict``: any clips through the whole pipeline with a trained run."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,42 +17,145 @@ if TYPE_CHECKING:
     from grace import GraceClassifier, Prediction
     from grace.pipeline.settings import PipelineSettings
 
+PICTURES = (".png", ".jpg", ".jpeg")
+
 
 @user_errors
 def command(
-    video: Annotated[Path, typer.Argument(help="A video file.")],
+    clips: Annotated[
+        list[str], typer.Argument(metavar="CLIP...", help="Videos, folders of frames, folders of those, or patterns.")
+    ],
     run: Annotated[
         Path | None, typer.Option("--run", help="Run folder; the first fold of train.method if not given.")
     ] = None,
     text: Annotated[
         bool, typer.Option("--text/--no-text", help="Whether a text is written and read; without one it is faster.")
     ] = True,
-    out: Annotated[Path | None, typer.Option("--out", help="The picture; <video>-prediction.png if not given.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="A picture (.png) of one clip, or a table (.csv, .json, .jsonl, .parquet)."),
+    ] = None,
+    over_time: Annotated[
+        bool, typer.Option("--over-time", help="Probabilities of the windows of one clip, and their plot.")
+    ] = False,
+    window: Annotated[float, typer.Option("--window", min=0.1, help="Seconds of a window.")] = 2.0,
+    stride: Annotated[float, typer.Option("--stride", min=0.05, help="Seconds from window to window.")] = 1.0,
     dataset: Dataset = "demo",
     params: Params = Path("params.yaml"),
     override: Set = [],  # noqa: B006
 ) -> None:
-    """Print the emotion's probabilities and the text, and draw where the words' mass goes on the face.
+    """Print the emotion of one clip and where its words' mass goes, or write a table for many clips.
 
     The steps have the settings that made the run's tokens, whatever params.yaml says now.
     """
     from grace import GraceClassifier
-    from grace.pipeline.media.images import write_image
 
-    file = picture_file(out, f"{video.stem}-prediction.png")
+    found = find_clips(clips)
+    many = len(found) > 1 or (out is not None and out.suffix.lower() not in PICTURES)
+    _check(found, out, many, over_time)
     folder = run_folder(run, load_settings(params, override), dataset)
     classifier = GraceClassifier.from_pretrained(folder, overrides=override)
-    prediction = classifier.predict(video, text=text)
-    _print(video.name, prediction)
-    _remark(classifier, prediction)
+    if over_time:
+        _over_time(classifier, found[0], out, text, window, stride)
+    elif many:
+        _many(classifier, found, out or Path("predictions.csv"), text)
+    else:
+        _one(classifier, found[0], out, text)
+
+
+def find_clips(named: Sequence[str]) -> list[Path]:
+    """The clips that arguments name: videos, folders of frames, all clips below other folders, or patterns.
+
+    Raises :class:`UserError` when an argument names nothing.
+    """
+    from glob import glob
+
+    from grace.pipeline.datasets.videos import find_clips
+    from grace.pipeline.errors import UserError
+
+    found: dict[Path, None] = {}
+    for name in named:
+        paths = [Path(name)] if Path(name).exists() else [Path(match) for match in sorted(glob(name, recursive=True))]  # noqa: PTH207 - absolute ones too
+        inside = []
+        for path in paths:
+            here = [path / clip.relative for clip in find_clips(path)] if path.is_dir() else []
+            inside += here or [path]
+        if not inside:
+            raise UserError(f"There is no clip {name}: name a video, a folder of frames, or a folder that holds some.")
+        found |= dict.fromkeys(inside)
+    return list(found)
+
+
+def _check(found: Sequence[Path], out: Path | None, many: bool, over_time: bool) -> None:
+    """Refuse what cannot be written, before the work."""
+    from grace.pipeline.errors import UserError
+    from grace.pipeline.table_files import check_table
+
+    if over_time and len(found) > 1:
+        raise UserError(f"--over-time takes one clip, and {len(found)} are named.")
+    if out is not None and out.suffix.lower() in PICTURES:
+        if many:
+            raise UserError(f"{out} is a picture, of one clip: name a table, such as predictions.csv.")
+        picture_file(out, "")
+    elif out is not None or many:
+        check_table(out or Path("predictions.csv"))
+
+
+def _one(classifier: GraceClassifier, clip: Path, out: Path | None, text: bool) -> None:
+    from grace.pipeline.media.images import write_image
+
+    prediction = classifier.predict(clip, text=text)
+    _print(clip.name, prediction)
+    _remark(classifier, [prediction])
     sheet = prediction.alignment_sheet()
     if sheet is None:
         method = classifier.method
         why = f"Method {method} has no transport plan to draw." if text else "Without a text there is no plan to draw."
         console().print(why, markup=False)
         return
+    file = out or Path(f"{clip.stem}-prediction.png")
     write_image(file, sheet)
     console().print(f"Where the words' mass goes on the face: {file}", markup=False)
+
+
+def _many(classifier: GraceClassifier, clips: Sequence[Path], out: Path, text: bool) -> None:
+    from collections import Counter
+
+    from grace.pipeline.errors import GraceError
+    from grace.pipeline.table_files import write_rows
+
+    predictions = list(classifier.predict_many(clips, text=text, progress=True))
+    rows = [prediction.row(classifier.labels) for prediction in predictions]
+    write_rows(out, list(rows[0]), rows)
+    failed = [prediction for prediction in predictions if prediction.error]
+    counts = Counter(prediction.label for prediction in predictions if not prediction.error)
+    shown = [(label, str(count)) for label, count in counts.most_common()]
+    print_table(f"{len(rows):,} clips", [*shown, ("could not be used", str(len(failed)))])
+    _remark(classifier, predictions)
+    console().print(f"Every clip with its probabilities and texts: {out}", markup=False, soft_wrap=True)
+    if len(failed) == len(predictions):
+        raise GraceError(f"No clip could be used ({clips[0]}: {failed[0].error}).")
+
+
+def _over_time(
+    classifier: GraceClassifier, clip: Path, out: Path | None, text: bool, window: float, stride: float
+) -> None:
+    from grace.pipeline.table_files import write_rows
+
+    found = classifier.predict_over_time(clip, window, stride, text=text)
+    rows = [
+        (f"{row['start']:5.1f} to {row['end']:5.1f} s", f"{row['label']:<14} {percent(row['p_' + row['label']]):>7}")
+        for row in found.rows
+        if row["label"]
+    ]
+    print_table(clip.name, rows)
+    _remark(classifier, found.windows)
+    picture = out if out is not None and out.suffix.lower() in PICTURES else Path(f"{clip.stem}-over-time.png")
+    found.plot().savefig(picture, dpi=110)
+    console().print(f"Probabilities over time: {picture}", markup=False, soft_wrap=True)
+    if out is not None and out != picture:
+        write_rows(out, list(found.rows[0]), found.rows)
+        console().print(f"Every window with its probabilities and texts: {out}", markup=False, soft_wrap=True)
 
 
 def _print(name: str, prediction: Prediction) -> None:
@@ -67,11 +171,11 @@ def _encoders(settings: PipelineSettings) -> tuple[str, str]:
     return settings.tokens.vision_model[0], settings.tokens.text_model[0]
 
 
-def _remark(classifier: GraceClassifier, prediction: Prediction) -> None:
-    """Say where the result must not be trusted."""
+def _remark(classifier: GraceClassifier, predictions: Sequence[Prediction]) -> None:
+    """Say where the results must not be trusted."""
     from grace.pipeline.checkpoints import knows_only
 
-    for remark in prediction.clip.remarks:
+    for remark in dict.fromkeys(remark for prediction in predictions for remark in prediction.clip.remarks):
         note(remark)
     settings = classifier.settings
     limits = {name: knows_only(name) for name in (settings.caption.model, settings.refine.model, *_encoders(settings))}

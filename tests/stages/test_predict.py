@@ -1,0 +1,118 @@
+"""`grace predict` as people use it: one clip, many, a folder, over time; a bad file costs a row."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from stages import app
+from stages.predict import find_clips
+from tests.support.videos import write_images, write_video
+
+SMALL = ("world.clips=14", "world.identities=8", "faces.instants=8", "caption.max_tokens=24", "refine.max_tokens=24")
+
+
+def test_arguments_are_files_folders_and_patterns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_video(tmp_path / "a/one.mp4", 2)
+    write_video(tmp_path / "a/two.mp4", 2)
+    write_images(tmp_path / "frames", 3)
+    assert find_clips(["a"]) == [Path("a/one.mp4"), Path("a/two.mp4")]
+    assert find_clips(["a/*.mp4", "a/one.mp4"]) == [Path("a/one.mp4"), Path("a/two.mp4")]
+    assert find_clips([str(tmp_path / "a/t*.mp4")]) == [tmp_path / "a/two.mp4"]
+    assert find_clips(["frames"]) == [Path("frames")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["gone.mp4"], "There is no clip gone.mp4"),
+        (["*.avi"], "There is no clip *.avi"),
+        (["clips", "--out", "x.png"], "x.png is a picture, of one clip: name a table"),
+        (["clips", "--over-time"], "--over-time takes one clip, and 2 are named"),
+        (["clips", "--out", "x.docx"], "name a file that ends in"),
+        (["clips", "--out", "gone/x.csv"], "there is no folder gone"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_video(tmp_path / "clips/one.mp4", 2)
+    write_video(tmp_path / "clips/two.mp4", 2)
+    result = CliRunner().invoke(app, ["predict", *arguments])
+    assert result.exit_code == 2
+    assert said in " ".join(result.stderr.split())
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a run on a few clips of the rendered world."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        commands = ["init .", "world --out raw/demo", "index", "faces", "caption", "refine", "motion", "tokens"]
+        for command in [*commands, "train -S train.epochs=1 -S train.method=grace"]:
+            words = command.split()
+            settings = () if words[0] == "init" else [part for each in SMALL for part in ("-S", each)]
+            result = CliRunner().invoke(app, [*words, *settings])
+            assert result.exit_code == 0, f"{command}\n{result.output}"
+    return folder
+
+
+def predict(folder: Path, *arguments: str) -> Result:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        return CliRunner().invoke(app, ["predict", *arguments])
+
+
+@pytest.mark.slow
+def test_many_clips_give_what_each_alone_gives_and_a_bad_file_costs_its_row(trained: Path) -> None:
+    (trained / "raw/demo/clips/broken.mp4").write_bytes(b"no video" * 99)
+    result = predict(trained, "raw/demo/clips", "--out", "all.csv")
+    (trained / "raw/demo/clips/broken.mp4").unlink()
+    assert result.exit_code == 0, result.output
+    table = pd.read_csv(trained / "all.csv").fillna("")
+    assert len(table) == 15
+    bad = table[table["path"].str.endswith("broken.mp4")].iloc[0]
+    assert bad["label"] == ""
+    assert "cannot be decoded" in bad["error"] or "video" in bad["error"]
+    good = table[table["error"] == ""]
+    assert len(good) == 14
+    classes = [name for name in table.columns if name.startswith("p_")]
+    assert (good[classes].astype(float).sum(axis=1) - 1).abs().max() < 1e-4
+    alone = predict(trained, good.iloc[3]["path"], "--out", "one.json")
+    assert alone.exit_code == 0, alone.output
+    (one,) = json.loads((trained / "one.json").read_text())
+    assert one["label"] == good.iloc[3]["label"]
+    assert one["description"] == good.iloc[3]["description"]
+    assert [one[name] for name in classes] == pytest.approx(list(good.iloc[3][classes]), abs=1e-3)
+
+
+@pytest.mark.slow
+def test_over_time_gives_a_window_per_row_and_a_plot(trained: Path) -> None:
+    clip = sorted((trained / "raw/demo/clips").glob("*.mp4"))[0]
+    result = predict(
+        trained, str(clip), "--over-time", "--window", "1", "--stride", "0.5", "--no-text", "--out", "t.csv"
+    )
+    assert result.exit_code == 0, result.output
+    table = pd.read_csv(trained / "t.csv")
+    assert len(table) >= 2
+    assert table["start"].is_monotonic_increasing
+    assert ((table["end"] - table["start"]) < 1.2).all()
+    assert (trained / f"{clip.stem}-over-time.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_no_clip_that_can_be_used_is_an_error(trained: Path, tmp_path: Path) -> None:
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).write_bytes(b"no video" * 99)
+    result = predict(trained, str(tmp_path), "--out", str(tmp_path / "t.csv"))
+    assert result.exit_code == 1
+    assert "No clip could be used" in result.stderr
+    assert len(pd.read_csv(tmp_path / "t.csv")) == 2
