@@ -43,6 +43,7 @@ def command(
         hash_images=settings.index.hash,
         strict=strict or settings.index.strict,
         accept=accepted,
+        marks=Path(settings.refine.overrides) / f"{dataset}.clips.csv",
         report=lambda found: _show(found, dataset, folder, accepted),
     )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from grace.pipeline.datasets.base import CONTRADICTORY, UNKNOWN_LABEL
 from grace.pipeline.datasets.file_tree import AMBIGUOUS, UNFOLLOWED
+from grace.pipeline.index.marks import DOUBTFUL, UNUSABLE
 from grace.pipeline.store import write_atomic
 
 MISSING = "missing"
@@ -23,6 +24,8 @@ LEAKED = "in train and test of one fold"
 SHARED_SUBJECT = "person in train and test"
 SHARED_CONTENT = "same content in train and test"
 UNLISTED = "files that no list names"
+MARKED = {UNUSABLE: "marked unusable", DOUBTFUL: "label marked doubtful"}
+"""What a person said about clips in ``overrides/<dataset>.clips.csv``: known, and so never a fault."""
 
 FINDINGS = (
     MISSING,
@@ -39,6 +42,7 @@ FINDINGS = (
     CONTRADICTORY,
     UNFOLLOWED,
     UNLISTED,
+    *MARKED.values(),
 )
 """Every kind of finding, in the order of the table."""
 
@@ -89,7 +93,8 @@ class Reconciliation:
 
     def faults(self, accept: Collection[str] = ()) -> dict[str, int]:
         """Finding to the number of clips, for findings that any clip shows and ``accept`` does not name."""
-        return {finding: len(clips) for finding, clips in self.findings.items() if clips and finding not in accept}
+        known = {*accept, *MARKED.values()}
+        return {finding: len(clips) for finding, clips in self.findings.items() if clips and finding not in known}
 
     def distribution(self) -> list[tuple[str, int]]:
         """Ranges of :attr:`differences`, such as ``+4 … +9``, and the number of clips in each that has any."""

@@ -10,7 +10,8 @@ from grace.pipeline.errors import UserError
 from grace.pipeline.execution.runner import Summary, run
 from grace.pipeline.store import Row, Store, failure
 from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS
-from grace.pipeline.text.overrides import read_overrides
+from grace.pipeline.text.cues import Cue
+from grace.pipeline.text.overrides import Override, read_overrides, write_overrides
 from grace.pipeline.text.refine import RefineStep, from_settings, refine_step
 from grace.pipeline.text.settings import RefineSettings
 from grace.settings import Settings
@@ -35,7 +36,9 @@ def rows_of(folder: Path) -> dict[str, Row]:
 
 
 def refine(folder: Path, overrides: dict[str, str], answers: int) -> Summary:
-    made = refine_step(RefineSettings(model="script"), overrides)
+    made = refine_step(
+        RefineSettings(model="script"), {clip_id: Override(text) for clip_id, text in overrides.items()}
+    )
     assert isinstance(made, RefineStep)
     script = made.engine = Script(*[GOOD] * answers)
     summary = run(made, folder, size=2)
@@ -81,7 +84,7 @@ def test_the_step_reads_the_corrections_of_its_data_set(data: Path, tmp_path: Pa
     settings = Settings(data=str(tmp_path), refine=RefineSettings(model="script", overrides=str(folder)))
     made = from_settings(settings, "data")
     assert isinstance(made, RefineStep)
-    assert made.overrides == {FOURTH: "The lips part, twice."}
+    assert made.overrides == {FOURTH: Override("The lips part, twice.")}
     for dataset in ("another", ""):
         other = from_settings(settings, dataset)
         assert isinstance(other, RefineStep)
@@ -91,11 +94,15 @@ def test_the_step_reads_the_corrections_of_its_data_set(data: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("clip,description\nx,y\n", "needs the columns clip_id, description"),
+        ("clip,description\nx,y\n", "lacks the column clip_id"),
         (f"clip_id,description\n{FIRST},\n", "line 2: the description of clip .* is empty"),
         (f"clip_id,description\n{FIRST},a\n{FIRST},b\n", "line 3: clip .* stands there twice"),
         ("clip_id,description\nnobody,a\n", "line 2: there is no clip 'nobody'"),
-        ("", "needs the columns"),
+        ("", "lacks the column"),
+        (f"clip_id,description\n{FIRST},The brows rise, then the mouth opens\n", "line 2: more cells"),
+        (f'clip_id,description\n{FIRST},"The brows rise\n{SECOND},b\n', "quote"),
+        ("clip_id,description,description\nx,y,z\n", "two columns of one name"),
+        (f"clip_id,description,cues\n{FIRST},a,smile\n", "line 2: the cues are no JSON list"),
     ],
 )
 def test_a_wrong_file_is_named_with_its_line(text: str, sentence: str, data: Path, tmp_path: Path) -> None:
@@ -120,4 +127,25 @@ def test_no_file_is_no_correction_and_the_shipped_one_is_empty(data: Path, tmp_p
 def test_line_breaks_and_marks_of_spreadsheets_are_taken(data: Path, tmp_path: Path) -> None:
     file = tmp_path / "overrides.csv"
     file.write_bytes(f'\ufeffclip_id,description\r\n{FIRST},"The brows rise.\r\nThe lips part."\r\n'.encode())
-    assert read_overrides(file, data) == {FIRST: "The brows rise. The lips part."}
+    assert read_overrides(file, data) == {FIRST: Override("The brows rise. The lips part.")}
+
+
+def test_a_separator_within_a_cell_ends_no_line(data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "overrides.csv"
+    file.write_text(f"clip_id,description\n{FIRST},The brows rise.\u2028The lips part.\n")
+    assert list(read_overrides(file, data)) == [FIRST]
+
+
+def test_corrected_cues_are_kept_and_change_the_shard(data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "overrides.csv"
+    cue = Cue(region="jaw", action="drops, \"wide\"", intensity="strongly", phase="apex")
+    write_overrides(file, {FIRST: Override("The jaw drops.", (cue,)), SECOND: Override("The lips part.")})
+    read = read_overrides(file, data)
+    assert read == {FIRST: Override("The jaw drops.", (cue,)), SECOND: Override("The lips part.")}
+    made = refine_step(RefineSettings(model="script"), read)
+    assert isinstance(made, RefineStep)
+    made.engine = Script(GOOD, GOOD)
+    run(made, data, size=2)
+    assert rows_of(data)[FIRST]["cues"] == [cue.model_dump()]
+    assert made.extra_inputs([FIRST, SECOND])[SECOND] == "The lips part."
+    assert "jaw" in made.extra_inputs([FIRST])[FIRST]
