@@ -53,7 +53,9 @@ class Ratings:
         for line in lines:
             try:
                 entry = json.loads(line)
-                rating = Rating(*(str(entry[name]) for name in ("rater", "clip_id", "kind", "text")), int(entry["value"]))
+                rating = Rating(
+                    *(str(entry[name]) for name in ("rater", "clip_id", "kind", "text")), int(entry["value"])
+                )
             except (ValueError, KeyError, TypeError):
                 continue  # a line that a crash cut short
             last[rating.rater, rating.clip_id, rating.kind] = rating

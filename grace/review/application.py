@@ -17,7 +17,7 @@ from starlette.staticfiles import StaticFiles
 
 from grace.pipeline.audit.report import PLOTS
 from grace.pipeline.errors import ClipError, GraceError, UserError
-from grace.review import alignment, pictures, views
+from grace.review import alignment, pictures, video, views
 from grace.review.corrections import ConflictError
 from grace.review.guard import Guard
 from grace.review.links import Links
@@ -53,7 +53,6 @@ def make_application(review: Review, token: str) -> ASGIApp:
         Route("/agreement", site.page(site.agreement)),
         Route("/media/strip", site.page(site.strip)),
         Route("/media/crops", site.page(site.crops)),
-        Route("/media/frames", site.page(site.frames)),
         Route("/media/video", site.page(site.video)),
         Route("/media/audit", site.page(site.audit_plot)),
         Route("/api/look", site.page(site.look)),
@@ -61,6 +60,7 @@ def make_application(review: Review, token: str) -> ASGIApp:
         Route("/api/correct", site.change(site.correct), methods=["POST"]),
         Route("/api/undo", site.change(site.undo), methods=["POST"]),
         Route("/api/rate", site.change(site.add_rating), methods=["POST"]),
+        Route("/favicon.ico", lambda request: FileResponse(STATIC / "icon.svg", headers=KEPT)),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
     return Guard(Starlette(routes=routes, exception_handlers={404: site.not_found}), token)
@@ -157,18 +157,9 @@ class _Site:
     def crops(self, request: Request) -> Response:
         return self._jpeg(pictures.crops(self.review.live.get(), self._clip(request)))
 
-    def frames(self, request: Request) -> Response:
-        catalogue, clip = self.review.live.get(), self._clip(request)
-        row = pictures.faces_row(catalogue, clip, ["times"])
-        instants = len(row["times"]) if row else 8
-        return self._jpeg(pictures.whole_frames(catalogue, clip, self.review.root, instants))
-
     def video(self, request: Request) -> Response:
-        catalogue, clip = self.review.live.get(), self._clip(request)
-        kind = pictures.playable(catalogue, clip, self.review.root)
-        if not kind:
-            return Response(status_code=404)
-        return FileResponse(pictures.clip_path(catalogue, clip, self.review.root), media_type=kind, headers=KEPT)
+        path, kind = video.playable_file(self.review.live.get(), self._clip(request), self.review.root)
+        return FileResponse(path, media_type=kind, headers=KEPT)
 
     def audit_plot(self, request: Request) -> Response:
         name = request.query_params.get("name", "")

@@ -180,7 +180,7 @@ def cause_of(error: str) -> str:
     """
     stage, _, rest = error.partition(": ")
     where, colon, cause = rest.rpartition(": ")
-    kept = cause if colon and "/" in where or "." in where else rest
+    kept = cause if (colon and "/" in where) or "." in where else rest
     return re.sub(r"\d+(?:\.\d+)?", "…", f"{stage}: {kept}" if rest else stage)[:200]
 
 

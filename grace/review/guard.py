@@ -2,7 +2,7 @@
 
 Other programs and users of the machine lack the token. Other sites in the same browser can neither read (the cookie is
 ``SameSite=Strict``; a name of theirs that resolves to this machine is no ``Host`` of ours) nor post (``Origin``, and a
-second token that only the page's own script can read). Nothing is loaded from elsewhere, and no script stands in a page.
+second token that only the page's own script can read). Nothing is loaded from elsewhere; no script stands in a page.
 """
 
 from __future__ import annotations

@@ -14,11 +14,15 @@ from grace.review.query import TEXTS, Filter
 from grace.review.runs import Predictions, compare, curves, polyline
 from grace.review.state import Review
 from grace.review.text_marks import KINDS, bits
+from grace.review.video import has_video
 
 AUDIT_PLOTS = ("lengths", "coverage", "emotions", "truth")
 WIDTH, HEIGHT = 320, 160
 """Pixels of a chart's plane."""
-CURVES = ("loss", "UAR")
+CURVES = {
+    "training loss": ("loss", "train_loss"),
+    "validation UAR and WAR": ("validation_uar", "validation_war", "test_uar", "test_war"),
+}
 
 
 def runs_page(review: Review, name: str, versus: str) -> dict[str, Any]:
@@ -69,11 +73,11 @@ def _matrix(counts: list[list[int]]) -> list[list[tuple[int, float, int]]]:
 
 
 def _curves(run: Predictions) -> list[dict[str, Any]]:
-    """One chart per kind of curve: a line per fold and column of ``history.csv``."""
+    """One chart per entry of :data:`CURVES`: a line per fold and column of ``history.csv``."""
     history = curves(run.run)
     charts = []
-    for kind in CURVES:
-        columns = sorted({name for rows in history.values() for row in rows for name in row if kind in name})
+    for title, wanted in CURVES.items():
+        columns = [name for name in wanted if any(name in row for rows in history.values() for row in rows)]
         values = [row[name] for rows in history.values() for row in rows for name in columns if name in row]
         if not values:
             continue
@@ -88,30 +92,36 @@ def _curves(run: Predictions) -> list[dict[str, Any]]:
                     {"name": column, "fold": fold, "style": number, "points": polyline(points, WIDTH, HEIGHT, top)}
                 )
         epochs = max(len(rows) for rows in history.values())
-        charts.append({"kind": kind, "lines": lines, "columns": columns, "top": top, "epochs": epochs})
+        charts.append({"title": title, "lines": lines, "columns": columns, "top": top, "epochs": epochs})
     return charts
 
 
 def audit_page(review: Review) -> dict[str, Any]:
     """How many texts say what, each count with its filter, and what ``grace audit`` wrote."""
     catalogue = review.live.get()
-    known = bits()
-    kinds = []
+    marks = {}
     for text in TEXTS:
         stage = catalogue.stages[f"{text}s"]
-        marks = stage.table["marks"].to_numpy()[stage.at[stage.at >= 0]] if len(stage.table) else np.zeros(0, np.int64)
-        groups = [
-            (kind, [(mark, int(((marks & known[f"{kind}:{mark}"]) != 0).sum())) for mark in names])
-            for kind, names in KINDS.items()
-        ]
-        kinds.append({"text": text, "total": len(marks), "groups": groups})
+        if (stage.at >= 0).any():
+            marks[text] = stage.table["marks"].to_numpy()[stage.at[stage.at >= 0]]
+    groups = [
+        (kind, [(name, [_share(of, f"{kind}:{name}") for of in marks.values()]) for name in names])
+        for kind, names in KINDS.items()
+    ]
     folder = review.folder / "audit"
     return {
-        "kinds": kinds,
+        "texts": [(text, len(of)) for text, of in marks.items()],
+        "groups": groups,
         "report": _report(review),
         "plots": [name for name in AUDIT_PLOTS if (folder / PLOTS / f"{name}.png").is_file()],
         "filter": Filter,
     }
+
+
+def _share(marks: np.ndarray, name: str) -> tuple[int, float]:
+    """How many texts have a mark, and their share."""
+    count = int(((marks & bits()[name]) != 0).sum())
+    return count, count / len(marks)
 
 
 def _report(review: Review) -> list[tuple[str, list[tuple[str, str]]]]:
@@ -156,15 +166,9 @@ def rate_page(review: Review, kind: str, rater: str) -> dict[str, Any]:
         "done": sum(done),
         "clip": ids[left] if left is not None else "",
         "text": texts[left] if left is not None else "",
-        "video": left is not None and _has_video(review, clips[left]),
+        "video": left is not None and has_video(catalogue, clips[left], review.root),
         "ratings": RATINGS[::-1],
     }
-
-
-def _has_video(review: Review, clip: int) -> bool:
-    from grace.review.pictures import playable
-
-    return bool(playable(review.live.get(), clip, review.root))
 
 
 def agreement_page(review: Review) -> dict[str, Any]:

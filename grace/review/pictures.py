@@ -1,4 +1,4 @@
-"""Pictures of one clip: a filmstrip (kept on disk), its crops, whole frames at its instants, and the video's path."""
+"""Pictures of one clip: a filmstrip, which is kept on disk, and its crops."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import xxhash
 
-from grace.pipeline.errors import ClipError, UserError
-from grace.pipeline.media.files import link_out
+from grace.pipeline.errors import ClipError
 from grace.pipeline.media.images import decode_crop, encode_jpeg
 from grace.pipeline.store import Row, Store, write_atomic
 from grace.pipeline.store.schemas import FACES
@@ -21,8 +20,6 @@ STRIP, SIDE = 6, 96
 QUALITY = 82
 MAX_STRIPS = 20_000
 """Filmstrips that are kept on disk, about 15 kB each; beyond, the oldest tenth is removed."""
-PLAYABLE = {".mp4": "video/mp4", ".m4v": "video/mp4", ".webm": "video/webm", ".mov": "video/mp4", ".ogv": "video/ogg"}
-"""Suffixes of files that a browser may be able to play, and what they are served as."""
 
 _written = itertools.count(1)
 
@@ -44,22 +41,30 @@ def filmstrip(catalogue: Catalogue, clip: int) -> bytes | None:
     if stage.status[clip] not in (0, 1):
         return None
     shard = stage.value(clip, "shard")
-    state = (catalogue.folder / "faces" / f"{shard:05d}.h5").stat()
-    key = xxhash.xxh3_128_hexdigest(f"{catalogue.clip_id(clip)}\0{state.st_mtime_ns}\0{state.st_size}".encode())
-    folder = catalogue.folder / "review" / "strips"
-    path = folder / key[:2] / f"{key}.jpg"
+    path = kept_path(catalogue, clip, catalogue.folder / "faces" / f"{shard:05d}.h5", "strips", ".jpg")
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        pass
-    row = faces_row(catalogue, clip, ["frames"])
+        row = faces_row(catalogue, clip, ["frames"])
     if row is None:
         return None
     content = _strip(row["frames"])
-    write_atomic(path, content)
-    if next(_written) % 500 == 0:
-        _trim(folder)
+    keep(path, content, MAX_STRIPS)
     return content
+
+
+def kept_path(catalogue: Catalogue, clip: int, source: Path, kind: str, suffix: str) -> Path:
+    """Where something made from a clip is kept; another place once the file that it is made from has changed."""
+    state = source.stat()
+    key = xxhash.xxh3_128_hexdigest(f"{catalogue.clip_id(clip)}\0{state.st_mtime_ns}\0{state.st_size}".encode())
+    return catalogue.folder / "review" / kind / key[:2] / f"{key}{suffix}"
+
+
+def keep(path: Path, content: bytes, most: int) -> None:
+    """Keep something made from a clip; now and then the oldest are removed where there are more than ``most``."""
+    write_atomic(path, content)
+    if next(_written) % 200 == 0:
+        _trim(path.parent.parent, most)
 
 
 def _strip(frames: Sequence[bytes]) -> bytes:
@@ -76,10 +81,9 @@ def _strip(frames: Sequence[bytes]) -> bytes:
     return encode_jpeg(np.concatenate(tiles, axis=1), QUALITY)
 
 
-def _trim(folder: Path) -> None:
-    """Remove the oldest filmstrips where there are more than :data:`MAX_STRIPS`."""
-    kept = sorted(folder.glob("*/*.jpg"), key=lambda path: path.stat().st_mtime_ns)
-    for path in kept[: max(0, len(kept) - MAX_STRIPS + MAX_STRIPS // 10)] if len(kept) > MAX_STRIPS else ():
+def _trim(folder: Path, most: int) -> None:
+    kept = sorted(folder.glob("*/*"), key=lambda path: path.stat().st_mtime_ns)
+    for path in kept[: len(kept) - most + most // 10] if len(kept) > most else ():
         path.unlink(missing_ok=True)
 
 
@@ -97,50 +101,3 @@ def crops(catalogue: Catalogue, clip: int) -> bytes | None:
     side = next((picture.shape[0] for picture in pictures if picture is not None), SIDE)
     blank = np.full((side, side, 3), 128, np.uint8)
     return encode_jpeg(np.concatenate([blank if each is None else each for each in pictures], axis=1), 90)
-
-
-def clip_path(catalogue: Catalogue, clip: int, root: Path | None) -> Path:
-    """Where the clip's video or folder of frames lies.
-
-    Raises:
-        UserError: There is no root, or a link takes the clip out of it.
-    """
-    if root is None:
-        raise UserError("The set's root is not known: set roots.<dataset> in params.yaml, or give --root.")
-    path = str(catalogue.cell(clip, "path"))
-    whole = root / path
-    if not path or ".." in Path(path).parts or Path(path).is_absolute() or link_out(root, path):
-        raise UserError("The clip's file lies outside the set's root.")
-    return whole
-
-
-def playable(catalogue: Catalogue, clip: int, root: Path | None) -> str:
-    """The media type of a clip that a browser may play; empty for folders of frames, other videos and missing files."""
-    if catalogue.cell(clip, "source") != "video":
-        return ""
-    try:
-        path = clip_path(catalogue, clip, root)
-    except UserError:
-        return ""
-    return PLAYABLE.get(path.suffix.lower(), "") if path.is_file() else ""
-
-
-def whole_frames(catalogue: Catalogue, clip: int, root: Path | None, instants: int) -> bytes:
-    """The whole frames at the clip's instants, one above the other, as one JPEG at most 480 pixels wide.
-
-    Raises:
-        ClipError: The clip cannot be read.
-        UserError: There is no root.
-    """
-    import cv2
-
-    from grace.pipeline.media.video import sample_frames
-
-    path = clip_path(catalogue, clip, root)
-    source, n_frames = str(catalogue.cell(clip, "source")), int(catalogue.cell(clip, "n_frames"))
-    sample = sample_frames(path, source, instants, n_frames)
-    height, width = sample.frames[0].shape[:2]
-    scale = min(1.0, 480 / width, 3000 / height)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    frames = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in sample.frames]
-    return encode_jpeg(np.concatenate(frames, axis=0), QUALITY)

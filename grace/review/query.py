@@ -178,9 +178,7 @@ def _says(catalogue: Catalogue, mark: str, kinds: Sequence[str]) -> np.ndarray:
     return keep
 
 
-def _of_run(
-    catalogue: Catalogue, asked: Filter, first: Predictions | None, second: Predictions | None
-) -> np.ndarray:
+def _of_run(catalogue: Catalogue, asked: Filter, first: Predictions | None, second: Predictions | None) -> np.ndarray:
     if first is None:
         raise UserError("There is no run to filter by: train one with `grace train`, or name one with --run.")
     keep = first.scored.copy()

@@ -47,6 +47,6 @@ def render(template: str, dataset: str, links: Links, form_token: str = "", **co
         form_token=form_token,
         here=content.pop("here", template),
         empty=Filter(),
-        pages=[page for page in PAGES if live or page[0] in content.get("exported", ("gallery",))],
+        sections=[page for page in PAGES if live or page[0] in content.get("exported", ("gallery",))],
         **content,
     )

@@ -70,7 +70,8 @@ class Predictions:
 
     @cached_property
     def scores(self) -> dict[str, Any]:
-        """UAR, WAR and recall with 95 % intervals, and the confusion matrix, over all test clips."""
+        """UAR and WAR with bootstrap intervals, recall with Wilson's (1927), and the confusion matrix, over all test
+        clips. Wilson's, since a bootstrap of two clips that are both right has no width."""
         from grace.trainer.metrics import confusion, scores
         from grace.trainer.significance import intervals
 
@@ -78,6 +79,7 @@ class Predictions:
         if not len(label):
             return {}
         bounds = intervals(label, predicted, list(self.labels), SAMPLES, CONFIDENCE)
+        bounds |= {name: _wilson(label == code, predicted == code) for code, name in enumerate(self.labels)}
         counts = confusion(label, predicted, len(self.labels))
         return {**scores(label, predicted, self.labels), "interval": bounds, "confusion": counts.tolist()}
 
@@ -96,6 +98,16 @@ class Predictions:
     def _tested_classes(self) -> tuple[np.ndarray, np.ndarray]:
         tested = self.tested & (self.label >= 0)
         return self.label[tested].astype(np.int64), self.predicted[tested].astype(np.int64)
+
+
+def _wilson(true: np.ndarray, predicted: np.ndarray) -> list[float | None]:
+    """Interval of the recall of a class; None twice where it has no clips."""
+    from scipy.stats import binomtest
+
+    if not true.any():
+        return [None, None]
+    found = binomtest(int((true & predicted).sum()), int(true.sum())).proportion_ci(CONFIDENCE, "wilson")
+    return [float(found.low), float(found.high)]
 
 
 def find_runs(folder: Path, named: Path | None = None) -> dict[str, RunFolds]:

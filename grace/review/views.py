@@ -19,11 +19,12 @@ from grace.review import query
 from grace.review.catalogue import STATUSES, Catalogue
 from grace.review.corrections import Said
 from grace.review.links import Links
-from grace.review.pictures import faces_row, playable
+from grace.review.pictures import faces_row
 from grace.review.query import PAGE, Filter, People, select
 from grace.review.runs import Predictions
 from grace.review.state import Review
 from grace.review.text_marks import KINDS
+from grace.review.video import has_video
 
 TOP_SUBJECTS, TOP_CAUSES = 300, 20
 
@@ -172,11 +173,11 @@ def clip(review: Review, clip_id: str, asked: Filter) -> dict[str, Any]:
         "cues": text.get("cues") or [],
         "engine": text.get("engine") or "",
         "model": text.get("model") or "",
-        "said": asdict(said) if said else {},
+        "said": asdict(said or Said()),
         "version": (said or Said()).version,
         "history": review.corrections.entries(clip_id)[::-1],
         "probabilities": _probabilities(first, number),
-        "playable": playable(catalogue, number, review.root),
+        "has_video": has_video(catalogue, number, review.root),
         "data": _timeline(catalogue, number, faces, motion),
         "settings": _settings(catalogue, number),
         "vocabulary": {"region": REGIONS, "intensity": INTENSITIES, "phase": PHASES},

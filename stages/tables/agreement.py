@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from stages.tables.formats import percent, strip_control
+from grace.pipeline.messages import percent
+from stages.tables.formats import strip_control
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -30,7 +31,5 @@ def agreement_tables(found: dict[str, Any]) -> Iterator[Table]:
         for pair in each["pairs"]:
             names = Text(strip_control(f"{pair['first']}, {pair['second']}"))
             same = "" if pair["same"] is None else percent(pair["same"])
-            table.add_row(
-                names, str(pair["texts"]), "", same, "–" if pair["kappa"] is None else f"{pair['kappa']:.2f}"
-            )
+            table.add_row(names, str(pair["texts"]), "", same, "–" if pair["kappa"] is None else f"{pair['kappa']:.2f}")
         yield table

@@ -36,9 +36,7 @@ def rows_of(folder: Path) -> dict[str, Row]:
 
 
 def refine(folder: Path, overrides: dict[str, str], answers: int) -> Summary:
-    made = refine_step(
-        RefineSettings(model="script"), {clip_id: Override(text) for clip_id, text in overrides.items()}
-    )
+    made = refine_step(RefineSettings(model="script"), {clip_id: Override(text) for clip_id, text in overrides.items()})
     assert isinstance(made, RefineStep)
     script = made.engine = Script(*[GOOD] * answers)
     summary = run(made, folder, size=2)
@@ -138,7 +136,7 @@ def test_a_separator_within_a_cell_ends_no_line(data: Path, tmp_path: Path) -> N
 
 def test_corrected_cues_are_kept_and_change_the_shard(data: Path, tmp_path: Path) -> None:
     file = tmp_path / "overrides.csv"
-    cue = Cue(region="jaw", action="drops, \"wide\"", intensity="strongly", phase="apex")
+    cue = Cue(region="jaw", action='drops, "wide"', intensity="strongly", phase="apex")
     write_overrides(file, {FIRST: Override("The jaw drops.", (cue,)), SECOND: Override("The lips part.")})
     read = read_overrides(file, data)
     assert read == {FIRST: Override("The jaw drops.", (cue,)), SECOND: Override("The lips part.")}

@@ -7,7 +7,6 @@
   const times = data.times;
   const state = { at: 0, motion: data.motion ? Timeline.bytes(data.motion) : null, look: null, word: null, pinned: null };
   let crops = null;
-  let frames = null;
 
   // The keyboard works whether or not there are faces.
   const follow = (selector) => { const link = document.querySelector(selector); if (link) link.click(); };
@@ -42,7 +41,7 @@
     state.at = Math.min(times.length - 1, Math.max(0, at));
     get("instant").value = state.at;
     get("instant").setAttribute("aria-valuetext", `${times[state.at].toFixed(2)} seconds`);
-    if (video && !video.hidden && !fromVideo) video.currentTime = times[state.at];
+    if (video && !fromVideo) video.currentTime = times[state.at];
     draw();
   }
 
@@ -71,14 +70,16 @@
     const shown = overlay();
     const ratio = window.devicePixelRatio || 1;
     const width = Math.max(1, Math.round(strip.clientWidth * ratio));
-    const size = width / times.length;
+    const step = width / times.length;
+    const every = Math.max(1, Math.ceil(44 * ratio / step)); // on a narrow screen every second crop or so
+    const size = step * every;
     strip.width = width;
     strip.height = Math.max(1, Math.round(size));
     const context = strip.getContext("2d");
-    times.forEach((_, at) => tile(context, at, at * size, size, shown));
+    for (let at = 0; at < times.length; at += every) tile(context, at, at * step, size, shown);
     context.lineWidth = 3 * ratio;
     context.strokeStyle = "#ffd24a";
-    context.strokeRect(state.at * size + 1.5 * ratio, 1.5 * ratio, size - 3 * ratio, strip.height - 3 * ratio);
+    context.strokeRect(state.at * step + 1.5 * ratio, 1.5 * ratio, step - 3 * ratio, strip.height - 3 * ratio);
     const large = crop.getContext("2d");
     large.clearRect(0, 0, crop.width, crop.height);
     tile(large, state.at, 0, crop.width, shown);
@@ -90,7 +91,6 @@
     axis();
     box();
     probabilities();
-    if (frames && !get("frames").hidden) whole();
   }
 
   function axis() {
@@ -131,32 +131,13 @@
     }));
   }
 
-  // Whole frames at the instants, where a browser cannot play the source.
-  async function showFrames(note) {
-    const canvas = get("frames");
-    if (video) video.hidden = true;
-    frames = await Timeline.image(canvas.dataset.frames);
-    get("video-note").textContent = frames ? note : "The source cannot be shown.";
-    canvas.hidden = !frames;
-    if (frames) whole(); else get("boxes").replaceChildren();
-  }
-  function whole() {
-    const canvas = get("frames");
-    const height = frames.height / times.length;
-    canvas.width = frames.width;
-    canvas.height = height;
-    canvas.getContext("2d").drawImage(frames, 0, state.at * height, frames.width, height, 0, 0, frames.width, height);
-  }
-
   function probabilities() {
     if (!state.look) return;
     const shares = state.look.unfolding[state.at];
-    const last = state.at === times.length - 1;
-    get("now-note").textContent = last ? "whole clip" : `had it frozen at ${times[state.at].toFixed(2)} s`;
+    get("now-note").textContent = `${times[state.at].toFixed(2)} s`;
     for (const item of get("probabilities").querySelectorAll("li[data-label]")) {
       const share = shares[state.look.labels.indexOf(item.dataset.label)] || 0;
-      item.querySelector(".fill").setAttribute("width", (100 * share).toFixed(1));
-      item.querySelector(".num").textContent = (100 * share).toFixed(0);
+      item.querySelector(".at").setAttribute("x", (99 * share).toFixed(1));
     }
     get("unfolding").querySelector(".head-line")?.setAttribute("transform", `translate(${200 * state.at / Math.max(1, times.length - 1)} 0)`);
   }
@@ -173,7 +154,7 @@
       parts.push(Timeline.svg("polyline", { class: `curve ${rank < 4 ? `s${rank}` : "other"}`, points }));
     });
     let lowest = -20;
-    peaks.slice(0, 4).map(([, index], rank) => ({ index, rank, y: 90 - 86 * rows[rows.length - 1][index] })).sort((a, b) => a.y - b.y).forEach((mark) => {
+    peaks.slice(0, 3).map(([, index], rank) => ({ index, rank, y: 90 - 86 * rows[rows.length - 1][index] })).sort((a, b) => a.y - b.y).forEach((mark) => {
       lowest = Math.max(mark.y + 4, lowest + 13);
       parts.push(Timeline.svg("text", { class: `s${mark.rank}`, x: 206, y: lowest }, labels[mark.index]));
     });
@@ -186,6 +167,7 @@
   // Bars of a clip that the run was not tested on: its own model's, and said to be so.
   function bars() {
     const list = get("probabilities");
+    for (const known of list.querySelectorAll("svg.bar")) known.append(Timeline.svg("rect", { class: "at", x: -9, width: 1, height: 4 }));
     if (list.querySelector("li[data-label]")) return;
     const order = state.look.labels.map((label, index) => [state.look.probabilities[index], label]).sort((a, b) => b[0] - a[0]);
     list.replaceChildren(...order.map(([share, label]) => {
@@ -194,6 +176,7 @@
       const name = Object.assign(document.createElement("span"), { className: "name", textContent: label });
       const bar = Timeline.svg("svg", { class: "bar", viewBox: "0 0 100 4", preserveAspectRatio: "none", "aria-hidden": "true" });
       bar.append(Timeline.svg("rect", { class: "track", width: 100, height: 4 }), Timeline.svg("rect", { class: "fill", width: 100 * share, height: 4 }));
+      bar.append(Timeline.svg("rect", { class: "at", x: -9, width: 1, height: 4 }));
       item.append(name, bar, Object.assign(document.createElement("span"), { className: "num", textContent: (100 * share).toFixed(0) }));
       return item;
     }));
@@ -298,7 +281,7 @@
     const nearest = (time) => times.reduce((best, value, at) => Math.abs(value - time) < Math.abs(times[best] - time) ? at : best, 0);
     const tick = () => { if (!video.paused) { const at = nearest(video.currentTime); if (at !== state.at) seek(at, true); requestAnimationFrame(tick); } };
     play.addEventListener("click", () => {
-      if (video && !video.hidden) {
+      if (video) {
         if (video.paused) video.play().then(() => requestAnimationFrame(tick)).catch(() => playing(false)); else video.pause();
         return;
       }
@@ -308,10 +291,9 @@
     });
     if (video) {
       for (const name of ["play", "pause", "ended"]) video.addEventListener(name, () => playing(!video.paused && !video.ended));
-      video.addEventListener("error", () => showFrames("the browser cannot play it: whole frames instead"));
-      if (video.error) showFrames("the browser cannot play it: whole frames instead");
-    } else {
-      showFrames("whole frames at the instants");
+      const failed = () => { get("video-note").textContent = "The source cannot be played."; };
+      video.addEventListener("error", failed);
+      if (video.error) failed();
     }
     seek(0);
   }
