@@ -53,9 +53,8 @@ class Ratings:
         for line in lines:
             try:
                 entry = json.loads(line)
-                rating = Rating(
-                    *(str(entry[name]) for name in ("rater", "clip_id", "kind", "text")), int(entry["value"])
-                )
+                named = {name: str(entry[name]) for name in ("rater", "clip_id", "kind", "text")}
+                rating = Rating(**named, value=int(entry["value"]))
             except (ValueError, KeyError, TypeError):
                 continue  # a line that a crash cut short
             last[rating.rater, rating.clip_id, rating.kind] = rating

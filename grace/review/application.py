@@ -6,10 +6,10 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
@@ -33,6 +33,10 @@ logger = logging.getLogger(__name__)
 STATIC = Path(__file__).parent / "static"
 KEPT = {"cache-control": "private, max-age=300"}
 
+THREADS = 6
+"""Requests that are worked on at once; a browser sends six. More would only hold more memory."""
+
+T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -71,13 +75,19 @@ class _Site:
 
     def __init__(self, review: Review, links: Links) -> None:
         self.review, self.links = review, links
+        self._threads: CapacityLimiter | None = None
+
+    async def _in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
+        if self._threads is None:  # made where the event loop runs
+            self._threads = CapacityLimiter(THREADS)
+        return await to_thread.run_sync(work, *arguments, limiter=self._threads)
 
     def page(self, answer: Callable[[Request], Response]) -> Handler:
         """A handler that shows an error meant for people as a page, or as JSON where a script asked."""
 
         async def handle(request: Request) -> Response:
             try:
-                return await run_in_threadpool(answer, request)
+                return await self._in_thread(answer, request)
             except (GraceError, ClipError) as error:
                 if request.url.path.startswith("/api/"):
                     return JSONResponse({"sentence": str(error)}, 400)
@@ -96,9 +106,9 @@ class _Site:
             except (ValueError, RecursionError):
                 return JSONResponse({"sentence": "That is no JSON object."}, 400)
             try:
-                return JSONResponse(await run_in_threadpool(answer, content))
+                return JSONResponse(await self._in_thread(answer, content))
             except ConflictError as error:
-                now = await run_in_threadpool(self._now, content)
+                now = await self._in_thread(self._now, content)
                 return JSONResponse({"sentence": str(error), **now}, 409)
             except GraceError as error:
                 return JSONResponse({"sentence": str(error)}, 400)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -58,10 +57,10 @@ def export(review: Review, folder: Path, where: str = "", sample: int = 48) -> i
     write_atomic(folder / MARK, f"Clips of {review.dataset}, written by grace review --export.\n".encode())
     for name in SHIPPED:
         write_atomic(folder / "static" / name, (STATIC / name).read_bytes())
-    videos = {}
+    videos: dict[str, str] = {}
     for clip in tqdm(chosen, desc="export", unit="clip"):
         videos |= _media(review, catalogue, clip, folder / "media", files)
-    exported = {"exported": ("gallery", "runs", "audit")}
+    exported: dict[str, Any] = {"exported": ("gallery", "runs", "audit")}
     for clip in chosen:
         _clip(review, catalogue, clip, asked, first, folder, FileLinks("../", files, videos), exported)
     links = FileLinks("", files, videos)
@@ -104,7 +103,7 @@ def _clip(
     first: Predictions | None,
     folder: Path,
     links: FileLinks,
-    exported: dict[str, Sequence[str]],
+    exported: dict[str, Any],
 ) -> None:
     clip_id = catalogue.clip_id(clip)
     content: dict[str, Any] = views.clip(review, clip_id, asked)

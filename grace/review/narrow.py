@@ -71,9 +71,7 @@ def narrow_table(folder: Path, kept: Kept) -> tuple[pa.Table, Stamps]:
     path = folder / "review" / "index" / f"{kept.store}.arrow"
     table, before = _open(path)
     if table is None or before != now:
-        unchanged = (
-            {shard for shard, stamp in now.items() if before.get(shard) == stamp} if table is not None else set()
-        )
+        unchanged = {shard for shard, stamp in now.items() if before.get(shard) == stamp}
         write_atomic(path, _encode(_refresh(store, kept, table, now, unchanged), now))
         table, _ = _open(path)
     if table is None:

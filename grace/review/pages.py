@@ -20,8 +20,8 @@ AUDIT_PLOTS = ("lengths", "coverage", "emotions", "truth")
 WIDTH, HEIGHT = 320, 160
 """Pixels of a chart's plane."""
 CURVES = {
-    "training loss": ("loss", "train_loss"),
-    "validation UAR and WAR": ("validation_uar", "validation_war", "test_uar", "test_war"),
+    "Training loss": ("loss", "train_loss"),
+    "Validation UAR and WAR": ("validation_uar", "validation_war", "test_uar", "test_war"),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import xxhash
 
 from grace.pipeline.errors import ClipError
-from grace.pipeline.media.images import decode_crop, encode_jpeg
+from grace.pipeline.media.images import BGRImage, decode_crop, encode_jpeg
 from grace.pipeline.store import Row, Store, write_atomic
 from grace.pipeline.store.schemas import FACES
 from grace.review.catalogue import Catalogue
@@ -22,6 +23,7 @@ MAX_STRIPS = 20_000
 """Filmstrips that are kept on disk, about 15 kB each; beyond, the oldest tenth is removed."""
 
 _written = itertools.count(1)
+_one_writer = threading.Lock()
 
 
 def faces_row(catalogue: Catalogue, clip: int, columns: Sequence[str]) -> Row | None:
@@ -62,9 +64,10 @@ def kept_path(catalogue: Catalogue, clip: int, source: Path, kind: str, suffix: 
 
 def keep(path: Path, content: bytes, most: int) -> None:
     """Keep something made from a clip; now and then the oldest are removed where there are more than ``most``."""
-    write_atomic(path, content)
-    if next(_written) % 200 == 0:
-        _trim(path.parent.parent, most)
+    with _one_writer:
+        write_atomic(path, content)
+        if next(_written) % 200 == 0:
+            _trim(path.parent.parent, most)
 
 
 def _strip(frames: Sequence[bytes]) -> bytes:
@@ -92,7 +95,7 @@ def crops(catalogue: Catalogue, clip: int) -> bytes | None:
     row = faces_row(catalogue, clip, ["frames"])
     if row is None:
         return None
-    pictures = []
+    pictures: list[BGRImage | None] = []
     for encoded in row["frames"]:
         try:
             pictures.append(decode_crop(encoded, "bgr"))

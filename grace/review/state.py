@@ -33,7 +33,7 @@ class Review:
     root: Path | None
     overrides: Path
     run: Path | None = None
-    tokens: TokenModel = TokenModel("pocket/clip")
+    tokens: TokenModel = field(default_factory=lambda: TokenModel("pocket/clip"))
     live: LiveCatalogue = field(init=False)
     corrections: Corrections = field(init=False)
     ratings: Ratings = field(init=False)

@@ -90,7 +90,9 @@ def _choices(
     labels = np.bincount(catalogue.label.codes[found] + 1, minlength=len(catalogue.labels) + 1)[1:]
     statuses = np.bincount(np.maximum(catalogue.status[found], 0), minlength=len(STATUSES))
     causes = np.bincount(catalogue.cause.codes[found] + 1, minlength=len(catalogue.cause.values) + 1)[1:]
-    predicted = np.bincount(first.predicted[found] + 1, minlength=len(first.labels) + 1)[1:] if first else []
+    predicted: list[int] = []
+    if first is not None:
+        predicted = np.bincount(first.predicted[found] + 1, minlength=len(first.labels) + 1)[1:].tolist()
     ranked = sorted(zip(catalogue.cause.values, causes.tolist(), strict=True), key=lambda item: -item[1])
     runs = list(review.runs())
     folds = [number for number, fold in catalogue.folds.items() if (fold.codes >= 0).any()]

@@ -274,7 +274,7 @@
     get("run")?.addEventListener("change", (event) => event.target.form.submit());
     strip.addEventListener("click", (event) => seek(Math.floor(times.length * event.offsetX / strip.clientWidth)));
     window.addEventListener("resize", draw);
-    Timeline.image(crop.dataset.crops).then((picture) => { crops = picture; draw(); });
+    Timeline.image(crop.dataset.crops).then((picture) => { crops = picture; draw(); crop.dataset.drawn = Math.round(performance.now()); });
     const play = get("play");
     const playing = (now) => { play.textContent = now ? "❚❚ Pause" : "▶ Play"; play.setAttribute("aria-pressed", String(now)); };
     let timer = null;
