@@ -5,10 +5,14 @@ from __future__ import annotations
 import secrets
 import socket
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from grace.pipeline.errors import GraceError
 from grace.review.application import make_application
 from grace.review.state import Review
+
+if TYPE_CHECKING:
+    import uvicorn
 
 HOST = "127.0.0.1"
 
@@ -24,18 +28,31 @@ def serve(review: Review, port: int, opened: Callable[[str], None]) -> None:
     Raises:
         GraceError: The port is taken.
     """
-    import uvicorn
+    listener = listen(port)
+    token = secrets.token_urlsafe(24)
+    server = make_server(review, token)
+    opened(f"http://{HOST}:{listener.getsockname()[1]}/?token={token}")
+    server.run(sockets=[listener])
 
+
+def listen(port: int) -> socket.socket:
+    """A socket of this machine alone. Raises :class:`GraceError` when the port is taken."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((HOST, port))
     except OSError as error:
+        listener.close()
         raise GraceError(
             f"Port {port} cannot be used ({error.strerror}): name another with --port, or 0 for any that is free."
         ) from None
-    token = secrets.token_urlsafe(24)
+    return listener
+
+
+def make_server(review: Review, token: str) -> uvicorn.Server:
+    """The server of the application. It keeps no log of addresses: they hold the token."""
+    import uvicorn
+
     application = make_application(review, token)
     config = uvicorn.Config(application, log_level="warning", access_log=False, server_header=False, lifespan="off")
-    opened(f"http://{HOST}:{listener.getsockname()[1]}/?token={token}")
-    uvicorn.Server(config).run(sockets=[listener])
+    return uvicorn.Server(config)
