@@ -92,7 +92,7 @@ def drive(address: str) -> dict[str, list[float]]:
             page.locator(".card a").nth(5).click()
             page.locator("#crop[data-drawn]").wait_for(state="attached")
             taken["clip"].append(float(page.evaluate("document.querySelector('#crop').dataset.drawn")) / 1000)
-            page.wait_for_load_state("networkidle")  # words and neighbours, which come afterwards
+            page.wait_for_load_state("networkidle", timeout=600_000)  # words and neighbours, which come afterwards
         browser.close()
     return taken
 

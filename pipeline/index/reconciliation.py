@@ -42,9 +42,8 @@ FINDINGS = (
     CONTRADICTORY,
     UNFOLLOWED,
     UNLISTED,
-    *MARKED.values(),
 )
-"""Every kind of finding, in the order of the table."""
+"""Every kind of finding that is a fault, in the order of the table; what a person marked comes after them."""
 
 FILE = "reconciliation.csv"
 
@@ -73,7 +72,9 @@ class Reconciliation:
     """Listed folders of frames that are there."""
     folds: dict[int, Counter[str]] = field(default_factory=dict)
     """Fold to the number of clips in ``train`` and in ``test``."""
-    findings: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: {name: [] for name in FINDINGS})
+    findings: dict[str, list[tuple[str, str]]] = field(
+        default_factory=lambda: {name: [] for name in (*FINDINGS, *MARKED.values())}
+    )
     """Finding to the clips, or files, that show it, each with a detail."""
     differences: Counter[int] = field(default_factory=Counter)
     """Frames counted minus frames annotated, to the number of clips; 0 is left out."""

@@ -115,8 +115,6 @@ def test_reconciliation_counts_each_trouble_and_keeps_every_one(indexed: tuple[P
         "contradictory lines": 1,
         "path cannot be followed": 1,
         "files that no list names": 2,
-        "marked unusable": 0,
-        "label marked doubtful": 0,
     }
     assert (found.videos, found.folders) == (6, 3)
     assert found.differences == {-1: 1}

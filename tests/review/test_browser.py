@@ -19,7 +19,6 @@ from grace.pipeline.text.overrides import read_overrides
 from grace.pipeline.text.refine import RefineStep, refine_step
 from grace.pipeline.text.settings import RefineSettings
 from grace.review.state import Review
-from tests.review.test_pages import hostile  # noqa: F401
 from tests.support.fake_engines import Script
 from tests.support.review_server import ReviewServer
 from tests.support.texts import GOOD
