@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from grace.pipeline.errors import UserError
+from grace.pipeline.store.formats import check_version
+from grace.pipeline.store.schemas import PREDICTIONS
 from grace.review.catalogue import Catalogue
-from grace.trainer.runs import RunConfig, check_file, open_run, read_config
+from grace.trainer.runs import RunConfig, check_file, read_config
 
 SAMPLES = 200
 """Bootstrap draws of an interval that is shown."""
@@ -154,22 +156,33 @@ def read_predictions(catalogue: Catalogue, run: RunFolds) -> Predictions:
     Raises:
         UserError: A fold is damaged.
     """
-    opened = {fold: open_run(folder) for fold, folder in run.folders.items()}
-    labels = tuple(next(iter(opened.values())).config.labels)
-    clips, index = len(catalogue), {label: number for number, label in enumerate(labels)}
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    labels = tuple(run.config().labels)
+    clips, known = len(catalogue), pa.array(labels, pa.string())
     predicted, fold_of = np.full(clips, -1, np.int16), np.zeros(clips, np.int16)
     probabilities = np.zeros((clips, len(labels)), np.float32)
-    for fold, each in opened.items():
-        for row in each.predictions:
-            clip = catalogue.positions.get(row["clip_id"])
-            if clip is None:
-                continue
-            fold_of[clip] = fold
-            predicted[clip] = index.get(row["predicted"], -1)
-            if row["predicted"] in index and len(row["probabilities"]) == len(labels):
-                probabilities[clip] = row["probabilities"]
+    for fold, folder in run.folders.items():
+        table = _table(folder)
+        at = pc.index_in(table["clip_id"], value_set=catalogue.table["clip_id"])
+        fold_of[pc.drop_null(at).to_numpy()] = fold
+        whole = pc.equal(pc.list_value_length(table["probabilities"]), len(labels))
+        usable = pc.and_(pc.and_(pc.is_valid(at), whole), pc.is_in(table["predicted"], value_set=known))
+        table, at = table.filter(usable), at.filter(usable).to_numpy()
+        predicted[at] = pc.index_in(table["predicted"], value_set=known).to_numpy()
+        probabilities[at] = pc.list_flatten(table["probabilities"]).to_numpy().reshape(-1, len(labels))
     translate = np.array([index.get(name, -1) for name in catalogue.labels] + [-1], np.int16)
     return Predictions(run, labels, translate[catalogue.label.codes], predicted, probabilities, fold_of)
+
+
+def _table(folder: Path) -> Any:
+    """Columns of a run's predictions, checked; rows as Python objects would take a hundred times their memory."""
+    import pyarrow.parquet as pq
+
+    path = check_file(folder, read_config(folder), "predictions.parquet")
+    check_version(PREDICTIONS, path)
+    return pq.read_table(path, columns=["clip_id", "predicted", "probabilities"])
 
 
 def stamp(run: RunFolds) -> tuple[int, ...]:
