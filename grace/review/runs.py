@@ -172,7 +172,7 @@ def read_predictions(catalogue: Catalogue, run: RunFolds) -> Predictions:
         table, at = table.filter(usable), at.filter(usable).to_numpy()
         predicted[at] = pc.index_in(table["predicted"], value_set=known).to_numpy()
         probabilities[at] = pc.list_flatten(table["probabilities"]).to_numpy().reshape(-1, len(labels))
-    translate = np.array([index.get(name, -1) for name in catalogue.labels] + [-1], np.int16)
+    translate = np.array([(labels.index(name) if name in labels else -1) for name in catalogue.labels] + [-1], np.int16)
     return Predictions(run, labels, translate[catalogue.label.codes], predicted, probabilities, fold_of)
 
 
