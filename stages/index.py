@@ -52,6 +52,7 @@ def run_index(dataset: str, settings: Settings, root: str | None = None, strict:
         hash_images=settings.index.hash,
         strict=strict or settings.index.strict,
         accept=accepted,
+        marks=Path(settings.refine.overrides) / f"{dataset}.clips.csv",
         report=lambda found: _show(found, dataset, folder, accepted),
     )
 

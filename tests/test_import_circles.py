@@ -6,7 +6,12 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-INSTALLED = {"pipeline": "grace.pipeline", "trainer": "grace.trainer", "pocket": "grace.pocket"}
+INSTALLED = {
+    "pipeline": "grace.pipeline",
+    "trainer": "grace.trainer",
+    "pocket": "grace.pocket",
+    "grace/review": "grace.review",
+}
 """Folders whose modules have another name when they are imported."""
 
 
@@ -15,7 +20,7 @@ def modules(project: Path) -> dict[str, Path]:
     found = {}
     for folder in (*INSTALLED, "stages", "benchmarks", "tests"):
         for path in sorted((project / folder).rglob("*.py")):
-            parts = path.relative_to(project).with_suffix("").parts
+            parts = (folder, *path.relative_to(project / folder).with_suffix("").parts)
             parts = parts[:-1] if parts[-1] == "__init__" else parts
             found[".".join((INSTALLED.get(folder, folder), *parts[1:]))] = path
     for path in (project / "grace").glob("*.py"):  # its folders are links to those above

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-FOLDERS = ("pipeline", "trainer", "pocket", "stages")
+FOLDERS = ("pipeline", "trainer", "pocket", "grace/review", "stages")
 ALLOWED = {
     "pipeline": {"grace.pipeline"},
     "trainer": {
@@ -23,6 +23,7 @@ ALLOWED = {
         "grace.pipeline.strict_yaml",
     },
     "pocket": {"grace.pocket", "grace.pipeline"},
+    "grace/review": {"grace.review", "grace.trainer", "grace.pipeline"},
     "stages": {"stages", "grace"},
 }
 STEPS = ("index", "faces", "text", "motion", "tokens")

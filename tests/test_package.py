@@ -132,9 +132,11 @@ def test_the_wheel_holds_what_it_needs_and_nothing_else(wheel: Path, project: Pa
         assert needed in names
     models = {f"grace/{path.relative_to(project)}" for path in project.glob("pocket/[cvl]l*/*")}
     prompts = {f"grace/{path.relative_to(project)}" for path in project.glob("pipeline/*/prompts/*")}
+    pages = {str(path.relative_to(project)) for path in project.glob("grace/review/[st]*/*")}
     code = [*project.glob("pipeline/**/*.py"), *project.glob("trainer/**/*.py")]
     assert (len(models) > 15, len(prompts) > 3, len(code) > 80) == (True, True, True)
-    assert names >= models | prompts | {f"grace/{path.relative_to(project)}" for path in code}
+    assert len(pages) > 12
+    assert names >= models | prompts | pages | {f"grace/{path.relative_to(project)}" for path in code}
     assert not [name for name in names if re.search(r"test|benchmark|__pycache__|/build/|\.pyc$", name)]
     assert params == (project / "params.yaml").read_text()
     assert "Author: GRACE developers" in metadata

@@ -24,11 +24,13 @@ from grace.pipeline.execution.processes import run_in_processes, watched_clips
 from grace.pipeline.index.folds import make_folds
 from grace.pipeline.index.journal import Journal, state_of
 from grace.pipeline.index.leaks import on_both_sides
+from grace.pipeline.index.marks import apply_marks, read_marks
 from grace.pipeline.index.reconciliation import (
     DIFFERS,
     ENDS_EARLY,
     FINDINGS,
     LEAKED,
+    MARKED,
     MISSING,
     MISSPELT,
     NO_FRAMES,
@@ -84,6 +86,7 @@ def index(
     hash_images: bool = False,
     strict: bool = False,
     accept: Collection[str] = (),
+    marks: Path | None = None,
     report: Callable[[Reconciliation], None] = lambda found: None,
 ) -> Reconciliation:
     """List the clips of a data set, count their frames, and write ``clips.parquet`` and ``reconciliation.csv``.
@@ -103,13 +106,14 @@ def index(
         hash_images: Digest the bytes of a folder's images, not their names and sizes only.
         strict: Make everything that does not fit an error.
         accept: Findings that are no error under ``strict``.
+        marks: Table of the clips that a person marked, ``overrides/<dataset>.clips.csv``; it need not exist.
         report: Gets the reconciliation before it is judged.
 
     Returns:
         What the lists say against what is there.
 
     Raises:
-        UserError: ``root`` is not that data set, or ``accept`` names no finding.
+        UserError: ``root`` is not that data set, ``accept`` names no finding, or ``marks`` names no clip.
         GraceError: No clip at all is usable, or something does not fit and ``strict`` is set.
 
     Example:
@@ -130,6 +134,8 @@ def index(
         _count(found, listing, probed)
     for path in _unlisted(root, listings):
         found.note(UNLISTED, path)
+    for kind, clip, reason in apply_marks(rows, read_marks(marks) if marks else {}, marks or root):
+        found.note(MARKED[kind], clip, reason)
     for finding, column in ((SHARED_SUBJECT, "subject"), (SHARED_CONTENT, "content")):
         for clip, detail in on_both_sides(rows, column, folds):
             found.note(finding, clip, detail)

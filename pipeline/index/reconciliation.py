@@ -9,6 +9,7 @@ from pathlib import Path
 
 from grace.pipeline.datasets.base import CONTRADICTORY, UNKNOWN_LABEL
 from grace.pipeline.datasets.file_tree import AMBIGUOUS, UNFOLLOWED
+from grace.pipeline.index.marks import DOUBTFUL, UNUSABLE
 from grace.pipeline.store import write_atomic
 from grace.pipeline.strict_csv import encode_rows
 
@@ -24,6 +25,8 @@ SHARED_CONTENT = "same content in train and test"
 MISSPELT = "class looks misspelt"
 UNLABELLED = "no label"
 UNLISTED = "files that no list names"
+MARKED = {UNUSABLE: "marked unusable", DOUBTFUL: "label marked doubtful"}
+"""What a person said about clips in ``overrides/<dataset>.clips.csv``: known, and so never a fault."""
 
 FINDINGS = (
     MISSING,
@@ -43,7 +46,7 @@ FINDINGS = (
     UNFOLLOWED,
     UNLISTED,
 )
-"""Every kind of finding, in the order of the table."""
+"""Every kind of finding that is a fault, in the order of the table; what a person marked comes after them."""
 
 FILE = "reconciliation.csv"
 COLUMNS = ("finding", "clip", "detail")
@@ -75,7 +78,9 @@ class Reconciliation:
     """Class to the number of its clips."""
     folds: dict[int, Counter[str]] = field(default_factory=dict)
     """Fold to the number of clips in ``train``, ``val`` and ``test``."""
-    findings: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: {name: [] for name in FINDINGS})
+    findings: dict[str, list[tuple[str, str]]] = field(
+        default_factory=lambda: {name: [] for name in (*FINDINGS, *MARKED.values())}
+    )
     """Finding to the clips, or files, that show it, each with a detail."""
     differences: Counter[int] = field(default_factory=Counter)
     """Frames counted minus frames annotated, to the number of clips; 0 is left out."""
@@ -98,8 +103,8 @@ class Reconciliation:
 
         Clips without a label are no fault where none has one.
         """
-        accept = {*accept, UNLABELLED} if not self.classes else accept
-        return {finding: len(clips) for finding, clips in self.findings.items() if clips and finding not in accept}
+        known = {*accept, *MARKED.values(), *(() if self.classes else (UNLABELLED,))}
+        return {finding: len(clips) for finding, clips in self.findings.items() if clips and finding not in known}
 
     def distribution(self) -> list[tuple[str, int]]:
         """Ranges of :attr:`differences`, such as ``+4 … +9``, and the number of clips in each that has any."""

@@ -156,7 +156,7 @@ def sample_frames(path: Path, source: str, count: int, n_frames: int) -> Sample:
     held: dict[int, tuple[BGRImage, BGRImage]] = {}
     times: dict[int, float] = {}
     sizes: list[tuple[int, int]] = []
-    with closing(Folder(path) if source == "frames" else _open_video(path)) as clip:
+    with closing(open_clip(path, source)) as clip:
         for picture, neighbour in with_neighbours(_counted(clip, numbers[-1]), numbers):
             times[picture.number] = picture.time
             sizes += [(image.shape[1], image.shape[0]) for image in (picture.image, neighbour.image)]
@@ -172,6 +172,19 @@ def sample_frames(path: Path, source: str, count: int, n_frames: int) -> Sample:
         scale=chosen[0][0].shape[1] / size[0],
         size=size,
     )
+
+
+def open_clip(path: Path, source: str) -> Folder | Animation | Video:
+    """All pictures of a clip, in order; the caller closes it.
+
+    Args:
+        path: the video file or the folder of frames.
+        source: ``video`` or ``frames``.
+
+    Raises:
+        ClipError: it is missing, empty or no such clip.
+    """
+    return Folder(path) if source == "frames" else _open_video(path)
 
 
 def _open_video(path: Path) -> Animation | Video:

@@ -17,7 +17,7 @@ from grace.pipeline.store.schemas import DESCRIPTIONS
 from grace.pipeline.text.cues import SCHEMA, ParsedAnswer, drop_unsupported, read_answer
 from grace.pipeline.text.engine_step import EngineStep
 from grace.pipeline.text.json_objects import text_after_last
-from grace.pipeline.text.overrides import read_overrides
+from grace.pipeline.text.overrides import Override, read_overrides
 from grace.pipeline.text.prompts import Prompt, quoted
 from grace.pipeline.text.quality import refusing, rejection_reason
 from grace.pipeline.text.settings import RefineSettings
@@ -44,10 +44,10 @@ def from_settings(settings: PipelineSettings, dataset: str = "", root: str | Non
     return step.keep_responses(folder / "responses" / "refine")
 
 
-def refine_step(settings: RefineSettings, overrides: Mapping[str, str] | None = None) -> RefineStep:
+def refine_step(settings: RefineSettings, overrides: Mapping[str, Override] | None = None) -> RefineStep:
     """The step that ``refine.use_label`` asks for: labels reach only the one that is made to see them.
 
-    ``overrides`` are descriptions by ``clip_id`` that a person wrote.
+    ``overrides`` are corrections by ``clip_id`` that a person wrote.
     """
     return (LabelledRefineStep if settings.use_label else RefineStep)(settings, dict(overrides or {}))
 
@@ -57,7 +57,7 @@ class RefineStep(EngineStep[ParsedAnswer]):
     """A language model rewrites each clip's coarse captions. It sees these captions, and nothing else."""
 
     settings: RefineSettings
-    overrides: dict[str, str] = field(default_factory=dict)
+    overrides: dict[str, Override] = field(default_factory=dict)
 
     name: ClassVar[str] = "refine"
     version: ClassVar[int] = 3
@@ -78,7 +78,7 @@ class RefineStep(EngineStep[ParsedAnswer]):
 
     def extra_inputs(self, clip_ids: Sequence[str]) -> dict[str, str]:
         """The corrections of these clips: a new one redoes its shard and no other."""
-        return {clip_id: self.overrides[clip_id] for clip_id in clip_ids if clip_id in self.overrides}
+        return {clip_id: self.overrides[clip_id].identity() for clip_id in clip_ids if clip_id in self.overrides}
 
     def can_recover(self, row: Row) -> bool:
         """A correction replaces a caption that could not be made; nothing replaces face crops."""
@@ -125,7 +125,9 @@ class RefineStep(EngineStep[ParsedAnswer]):
     def _corrected(self, row: Row) -> Row:
         caption = "\n".join(filter(None, _captions(row)))
         made = {"clip_id": row["clip_id"], "caption": caption, "status": "ok", "error": ""}
-        return made | {"description": self.overrides[row["clip_id"]], "engine": OVERRIDE, "label_visible": False}
+        override = self.overrides[row["clip_id"]]
+        made |= {"description": override.description, "cues": [cue.model_dump() for cue in override.cues or ()]}
+        return made | {"engine": OVERRIDE, "label_visible": False}
 
 
 class LabelledRefineStep(RefineStep):

@@ -11,7 +11,8 @@ from grace.pipeline.errors import UserError
 from grace.pipeline.execution.runner import Summary, run
 from grace.pipeline.store import Row, Store, failure
 from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS
-from grace.pipeline.text.overrides import read_overrides
+from grace.pipeline.text.cues import Cue
+from grace.pipeline.text.overrides import Override, read_overrides, write_overrides
 from grace.pipeline.text.refine import RefineStep, from_settings, refine_step
 from grace.pipeline.text.settings import RefineSettings
 from grace.settings import Settings
@@ -36,7 +37,7 @@ def rows_of(folder: Path) -> dict[str, Row]:
 
 
 def refine(folder: Path, overrides: dict[str, str], answers: int) -> Summary:
-    made = refine_step(RefineSettings(model="script"), overrides)
+    made = refine_step(RefineSettings(model="script"), {clip_id: Override(text) for clip_id, text in overrides.items()})
     assert isinstance(made, RefineStep)
     script = made.engine = Script(*[GOOD] * answers)
     summary = run(made, folder, size=2)
@@ -82,7 +83,7 @@ def test_the_step_reads_the_corrections_of_its_data_set(data: Path, tmp_path: Pa
     settings = Settings(data=str(tmp_path), refine=RefineSettings(model="script", overrides=str(folder)))
     made = from_settings(settings, "data")
     assert isinstance(made, RefineStep)
-    assert made.overrides == {FOURTH: "The lips part, twice."}
+    assert made.overrides == {FOURTH: Override("The lips part, twice.")}
     for dataset in ("another", ""):
         other = from_settings(settings, dataset)
         assert isinstance(other, RefineStep)
@@ -110,6 +111,7 @@ def test_the_step_reads_the_corrections_of_its_data_set(data: Path, tmp_path: Pa
         (f"clip_id,description\n{FIRST},<|endoftext|>\x00\n{FIRST},a\n", "line 3: clip .* stands there twice"),
         (f"clip_id,description\n{FIRST},\x1b\u200b\n", "line 2: the description of clip .* is empty"),
         (f"clip_id,description\n{FIRST}\n", "line 2: the description of clip .* is empty"),
+        (f"clip_id,description,cues\n{FIRST},a,smile\n", "line 2: the cues are no JSON list"),
     ],
 )
 def test_a_wrong_file_is_named_with_its_line(text: str, sentence: str, data: Path, tmp_path: Path) -> None:
@@ -159,4 +161,25 @@ def test_a_folder_or_a_pipe_in_the_files_place_is_named(data: Path, tmp_path: Pa
 def test_line_breaks_and_marks_of_spreadsheets_are_taken(data: Path, tmp_path: Path) -> None:
     file = tmp_path / "overrides.csv"
     file.write_bytes(f'\ufeffclip_id,description\r\n{FIRST},"The brows rise.\r\nThe lips part."\r\n'.encode())
-    assert read_overrides(file, data) == {FIRST: "The brows rise. The lips part."}
+    assert read_overrides(file, data) == {FIRST: Override("The brows rise. The lips part.")}
+
+
+def test_a_separator_within_a_cell_ends_no_line(data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "overrides.csv"
+    file.write_text(f"clip_id,description\n{FIRST},The brows rise.\u2028The lips part.\n")
+    assert list(read_overrides(file, data)) == [FIRST]
+
+
+def test_corrected_cues_are_kept_and_change_the_shard(data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "overrides.csv"
+    cue = Cue(region="jaw", action='drops, "wide"', intensity="strongly", phase="apex")
+    write_overrides(file, {FIRST: Override("The jaw drops.", (cue,)), SECOND: Override("The lips part.")})
+    read = read_overrides(file, data)
+    assert read == {FIRST: Override("The jaw drops.", (cue,)), SECOND: Override("The lips part.")}
+    made = refine_step(RefineSettings(model="script"), read)
+    assert isinstance(made, RefineStep)
+    made.engine = Script(GOOD, GOOD)
+    run(made, data, size=2)
+    assert rows_of(data)[FIRST]["cues"] == [cue.model_dump()]
+    assert made.extra_inputs([FIRST, SECOND])[SECOND] == "The lips part."
+    assert "jaw" in made.extra_inputs([FIRST])[FIRST]

@@ -1,0 +1,6 @@
+"""The review page: see, judge and correct what the pipeline made, in a browser on this machine.
+
+``catalogue`` reads the narrow columns by which clips are found, ``query`` filters them by the address of a page,
+``clip`` and ``pictures`` read one clip, ``runs`` and ``alignment`` what runs make of it; ``corrections`` and
+``agreement`` write what people say; ``application`` serves all of it behind ``guard``; ``export`` writes it as files.
+"""

@@ -1,0 +1,203 @@
+"""What a run makes of one clip: where each word's mass goes, and how probabilities change as the clip unfolds."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from grace.pipeline.errors import UserError
+from grace.pipeline.store import Row, Store
+from grace.pipeline.store.schemas import STORES
+from grace.review.catalogue import Catalogue
+from grace.review.runs import RunFolds
+
+if TYPE_CHECKING:
+    from grace.trainer.classifier import TokenClassifier
+
+_one_at_a_time = threading.Lock()
+
+
+@dataclass(frozen=True)
+class TokenModel:
+    """Whose tokenizer made the text tokens (``tokens.model``, ``tokens.revision``)."""
+
+    name: str
+    revision: str | None = None
+
+
+def look(catalogue: Catalogue, clip: int, run: RunFolds, fold: int, tokens: TokenModel) -> dict[str, Any]:
+    """What a run makes of a clip, as plain values for the page.
+
+    Args:
+        catalogue: All clips.
+        clip: The clip's number.
+        run: The run.
+        fold: The fold whose model is asked: the one that tests the clip, or 0 for the first.
+        tokens: Whose tokenizer made the tokens.
+
+    Returns:
+        ``labels``, ``probabilities``, ``unfolding`` [T][K] (probabilities when every later instant is replaced by
+        this one, that is, had the clip frozen there) and, where the method aligns words, ``words``: text, and
+        ``lift`` [T, G, G] as base64 bytes, 255 for the largest of the word.
+
+    Raises:
+        UserError: The clip has no tokens, or they do not fit the run.
+    """
+    row = _row(catalogue, clip)
+    folder = run.folders.get(fold) or next(iter(run.folders.values()))
+    with _one_at_a_time:  # PyTorch already uses every core
+        classifier = _open(folder, (folder / "config.yaml").stat().st_mtime_ns)
+        probabilities, plan = classifier.predict(row)
+        unfolding = _unfolding(classifier, row)
+    made: dict[str, Any] = {
+        "run": run.name,
+        "fold": classifier.run.fold,
+        "labels": classifier.labels,
+        "probabilities": probabilities.round(4).tolist(),
+        "unfolding": unfolding.round(4).tolist(),
+        "words": [],
+    }
+    if plan is not None:
+        made |= _words(row, plan, tokens)
+    return made
+
+
+def _row(catalogue: Catalogue, clip: int) -> Row:
+    shard, clip_id = catalogue.shard(clip), catalogue.clip_id(clip)
+    row: Row = {}
+    for name in ("tokens", "motion"):
+        store = Store(catalogue.folder / name, STORES[name])
+        rows = store.read(shard) if shard is not None and store.path(shard).exists() else []
+        found = next((each for each in rows if each["clip_id"] == clip_id), None)
+        if found is None or found["status"] == "failed":
+            raise UserError(f"The clip has no {name}: {found['error'] if found else f'run `grace {name}` first'}.")
+        row |= found
+    return row
+
+
+@lru_cache(maxsize=4)
+def _open(folder: Path, _changed: int) -> TokenClassifier:
+    from grace.trainer.classifier import TokenClassifier
+
+    return TokenClassifier.from_pretrained(folder)
+
+
+def _unfolding(classifier: TokenClassifier, row: Row) -> np.ndarray:
+    """Probabilities [T, K] of the clip frozen at each of its instants."""
+    import torch
+
+    from grace.trainer.data import collate
+
+    instants = len(row["visual"])
+    frozen = []
+    for at in range(instants):
+        kept = np.minimum(np.arange(instants), at)
+        changed = {
+            name: row[name][kept]
+            for name in ("visual", "frame", "motion", "visual_scale", "frame_scale", "patch_index")
+            if row.get(name) is not None
+        }
+        frozen.append(row | changed)
+    device = next(classifier.model.parameters()).device
+    with torch.inference_mode():
+        logits = classifier.model(collate(frozen).to(device)).logits
+    return np.asarray(logits.float().softmax(-1).cpu().numpy())
+
+
+def _words(row: Row, plan: np.ndarray, tokens: TokenModel) -> dict[str, Any]:
+    from grace.pipeline.checkpoints import load_tokenizer
+    from grace.pipeline.visualize.alignment import merge_subwords
+
+    pieces = load_tokenizer(tokens.name, tokens.revision).convert_ids_to_tokens(row["text_id"].tolist())
+    words = merge_subwords(pieces, row["sentence"], row["text_mask"], plan)
+    if not words:
+        return {}
+    average = np.mean([word.mass for word in words], axis=0)
+    side = round(average.shape[1] ** 0.5)
+    return {
+        "grid": side,
+        "words": [
+            {
+                "text": word.text,
+                "lift": _base64(word.mass / (average + 0.05 / average.size)),
+                "moments": (word.mass.sum(1) / max(float(word.mass.sum()), 1e-12)).round(4).tolist(),
+            }
+            for word in words
+        ],
+    }
+
+
+def _base64(values: np.ndarray) -> str:
+    levels = np.clip(values / max(float(values.max()), 1e-12) * 255, 0, 255).astype(np.uint8)
+    return base64.b64encode(levels.tobytes()).decode()
+
+
+class Neighbours:
+    """Clips by how alike their frames are in token space: the cosine of their mean class tokens.
+
+    The means of all clips lie in one file beside the data set, mapped into memory; it is made when first asked for,
+    from one column of the tokens, and made again when a shard has changed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = threading.Lock()
+
+    def nearest(self, catalogue: Catalogue, clip: int, count: int = 6) -> list[tuple[int, float]]:
+        """The numbers of the nearest clips, the nearest first, and their cosine; nothing where there are no tokens."""
+        with self._lock:
+            matrix, ids = self._matrix()
+        position = np.flatnonzero(ids == catalogue.clip_id(clip))
+        if not len(position):
+            return []
+        own = np.asarray(matrix[int(position[0])], np.float32)
+        likeness = np.concatenate([matrix[at : at + 4096].astype(np.float32) @ own for at in range(0, len(ids), 4096)])
+        likeness[position[0]] = -2
+        best = np.argsort(-likeness)[: count + 1]
+        known = [(catalogue.positions.get(str(ids[at])), float(likeness[at])) for at in best if likeness[at] > -1.5]
+        return [(number, value) for number, value in known if number is not None][:count]
+
+    def _matrix(self) -> tuple[np.ndarray, np.ndarray]:
+        from grace.pipeline.store import fingerprint, write_atomic
+        from grace.review.narrow import stamps
+
+        store = Store(self.folder / "tokens", STORES["tokens"])
+        now = fingerprint(stamps(store))
+        path = self.folder / "review" / "index" / "tokens.npy"
+        names = path.with_suffix(".txt")
+        if not (names.is_file() and path.is_file() and names.read_text().partition("\n")[0] == now):
+            means, ids = _means(store)
+            write_atomic(path, _npy(means))
+            write_atomic(names, "\n".join([now, *ids]).encode())
+        return np.load(path, mmap_mode="r"), np.array(names.read_text().split("\n")[1:], dtype=object)
+
+
+def _means(store: Store) -> tuple[np.ndarray, Sequence[str]]:
+    """Unit vectors [clips, D] of the mean class token of every clip that has tokens, and the ids of these clips."""
+    means, ids = [], []
+    for shard in store.shards():
+        for row in store.read(shard, ["clip_id", "status", "frame", "frame_scale"]):
+            if row["status"] == "failed":
+                continue
+            frame = row["frame"].astype(np.float32)
+            if row.get("frame_scale") is not None:
+                frame *= row["frame_scale"][:, None]
+            mean = frame.mean(0)
+            means.append((mean / max(float(np.linalg.norm(mean)), 1e-9)).astype(np.float16))
+            ids.append(row["clip_id"].replace("\n", " "))
+    return np.stack(means) if means else np.zeros((0, 1), np.float16), ids
+
+
+def _npy(values: np.ndarray) -> bytes:
+    from io import BytesIO
+
+    content = BytesIO()
+    np.save(content, values)
+    return content.getvalue()

@@ -1,0 +1,279 @@
+"""A person's way through the review page in a real browser: Debian's Chromium, driven by Playwright."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from grace.pipeline.checkpoints import load_tokenizer
+from grace.pipeline.execution.runner import run
+from grace.pipeline.store import Store
+from grace.pipeline.store.schemas import DESCRIPTIONS, TOKENS
+from grace.pipeline.text.overrides import read_overrides
+from grace.pipeline.text.refine import RefineStep, refine_step
+from grace.pipeline.text.settings import RefineSettings
+from grace.review.state import Review
+from tests.support.fake_engines import Script
+from tests.support.review_server import ReviewServer
+from tests.support.texts import GOOD
+from tests.support.videos import write_video
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.slow
+CHROMIUM = shutil.which("chromium")
+AXE = os.environ.get("AXE_CORE", "node_modules/axe-core/axe.min.js")
+SIZES = ((1400, 900), (400, 800))
+PATHS = (
+    "/",
+    "/clip?id=000/000001",
+    "/runs?run=grace",
+    "/audit",
+    "/rate?rater=ann",
+    "/agreement",
+    "/?q=none-like",
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra 'browser'")
+    if CHROMIUM is None:
+        pytest.skip("needs Debian's chromium: apt-get install chromium")
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser: Browser, server: ReviewServer) -> Iterator[Page]:
+    """A page that has the token; it fails the test when a script of ours fails or the policy is broken."""
+    yield from open_page(browser, server)
+
+
+def open_page(
+    browser: Browser, server: ReviewServer, width: int = 1400, height: int = 900, scheme: Any = "light"
+) -> Any:
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+    opened = context.new_page()
+    faults: list[str] = []
+    opened.on("pageerror", lambda error: faults.append(str(error)))
+    opened.on("console", lambda said: faults.append(said.text) if "Content Security Policy" in said.text else None)
+    opened.on("dialog", lambda dialog: faults.append(dialog.message) if dialog.type == "alert" else dialog.accept())
+    opened.goto(server.address)
+    opened.wait_for_url(f"{server.base}/")
+    yield opened
+    context.close()
+    assert not faults
+
+
+def test_a_filter_has_an_address_that_can_be_shared(page: Page, server: ReviewServer) -> None:
+    page.get_by_label("Label").select_option("fear")
+    page.wait_for_url("**/?label=fear*")
+    shown = page.locator(".card").count()
+    assert shown == page.locator(".card .label", has_text="fear").count() > 0
+    page.get_by_label("Search texts and ids").fill("brows")
+    page.get_by_role("button", name="Show").click()
+    page.wait_for_url("**q=brows*")
+    address, texts = page.url, page.locator(".card").all_inner_texts()
+    page.goto(f"{server.base}/")
+    page.goto(address)
+    assert page.locator(".card").all_inner_texts() == texts
+    page.locator(".chip", has_text="fear").click()
+    page.wait_for_url(lambda url: "label" not in url)
+
+
+def test_a_wrong_pair_is_found_from_the_confusion_matrix(page: Page) -> None:
+    page.get_by_role("link", name="Runs").click()
+    cell = page.locator("td:not(.own) > a[aria-label*='taken for']").first
+    count = int(cell.inner_text())
+    cell.click()
+    page.wait_for_url("**predicted=*")
+    assert page.locator(".card").count() == page.locator(".card .wrong").count() == count
+
+
+def test_the_keyboard_goes_through_it_all(page: Page, server: ReviewServer) -> None:
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    second = page.locator(".card .id").nth(1).inner_text()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/clip?*")
+    assert page.locator("h1").inner_text() == second
+    page.locator("#crop[data-drawn]").wait_for(state="attached")
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#instant").input_value() == "1"
+    page.keyboard.press("e")
+    assert page.evaluate("() => document.activeElement.name") == "description"
+    page.keyboard.press("Escape")
+    page.keyboard.press("u")
+    assert page.get_by_label("is unusable").is_checked()
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    assert page.get_by_role("dialog").is_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("g")
+    page.wait_for_url(f"{server.base}/")
+    page.keyboard.press("n")
+    page.wait_for_url("**page=2*")
+    page.keyboard.press("/")
+    assert page.evaluate("() => document.activeElement.name") == "q"
+
+
+def pixels(page: Page, selector: str) -> str:
+    return str(page.locator(selector).evaluate("canvas => canvas.toDataURL()"))
+
+
+def test_a_word_shows_where_its_mass_goes_and_a_patch_its_words(page: Page, server: ReviewServer, data: Path) -> None:
+    tokens, texts = Store(data / "tokens", TOKENS), Store(data / "descriptions", DESCRIPTIONS)
+    tokenizer, rows = load_tokenizer("pocket/clip"), tokens.read(0)
+    for row, text in zip(rows, texts.read(0), strict=True):
+        ids = tokenizer(text["description"] or "none", add_special_tokens=False)["input_ids"] * 12
+        row["text_id"] = np.array(ids[: len(row["text_id"])], np.int32)
+    tokens.write(0, rows, tokens.meta(0))
+    page.goto(f"{server.base}/clip?id=000/000001")
+    page.locator("#crop[data-drawn]").wait_for(state="attached")
+    words = page.locator("#description .word")
+    words.first.wait_for()
+    before, axis = pixels(page, "#crop"), page.locator("#axis").inner_html()
+    words.first.hover()
+    assert pixels(page, "#crop") != before
+    assert page.locator("#axis").inner_html() != axis
+    assert "beside the average word" in page.locator("#overlay-name").inner_text()
+    page.locator("#crop").hover(position={"x": 30, "y": 30})
+    assert page.locator("#description .word.h1, #description .word.h2, #description .word.h3").count() > 0
+    page.locator("#opacity").fill("0")
+    assert pixels(page, "#crop") != before
+
+
+def test_the_video_plays_beside_its_crops(page: Page, server: ReviewServer, tmp_path: Path) -> None:
+    (tmp_path / "raw" / "000").mkdir()
+    write_video(tmp_path / "raw" / "000" / "000001.mp4", 60)
+    page.goto(f"{server.base}/clip?id=000/000001")
+    page.locator("#crop[data-drawn]").wait_for(state="attached")
+    page.locator("#play").click()
+    page.locator("#play[aria-pressed=true]").wait_for()
+    page.locator("#play[aria-pressed=false]").wait_for(timeout=20_000)  # its end
+    assert int(page.locator("#instant").input_value()) > 5
+    assert page.locator("#boxes rect").count() == 1
+
+
+def test_a_correction_reaches_the_shard(page: Page, server: ReviewServer, review: Review, data: Path) -> None:
+    page.goto(f"{server.base}/clip?id=000/000033")
+    page.get_by_label("You").fill("ann")
+    page.get_by_label("Description").fill('The jaw drops, "wide", then it closes.')
+    page.get_by_role("button", name="Add a cue").click()
+    page.get_by_label("action").last.fill("drops")
+    page.get_by_label("region").last.select_option("jaw")
+    page.keyboard.press("Control+Enter")
+    page.locator("#description", has_text="The jaw drops").wait_for()
+    assert "Corrected; the next grace refine takes it up" in page.locator(".texts .notice").inner_text()
+    step = refine_step(RefineSettings(model="script"), read_overrides(review.corrections.texts, data))
+    assert isinstance(step, RefineStep)
+    step.engine = Script(*[GOOD] * 200)
+    run(step, data, size=32)
+    row = Store(data / "descriptions", DESCRIPTIONS).find("000/000033")
+    assert row is not None
+    assert (row["description"], row["engine"]) == ('The jaw drops, "wide", then it closes.', "override")
+    assert row["cues"][0]["region"] == "jaw"
+    page.get_by_role("button", name="Undo").click()
+    page.locator(".history li", has_text="took it back").wait_for(state="attached")
+    assert not read_overrides(review.corrections.texts, data)
+
+
+def test_two_browsers_at_once_lose_nothing(browser: Browser, server: ReviewServer, review: Review) -> None:
+    windows = [open_page(browser, server), open_page(browser, server)]
+    first, second = (next(window) for window in windows)
+    for number, window in enumerate((first, second)):
+        window.goto(f"{server.base}/clip?id=000/000005")
+        window.get_by_label("You").fill(("ann", "ben")[number])
+        window.get_by_label("Description").fill(("The brows rise.", "The lips part.")[number])
+    first.get_by_role("button", name="Save").click()
+    first.locator("#description", has_text="The brows rise.").wait_for()
+    second.get_by_role("button", name="Save").click()
+    told = second.get_by_role("alert").filter(has_text="ann wrote")
+    told.wait_for()
+    assert "The brows rise." in told.inner_text()
+    assert second.get_by_label("Description").input_value() == "The lips part."
+    assert review.corrections.get("000/000005").description == "The brows rise."
+    second.get_by_role("button", name="Write mine over it").click()
+    second.locator("#description", has_text="The lips part.").wait_for()
+    second.locator("summary", has_text="History").click()
+    assert "The brows rise." in second.locator(".history").inner_text()
+    for window in windows:
+        next(window, None)
+
+
+def test_a_mark_needs_a_reason_and_is_found(page: Page, server: ReviewServer) -> None:
+    page.goto(f"{server.base}/clip?id=000/000006")
+    page.get_by_label("has a doubtful label").check()
+    page.get_by_role("button", name="Mark", exact=True).click()
+    page.get_by_role("alert").filter(has_text="needs a reason").wait_for()
+    page.get_by_label("Because").fill("it is a yawn")
+    page.get_by_role("button", name="Mark", exact=True).click()
+    page.locator(".flag", has_text="doubtful").wait_for()
+    page.goto(f"{server.base}/?mark=doubtful")
+    assert page.locator(".card").count() == 1
+
+
+def test_ratings_go_by_key_from_clip_to_clip(page: Page, server: ReviewServer) -> None:
+    page.goto(f"{server.base}/rate?rater=ann&kind=caption")
+    for number in range(1, 3):
+        clip = page.locator(".rating").get_attribute("data-id")
+        page.keyboard.press("1")
+        page.locator(f".rating:not([data-id='{clip}'])").wait_for()
+        page.get_by_text(f"{number} of 50").wait_for()
+
+
+def test_fifty_hostile_texts_and_names_are_text(
+    browser: Browser,
+    hostile: list[str],
+    data: Path,
+    tmp_path: Path,
+) -> None:
+    review = Review("many", data, tmp_path, tmp_path / "overrides")
+    with ReviewServer(review) as server:
+        for page in open_page(browser, server):
+            shown = page.locator(".card .said-text").all_inner_texts()
+            page.goto(f"{server.base}/?page=2")
+            shown += page.locator(".card .said-text").all_inner_texts()
+            flat = {"".join(text.split()) for text in shown}
+            assert {"".join(name.split()) for name in hostile} <= flat
+            for name in hostile[::7]:
+                page.goto(f"{server.base}/?page=1")
+                page.locator(".card a").nth(hostile.index(name) % 48).click()
+                page.locator("h1").wait_for()
+            assert page.evaluate("() => document.querySelectorAll('iframe, base, math, main style').length") == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_pages_fit_and_axe_finds_nothing_serious(
+    browser: Browser, server: ReviewServer, width: int, height: int, scheme: str
+) -> None:
+    script = Path(AXE)
+    for page in open_page(browser, server, width, height, scheme):
+        for path in PATHS:
+            page.goto(f"{server.base}{path}")
+            page.wait_for_load_state("networkidle")
+            assert page.evaluate("() => document.documentElement.scrollWidth - innerWidth") <= 0, f"{path} is too wide"
+            if script.is_file():
+                page.evaluate(script.read_text())
+                found = page.evaluate("() => axe.run()")["violations"]
+                serious = [
+                    f"{each['id']}: {each['nodes'][0]['html'][:200]}"
+                    for each in found
+                    if each["impact"] in ("serious", "critical")
+                ]
+                assert not serious, f"{path}: {serious}"
+        background = page.evaluate("() => getComputedStyle(document.documentElement).backgroundColor")
+        assert (background == "rgb(22, 24, 27)") == (scheme == "dark")
+    if not script.is_file():
+        pytest.skip("axe was not run: npm install --no-save axe-core, or name axe.min.js in AXE_CORE")
