@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +22,8 @@ from grace.review.runs import RunFolds
 if TYPE_CHECKING:
     from grace.trainer.classifier import TokenClassifier
 
-_one_at_a_time = threading.Lock()
+_model_thread = ThreadPoolExecutor(1, "model")
+"""One clip at a time, in one thread: PyTorch uses every core by itself, and keeps memory for each thread that calls it."""
 
 
 @dataclass(frozen=True)
@@ -50,23 +52,22 @@ def look(catalogue: Catalogue, clip: int, run: RunFolds, fold: int, tokens: Toke
     Raises:
         UserError: The clip has no tokens, or they do not fit the run.
     """
-    row = _row(catalogue, clip)
     folder = run.folders.get(fold) or next(iter(run.folders.values()))
-    with _one_at_a_time:  # PyTorch already uses every core
-        classifier = _open(folder, (folder / "config.yaml").stat().st_mtime_ns)
-        probabilities, plan = classifier.predict(row)
-        unfolding = _unfolding(classifier, row)
+    return _model_thread.submit(_look, _row(catalogue, clip), folder, run.name, tokens).result()
+
+
+def _look(row: Row, folder: Path, name: str, tokens: TokenModel) -> dict[str, Any]:
+    classifier = _open(folder, (folder / "config.yaml").stat().st_mtime_ns)
+    probabilities, plan = classifier.predict(row)
     made: dict[str, Any] = {
-        "run": run.name,
+        "run": name,
         "fold": classifier.run.fold,
         "labels": classifier.labels,
         "probabilities": probabilities.round(4).tolist(),
-        "unfolding": unfolding.round(4).tolist(),
+        "unfolding": _unfolding(classifier, row).round(4).tolist(),
         "words": [],
     }
-    if plan is not None:
-        made |= _words(row, plan, tokens)
-    return made
+    return made if plan is None else made | _words(row, plan, tokens)
 
 
 def _row(catalogue: Catalogue, clip: int) -> Row:
@@ -112,11 +113,9 @@ def _unfolding(classifier: TokenClassifier, row: Row) -> np.ndarray:
 
 
 def _words(row: Row, plan: np.ndarray, tokens: TokenModel) -> dict[str, Any]:
-    from grace.pipeline.checkpoints import load_tokenizer
     from grace.pipeline.visualize.alignment import merge_subwords
 
-    pieces = load_tokenizer(tokens.name, tokens.revision).convert_ids_to_tokens(row["text_id"].tolist())
-    words = merge_subwords(pieces, row["sentence"], row["text_mask"], plan)
+    words = merge_subwords(_pieces(row["text_id"].tolist(), tokens), row["sentence"], row["text_mask"], plan)
     if not words:
         return {}
     average = np.mean([word.mass for word in words], axis=0)
@@ -132,6 +131,19 @@ def _words(row: Row, plan: np.ndarray, tokens: TokenModel) -> dict[str, Any]:
             for word in words
         ],
     }
+
+
+def _pieces(ids: Sequence[int], tokens: TokenModel) -> list[str]:
+    """The subwords of token ids, as the tokenizer writes them."""
+    from tokenizers import Tokenizer
+
+    from grace.pipeline.checkpoints import load_tokenizer, require_model
+
+    file = Path(require_model(tokens.name, tokens.revision)) / "tokenizer.json"
+    if file.is_file():  # without all of transformers, 40 MB
+        tokenizer = Tokenizer.from_file(str(file))
+        return [tokenizer.id_to_token(each) or "" for each in ids]
+    return list(load_tokenizer(tokens.name, tokens.revision).convert_ids_to_tokens(list(ids)))
 
 
 def _base64(values: np.ndarray) -> str:

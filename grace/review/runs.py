@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,7 @@ class Predictions:
     def scores(self) -> dict[str, Any]:
         """UAR and WAR with bootstrap intervals, recall with Wilson's (1927), and the confusion matrix, over all test
         clips. Wilson's, since a bootstrap of two clips that are both right has no width."""
-        from grace.trainer.metrics import confusion, scores
+        from grace.trainer.metrics import scores
         from grace.trainer.significance import intervals
 
         label, predicted = self._tested_classes()
@@ -82,7 +83,8 @@ class Predictions:
             return {}
         bounds = intervals(label, predicted, list(self.labels), SAMPLES, CONFIDENCE)
         bounds |= {name: _wilson(label == code, predicted == code) for code, name in enumerate(self.labels)}
-        counts = confusion(label, predicted, len(self.labels))
+        counts = np.zeros((len(self.labels), len(self.labels)), dtype=np.int64)
+        np.add.at(counts, (label[predicted >= 0], predicted[predicted >= 0]), 1)
         return {**scores(label, predicted, self.labels), "interval": bounds, "confusion": counts.tolist()}
 
     @cached_property
@@ -103,13 +105,19 @@ class Predictions:
 
 
 def _wilson(true: np.ndarray, predicted: np.ndarray) -> list[float | None]:
-    """Interval of the recall of a class; None twice where it has no clips."""
-    from scipy.stats import binomtest
+    """Interval of the recall of a class (Wilson 1927); None twice where it has no clips.
 
-    if not true.any():
+    Example:
+        >>> [round(bound, 3) for bound in _wilson(np.ones(4, bool), np.ones(4, bool))]
+        [0.51, 1.0]
+    """
+    count = int(true.sum())
+    if not count:
         return [None, None]
-    found = binomtest(int((true & predicted).sum()), int(true.sum())).proportion_ci(CONFIDENCE, "wilson")
-    return [float(found.low), float(found.high)]
+    share, z = float((true & predicted).sum()) / count, NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    reach = z / (1 + z**2 / count) * (share * (1 - share) / count + z**2 / (4 * count**2)) ** 0.5
+    return [max(0.0, middle - reach), min(1.0, middle + reach)]
 
 
 def find_runs(folder: Path, named: Path | None = None) -> dict[str, RunFolds]:

@@ -44,6 +44,7 @@ def listen(port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((HOST, port))
+        listener.listen(128)  # who opens the address at once waits, and is not refused
     except OSError as error:
         listener.close()
         raise GraceError(
