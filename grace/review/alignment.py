@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from grace.trainer.classifier import TokenClassifier
 
 _model_thread = ThreadPoolExecutor(1, "model")
-"""One clip at a time, in one thread: PyTorch uses every core by itself, and keeps memory for each thread that calls it."""
+"""One clip at a time, in one thread: PyTorch uses every core by itself, and keeps memory per calling thread."""
 
 
 @dataclass(frozen=True)
