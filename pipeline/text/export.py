@@ -8,10 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from grace.pipeline.strict_csv import encode_rows
-
 from grace.pipeline.errors import UserError
 from grace.pipeline.store import Row, open_store, write_atomic
+from grace.pipeline.strict_csv import encode_rows
 
 TEXTS = {
     "caption": ("captions", ("clip_id", "status", "error", "caption", "model")),
