@@ -112,4 +112,5 @@ def _check_alike(runs: Mapping[Path, Run]) -> None:
 
 
 def _settings(run: Run) -> dict[str, Any]:
-    return {**run.config.settings.model_dump(exclude={"device"}), "cache": run.config.cache}
+    config = run.config
+    return {**config.settings.model_dump(exclude={"device"}), "cache": config.cache, "trainer": config.version}

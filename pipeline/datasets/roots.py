@@ -46,11 +46,17 @@ def root_of(roots: Mapping[str, str], dataset: str, root: str | Path | None = No
 
 
 def remembered_root(folder: Path) -> Path | None:
-    """The folder of clips that ``data/<dataset>`` was made from, if a command named it."""
+    """The folder of clips that ``data/<dataset>`` was made from, if a command named it.
+
+    Raises :class:`UserError` when the file that says so is damaged.
+    """
     try:
-        return Path((folder / FILE).read_text(encoding="utf-8", errors="surrogateescape").removesuffix("\n"))
+        written = (folder / FILE).read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
         return None
+    if not written.startswith("/") or not written.endswith("\n"):  # empty would mean the working folder, half another
+        raise UserError(f"{folder / FILE} is damaged: remove it and run `grace index FOLDER --dataset {folder.name}`.")
+    return Path(written.removesuffix("\n"))
 
 
 def remember_root(folder: Path, root: Path) -> None:
