@@ -1,7 +1,7 @@
 """Trials of damage: every file that the stages leave, damaged in six ways, and the command that reads it.
 
-What was damaged must not be used in silence: the command refuses it in one sentence, or makes what it would have made of
-the sound file (it makes the damaged one again, or asks again).
+What was damaged must not be used in silence: the command refuses it in one sentence, or makes what it would have made
+of the sound file (it makes the damaged one again, or asks again).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.fault_bases import NEW, caption, caption_server, index_rows, run_files
+from benchmarks.fault_dvc import dvc, dvc_project
 from benchmarks.fault_trial import Outcome, Ran, Trial, digests, grace, held_if, kept, result_of
 
 KIND = "corruptions"
@@ -176,18 +177,18 @@ def drawn(folder: Path) -> Outcome:
     return result_of(ran, lambda: digests(folder / "show.png") == kept(folder, "show"), "another picture")
 
 
-def indexed(folder: Path) -> Outcome:
+def indexed(folder: Path, *words: str) -> Outcome:
     """An index of a table that people write: what it lost is a finding or a failed row."""
     from grace.pipeline.strict_csv import decode_rows
 
     before = index_rows(folder)
-    ran = grace("index", "-d", "mine")
+    ran = grace("index", "-d", "mine", *words)
     if ran.failure:
         return ran.failure
     rows = index_rows(folder)
-    if rows == before:
-        return Outcome("held")
     told = {row["clip"] for row in decode_rows(folder / "data/mine/reconciliation.csv")}
+    if rows == before:
+        return Outcome("row", f"told of {sorted(told)}") if told else Outcome("held")
     changed = {clip for clip in rows.keys() | before.keys() if rows.get(clip) != before.get(clip)}
     unsaid = [clip for clip in changed if not ({clip, f"{clip}.mp4"} & told)]
     return Outcome("silent", f"{unsaid} changed without a word") if unsaid else Outcome("row", str(sorted(changed)))
@@ -221,8 +222,6 @@ def judged(folder: Path) -> Outcome:
 
 def reproduced(folder: Path) -> Outcome:
     """``dvc repro`` of a one-stage project whose ``dvc.lock`` is damaged."""
-    from benchmarks.fault_stale import dvc, dvc_project
-
     dvc_project(folder)
     before = digests(folder / "data/mine/clips.parquet")
     path, seeded = folder / "dvc.lock", random.Random(len(folder.name))
@@ -238,29 +237,58 @@ TOY_FILES: list[tuple[str, Consumer, tuple[str, ...]]] = [
     ("data/toy/tokens/00001.h5", trained, ("data/toy/tokens/00000.h5", "data/toy/motion/00001.h5")),
     ("data/toy/motion/00002.h5", trained, ("data/toy/motion/00000.h5", "data/toy/tokens/00002.h5")),
     ("data/toy/tokens/templates.parquet", partial(trained, method="template"), ("data/toy/clips.parquet",)),
-    (f"{RUN}/config.yaml", evaluated, ("data/toy/runs/vision/fold-2/config.yaml", "data/other/runs/vision/fold-1/config.yaml")),
-    (f"{RUN}/predictions.parquet", compared, ("data/toy/runs/vision/fold-2/predictions.parquet", "data/other/runs/vision/fold-1/predictions.parquet")),
+    (
+        f"{RUN}/config.yaml",
+        evaluated,
+        ("data/toy/runs/vision/fold-2/config.yaml", "data/other/runs/vision/fold-1/config.yaml"),
+    ),
+    (
+        f"{RUN}/predictions.parquet",
+        compared,
+        ("data/toy/runs/vision/fold-2/predictions.parquet", "data/other/runs/vision/fold-1/predictions.parquet"),
+    ),
     (f"{RUN}/predictions.parquet", inspected, ("data/toy/runs/template/fold-1/predictions.parquet",)),
     (f"{RUN}/metrics.json", trained_again, ("data/toy/runs/vision/fold-2/metrics.json",)),
     (f"{RUN}/model.safetensors", opened, ("data/toy/runs/vision/fold-2/model.safetensors",)),
     (f"{RUN}/model.safetensors", trained_again, ("data/other/runs/vision/fold-1/model.safetensors",)),
     (f"{RUN}/history.csv", partial(verified, "toy"), ("data/toy/runs/vision/fold-2/history.csv",)),
     ("new/vision/fold-1/checkpoint.pt", trained, ("data/toy/runs/vision/fold-1/model.safetensors",)),
-]  # fmt: skip
+]
 CHAIN_FILES: list[tuple[str, Consumer, tuple[str, ...]]] = [
-    ("data/chain/faces/00000.h5", partial(stage, "motion", "motion"), ("data/chain/faces/00001.h5", "data/other/faces/00000.h5")),
+    (
+        "data/chain/faces/00000.h5",
+        partial(stage, "motion", "motion"),
+        ("data/chain/faces/00001.h5", "data/other/faces/00000.h5"),
+    ),
     ("data/chain/faces/00001.h5", drawn, ()),
     ("data/chain/faces/00001.h5", partial(kept_stage, "faces", "faces"), ("data/other/faces/00001.h5",)),
-    ("data/chain/captions/00000.parquet", partial(stage, "refine", "descriptions"), ("data/other/captions/00001.parquet",)),
-    ("data/chain/descriptions/00001.parquet", partial(shown, ("inspect", "-d", "chain", "-n", "0"), "rows"), ("data/chain/captions/00001.parquet",)),
+    (
+        "data/chain/captions/00000.parquet",
+        partial(stage, "refine", "descriptions"),
+        ("data/other/captions/00001.parquet",),
+    ),
+    (
+        "data/chain/descriptions/00001.parquet",
+        partial(shown, ("inspect", "-d", "chain", "-n", "0"), "rows"),
+        ("data/chain/captions/00001.parquet",),
+    ),
     ("data/chain/responses/caption/*.jsonl", captioned, ()),
     ("overrides/chain.csv", partial(stage, "refine", "descriptions"), ("params.yaml",)),
-]  # fmt: skip
+]
 VERIFIED = (
-    "clips.parquet", "faces/00000.h5", "motion/00001.h5", "captions/00000.parquet", "descriptions/00001.parquet",
-    "tokens/00000.h5", "tokens/templates.parquet", "tokens/all.h5", "runs/vision/fold-1/model.safetensors",
-    "runs/vision/fold-1/README.md", "runs/vision/fold-1/metrics.json", "responses/caption/*.jsonl",
-)  # fmt: skip
+    "clips.parquet",
+    "faces/00000.h5",
+    "motion/00001.h5",
+    "captions/00000.parquet",
+    "descriptions/00001.parquet",
+    "tokens/00000.h5",
+    "tokens/templates.parquet",
+    "tokens/all.h5",
+    "runs/vision/fold-1/model.safetensors",
+    "runs/vision/fold-1/README.md",
+    "runs/vision/fold-1/metrics.json",
+    "responses/caption/*.jsonl",
+)
 
 
 WRITTEN = ("raw/clips.csv", "params.yaml", "overrides/chain.csv")

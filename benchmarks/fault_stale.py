@@ -5,22 +5,16 @@ Each changes a base as people do by accident, then runs the command that would u
 
 from __future__ import annotations
 
-import contextlib
-import io
-import json
-import logging
-import os
 import shutil
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.fault_bases import NEW, run_files
-from benchmarks.fault_corruptions import compared, evaluated, inspected
-from benchmarks.fault_trial import Outcome, Ran, Trial, grace, kept, result_of
-from benchmarks.harness import PROJECT
+from benchmarks.fault_corruptions import compared, evaluated, inspected, verified
+from benchmarks.fault_stale_chain import config
+from benchmarks.fault_trial import Outcome, Trial, grace, kept, result_of
 
 KIND = "stale"
 Change = Callable[[Path], None]
@@ -139,13 +133,6 @@ def older_trainer(folder: Path) -> None:
     config(folder / RUNS / "vision/fold-2", version=1)
 
 
-def config(run: Path, **changes: Any) -> None:
-    """A run's ``config.yaml`` as another version, or a run on another model, would have written it."""
-    from grace.trainer.runs import encode_config, read_config
-
-    (run / "config.yaml").write_bytes(encode_config(read_config(run).model_copy(update=changes)))
-
-
 def put_back(folder: Path) -> None:
     """Runs on texts that had seen the label; then the tokens of other texts again."""
     shutil.copytree(folder / TOY_DATA / "tokens", folder / "before")
@@ -183,7 +170,9 @@ OTHER, FOLD_1, FOLD_2 = "data/other", f"{RUNS}/vision/fold-1", f"{RUNS}/vision/f
 SWAPS: dict[str, Change] = {
     "a run copied to another fold": partial(copied, FOLD_1, FOLD_2),
     "predictions of the other fold": partial(copied, f"{FOLD_2}/predictions.parquet", f"{FOLD_1}/predictions.parquet"),
-    "predictions of another method": partial(copied, f"{RUNS}/template/fold-1/predictions.parquet", f"{FOLD_1}/predictions.parquet"),
+    "predictions of another method": partial(
+        copied, f"{RUNS}/template/fold-1/predictions.parquet", f"{FOLD_1}/predictions.parquet"
+    ),
     "a run of another data set": partial(copied, f"{OTHER}/runs/vision/fold-1", FOLD_1),
     "a label changed": partial(table, _relabel),
     "a clip moved to training": partial(table, _move),
@@ -203,50 +192,45 @@ SWAPS: dict[str, Change] = {
     "folds of other trainers": older_trainer,
     "runs that saw the label": put_back,
     "runs of another method": partial(copied, f"{RUNS}/template", f"{RUNS}/vision"),
-}  # fmt: skip
+}
 USES: dict[str, tuple[Change, Consumer, tuple[str, ...]]] = {
     "another table, shown": (partial(table, _reverse), inspected, ("sentence",)),
     "a class renamed, shown": (partial(table, _rename), inspected, ("sentence",)),
-    "a run of another data set, shown": (SWAPS["a run of another data set"], inspected, ("sentence",)),
-    "a run copied to another fold, shown": (SWAPS["a run copied to another fold"], inspected, ("held", "sentence")),
+    "a run of another data set, verified": (
+        SWAPS["a run of another data set"],
+        partial(verified, "toy"),
+        ("sentence",),
+    ),
+    "a run of another method, shown": (SWAPS["runs of another method"], inspected, ("sentence",)),
+    "a run copied to another fold, shown": (SWAPS["a run copied to another fold"], inspected, ("sentence",)),
     "a label changed, trained again": (partial(table, _relabel), newly_trained, ("held",)),
     "tokens made again, trained again": (SWAPS["tokens made again"], newly_trained, ("held",)),
     "a shard of another model": (partial(stored, "tokens", _other_model), new_run, ("sentence",)),
     "a motion shard of other settings": (partial(stored, "motion", _other_model), new_run, ("sentence",)),
-    "a checkpoint of another run": (partial(copied, "new/vision/fold-1/checkpoint.pt", "new/template/fold-1/checkpoint.pt"), new_template_run, ("held",)),
+    "a checkpoint of another run": (
+        partial(copied, "new/vision/fold-1/checkpoint.pt", "new/template/fold-1/checkpoint.pt"),
+        new_template_run,
+        ("held",),
+    ),
     "a finished run in a new one's place": (partial(copied, FOLD_1, "new/vision/fold-1"), new_run, ("held",)),
-    "runs of another data set named": (lambda folder: None, lambda folder: refused("evaluate", "-d", "toy", "--runs", f"{OTHER}/runs", "-S", "folds=[1]", folder=folder), ("sentence",)),
-    "compared with another data set's run": (lambda folder: None, lambda folder: refused("compare", f"{FOLD_1}", f"{OTHER}/runs/vision/fold-1", "-d", "toy", folder=folder), ("sentence",)),
-    "compared with a best-test run": (lambda folder: trained("-S", "train.protocol=best-test", "--runs", "best", folder=folder), lambda folder: refused("compare", FOLD_1, "best/vision/fold-1", "-d", "toy", folder=folder), ("sentence",)),
+    "runs of another data set named": (
+        lambda folder: None,
+        lambda folder: refused("evaluate", "-d", "toy", "--runs", f"{OTHER}/runs", "-S", "folds=[1]", folder=folder),
+        ("sentence",),
+    ),
+    "compared with another data set's run": (
+        lambda folder: None,
+        lambda folder: refused("compare", f"{FOLD_1}", f"{OTHER}/runs/vision/fold-1", "-d", "toy", folder=folder),
+        ("sentence",),
+    ),
+    "compared with a best-test run": (
+        lambda folder: trained("-S", "train.protocol=best-test", "--runs", "best", folder=folder),
+        lambda folder: refused("compare", FOLD_1, "best/vision/fold-1", "-d", "toy", folder=folder),
+        ("sentence",),
+    ),
     "compared with a fold less": (lambda folder: shutil.rmtree(folder / FOLD_2), compared, ("sentence",)),
-    "a clip less, trained anew": (partial(table, _remove), new_run, ("sentence",)),
-}  # fmt: skip
-
-
-def dvc(*words: str) -> Ran:
-    """Run ``dvc`` in this process; what it says of errors becomes one of our sentences."""
-    from dvc.cli import main
-
-    said = io.StringIO()
-    handler = logging.StreamHandler(said)
-    logging.getLogger("dvc").addHandler(handler)
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        code = main([*words])
-    text = said.getvalue()
-    error = f"error: {' '.join(text.split())[-200:]}"
-    return Ran(code, text if not code else error)
-
-
-def dvc_project(folder: Path) -> None:
-    """The base of clips as a project of DVC whose one stage is the index, up to date."""
-    os.environ["PYTHONPATH"] = str(PROJECT)
-    os.environ["DVC_NO_ANALYTICS"] = "1"
-    index = {"cmd": f"{sys.executable} -m stages index -d mine", "deps": ["raw"], "outs": ["data/mine/clips.parquet"]}
-    (folder / "dvc.yaml").write_text(json.dumps({"stages": {"index": index}}))
-    for words in (("init", "--no-scm", "-q"), ("commit", "-f", "-q")):
-        ran = dvc(*words)
-        if ran.exit_code:
-            raise RuntimeError(ran.output)
+    "a clip more, trained anew": (partial(table, _add), new_run, ("sentence",)),
+}
 
 
 def trials(seed: int) -> list[Trial]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.fault_bases import CLIPS, caption, index_rows, run_files, write_raw
+from benchmarks.fault_dvc import dvc, dvc_project
 from benchmarks.fault_trial import Outcome, Ran, Trial, digests, grace, kept, result_of
 
 KIND = "stale"
@@ -54,8 +55,6 @@ def refaced(folder: Path) -> None:
 def all_again() -> Ran:
     """Every stage once more."""
     with_index = [grace(stage, "-d", "chain") for stage in ("index", "faces", "motion")]
-    from benchmarks.fault_bases import caption_server
-
     with caption_server() as url:
         done = [*with_index, grace(*caption(url)), *(grace(stage, "-d", "chain") for stage in ("refine", "tokens"))]
     return next((each for each in done if each.failure), done[-1])
@@ -126,8 +125,6 @@ def _other_shards(folder: Path) -> tuple[str, ...]:
 
 
 def _back_and_forth(folder: Path) -> tuple[str, ...]:
-    from benchmarks.fault_bases import caption_server
-
     with caption_server() as url:
         done = grace(*caption(url), "-S", "caption.images=3")
     if done.exit_code:
@@ -147,6 +144,13 @@ def _answers_of_others(folder: Path) -> tuple[str, ...]:
     return ()
 
 
+def config(run: Path, **changes: Any) -> None:
+    """A run's ``config.yaml`` as another version, or a run on another model, would have written it."""
+    from grace.trainer.runs import encode_config, read_config
+
+    (run / "config.yaml").write_bytes(encode_config(read_config(run).model_copy(update=changes)))
+
+
 def predicted(*more: str, folder: Path) -> Outcome:
     """A prediction whose settings, or models, are not those of the run."""
     words = ("predict", "raw/chain/clips/00.mp4", "-d", "chain", "--run", RUN, *more)
@@ -154,7 +158,6 @@ def predicted(*more: str, folder: Path) -> Outcome:
 
 
 def _other_models(folder: Path) -> None:
-    from benchmarks.fault_stale import config
     from grace.trainer.runs import read_config
 
     cache: Any = read_config(folder / RUN).cache
@@ -163,8 +166,6 @@ def _other_models(folder: Path) -> None:
 
 
 def _other_steps(folder: Path) -> None:
-    from benchmarks.fault_stale import config
-
     config(folder / RUN, pipeline=None)
 
 
@@ -190,8 +191,6 @@ def corrected(folder: Path) -> Outcome:
 
 def dvc_repro(folder: Path) -> Outcome:
     """A video replaced under ``dvc repro``: the index is made again."""
-    from benchmarks.fault_stale import dvc, dvc_project
-
     dvc_project(folder)
     before = index_rows(folder)
     write_raw(folder / "raw", 1, clips=4)
@@ -217,15 +216,21 @@ def trials(seed: int) -> list[Trial]:
         "tokens of another data set": (partial(_foreign, ("tokens",)), NEW),
         "motion of another data set": (partial(_foreign, ("motion",)), NEW),
         "tokens and motion of another data set": (partial(_foreign, ("tokens", "motion")), NEW),
-        "everything of another data set": (partial(_foreign, ("faces", "captions", "descriptions", "tokens", "motion")), NEW),
+        "everything of another data set": (
+            partial(_foreign, ("faces", "captions", "descriptions", "tokens", "motion")),
+            NEW,
+        ),
         "another data set's clips": (foreign_table, ("motion",)),
         "another data set's clips, trained": (foreign_table, NEW),
         "faces made again": (refaced, NEW),
         "faces made again, verified": (refaced, ("verify",)),
         "tokens of another data set, verified": (partial(_foreign, ("tokens",)), ("verify",)),
-        "everything of another data set, verified": (partial(_foreign, ("faces", "captions", "descriptions", "tokens", "motion")), ("verify",)),
+        "everything of another data set, verified": (
+            partial(_foreign, ("faces", "captions", "descriptions", "tokens", "motion")),
+            ("verify",),
+        ),
         "another data set's clips, verified": (foreign_table, ("verify",)),
-    }  # fmt: skip
+    }
     found = [
         Trial(KIND, name, partial(_after, change, partial(used, words)), ("sentence",), "chain")
         for name, (change, words) in changes.items()

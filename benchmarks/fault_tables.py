@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.fault_corruptions import indexed
-from benchmarks.fault_trial import Outcome, Trial, grace, held_if, result_of
+from benchmarks.fault_trial import Outcome, Trial, grace, held_if
 
 KIND = "tables"
 HEAD = "path,label,subject,fold"
@@ -51,7 +51,10 @@ CLIPS: dict[str, tuple[Content, tuple[str, ...]]] = {
     "no last line end": (table().rstrip("\n"), HELD),
     "blank lines": (table().replace("\n", "\n\n"), HELD),
     "blanks around cells": (table().replace(",", " , "), HELD),
-    "columns in another order": ("label,fold,path,subject\n" + "".join("{1},{3},{0},{2}\n".format(*row.split(",")) for row in ROWS), HELD),
+    "columns in another order": (
+        "label,fold,path,subject\n" + "".join("{1},{3},{0},{2}\n".format(*row.split(",")) for row in ROWS),
+        HELD,
+    ),
     "a column nobody knows": ("\n".join([f"{HEAD},mood", *(f"{row},x" for row in ROWS)]), HELD),
     "a column twice": (table(head=f"{HEAD},label"), SENTENCE),
     "a heading in capitals": (table(head=HEAD.upper()), SENTENCE),
@@ -87,18 +90,14 @@ CLIPS: dict[str, tuple[Content, tuple[str, ...]]] = {
     "a formula for a person": (table((0, "clips/00.mp4,happiness,=1+1,1")), ("row", "silent")),
     "ESC in a path": (table((0, "clips/\x1b[2J.mp4,happiness,p0,1")), ROW),
     "a cell of 200,000 characters": (table((0, f"clips/00.mp4,{'x' * 200_000},p0,1")), SAID),
-}  # fmt: skip
+}
 
 
 def configured(text: Content, words: tuple[str, ...], folder: Path) -> Outcome:
     """Settings that are read by a command: it refuses them, or does what it did before."""
-    from benchmarks.fault_bases import index_rows
-
-    before = index_rows(folder)
     if text:
         (folder / "params.yaml").write_bytes(text.encode() if isinstance(text, str) else text)
-    ran = grace("index", "-d", "mine", *words)
-    return result_of(ran, lambda: index_rows(folder) == before, "another index")
+    return indexed(folder, *words)
 
 
 def _bomb(levels: int) -> str:
@@ -149,7 +148,7 @@ SETTINGS: dict[str, tuple[Content, tuple[str, ...]]] = {
     "a split of 100 folds": (f"{ROOT}index: {{split: {{mine: {{by: subject, folds: 100}}}}}}\n", SENTENCE),
     "classes twice": (f"{ROOT}index: {{labels: {{mine: [happiness, happiness]}}}}\n", SAID),
     "a finding nobody knows": (f"{ROOT}index: {{accept: {{mine: [nonsense]}}}}\n", SENTENCE),
-}  # fmt: skip
+}
 OVERRIDES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "-S without a value": (("-S", "workers"), SENTENCE),
     "-S of nothing": (("-S", ""), SENTENCE),

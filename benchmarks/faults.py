@@ -1,8 +1,9 @@
 """Nothing is wrong in silence: damaged, hostile, odd, stale and foreign inputs, each tried in a process of its own.
 
-The trials are data, in the modules beside this one: files that the stages made, damaged (fault_corruptions); servers that
-misbehave (server_faults); hostile files for index and faces (fault_files); odd tables and settings (fault_tables); files
-that are sound and do not belong (fault_stale); random ones for parsers and readers (fault_random). Each has a verdict:
+The trials are data, in the modules beside this one: files that the stages made, damaged (fault_corruptions); servers
+that misbehave (server_faults); hostile files for index and faces (fault_files); odd tables and settings (fault_tables);
+files that are sound and do not belong (fault_stale); random ones for parsers and readers (fault_random). Each has a
+verdict:
 
     held        the result is that of the sound input
     row         one clip has a row with the cause, and all others are as they were
@@ -15,8 +16,8 @@ and passes when that is one of those that are right for it, which the last three
 
     python -m benchmarks.faults [--quick] [--only KIND] [--name PART] [--seed 0] [--jobs 2]
 
-Ends with one line of JSON: trials (at least 400), wrong (those whose verdict is not among the right ones; goal 0), silent,
-tracebacks, hangs (goal 0 each).
+Ends with one line of JSON: trials (goal at least 400), wrong (those whose verdict is not among the right ones; goal 0),
+silent, tracebacks, hangs (goal 0 each).
 """
 
 from __future__ import annotations

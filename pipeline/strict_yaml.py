@@ -25,9 +25,11 @@ def read_yaml(path: Path) -> Any:
     """The content of a YAML file; None when it is empty.
 
     Raises:
-        UserError: It is not UTF-8, not YAML 1.2, holds a key twice (both lines are named), or is too large or deep.
+        UserError: It is no regular file, not UTF-8, not YAML 1.2, holds a key twice (both lines are named), or is too large or deep.
         OSError: It cannot be read.
     """
+    if Path(path).exists() and not Path(path).is_file():  # reading a pipe would wait for ever
+        raise UserError(f"{path} is not a regular file.")
     content = Path(path).read_bytes()
     if len(content) > MAX_BYTES:
         raise UserError(f"{path} is larger than {MAX_BYTES // 1_000} kB: that is no file of settings.")

@@ -97,10 +97,12 @@ def _show_clip(folder: Path, clip: str) -> None:
 def _show_prediction(run: Path, clip: str, clips: Clips) -> None:
     from grace.pipeline.store import UserError, find_row
     from grace.pipeline.store.schemas import PREDICTIONS
+    from grace.trainer.provenance import check_place
     from grace.trainer.runs import check_file, read_config
     from stages.tables.clips import fields
 
     config = read_config(run)
+    check_place(run, config)
     path, labels = check_file(run, config, "predictions.parquet"), config.labels
     if labels != clips.labels:
         raise UserError(f"{run} was trained on other classes than {clips.path} lists: run `grace train` again.")

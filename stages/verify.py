@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from stages._options import Dataset, Params, Set, load_settings
@@ -22,6 +22,7 @@ def command(
     from grace.pipeline.engines.responses import damaged_lines
     from grace.pipeline.errors import GraceError, UserError
     from grace.pipeline.store.verify import files_of, problems
+    from grace.trainer.provenance import cache_inputs, read_clips
 
     folder = load_settings(params, override).folder(dataset)
     files = files_of(folder)
@@ -35,8 +36,9 @@ def command(
         for path in files:
             found += problems(folder, path)
             bar.update()
+        now = {} if found or not runs else cache_inputs(folder, read_clips(folder))
         for run in runs:
-            found += _run_problems(run)
+            found += _run_problems(run, now)
             bar.update()
         for path in answers:
             if lost := damaged_lines(path):
@@ -49,11 +51,15 @@ def command(
     console().print(f"{len(files)} files and {len(runs)} runs of {dataset} are as they were written.", markup=False)
 
 
-def _run_problems(folder: Path) -> Iterator[str]:
+def _run_problems(folder: Path, now: Mapping[str, str]) -> Iterator[str]:
     from grace.pipeline.errors import UserError
+    from grace.trainer.provenance import check_inputs, check_place
     from grace.trainer.runs import check_files, read_config
 
     try:
-        check_files(folder, read_config(folder))
+        config = read_config(folder)
+        check_place(folder, config)
+        check_files(folder, config)
+        check_inputs(folder, config, now)
     except UserError as error:
         yield str(error)

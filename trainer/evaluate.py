@@ -59,12 +59,6 @@ def evaluate(
     if not folds:
         raise UserError("No fold was named: set folds in params.yaml, such as [1, 2].")
     found = {fold: open_run(fold_folder(runs or folder / "runs", method, fold)) for fold in folds}
-    for fold, run in found.items():
-        if run.config.settings.method != method:
-            raise UserError(
-                f"{fold_folder(runs or folder / 'runs', method, fold)} holds a run of {run.config.settings.method}: it "
-                f"was copied or renamed; run `grace train` with train.method={method}."
-            )
     check_runs({fold_folder(runs or folder / "runs", method, fold): run for fold, run in found.items()}, folder)
     labels, protocol = found[folds[0]].config.labels, found[folds[0]].config.protocol
     predictions = {fold: run.predictions for fold, run in found.items()}

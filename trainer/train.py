@@ -57,8 +57,9 @@ def train(
 ) -> dict[str, Any]:
     """Train a fold on the cache of a data set, choose its epoch by the protocol, and score its test clips once.
 
-    A run made from the same inputs with the same settings is left as it is; one of whose files is damaged is made again,
-    one that was killed is continued after its last epoch. The same inputs give the same bytes on one kind of CPU.
+    A run made from the same inputs with the same settings is left as it is, but made again where one of its files is
+    damaged; one that was killed is continued after its last epoch. The same inputs give the same bytes on one kind of
+    CPU.
 
     Args:
         dataset_folder: ``data/<dataset>``, with ``clips.parquet``, ``tokens/`` and ``motion/``.

@@ -118,14 +118,15 @@ def merge(entries: Iterable[Entry], classes: Sequence[str] = (), *, own_classes:
 
 
 def _printable(entry: Entry) -> Entry:
-    """``entry`` itself, or with a clip id that can be shown and stored, and then with a problem."""
+    """``entry`` itself, or with an id and a path that can be shown and stored, and then with a problem."""
     if not _CONTROL.search(entry.clip_id) and len(entry.clip_id) <= MAX_ID:
         return entry
-    shown, cause = escape(entry.clip_id), "its id holds a control character"
+    shown, cause = escape(entry.clip_id), "its id holds a control character, or bytes that are no UTF-8"
     if len(shown) > MAX_ID:
         digest = hashlib.sha256(entry.clip_id.encode("utf-8", "surrogatepass")).hexdigest()[:12]
         shown, cause = f"{shown[:80]}…{digest}", f"its id has more than {MAX_ID:,} characters"
-    path = replace(entry.clip_path, problem=entry.clip_path.problem or Problem(UNFOLLOWED, cause))
+    problem = entry.clip_path.problem or Problem(UNFOLLOWED, cause)
+    path = replace(entry.clip_path, relative=escape(entry.clip_path.relative), problem=problem)
     return replace(entry, clip_id=shown, clip_path=path)
 
 

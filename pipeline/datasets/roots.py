@@ -9,6 +9,8 @@ from pathlib import Path
 from grace.pipeline.errors import UserError
 from grace.pipeline.store import write_atomic
 
+NAME = re.compile(r"\w[\w.-]*")
+"""What a data set may be called: it is a folder's name."""
 FILE = "root.txt"
 """Beside ``clips.parquet``: the folder that ``grace index FOLDER`` was given. No result depends on it."""
 
@@ -72,6 +74,18 @@ def remember_root(folder: Path, root: Path) -> None:
         )
     if before is None:
         write_atomic(folder / FILE, f"{now}\n".encode("utf-8", errors="surrogateescape"))
+
+
+def check_name(name: str) -> str:
+    """``name``, which can be that of a data set. Raises :class:`UserError` when it cannot.
+
+    Example:
+        >>> check_name("mafw")
+        'mafw'
+    """
+    if not NAME.fullmatch(name):
+        raise UserError(f"'{name}' cannot be the name of a data set: use letters, digits, '.', '-' and '_'.")
+    return name
 
 
 def name_of(root: Path) -> str:
