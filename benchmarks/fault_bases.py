@@ -2,8 +2,8 @@
 
 ``toy`` is a cache of tokens with runs of two methods, and a second data set with the same ids; ``chain`` holds videos
 and all stages' files made of them by real commands, with captions from a server on loopback; ``world`` is a rendered
-world; ``clips`` are some videos and a ``clips.csv``; ``good`` is one video. Each has a ``baseline.json`` with the results
-of the sound files.
+world; ``clips`` are some videos and a ``clips.csv``; ``good`` is one video. Each has a ``baseline.json`` with the
+results of the sound files.
 """
 
 from __future__ import annotations
