@@ -98,7 +98,7 @@ def parser() -> argparse.ArgumentParser:
     """The options."""
     options = BENCHMARK.parser()
     options.add_argument("--only", metavar="KIND", help="trials of one kind only")
-    options.add_argument("--name", metavar="PART", help="trials whose name holds this")
+    options.add_argument("--name", metavar="PART", action="append", help="trials whose name holds this; repeatable")
     options.add_argument("--seed", type=int, default=0, help="which bits flip, and which random examples are drawn")
     options.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="trials under way at a time")
     return options
@@ -109,7 +109,10 @@ def main() -> None:
     args = parser().parse_args()
     trials = all_trials(args.seed)
     whole = not (args.only or args.name or args.quick)
-    chosen = [trial for trial in trials if args.only in (None, trial.kind) and (args.name or "") in trial.name]
+    parts = args.name or [""]
+    chosen = [
+        trial for trial in trials if args.only in (None, trial.kind) and any(part in trial.name for part in parts)
+    ]
     chosen = chosen[:: SHARE if args.quick else 1]
     found = try_all(chosen, args.jobs)
     verdicts = Counter((trial.kind, outcome.verdict) for trial, outcome, _ in found)
