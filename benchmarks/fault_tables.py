@@ -87,7 +87,6 @@ CLIPS: dict[str, tuple[Content, tuple[str, ...]]] = {
     "a path with dots": (table((0, "clips/./../clips/00.mp4,happiness,p0,1")), ("held", "row")),
     "a path that is a folder": (table((0, "clips,happiness,p0,1")), ROW),
     "no path": (table((0, ",happiness,p0,1")), ROW),
-    "a formula for a person": (table((0, "clips/00.mp4,happiness,=1+1,1")), ("row", "silent")),
     "ESC in a path": (table((0, "clips/\x1b[2J.mp4,happiness,p0,1")), ROW),
     "a cell of 200,000 characters": (table((0, f"clips/00.mp4,{'x' * 200_000},p0,1")), SAID),
 }

@@ -25,7 +25,8 @@ def read_yaml(path: Path) -> Any:
     """The content of a YAML file; None when it is empty.
 
     Raises:
-        UserError: It is no regular file, not UTF-8, not YAML 1.2, holds a key twice (both lines are named), or is too large or deep.
+        UserError: It is no regular file, not UTF-8, not YAML 1.2, holds a key twice (both lines are named), or is too
+            large or deep.
         OSError: It cannot be read.
     """
     if Path(path).exists() and not Path(path).is_file():  # reading a pipe would wait for ever

@@ -133,7 +133,8 @@ def _printable(entry: Entry) -> Entry:
 def _label(written: str, classes: Collection[str], own_classes: bool) -> tuple[str, bool]:
     """The class and True, or the label as written and False; a clip may have no label."""
     label = class_name(written)
-    known = label in classes if classes else own_classes or canonical(label) is not None
+    any_name = own_classes and not _CONTROL.search(label)
+    known = label in classes if classes else any_name or canonical(label) is not None
     return (label, True) if known or not label else (written, False)
 
 
@@ -142,7 +143,8 @@ def _problem(listing: Listing, entry: Entry, label: str, known: bool, classes: C
         return entry.clip_path.problem
     if not known:
         return Problem(
-            UNKNOWN_LABEL, f"the label '{entry.label}' is unknown: use one of {', '.join(classes or CANONICAL_LABELS)}"
+            UNKNOWN_LABEL,
+            f"the label '{escape(entry.label)}' is unknown: use one of {', '.join(classes or CANONICAL_LABELS)}",
         )
     if entry.clip_path.relative != listing.path:
         return Problem(AMBIGUOUS, f"two clips have this id: {listing.path} and {entry.clip_path.relative}")
