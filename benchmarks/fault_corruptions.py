@@ -196,7 +196,7 @@ def indexed(folder: Path, *words: str) -> Outcome:
 
 
 def _differ(row: dict[str, Any] | None, before: dict[str, Any] | None) -> bool:
-    """Whether a row is gone or new, or differs in a column that both tables have: a lost row may take its fold along."""
+    """Whether a row is gone or new, or differs in a column of both tables: a lost row may take its fold along."""
     if row is None or before is None:
         return True
     return any(row[name] != before[name] for name in row.keys() & before.keys())
