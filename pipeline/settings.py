@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
+from grace.pipeline.datasets.roots import check_name
 from grace.pipeline.datasets.settings import ListFilesSettings
 from grace.pipeline.errors import UserError
 from grace.pipeline.execution.settings import RaySettings, ShardsSettings
@@ -81,8 +82,11 @@ class PipelineSettings(Section):
         return self.model_dump(mode="json", include={"faces", "motion", "caption", "refine", "tokens"})
 
     def folder(self, dataset: str) -> Path:
-        """The folder of everything made from a data set: ``data/<dataset>``."""
-        return Path(self.data) / dataset
+        """The folder of everything made from a data set: ``data/<dataset>``.
+
+        Raises :class:`UserError` when that cannot be a data set's name, such as one that leads elsewhere.
+        """
+        return Path(self.data) / check_name(dataset)
 
 
 def read_settings(model: type[S], path: str | Path | None = "params.yaml", overrides: Sequence[str] = ()) -> S:

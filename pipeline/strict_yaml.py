@@ -25,9 +25,12 @@ def read_yaml(path: Path) -> Any:
     """The content of a YAML file; None when it is empty.
 
     Raises:
-        UserError: It is not UTF-8, not YAML 1.2, holds a key twice (both lines are named), or is too large or deep.
+        UserError: It is no regular file, not UTF-8, not YAML 1.2, holds a key twice (both lines are named), or is too
+            large or deep.
         OSError: It cannot be read.
     """
+    if Path(path).exists() and not Path(path).is_file():  # reading a pipe would wait for ever
+        raise UserError(f"{path} is not a regular file.")
     content = Path(path).read_bytes()
     if len(content) > MAX_BYTES:
         raise UserError(f"{path} is larger than {MAX_BYTES // 1_000} kB: that is no file of settings.")
@@ -77,6 +80,23 @@ def _parse(text: str) -> Any:
         raise ValueError(" ".join(str(error).split())[:200] or type(error).__name__) from None
     if _count(content) > MAX_VALUES:
         raise ValueError(f"it stands for more than {MAX_VALUES:,} values")
+    return _whole_characters(content) if "\\u" in text.lower() else content
+
+
+def _whole_characters(content: Any) -> Any:
+    """Characters that JSON writes as two escapes (a surrogate pair) put together, which ruamel.yaml does not.
+
+    Raises :class:`ValueError` for half a character: no file and no terminal would take it.
+    """
+    if isinstance(content, str):
+        try:
+            return content.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            raise ValueError(f"the text {ascii(content)[:50]} holds half a character") from None
+    if isinstance(content, dict):
+        return {_whole_characters(key): _whole_characters(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_whole_characters(value) for value in content]
     return content
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,6 @@ import typer
 
 from stages._output import console, user_errors
 
-NAME = re.compile(r"\w[\w.-]*")
 SETTINGS = ("params.yaml", "dvc.yaml")
 """What ``--force`` replaces; other files are kept as they are, for they may hold corrections by hand."""
 
@@ -26,12 +24,12 @@ def command(
     force: Annotated[bool, typer.Option("--force", help="Replace params.yaml and dvc.yaml if they exist.")] = False,
 ) -> None:
     """Write params.yaml, dvc.yaml, overrides/ and .gitignore for a project."""
+    from grace.pipeline.datasets.roots import check_name
     from grace.pipeline.errors import UserError
     from stages._presets import MACHINES
     from stages._project import DEMO, render
 
-    if not NAME.fullmatch(dataset):
-        raise UserError(f"'{dataset}' cannot be the name of a data set: use letters, digits, '.', '-' and '_'.")
+    check_name(dataset)
     if gpu is not None and gpu not in MACHINES:
         raise UserError(f"There is no preset for '{gpu}': choose --gpu from {', '.join(MACHINES)}.")
     if gpu is not None and dataset == DEMO:

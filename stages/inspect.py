@@ -12,7 +12,7 @@ from stages._options import Dataset, Params, Set, load_settings
 from stages._output import console, print_table, user_errors
 
 if TYPE_CHECKING:
-    from grace.pipeline.store import Row
+    from grace.pipeline.store import Clips, Row
 
 
 class Status(StrEnum):
@@ -90,15 +90,22 @@ def _show_clip(folder: Path, clip: str) -> None:
         found = Store(folder / name, schema).find(clip)
         if found is not None:
             print_table(name, fields({key: value for key, value in found.items() if key != "clip_id"}))
-    for path in sorted(folder.glob("runs/*/*/predictions.parquet")):
-        _show_prediction(path, clip, clips.labels)
+    for path in sorted(folder.glob("runs/*/*/config.yaml")):
+        _show_prediction(path.parent, clip, clips)
 
 
-def _show_prediction(path: Path, clip: str, labels: list[str]) -> None:
-    from grace.pipeline.store import find_row
+def _show_prediction(run: Path, clip: str, clips: Clips) -> None:
+    from grace.pipeline.store import UserError, find_row
     from grace.pipeline.store.schemas import PREDICTIONS
+    from grace.trainer.provenance import check_place
+    from grace.trainer.runs import check_file, read_config
     from stages.tables.clips import fields
 
+    config = read_config(run)
+    check_place(run, config)
+    path, labels = check_file(run, config, "predictions.parquet"), config.labels
+    if labels != clips.labels:
+        raise UserError(f"{run} was trained on other classes than {clips.path} lists: run `grace train` again.")
     row = find_row(path, PREDICTIONS, clip)
     if row is not None:
         chances = sorted(zip(row["probabilities"], labels, strict=False), reverse=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from stages._options import Dataset, Params, Set, load_settings
@@ -19,37 +19,47 @@ def command(
     """Read every shard and run, check it against its checksum and its inputs, and say what to run where one is not."""
     from tqdm import tqdm
 
+    from grace.pipeline.engines.responses import damaged_lines
     from grace.pipeline.errors import GraceError, UserError
     from grace.pipeline.store.verify import files_of, problems
+    from grace.trainer.provenance import cache_inputs, read_clips
 
     folder = load_settings(params, override).folder(dataset)
     files = files_of(folder)
     runs = sorted(path.parent for path in folder.glob("runs/*/fold-*/config.yaml"))
+    answers = sorted(folder.glob("responses/*/*.jsonl"))
     if not files:
         raise UserError(f"{folder} holds nothing yet: run `grace index` first.")
     found: list[str] = []
-    with tqdm(total=len(files) + len(runs), desc="verify", unit="file") as bar:
+    count = len(files) + len(runs) + len(answers)
+    with tqdm(total=count, desc="verify", unit="file") as bar:
         for path in files:
             found += problems(folder, path)
             bar.update()
+        now = {} if found or not runs else cache_inputs(folder, read_clips(folder))
         for run in runs:
-            found += _run_problems(run)
+            found += _run_problems(run, now)
+            bar.update()
+        for path in answers:
+            if lost := damaged_lines(path):
+                found.append(f"{path} holds {lost} damaged answers, which are asked for again: run {path.parent.name}.")
             bar.update()
     for sentence in found:
         console().print(strip_control(sentence), markup=False, soft_wrap=True)
     if found:
-        raise GraceError(f"{len(found)} of {len(files) + len(runs)} files of {dataset} are damaged or out of date.")
+        raise GraceError(f"{len(found)} of {count} files of {dataset} are damaged or out of date.")
     console().print(f"{len(files)} files and {len(runs)} runs of {dataset} are as they were written.", markup=False)
 
 
-def _run_problems(folder: Path) -> Iterator[str]:
+def _run_problems(folder: Path, now: Mapping[str, str]) -> Iterator[str]:
     from grace.pipeline.errors import UserError
-    from grace.trainer.runs import FILES, check_file, read_config
+    from grace.trainer.provenance import check_inputs, check_place
+    from grace.trainer.runs import check_files, read_config
 
     try:
         config = read_config(folder)
-        for name in FILES:
-            if name != "config.yaml":
-                check_file(folder, config, name)
+        check_place(folder, config)
+        check_files(folder, config)
+        check_inputs(folder, config, now)
     except UserError as error:
         yield str(error)

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from grace.pipeline.store import Clips, Reader, Row, UserError, finite
+from grace.pipeline.store.chain import Chain
 from grace.pipeline.store.schemas import MOTION, TOKENS
 from grace.trainer.batch import Batch, Sizes
 from grace.trainer.draws import TEXT, VIEW, mirrored, text_counts, with_text
@@ -130,7 +131,12 @@ class Cache:
         return side, side
 
     def _check_sources(self) -> None:
-        """Tokens and motion of a shard must be of the same crops."""
+        """Tokens and motion of a shard must be of the same crops, and of what the earlier stages hold now."""
+        chain = Chain(self.folder)
+        for name, shards in (("tokens", self.tokens.shards), ("motion", self.motion.shards)):
+            for shard in shards:
+                if sentence := chain.outdated(name, shard):
+                    raise UserError(sentence)
         for shard in sorted(set(self.tokens.shards) & set(self.motion.shards)):
             of_tokens, of_motion = (reader.inputs(shard).get("faces") for reader in (self.tokens, self.motion))
             if of_tokens and of_motion and of_tokens != of_motion:

@@ -8,7 +8,8 @@ from typing import Any
 
 from grace.pipeline.store import Clips, GraceError, Row, Store, UserError, fingerprint
 from grace.pipeline.store.schemas import MOTION, TOKENS, fold_column
-from grace.trainer.runs import Run
+from grace.trainer.runs import Run, RunConfig
+from grace.trainer.settings import METHODS
 
 
 def cache_inputs(folder: Path, clips: Clips) -> dict[str, str]:
@@ -48,12 +49,7 @@ def check_runs(runs: Mapping[Path, Run], dataset_folder: Path) -> None:
     for folder, run in runs.items():
         _check_fold(folder, run)
         _check_clips(folder, run, clips)
-        for name, value in now.items():
-            if run.config.inputs.get(name) != value:
-                made = "clips.parquet changed" if name == "clips" else f"{name} were made again"
-                raise UserError(
-                    f"{made} after {folder} was trained on {dataset_folder}: run `grace train` for it again."
-                )
+        check_inputs(folder, run.config, now)
     _check_alike(runs)
     refuse_label_informed([row for run in runs.values() for row in run.predictions])
 
@@ -67,13 +63,31 @@ def refuse_label_informed(rows: Sequence[Row]) -> None:
         )
 
 
-def _check_fold(folder: Path, run: Run) -> None:
-    config = run.config
-    name = f"fold-{config.fold}"
-    if folder.name.startswith("fold-") and folder.name != name:
+def check_inputs(folder: Path, config: RunConfig, now: Mapping[str, str]) -> None:
+    """Raise :class:`UserError` when what a run was trained on is not what there is now, as :func:`cache_inputs` says.
+
+    What is there no more, such as tokens that were removed for the room they take, is not held against the run.
+    """
+    for name, value in now.items():
+        if config.inputs.get(name) != value:
+            made = "clips.parquet changed" if name == "clips" else f"{name} were made again"
+            raise UserError(f"{made} after {folder} was trained: run `grace train` for it again.")
+
+
+def check_place(folder: Path, config: RunConfig) -> None:
+    """Raise :class:`UserError` when a run's folder is named for another fold or method than it holds."""
+    if folder.name.startswith("fold-") and folder.name != f"fold-{config.fold}":
         raise UserError(
             f"{folder} holds fold {config.fold}: it was copied or renamed; train the fold that it is named for."
         )
+    named, method = folder.parent.name, config.settings.method
+    if named in METHODS and named != method:
+        raise UserError(f"{folder} holds a run of {method}: it was copied or renamed; train {named} for that place.")
+
+
+def _check_fold(folder: Path, run: Run) -> None:
+    config = run.config
+    check_place(folder, config)
     if run.made_by != config.fingerprint or any(row["fold"] != config.fold for row in run.predictions):
         raise UserError(
             f"The predictions in {folder} are of another run than its config.yaml: run `grace train` again."
@@ -112,4 +126,5 @@ def _check_alike(runs: Mapping[Path, Run]) -> None:
 
 
 def _settings(run: Run) -> dict[str, Any]:
-    return {**run.config.settings.model_dump(exclude={"device"}), "cache": run.config.cache}
+    config = run.config
+    return {**config.settings.model_dump(exclude={"device"}), "cache": config.cache, "trainer": config.version}

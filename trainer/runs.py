@@ -76,6 +76,13 @@ def check_file(folder: Path, config: RunConfig, name: str) -> Path:
     return path
 
 
+def check_files(folder: Path, config: RunConfig) -> None:
+    """Raise :class:`UserError` when any file of a run is missing, or not as the run wrote it."""
+    for name in FILES:
+        if name != "config.yaml":
+            check_file(folder, config, name)
+
+
 def _digest(path: Path) -> str:
     return xxhash.xxh3_128_hexdigest(path.read_bytes())
 

@@ -33,6 +33,7 @@ from grace.trainer.protocol import Fold, split
 from grace.trainer.runs import (
     FILES,
     RunConfig,
+    check_files,
     class_indices,
     csv_table,
     encode_config,
@@ -57,8 +58,9 @@ def train(
 ) -> dict[str, Any]:
     """Train a fold on the cache of a data set, choose its epoch by the protocol, and score its test clips once.
 
-    A run made from the same inputs with the same settings is left as it is; one that was killed is continued after its
-    last epoch. The same inputs give the same bytes on one kind of CPU.
+    A run made from the same inputs with the same settings is left as it is, but made again where one of its files is
+    damaged; one that was killed is continued after its last epoch. The same inputs give the same bytes on one kind of
+    CPU.
 
     Args:
         dataset_folder: ``data/<dataset>``, with ``clips.parquet``, ``tokens/`` and ``motion/``.
@@ -146,12 +148,17 @@ def _train(
 
 
 def _finished(folder: Path, cache_key: str) -> bool:
+    """Whether the run is there, with every file as it was written."""
     if not all((folder / name).exists() for name in FILES):
         return False
     try:
-        return read_config(folder).fingerprint == cache_key
+        config = read_config(folder)
+        if config.fingerprint != cache_key:
+            return False
+        check_files(folder, config)
     except UserError:
         return False
+    return True
 
 
 def _write(folder: Path, cache: Cache, clips: Fold, model: Model, trained: Trained, run: RunConfig) -> dict[str, Any]:

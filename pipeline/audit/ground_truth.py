@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from grace.pipeline.audit.sources import AuditedText
+from grace.pipeline.errors import UserError
+from grace.pipeline.store.checksum import verify
 from grace.pipeline.world.sentences import INTENSITIES, find_actions, named_regions, phase
 from grace.pipeline.world.timeline import Event
 
@@ -47,7 +49,10 @@ GroundTruth = dict[str, list[Movement]]
 
 
 def read_truth(root: Path) -> GroundTruth | None:
-    """The ground truth of the rendered world in ``root``, or None when the clips there are real."""
+    """The ground truth of the rendered world in ``root``, or None when the clips there are real.
+
+    Raises :class:`UserError` when it is damaged, or of a world that an older version rendered.
+    """
     import pyarrow.parquet as pq
 
     from grace.pipeline.world.truth import CLIPS
@@ -55,7 +60,12 @@ def read_truth(root: Path) -> GroundTruth | None:
     file = Path(root) / CLIPS
     if not file.is_file():
         return None
-    rows = pq.read_table(file, columns=["clip_id", "duration", "events"]).to_pylist()
+    remedy = f"run `grace world --out {root}` again"
+    verify(file, remedy)
+    try:
+        rows = pq.read_table(file, columns=["clip_id", "duration", "events"]).to_pylist()
+    except (OSError, ValueError) as error:  # sealed, but other columns: another version's
+        raise UserError(f"{file} cannot be read ({type(error).__name__}): {remedy}.") from None
     return {row["clip_id"]: [_to_movement(event, row["duration"]) for event in row["events"]] for row in rows}
 
 

@@ -118,21 +118,23 @@ def merge(entries: Iterable[Entry], classes: Sequence[str] = (), *, own_classes:
 
 
 def _printable(entry: Entry) -> Entry:
-    """``entry`` itself, or with a clip id that can be shown and stored, and then with a problem."""
+    """``entry`` itself, or with an id and a path that can be shown and stored, and then with a problem."""
     if not _CONTROL.search(entry.clip_id) and len(entry.clip_id) <= MAX_ID:
         return entry
-    shown, cause = escape(entry.clip_id), "its id holds a control character"
+    shown, cause = escape(entry.clip_id), "its id holds a control character, or bytes that are no UTF-8"
     if len(shown) > MAX_ID:
         digest = hashlib.sha256(entry.clip_id.encode("utf-8", "surrogatepass")).hexdigest()[:12]
         shown, cause = f"{shown[:80]}…{digest}", f"its id has more than {MAX_ID:,} characters"
-    path = replace(entry.clip_path, problem=entry.clip_path.problem or Problem(UNFOLLOWED, cause))
+    problem = entry.clip_path.problem or Problem(UNFOLLOWED, cause)
+    path = replace(entry.clip_path, relative=escape(entry.clip_path.relative), problem=problem)
     return replace(entry, clip_id=shown, clip_path=path)
 
 
 def _label(written: str, classes: Collection[str], own_classes: bool) -> tuple[str, bool]:
     """The class and True, or the label as written and False; a clip may have no label."""
     label = class_name(written)
-    known = label in classes if classes else own_classes or canonical(label) is not None
+    any_name = own_classes and not _CONTROL.search(label)
+    known = label in classes if classes else any_name or canonical(label) is not None
     return (label, True) if known or not label else (written, False)
 
 
@@ -141,7 +143,8 @@ def _problem(listing: Listing, entry: Entry, label: str, known: bool, classes: C
         return entry.clip_path.problem
     if not known:
         return Problem(
-            UNKNOWN_LABEL, f"the label '{entry.label}' is unknown: use one of {', '.join(classes or CANONICAL_LABELS)}"
+            UNKNOWN_LABEL,
+            f"the label '{escape(entry.label)}' is unknown: use one of {', '.join(classes or CANONICAL_LABELS)}",
         )
     if entry.clip_path.relative != listing.path:
         return Problem(AMBIGUOUS, f"two clips have this id: {listing.path} and {entry.clip_path.relative}")

@@ -60,6 +60,14 @@ def is_video_file(file: Path) -> bool:
         return False
 
 
+def is_file(item: os.DirEntry[str]) -> bool:
+    """Whether an entry of a folder is a regular file, or a link to one; a link that leads to itself is none."""
+    try:
+        return item.is_file()
+    except OSError:
+        return False
+
+
 def without_suffix(path: str) -> str:
     """A path without the suffix of a video."""
     return posixpath.splitext(path)[0] if is_video(path) else path

@@ -9,6 +9,8 @@ from pathlib import Path
 from grace.pipeline.errors import UserError
 from grace.pipeline.store import write_atomic
 
+NAME = re.compile(r"\w[\w.-]*")
+"""What a data set may be called: it is a folder's name."""
 FILE = "root.txt"
 """Beside ``clips.parquet``: the folder that ``grace index FOLDER`` was given. No result depends on it."""
 
@@ -46,11 +48,17 @@ def root_of(roots: Mapping[str, str], dataset: str, root: str | Path | None = No
 
 
 def remembered_root(folder: Path) -> Path | None:
-    """The folder of clips that ``data/<dataset>`` was made from, if a command named it."""
+    """The folder of clips that ``data/<dataset>`` was made from, if a command named it.
+
+    Raises :class:`UserError` when the file that says so is damaged.
+    """
     try:
-        return Path((folder / FILE).read_text(encoding="utf-8", errors="surrogateescape").removesuffix("\n"))
+        written = (folder / FILE).read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
         return None
+    if not written.startswith("/") or not written.endswith("\n"):  # empty would mean the working folder, half another
+        raise UserError(f"{folder / FILE} is damaged: remove it and run `grace index FOLDER --dataset {folder.name}`.")
+    return Path(written.removesuffix("\n"))
 
 
 def remember_root(folder: Path, root: Path) -> None:
@@ -66,6 +74,18 @@ def remember_root(folder: Path, root: Path) -> None:
         )
     if before is None:
         write_atomic(folder / FILE, f"{now}\n".encode("utf-8", errors="surrogateescape"))
+
+
+def check_name(name: str) -> str:
+    """``name``, which can be that of a data set. Raises :class:`UserError` when it cannot.
+
+    Example:
+        >>> check_name("mafw")
+        'mafw'
+    """
+    if not NAME.fullmatch(name):
+        raise UserError(f"'{name}' cannot be the name of a data set: use letters, digits, '.', '-' and '_'.")
+    return name
 
 
 def name_of(root: Path) -> str:

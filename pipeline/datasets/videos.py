@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from grace.pipeline.datasets.base import Adapter, Entry, Listing, merge
-from grace.pipeline.datasets.file_tree import ClipPath, is_video_file, without_suffix
+from grace.pipeline.datasets.file_tree import ClipPath, is_file, is_video_file, without_suffix
 from grace.pipeline.media.frames import IMAGE_SUFFIXES
 
 
@@ -40,7 +40,7 @@ def find_clips(root: Path, folder: str = "") -> Iterator[ClipPath]:
                 items = sorted((item for item in scan if not item.name.startswith(".")), key=lambda item: item.name)
         except OSError:
             continue
-        videos = [item.name for item in items if item.is_file() and is_video_file(Path(item.path))]
+        videos = [item.name for item in items if is_file(item) and is_video_file(Path(item.path))]
         yield from (ClipPath(posixpath.join(here, name), "video") for name in videos)
         if here and not videos and any(_is_image(item) for item in items):  # beside videos, images are thumbnails
             yield ClipPath(here, "frames")
@@ -53,7 +53,7 @@ def _clip_id(path: str, ids: Counter[str]) -> str:
 
 
 def _is_image(item: os.DirEntry[str]) -> bool:
-    return posixpath.splitext(item.name)[1].lower() in IMAGE_SUFFIXES and item.is_file()
+    return posixpath.splitext(item.name)[1].lower() in IMAGE_SUFFIXES and is_file(item)
 
 
 ADAPTER = Adapter("videos", read)

@@ -209,6 +209,12 @@ def _checksum(content: dict[str, Any]) -> str:
     return xxhash.xxh3_64_hexdigest(json.dumps(content, sort_keys=True).encode())
 
 
+def damaged_lines(path: Path) -> int:
+    """How many lines of a file of answers are torn or damaged; one that was not finished by a killed writer is one."""
+    with path.open("rb") as file:
+        return sum(_parse(line) is None for line in file)
+
+
 def _parse(line: bytes) -> tuple[str, Response] | None:
     """Key and answer of a line; None where it is torn or damaged."""
     try:
@@ -217,7 +223,7 @@ def _parse(line: bytes) -> tuple[str, Response] | None:
         if not line.endswith(b"\n") or _checksum(content) != checksum:
             return None
         return content.pop("key"), Response(**content)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 

@@ -14,7 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
@@ -296,12 +296,14 @@ def _commit(inputs: StepInputs, shard: int, fingerprint: str, made: list[Row]) -
             f"What shard {shard:05d} of {inputs.output.folder} is made from changed while {inputs.step.name} read it: "
             "it is not kept. Let the other stage finish, then run this one again."
         )
-    meta = {
+    meta: dict[str, Any] = {
         "fingerprint": fingerprint,
         "version": inputs.step.version,
         "cache_key": inputs.cache_key,
         "inputs": {name: store.fingerprint(shard) for name, store in inputs.stores.items()},
     }
+    if inputs.reads_clips:
+        meta["clips"] = inputs.made_from_clips(shard)
     if limits := inputs.limits(shard):
         meta["limits"] = limits
     inputs.output.write(shard, sorted(made, key=lambda row: str(row["clip_id"])), meta)

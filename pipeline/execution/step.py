@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from grace.pipeline.errors import ClipError, GraceError, UserError
 from grace.pipeline.messages import error_line
 from grace.pipeline.store import Clips, Row, Schema, Store, failure, fingerprint
+from grace.pipeline.store.chain import Chain, clips_digest
 from grace.pipeline.store.schemas import STORES
 
 
@@ -167,7 +168,9 @@ class StepInputs:
         self.stores = {name: Store(self.folder / name, STORES[name]) for name in step.reads if name != "clips"}
         self.output = Store(self.folder / step.folder, step.schema)
         """The store that the step writes."""
+        self.reads_clips = bool(step.reads.get("clips"))
         self._limits = limits(step, self.clips.footage)
+        self._chain = Chain(self.folder)
 
     def __len__(self) -> int:
         return self.clips.count_shards(self.size)
@@ -176,7 +179,8 @@ class StepInputs:
         """The fingerprint that the step's shard would have: of the step, its parameters, models and input shards.
 
         Raises:
-            UserError: A shard that it would be made from is missing or broken.
+            UserError: A shard that it would be made from is missing or broken, or was itself made from something else
+                than there is now.
         """
         inputs: dict[str, Any] = {name: store.fingerprint(shard) for name, store in self.stores.items()}
         for name, found in inputs.items():
@@ -185,6 +189,8 @@ class StepInputs:
                     f"{self.stores[name].path(shard)} is missing or broken: "
                     f"run `grace {self.stores[name].schema.stage} --dataset {self.folder.name}` first."
                 )
+            if sentence := self._chain.outdated(name, shard):
+                raise UserError(sentence)
         if self._limits:
             inputs["limits"] = self._limits
         step, clips = self.step, self.clips.shard(shard, self.size)
@@ -200,6 +206,11 @@ class StepInputs:
                 "inputs": inputs,
             }
         )
+
+    def made_from_clips(self, shard: int) -> dict[str, Any]:
+        """What a shard says of the clips that it was made from: the columns that were read, and a digest of them."""
+        columns, rows = list(self.step.reads["clips"]), self.clips.shard(shard, self.size)
+        return {"columns": columns, "size": self.size, "digest": clips_digest(rows)}
 
     def limits(self, shard: int) -> list[str]:
         """What must be known of a shard's rows: models, its inputs' too, that do not know the footage."""

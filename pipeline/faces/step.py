@@ -9,11 +9,13 @@ import cv2
 import numpy as np
 
 from grace.pipeline.datasets import root_of
+from grace.pipeline.errors import ClipError
 from grace.pipeline.execution.step import ClipStep
 from grace.pipeline.faces.cropping import crop_jpegs, full_frame_boxes, square
 from grace.pipeline.faces.detectors import WITH_LANDMARKS, Detector, detector_cache_key, make_detector
 from grace.pipeline.faces.settings import FacesSettings
 from grace.pipeline.faces.tracking import Track, track_face
+from grace.pipeline.media.content import is_content
 from grace.pipeline.media.video import Sample, sample_frames
 from grace.pipeline.store import Row, fallback
 from grace.pipeline.store.schema import Schema
@@ -90,6 +92,8 @@ class FacesStep(ClipStep):
         return sample, track_face(sample.frames, self._detector, self.settings.detect_every)
 
     def _sample(self, row: Row) -> Sample:
+        if row.get("content") and not is_content(self.root / row["path"], row["source"], row["content"]):
+            raise ClipError("its file is not the one that was indexed: run `grace index` again")
         return sample_frames(self.root / row["path"], row["source"], self.settings.instants, row["n_frames"])
 
 
@@ -105,4 +109,5 @@ def _tracking_problem(track: Track) -> str:
 
 def from_settings(settings: PipelineSettings, dataset: str, root: str | None) -> FacesStep:
     """The step of these settings, for :func:`grace.pipeline.steps.make_step`."""
-    return FacesStep(settings.faces, root_of(settings.roots, dataset, root, settings.folder(dataset)))
+    folder = settings.folder(dataset) if dataset else None
+    return FacesStep(settings.faces, root_of(settings.roots, dataset, root, folder))

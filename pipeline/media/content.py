@@ -49,6 +49,16 @@ def content_digest(path: Path, source: str, hash_images: bool = False) -> str:
     return state.hexdigest()
 
 
+def is_content(path: Path, source: str, digest: str) -> bool:
+    """Whether a clip's files are those of a digest, made with or without the bytes of images.
+
+    Raises :class:`ClipError` as :func:`content_digest` does.
+    """
+    return content_digest(path, source) == digest or (
+        source == "frames" and content_digest(path, source, True) == digest
+    )
+
+
 def _update(state: xxhash.xxh3_128, file: Path) -> None:
     with open_regular(file) as content:
         while block := content.read(BLOCK):

@@ -20,6 +20,8 @@ from grace.pipeline.errors import UserError
 MARK = "grace-xxh3-128:"
 PLACEHOLDER = MARK + "0" * 32
 """What stands where the checksum will be."""
+HDF5 = b"\x89HDF"
+"""How files of HDF5 begin."""
 
 _verified: set[tuple[str, int, int, int]] = set()
 _lock = Lock()
@@ -35,14 +37,14 @@ def seal(content: bytes) -> bytes:
     """
     if PLACEHOLDER.encode() not in content:
         content += PLACEHOLDER.encode()
-    start = content.index(PLACEHOLDER.encode()) + len(MARK)
+    start = _place(content) + len(MARK)
     digest = xxhash.xxh3_128_hexdigest(content).encode()
     return content[:start] + digest + content[start + len(digest) :]
 
 
 def is_intact(content: bytes | mmap.mmap) -> bool:
     """Whether a sealed content is as it was sealed; False where it holds no checksum."""
-    start = content.find(MARK.encode())
+    start = _place(content)
     if start < 0:
         return False
     start += len(MARK)
@@ -54,6 +56,13 @@ def is_intact(content: bytes | mmap.mmap) -> bool:
         return state.hexdigest().encode() == bytes(view[start : start + 32])
     finally:
         view.release()
+
+
+def _place(content: bytes | mmap.mmap) -> int:
+    """Where the mark stands, or -1. A text in the file may hold it as well, by accident or design: HDF5 has its
+    metadata before its columns, all other files have the mark after whatever they hold."""
+    find = content.find if content[: len(HDF5)] == HDF5 else content.rfind
+    return find(MARK.encode())
 
 
 def unsealed(content: bytes) -> bytes:

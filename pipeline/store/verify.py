@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from grace.pipeline.errors import UserError
+from grace.pipeline.store.chain import Chain
 from grace.pipeline.store.clips import FILE
 from grace.pipeline.store.formats import check
 from grace.pipeline.store.schemas import CLIPS, STORES, TEMPLATES, TEMPLATES_FILE
 from grace.pipeline.store.store import Store
+from grace.pipeline.store.virtual import FILE as JOINED
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -22,7 +24,7 @@ def files_of(folder: Path) -> list[Path]:
     for name, schema in STORES.items():
         store = Store(folder / name, schema)
         paths += [store.path(shard) for shard in store.shards()]
-    paths.append(folder / "tokens" / TEMPLATES_FILE)
+    paths += [folder / "tokens" / TEMPLATES_FILE, folder / "tokens" / JOINED]
     return [path for path in paths if path.exists()]
 
 
@@ -37,10 +39,5 @@ def problems(folder: Path, path: Path) -> Iterator[str]:
     except UserError as error:
         yield str(error)
         return
-    if path.name in (FILE, TEMPLATES_FILE):
-        return
-    shard = int(path.stem)
-    for name, made_from in (Store(path.parent, schema).meta(shard).get("inputs") or {}).items():
-        now = Store(folder / name, STORES[name]).fingerprint(shard)
-        if now is not None and now != made_from:
-            yield f"{path} was made from another {name}/{shard:05d} than there is now: run `grace {schema.stage}`."
+    if path.name not in (FILE, TEMPLATES_FILE, JOINED):
+        yield from Chain(folder).problems(path.parent.name, int(path.stem))

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from grace.pipeline.errors import GraceError, os_error_sentence
 from grace.pipeline.store import temporary_name
+from grace.pipeline.store.checksum import PLACEHOLDER, seal
 from grace.pipeline.world.actions import ACTIONS, BY_NAME, REGIONS
 from grace.pipeline.world.render import FrameTruth
 from grace.pipeline.world.scenario import Scenario
@@ -20,6 +21,8 @@ from grace.pipeline.world.sentences import coarse_caption, fine_description
 
 FRAMES = "truth/frames.parquet"
 CLIPS = "truth/clips.parquet"
+
+SEALED = {"checksum": PLACEHOLDER}
 
 _floats = pa.list_(pa.float32())
 _FRAMES = pa.schema(
@@ -35,7 +38,7 @@ _FRAMES = pa.schema(
         ("blink", pa.float32()),
         ("speech", pa.float32()),
     ],
-    metadata={"actions": "|".join(action.name for action in ACTIONS), "regions": "|".join(REGIONS)},
+    metadata={"actions": "|".join(action.name for action in ACTIONS), "regions": "|".join(REGIONS), **SEALED},
 )
 _spans = [("start", pa.float32()), ("end", pa.float32()), ("strength", pa.float32())]
 _EVENT = [
@@ -56,7 +59,8 @@ _CLIPS = pa.schema(
         ("sentences", pa.list_(pa.string())),  # the true description, sentence by sentence
         ("events", pa.list_(pa.struct(_EVENT))),  # the visible ones, in time order
         ("distractors", pa.list_(pa.struct([("kind", pa.string()), *_spans]))),
-    ]
+    ],
+    metadata=SEALED,
 )
 
 _GROUP = 64  # clips in one row group
@@ -117,6 +121,7 @@ def write_truth(root: Path, clips: Iterable[tuple[dict[str, Any], list[dict[str,
                 frames.write_table(pa.Table.from_pylist([row for _, rows in group for row in rows], _FRAMES))
         (root / FRAMES).parent.mkdir(parents=True, exist_ok=True)
         for name, temporary in made.items():
+            temporary.write_bytes(seal(temporary.read_bytes()))
             temporary.replace(root / name)
     except OSError as error:
         raise GraceError(os_error_sentence(error, root / FRAMES)) from error

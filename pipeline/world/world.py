@@ -195,7 +195,7 @@ def _prepare_root(settings: WorldSettings, root: Path) -> None:
     if not mark.exists():
         if any(entry.name != UNFINISHED for entry in root.iterdir()):
             raise UserError(f"{root} holds files but no {MARK}: it is not a rendered world. Name an empty folder.")
-    elif mark.read_text(encoding="utf-8") != expected:
+    elif mark.read_bytes() != expected.encode():
         logger.warning("%s holds a world of other settings or older drawing code; it is removed and made again.", root)
         mark_last = [
             *(entry for layout in LAYOUTS.values() for entry in layout.root_entries),

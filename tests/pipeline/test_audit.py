@@ -373,3 +373,15 @@ def test_real_captions_are_read_as_they_are(
     assert found["tokens"]["cut_at_77"]["texts"] == 1.0
     assert sum(regions_in(text.text) != set() for text in captions) / len(captions) > with_region
     assert set(found["actions"]["share"]) == set(ACTION_WORDS)
+
+
+def test_damaged_truth_is_no_truth(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "truth").mkdir()
+    content = (root / "truth/clips.parquet").read_bytes()
+    for damaged in (content[:-100], b"", content.replace(b"brow", b"bros", 1), content[:600] + b"\0" + content[601:]):
+        (tmp_path / "truth/clips.parquet").write_bytes(damaged)
+        with pytest.raises(UserError, match=r"truth/clips\.parquet is damaged .* run `grace world --out"):
+            read_truth(tmp_path)
+    (tmp_path / "truth/clips.parquet").write_bytes((root / "truth/frames.parquet").read_bytes())
+    with pytest.raises(UserError, match="cannot be read"):
+        read_truth(tmp_path)

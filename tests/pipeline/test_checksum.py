@@ -10,7 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grace.pipeline.errors import UserError
+from grace.pipeline.store import read_table, write_table
 from grace.pipeline.store.checksum import PLACEHOLDER, is_intact, seal, unsealed, verify
+from grace.pipeline.store.schema import Schema
+from grace.pipeline.store.schemas import DESCRIPTIONS, MOTION
 
 
 @given(st.binary(max_size=400), st.binary(max_size=400), st.data())
@@ -52,3 +55,15 @@ def test_an_empty_file_is_damaged(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     with pytest.raises(UserError, match="damaged"):
         verify(tmp_path / "empty", "remove it")
+
+
+@pytest.mark.parametrize("schema", [DESCRIPTIONS, MOTION])
+def test_a_text_that_looks_like_a_checksum_is_a_text(schema: Schema, tmp_path: Path) -> None:
+    row = {"clip_id": PLACEHOLDER, "status": "failed", "error": f'{{"checksum":"{PLACEHOLDER}'}
+    path = tmp_path / "a.file"
+    write_table(path, schema, [row], {"fingerprint": "f"})
+    assert [{name: found[name] for name in row} for found in read_table(path, schema)] == [row]
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"0" * 32, b"1" * 32, 1))
+    with pytest.raises(UserError, match=r"damaged|not a readable"):
+        read_table(path, schema)

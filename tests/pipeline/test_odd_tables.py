@@ -20,7 +20,7 @@ from grace.pipeline.index.index import index
 from grace.pipeline.index.reconciliation import UNLISTED
 from grace.pipeline.store import Clips, Store
 from grace.pipeline.store.schemas import FACES
-from tests.support.videos import write_images
+from tests.support.videos import write_images, write_video
 
 SEVEN = ["happiness", "sadness", "neutral", "anger", "surprise", "disgust", "fear"]
 LISTS = ListFilesSettings.model_validate({"folds": {1: {"train": "a.txt"}}, "labels": SEVEN})
@@ -104,3 +104,22 @@ def test_folders_nested_deeper_than_functions_are_walked(tmp_path: Path) -> None
     finally:  # pytest's own clean-up would fail at it, in this session and in later ones
         subprocess.run(["rm", "-rf", str(root)], check=True)
     assert (found.usable, found.annotated, found.count(UNLISTED)) == (1, 2, 0)
+
+
+def test_a_name_that_is_no_text_costs_its_row(tmp_path: Path) -> None:
+    root, folder = tmp_path / "root", tmp_path / "data"
+    good = write_video(root / "good.mp4", 3)
+    (root / os.fsdecode(b"a\xff\xfeb.mp4")).write_bytes(good.read_bytes())
+    found = index("mine", root, folder, workers=1)
+    assert (found.annotated, found.usable) == (2, 1)
+    odd, _ = Clips(folder).rows
+    assert odd["clip_id"] == "a\\udcff\\udcfeb"
+    assert "no UTF-8" in odd["error"]
+
+
+def test_links_that_lead_to_themselves_are_no_clips(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    write_video(root / "good.mp4", 3)
+    for name in ("bad.mp4", "bad.png", "bad"):
+        (root / name).symlink_to(name)
+    assert index("mine", root, tmp_path / "data", workers=1).annotated == 1

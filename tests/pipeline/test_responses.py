@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from grace.pipeline.engines.base import Request, Response
-from grace.pipeline.engines.responses import CachedEngine, ResponseStore, request_key
+from grace.pipeline.engines.responses import CachedEngine, ResponseStore, damaged_lines, request_key
 
 
 def request(text: str, **changed: Any) -> Request:
@@ -123,3 +123,12 @@ def test_pandas_reads_it_and_a_store_travels_to_other_processes(tmp_path: Path) 
     found = pickle.loads(pickle.dumps(store)).get(key)
     assert found is not None
     assert found.text == "answer to a"
+
+
+def test_a_line_nested_beyond_reading_is_skipped(tmp_path: Path) -> None:
+    store = ResponseStore(tmp_path)
+    store.add("key", Response("The brows rise."))
+    store.close()
+    (tmp_path / "a.jsonl").write_bytes(b"[" * 100_000 + b"\n[]\n7\n")
+    assert ResponseStore(tmp_path).get("key") == Response("The brows rise.")
+    assert damaged_lines(tmp_path / "a.jsonl") == 3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 import pytest
@@ -111,3 +113,20 @@ def test_a_wrong_setting_of_any_size_is_a_short_sentence(override: str) -> None:
         load_settings(None, [override])
     assert len(str(error.value)) < 12_000
     assert "\n" not in str(error.value)
+
+
+def test_json_is_yaml_characters_of_two_escapes_included(tmp_path: Path) -> None:
+    content = {"roots": {"\U0001f600": ["a \U00010000"]}}
+    (tmp_path / "a.yaml").write_text(json.dumps(content))
+    assert read_yaml(tmp_path / "a.yaml") == content
+
+
+def test_half_a_character_is_refused() -> None:
+    with pytest.raises(UserError, match="half a character"):
+        parse_value('"a \\ud800 b"', "--set x")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.yaml")
+    with pytest.raises(UserError, match="is not a regular file"):
+        read_yaml(tmp_path / "a.yaml")

@@ -102,3 +102,14 @@ def test_a_folder_that_is_none_is_one_sentence(tmp_path: Path, monkeypatch: pyte
     result = grace("index", "gone")
     assert result.exit_code == 2
     assert "gone is not a folder" in result.stderr
+
+
+@pytest.mark.parametrize("content", ["", "/", "relative\n", "/half/a/na"])
+def test_a_damaged_memory_of_the_folder_names_no_other_one(
+    content: str, footage: Path, tmp_path: Path, project: Path
+) -> None:
+    assert grace("index", str(footage)).exit_code == 0
+    (tmp_path / "data/My-clips/root.txt").write_text(content)
+    again = grace("index", "--dataset", "My-clips", "--params", str(project / "params.yaml"))
+    assert again.exit_code == 2
+    assert "root.txt is damaged" in again.output

@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 
 from grace.pipeline.engines.base import Response
 from grace.pipeline.engines.responses import ResponseStore
+from grace.pipeline.store import Clips, open_store, write_clips
+from grace.pipeline.store.virtual import write_virtual_dataset
 from grace.trainer.settings import TrainSettings
 from grace.trainer.train import train
 from stages import app
@@ -75,3 +77,48 @@ def test_clean_removes_answers_only(data: Path, project: Path) -> None:
     assert not (data / "toy/responses").exists()
     assert invoke("verify", data, project).exit_code == 0
     assert "keeps no answers" in invoke("clean", data, project).output
+
+
+def test_a_run_of_another_data_set_and_a_damaged_answer_are_found(data: Path, project: Path) -> None:
+    store = ResponseStore(data / "toy/responses/caption")
+    store.add("key", Response("The brows rise."))
+    store.close()
+    assert invoke("verify", data, project).exit_code == 0
+    (answers,) = store.folder.glob("*.jsonl")
+    answers.write_bytes(answers.read_bytes().replace(b"rise", b"fall"))
+    result = invoke("verify", data, project)
+    assert result.exit_code == 1
+    assert "holds 1 damaged answers" in result.output
+    shutil.rmtree(data / "toy/responses")
+    other = toy_cache(data / "other", seed=1)
+    train(other, TrainSettings.model_validate({**TRAIN, "method": "vision", "epochs": 1}), 1, quiet=True)
+    shutil.rmtree(data / "toy/runs/vision/fold-1")
+    shutil.copytree(other / "runs/vision/fold-1", data / "toy/runs/vision/fold-1")
+    result = invoke("verify", data, project)
+    assert result.exit_code == 1
+    assert "run `grace train`" in result.output
+
+
+def test_the_joined_file_is_checked(data: Path, project: Path) -> None:
+    path = write_virtual_dataset(open_store(data / "toy", "tokens"))
+    assert invoke("verify", data, project).exit_code == 0
+    content = bytearray(path.read_bytes())
+    content[-9] ^= 1
+    path.write_bytes(bytes(content))
+    assert "all.h5 is damaged" in invoke("verify", data, project).output
+
+
+def test_a_clip_is_not_shown_with_the_classes_of_another_table(data: Path, project: Path) -> None:
+    assert invoke("inspect", data, project, "--clip", "clip-007").exit_code == 0
+    clips = Clips(data / "toy")
+    write_clips(data / "toy", clips.rows, clips.labels[::-1])
+    result = invoke("inspect", data, project, "--clip", "clip-007")
+    assert result.exit_code == 2
+    assert "other classes" in result.output
+
+
+@pytest.mark.parametrize("name", ["a\0b", "../other", "", "a/b"])
+def test_a_name_that_no_data_set_can_have_is_said(name: str, project: Path) -> None:
+    result = CliRunner().invoke(app, ["verify", "--dataset", name, "--params", str(project / "params.yaml")])
+    assert result.exit_code == 2
+    assert "cannot be the name of a data set" in result.output

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from grace.pipeline.store import Clips, Store, UserError, write_clips
-from grace.pipeline.store.schemas import TOKENS
+from grace.pipeline.store.schemas import DESCRIPTIONS, TOKENS
 from grace.trainer.compare import compare
 from grace.trainer.evaluate import evaluate
+from grace.trainer.runs import encode_config, read_config
 from grace.trainer.settings import TrainSettings
 from grace.trainer.train import train
 from tests.support.toy_cache import TRAIN, show_labels, toy_cache
@@ -44,6 +45,17 @@ def other_settings(folder: Path) -> None:
     train(folder, SHORT.model_copy(update={"dropout": 0.4}), 2, quiet=True)
 
 
+def method_copied(folder: Path) -> None:
+    train(folder, SHORT.model_copy(update={"method": "narrative"}), 1, quiet=True)
+    shutil.rmtree(folder / "runs/vision/fold-1")
+    shutil.copytree(folder / "runs/narrative/fold-1", folder / "runs/vision/fold-1")
+
+
+def older_trainer(folder: Path) -> None:
+    run = folder / "runs/vision/fold-2"
+    (run / "config.yaml").write_bytes(encode_config(read_config(run).model_copy(update={"version": 1})))
+
+
 def tokens_made_again(folder: Path) -> None:
     show_labels(folder)
 
@@ -74,6 +86,8 @@ def bit_flipped_in_predictions(folder: Path) -> None:
         (fold_copied, "fold-2 holds fold 1"),
         (predictions_swapped, "predictions.parquet is damaged or of another run"),
         (other_settings, r"different settings \(dropout: 0.2 and 0.4\)"),
+        (method_copied, "fold-1 holds a run of narrative"),
+        (older_trainer, r"different settings \(trainer: "),
         (tokens_made_again, "tokens were made again after"),
         (labels_changed, "other labels than clips.parquet has now"),
         (clip_moved_to_training, "not tested on the test clips of fold 1"),
@@ -110,3 +124,27 @@ def test_one_flipped_bit_in_a_shard_is_named(whole: Path, tmp_path: Path) -> Non
     path.write_bytes(bytes(content))
     with pytest.raises(UserError, match=r"00000.h5 is damaged .* run `grace tokens` again"):
         train(folder, SHORT.model_copy(update={"seed": 5}), 1, quiet=True)
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "model.safetensors", "history.csv", "predictions.parquet"])
+def test_a_finished_run_with_a_damaged_file_is_made_again(name: str, whole: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    shutil.copytree(whole, folder)
+    path = folder / "runs/vision/fold-1" / name
+    before, metrics = path.read_bytes(), train(whole, SHORT, 1, quiet=True)
+    path.write_bytes(before[:-9] + bytes([before[-9] ^ 1]) + before[-8:])
+    assert train(folder, SHORT, 1, quiet=True) == metrics
+    assert path.read_bytes() == before
+
+
+def test_tokens_of_crops_that_were_made_again_are_not_trained_on(whole: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    shutil.copytree(whole, folder)
+    store = Store(folder / "tokens", TOKENS)
+    meta = {"cache_key": store.meta(1)["cache_key"], "fingerprint": "f", "inputs": {"descriptions": "before"}}
+    store.write(1, store.read(1), meta)
+    train(folder, SHORT.model_copy(update={"seed": 5}), 1, quiet=True)  # where the texts are gone, nothing is known
+    row = {"clip_id": "clip-016", "status": "ok", "error": ""}
+    Store(folder / "descriptions", DESCRIPTIONS).write(1, [row], {"fingerprint": "now"})
+    with pytest.raises(UserError, match="made from another descriptions/00001 than there is now: run `grace tokens`"):
+        train(folder, SHORT.model_copy(update={"seed": 6}), 1, quiet=True)

@@ -1,0 +1,343 @@
+"""Trials of damage: every file that the stages leave, damaged in six ways, and the command that reads it.
+
+What was damaged must not be used in silence: the command refuses it in one sentence, or makes what it would have made
+of the sound file (it makes the damaged one again, or asks again).
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks.fault_bases import NEW, caption, caption_server, index_rows, run_files
+from benchmarks.fault_dvc import dvc, dvc_project
+from benchmarks.fault_trial import Outcome, Ran, Trial, digests, grace, held_if, kept, result_of
+
+KIND = "corruptions"
+RIGHT = ("held", "sentence")
+Damage = Callable[[Path, random.Random], None]
+Consumer = Callable[[Path], Outcome]
+
+
+def flip(path: Path, seeded: random.Random) -> None:
+    """One bit, at any place."""
+    content = bytearray(path.read_bytes())
+    content[seeded.randrange(len(content))] ^= 1 << seeded.randrange(8)
+    path.write_bytes(bytes(content))
+
+
+def truncate(path: Path, seeded: random.Random) -> None:
+    """The end is missing."""
+    content = path.read_bytes()
+    path.write_bytes(content[: seeded.randrange(1, len(content))])
+
+
+def zeros(path: Path, seeded: random.Random) -> None:
+    """A block that never reached the disk."""
+    content = bytearray(path.read_bytes())
+    length = max(1, min(4096, len(content) // 3))
+    start = seeded.randrange(len(content) - length)
+    content[start : start + length] = bytes(length)
+    path.write_bytes(bytes(content))
+
+
+def append(path: Path, seeded: random.Random) -> None:
+    """Something follows."""
+    with path.open("ab") as file:
+        file.write(seeded.randbytes(100))
+
+
+def empty(path: Path, seeded: random.Random) -> None:
+    """Nothing is there."""
+    path.write_bytes(b"")
+
+
+DAMAGES: dict[str, Damage] = {
+    "a bit": flip,
+    "truncated": truncate,
+    "zeros": zeros,
+    "garbage after it": append,
+    "empty": empty,
+}
+
+
+def _replaced(by: str) -> Damage:
+    def replace(path: Path, seeded: random.Random) -> None:
+        base = next(parent for parent in path.parents if (parent / "baseline.json").exists())
+        shutil.copy(base / by, path)
+
+    return replace
+
+
+def damaged(file: str, damage: Damage, seed: int, consume: Consumer, folder: Path) -> Outcome:
+    """Damage a file, then have it read."""
+    path = next(iter(sorted(folder.glob(file))))
+    before = path.read_bytes()
+    damage(path, random.Random(f"{seed} {file} {damage.__name__}"))
+    if path.read_bytes() == before:
+        return Outcome("held", "the bytes are the same")
+    return consume(folder)
+
+
+# -- toy: what train, evaluate, compare and verify read
+
+
+def trained(folder: Path, method: str = "vision") -> Outcome:
+    """A new run gives the weights that it gives on the sound files."""
+    ran = grace(*NEW, "-S", f"train.method={method}")
+    name = "new" if method == "vision" else f"new {method}"
+    return result_of(ran, lambda: run_files(folder / f"new/{method}/fold-1") == kept(folder, name), "other weights")
+
+
+def trained_again(folder: Path) -> Outcome:
+    """A finished run is asked for again: it says what it said, or is made again."""
+    ran = grace("train", "-d", "toy")
+    run = folder / "data/toy/runs/vision/fold-1"
+    return result_of(
+        ran, lambda: _last(ran) == _last(kept(folder, "again")[0]) and run_files(run) == kept(folder, "again")[1]
+    )
+
+
+def _last(printed: Ran | str) -> str:
+    """The table, without the bar before it."""
+    text = printed if isinstance(printed, str) else printed.output
+    return text[text.index("train ") :] if "train vision" not in text else text[text.index("train vision") :]
+
+
+def evaluated(folder: Path) -> Outcome:
+    """Scores are those of the sound files."""
+    ran = grace("evaluate", "-d", "toy")
+    found = digests(folder / "data/toy/metrics.json", folder / "data/toy/plots")
+    return result_of(ran, lambda: [ran.output, found] == kept(folder, "evaluate"), "other scores")
+
+
+def compared(folder: Path) -> Outcome:
+    """So is the comparison."""
+    ran = grace("compare", "vision", "template", "-d", "toy")
+    return result_of(ran, lambda: ran.output == kept(folder, "compare"), "another comparison")
+
+
+def inspected(folder: Path) -> Outcome:
+    """Everything that is shown of a clip."""
+    ran = grace("inspect", "-d", "toy", "--clip", "clip-014")
+    return result_of(ran, lambda: ran.output == kept(folder, "inspect"), "something else is shown")
+
+
+def verified(dataset: str, folder: Path) -> Outcome:
+    """``grace verify`` must find the damage."""
+    return result_of(grace("verify", "-d", dataset), lambda: False, "verify found nothing")
+
+
+def opened(folder: Path) -> Outcome:
+    """A run as :class:`grace.trainer.classifier.TokenClassifier` opens it for predictions."""
+    from grace.trainer.classifier import TokenClassifier
+
+    TokenClassifier.from_pretrained(folder / "data/toy/runs/vision/fold-1")
+    return held_if(False, "the weights were taken")
+
+
+# -- chain: what each stage reads of the one before
+
+
+def stage(name: str, store: str, folder: Path) -> Outcome:
+    """A stage over its input, its own output removed: the bytes are those of the sound files."""
+    shutil.rmtree(folder / "data/chain" / store)
+    return _made(grace(name, "-d", "chain"), store, folder)
+
+
+def kept_stage(name: str, store: str, folder: Path) -> Outcome:
+    """A stage whose own output is damaged: made again, or refused."""
+    return _made(grace(name, "-d", "chain"), store, folder)
+
+
+def _made(ran: Ran, store: str, folder: Path) -> Outcome:
+    return result_of(ran, lambda: digests(folder / "data/chain" / store) == kept(folder, store), f"other {store}")
+
+
+def captioned(folder: Path) -> Outcome:
+    """Captions again from the answers that are kept, and from the server where these are damaged."""
+    shutil.rmtree(folder / "data/chain/captions")
+    with caption_server() as url:
+        ran = grace(*caption(url))
+    return _made(ran, "captions", folder)
+
+
+def shown(words: tuple[str, ...], result: str, folder: Path) -> Outcome:
+    """A command that prints."""
+    ran = grace(*words)
+    return result_of(ran, lambda: ran.output == kept(folder, result), "something else is shown")
+
+
+def drawn(folder: Path) -> Outcome:
+    """The contact sheet of a clip."""
+    ran = grace("show", "clips/02", "-d", "chain", "--out", "show.png")
+    return result_of(ran, lambda: digests(folder / "show.png") == kept(folder, "show"), "another picture")
+
+
+def indexed(folder: Path, *words: str) -> Outcome:
+    """An index of a table that people write: what it lost is a finding or a failed row."""
+    from grace.pipeline.strict_csv import decode_rows
+
+    before = index_rows(folder)
+    ran = grace("index", "-d", "mine", *words)
+    if ran.failure:
+        return ran.failure
+    rows = index_rows(folder)
+    told = {row["clip"] for row in decode_rows(folder / "data/mine/reconciliation.csv")}
+    if rows == before:
+        return Outcome("row", f"told of {sorted(told)}") if told else Outcome("held")
+    changed = {clip for clip in rows.keys() | before.keys() if _differ(rows.get(clip), before.get(clip))}
+    unsaid = [clip for clip in changed if not ({clip, f"{clip}.mp4"} & told)]
+    return Outcome("silent", f"{unsaid} changed without a word") if unsaid else Outcome("row", str(sorted(changed)))
+
+
+def _differ(row: dict[str, Any] | None, before: dict[str, Any] | None) -> bool:
+    """Whether a row is gone or new, or differs in a column of both tables: a lost row may take its fold along."""
+    if row is None or before is None:
+        return True
+    return any(row[name] != before[name] for name in row.keys() & before.keys())
+
+
+def rooted(folder: Path) -> Outcome:
+    """An index of the folder that an earlier command was given and ``root.txt`` remembers."""
+    before = index_rows(folder, dataset="raw")
+    ran = grace("index", "-d", "raw")
+    return result_of(ran, lambda: index_rows(folder, dataset="raw") == before, "another folder was listed")
+
+
+def remembered(file: str, damage: Damage, seed: int, folder: Path) -> Outcome:
+    """Index a folder by its name, damage what remembers it, and index again."""
+    ran = grace("index", str(folder / "raw"))
+    return ran.failure or damaged(file, damage, seed, rooted, folder)
+
+
+def rendered(folder: Path) -> Outcome:
+    """The world rendered again: the files that were there, and true ones."""
+    ran = grace("world", "--out", "raw/world")
+    return result_of(ran, lambda: digests(folder / "raw") == kept(folder, "world"), "another world")
+
+
+def judged(folder: Path) -> Outcome:
+    """The truth as the audit reads it."""
+    from grace.pipeline.audit import read_truth
+
+    return held_if(repr(read_truth(folder / "raw/world")) == kept(folder, "truth"), "another truth")
+
+
+def reproduced(folder: Path) -> Outcome:
+    """``dvc repro`` of a one-stage project whose ``dvc.lock`` is damaged."""
+    dvc_project(folder)
+    before = digests(folder / "data/mine/clips.parquet")
+    path, seeded = folder / "dvc.lock", random.Random(len(folder.name))
+    (truncate if seeded.random() < 0.5 else zeros)(path, seeded)
+    ran = dvc("repro")
+    return result_of(ran, lambda: digests(folder / "data/mine/clips.parquet") == before)
+
+
+RUN = "data/toy/runs/vision/fold-1"
+TOY_FILES: list[tuple[str, Consumer, tuple[str, ...]]] = [
+    ("data/toy/clips.parquet", evaluated, ("data/other/tokens/templates.parquet",)),
+    ("data/toy/clips.parquet", trained, ()),
+    ("data/toy/tokens/00001.h5", trained, ("data/toy/tokens/00000.h5", "data/toy/motion/00001.h5")),
+    ("data/toy/motion/00002.h5", trained, ("data/toy/motion/00000.h5", "data/toy/tokens/00002.h5")),
+    ("data/toy/tokens/templates.parquet", partial(trained, method="template"), ("data/toy/clips.parquet",)),
+    (
+        f"{RUN}/config.yaml",
+        evaluated,
+        ("data/toy/runs/vision/fold-2/config.yaml", "data/other/runs/vision/fold-1/config.yaml"),
+    ),
+    (
+        f"{RUN}/predictions.parquet",
+        compared,
+        ("data/toy/runs/vision/fold-2/predictions.parquet", "data/other/runs/vision/fold-1/predictions.parquet"),
+    ),
+    (f"{RUN}/predictions.parquet", inspected, ("data/toy/runs/template/fold-1/predictions.parquet",)),
+    (f"{RUN}/metrics.json", trained_again, ("data/toy/runs/vision/fold-2/metrics.json",)),
+    (f"{RUN}/model.safetensors", opened, ("data/toy/runs/vision/fold-2/model.safetensors",)),
+    (f"{RUN}/model.safetensors", trained_again, ("data/other/runs/vision/fold-1/model.safetensors",)),
+    (f"{RUN}/history.csv", partial(verified, "toy"), ("data/toy/runs/vision/fold-2/history.csv",)),
+    ("new/vision/fold-1/checkpoint.pt", trained, ("data/toy/runs/vision/fold-1/model.safetensors",)),
+]
+CHAIN_FILES: list[tuple[str, Consumer, tuple[str, ...]]] = [
+    (
+        "data/chain/faces/00000.h5",
+        partial(stage, "motion", "motion"),
+        ("data/chain/faces/00001.h5", "data/other/faces/00000.h5"),
+    ),
+    ("data/chain/faces/00001.h5", drawn, ()),
+    ("data/chain/faces/00001.h5", partial(kept_stage, "faces", "faces"), ("data/other/faces/00001.h5",)),
+    (
+        "data/chain/captions/00000.parquet",
+        partial(stage, "refine", "descriptions"),
+        ("data/other/captions/00001.parquet",),
+    ),
+    (
+        "data/chain/descriptions/00001.parquet",
+        partial(shown, ("inspect", "-d", "chain", "-n", "0"), "rows"),
+        ("data/chain/captions/00001.parquet",),
+    ),
+    ("data/chain/responses/caption/*.jsonl", captioned, ()),
+    ("overrides/chain.csv", partial(stage, "refine", "descriptions"), ("params.yaml",)),
+]
+VERIFIED = (
+    "clips.parquet",
+    "faces/00000.h5",
+    "motion/00001.h5",
+    "captions/00000.parquet",
+    "descriptions/00001.parquet",
+    "tokens/00000.h5",
+    "tokens/templates.parquet",
+    "tokens/all.h5",
+    "runs/vision/fold-1/model.safetensors",
+    "runs/vision/fold-1/README.md",
+    "runs/vision/fold-1/metrics.json",
+    "responses/caption/*.jsonl",
+)
+
+
+WRITTEN = ("raw/clips.csv", "params.yaml", "overrides/chain.csv")
+"""Files that people write."""
+
+
+def _of_files(files: Iterable[tuple[str, Consumer, tuple[str, ...]]], base: str, seed: int) -> list[Trial]:
+    found = []
+    for file, consume, siblings in files:
+        # What people write may say anything: no bit of it is known to be wrong.
+        usual = {name: damage for name, damage in DAMAGES.items() if file not in WRITTEN or damage is not flip}
+        ways = usual | {f"replaced by {by.removeprefix('data/')}": _replaced(by) for by in siblings}
+        what = getattr(consume, "func", consume).__name__
+        found += [
+            Trial(KIND, f"{file}: {name}, {what}", partial(damaged, file, damage, seed, consume), RIGHT, base)
+            for name, damage in ways.items()
+        ]
+    return found
+
+
+def trials(seed: int) -> list[Trial]:
+    """Every file in every way."""
+    found = _of_files(TOY_FILES, "toy", seed) + _of_files(CHAIN_FILES, "chain", seed)
+    for file in VERIFIED:
+        find = partial(damaged, f"data/chain/{file}", flip, seed, partial(verified, "chain"))
+        found.append(Trial(KIND, f"verify finds a bit of {file}", find, RIGHT, "chain"))
+    tables: list[tuple[str, Consumer, tuple[str, ...]]] = [
+        ("raw/clips.csv", indexed, ("params.yaml",)),
+        ("params.yaml", indexed, ("raw/clips.csv",)),
+    ]
+    found += [
+        Trial(trial.kind, trial.name, trial.attempt, ("held", "row", "sentence"), "clips")
+        for trial in _of_files(tables, "clips", seed)
+    ]
+    for name, damage in DAMAGES.items():
+        attempt = partial(remembered, "data/raw/root.txt", damage, seed)
+        found.append(Trial(KIND, f"data/raw/root.txt: {name}, index", attempt, RIGHT, "clips"))
+    world: list[tuple[str, Consumer, tuple[str, ...]]] = [
+        ("raw/world/world.json", rendered, ()),
+        ("raw/world/truth/clips.parquet", judged, ("raw/world/truth/frames.parquet",)),
+    ]
+    found += _of_files(world, "world", seed)
+    found += [Trial(KIND, f"dvc.lock, way {number}", reproduced, RIGHT, "clips") for number in range(2)]
+    return found

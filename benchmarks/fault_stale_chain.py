@@ -1,0 +1,284 @@
+"""Trials of files that are sound and do not belong, among those that the real stages make of real videos."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks.fault_bases import CLIPS, caption, index_rows, run_files, write_raw
+from benchmarks.fault_dvc import dvc, dvc_project
+from benchmarks.fault_trial import Outcome, Ran, Trial, digests, grace, kept, result_of
+
+KIND = "stale"
+DATA, FOREIGN = "data/chain", "data/other"
+RUN = f"{DATA}/runs/vision/fold-1"
+NEW = ("train", "-d", "chain", "-S", "train.seed=5", "--runs", "new")
+Change = Callable[[Path], None]
+
+
+def foreign(*stores: str, folder: Path) -> None:
+    """Shards of another data set with the same ids, classes, settings and models."""
+    for store in stores:
+        shutil.copy(next((folder / FOREIGN / store).glob("00001.*")), folder / DATA / store)
+
+
+def foreign_table(folder: Path) -> None:
+    """The other data set's table of clips."""
+    shutil.copy(folder / FOREIGN / "clips.parquet", folder / DATA)
+
+
+def replaced(folder: Path, clip: str = "05") -> None:
+    """A video by one of the same name and number of frames."""
+    shutil.copy(folder / f"raw/other/clips/{clip}.mp4", folder / "raw/chain/clips")
+
+
+def ran(*words: str) -> None:
+    """A command that has to end well."""
+    done = grace(*words, "-d", "chain")
+    if done.exit_code:
+        raise RuntimeError(done.output)
+
+
+def used(words: tuple[str, ...], folder: Path) -> Outcome:
+    """A command that would use what does not belong: it has to refuse."""
+    return result_of(grace(*words, "-d", "chain"), lambda: False, "it was used")
+
+
+def refaced(folder: Path) -> None:
+    """Faces made again with other settings, and nothing after them."""
+    ran("faces", "-S", "faces.quality=50")
+
+
+def all_again() -> Ran:
+    """Every stage once more."""
+    with_index = [grace(stage, "-d", "chain") for stage in ("index", "faces", "motion")]
+    with caption_server() as url:
+        done = [*with_index, grace(*caption(url)), *(grace(stage, "-d", "chain") for stage in ("refine", "tokens"))]
+    return next((each for each in done if each.failure), done[-1])
+
+
+def redone(folder: Path) -> Outcome:
+    """All stages after a video was replaced: its shard is made again, the other one is as it was."""
+    replaced(folder)
+    done = all_again()
+    now = {store: digests(folder / DATA / store) for store in ("faces", "motion", "tokens")}
+
+    def right() -> bool:
+        return all(
+            now[store]["00000.h5"] == kept(folder, store)["00000.h5"]
+            and now[store]["00001.h5"] != kept(folder, store)["00001.h5"]
+            for store in now
+        )
+
+    return result_of(done, right, "the old clip's results are kept")
+
+
+def not_indexed(folder: Path) -> Outcome:
+    """A video replaced and not indexed again; faces with other settings must not crop what the table does not know."""
+    replaced(folder)
+    grace("faces", "-d", "chain", "-S", "faces.quality=50", "-S", "max_failed=1.0")
+    from grace.pipeline.store import open_store
+
+    rows = {row["clip_id"]: row for row in open_store(folder / DATA, "faces").rows(["clip_id", "status", "error"])}
+    others = [row["status"] for clip, row in rows.items() if clip != "clips/05"]
+    if rows["clips/05"]["status"] == "ok" or set(others) != {"ok"}:
+        return Outcome("silent", str(rows["clips/05"]))
+    return Outcome("row", rows["clips/05"]["error"])
+
+
+def asked_again(change: Callable[[Path], tuple[str, ...]], questions: int, folder: Path) -> Outcome:
+    """Caption after a change that leaves most clips as they were: only new questions reach the server."""
+    from benchmarks.server_faults import FINE, Behaviour, misbehaving
+
+    more = change(folder)
+    with misbehaving(Behaviour("fine", "answer", "", lambda: [FINE])) as server:
+        done = grace(*caption(server.url), *more)
+    asked = sum(request.startswith(b"POST") for request in server.received)
+    return result_of(done, lambda: asked == questions, f"{asked} questions, not {questions}")
+
+
+def _in_front(folder: Path) -> tuple[str, ...]:
+    write_raw(folder / "raw/chain", 0)
+    shutil.copy(folder / "raw/other/clips/00.mp4", folder / "raw/chain/clips/+.mp4")
+    with (folder / "raw/chain/clips.csv").open("a") as file:
+        file.write("clips/+.mp4,happiness,p9,1\n")
+    ran("index")
+    ran("faces")
+    return ()
+
+
+def _shorter(folder: Path) -> tuple[str, ...]:
+    lines = (folder / "raw/chain/clips.csv").read_text().splitlines(keepends=True)
+    (folder / "raw/chain/clips.csv").write_text("".join(lines[:1] + lines[3:]))
+    ran("index")
+    ran("faces")
+    return ()
+
+
+def _other_shards(folder: Path) -> tuple[str, ...]:
+    more = ("-S", "shards.clips=3")
+    ran("faces", *more)
+    return more
+
+
+def _back_and_forth(folder: Path) -> tuple[str, ...]:
+    with caption_server() as url:
+        done = grace(*caption(url), "-S", "caption.images=3")
+    if done.exit_code:
+        raise RuntimeError(done.output)
+    return ()
+
+
+def _without_captions(folder: Path) -> tuple[str, ...]:
+    shutil.rmtree(folder / DATA / "captions")
+    return ()
+
+
+def _answers_of_others(folder: Path) -> tuple[str, ...]:
+    shutil.rmtree(folder / DATA / "captions")
+    shutil.rmtree(folder / DATA / "responses")
+    shutil.copytree(folder / FOREIGN / "responses", folder / DATA / "responses")
+    return ()
+
+
+def config(run: Path, **changes: Any) -> None:
+    """A run's ``config.yaml`` as another version, or a run on another model, would have written it."""
+    from grace.trainer.runs import encode_config, read_config
+
+    (run / "config.yaml").write_bytes(encode_config(read_config(run).model_copy(update=changes)))
+
+
+def predicted(*more: str, folder: Path) -> Outcome:
+    """A prediction whose settings, or models, are not those of the run."""
+    words = ("predict", "raw/chain/clips/00.mp4", "-d", "chain", "--run", RUN, *more)
+    return result_of(grace(*words), lambda: False, "it was predicted")
+
+
+def _other_models(folder: Path) -> None:
+    from grace.trainer.runs import read_config
+
+    cache: Any = read_config(folder / RUN).cache
+    cache["tokens"]["model"]["sha256"] = "0" * 64
+    config(folder / RUN, cache=cache)
+
+
+def _other_steps(folder: Path) -> None:
+    config(folder / RUN, pipeline=None)
+
+
+def joined(folder: Path) -> Outcome:
+    """``all.h5`` of another data set, and the tokens stage again."""
+    shutil.copy(folder / FOREIGN / "tokens/all.h5", folder / DATA / "tokens")
+    done = grace("tokens", "-d", "chain")
+    return result_of(done, lambda: digests(folder / DATA / "tokens") == kept(folder, "tokens"), "another all.h5")
+
+
+def corrected(folder: Path) -> Outcome:
+    """A correction changed: its shard of descriptions and tokens is made again, the other one is as it was."""
+    file = folder / "overrides/chain.csv"
+    file.write_text(file.read_text().replace("part 6 times", "part 66 times"))
+    done = [grace(stage, "-d", "chain") for stage in ("refine", "tokens")][-1]
+    now, before = digests(folder / DATA / "tokens"), kept(folder, "tokens")
+    return result_of(
+        done,
+        lambda: now["00001.h5"] != before["00001.h5"] and now["00000.h5"] == before["00000.h5"],
+        "the old text is kept",
+    )
+
+
+def dvc_repro(folder: Path) -> Outcome:
+    """A video replaced under ``dvc repro``: the index is made again."""
+    dvc_project(folder)
+    before = index_rows(folder)
+    write_raw(folder / "raw", 1, clips=4)
+    return result_of(dvc("repro"), lambda: index_rows(folder) != before, "the old index is kept")
+
+
+def same_weights(folder: Path) -> Outcome:
+    """A run asked for again after everything was made again from the same files."""
+    for store in ("faces", "motion", "tokens"):
+        shutil.rmtree(folder / DATA / store)
+    done = all_again()
+    again = grace("train", "-d", "chain")
+    return done.failure or result_of(again, lambda: run_files(folder / RUN) == kept(folder, "run"))
+
+
+def trials(seed: int) -> list[Trial]:
+    """Every change with the command that it must not deceive."""
+    changes: dict[str, tuple[Change, tuple[str, ...]]] = {
+        "faces of another data set": (partial(_foreign, ("faces",)), ("motion",)),
+        "faces of another data set, tokens": (partial(_foreign, ("faces",)), ("tokens",)),
+        "captions of another data set": (partial(_foreign, ("captions",)), ("refine",)),
+        "descriptions of another data set": (partial(_foreign, ("descriptions",)), ("tokens",)),
+        "tokens of another data set": (partial(_foreign, ("tokens",)), NEW),
+        "motion of another data set": (partial(_foreign, ("motion",)), NEW),
+        "tokens and motion of another data set": (partial(_foreign, ("tokens", "motion")), NEW),
+        "everything of another data set": (
+            partial(_foreign, ("faces", "captions", "descriptions", "tokens", "motion")),
+            NEW,
+        ),
+        "another data set's clips": (foreign_table, ("motion",)),
+        "another data set's clips, trained": (foreign_table, NEW),
+        "faces made again": (refaced, NEW),
+        "faces made again, verified": (refaced, ("verify",)),
+        "tokens of another data set, verified": (partial(_foreign, ("tokens",)), ("verify",)),
+        "everything of another data set, verified": (
+            partial(_foreign, ("faces", "captions", "descriptions", "tokens", "motion")),
+            ("verify",),
+        ),
+        "another data set's clips, verified": (foreign_table, ("verify",)),
+    }
+    found = [
+        Trial(KIND, name, partial(_after, change, partial(used, words)), ("sentence",), "chain")
+        for name, (change, words) in changes.items()
+    ]
+    questions: dict[str, tuple[Callable[[Path], tuple[str, ...]], int]] = {
+        "a clip in front, captioned": (_in_front, 1),
+        "fewer clips, captioned": (_shorter, 0),
+        "other shards, captioned": (_other_shards, 0),
+        "a setting and back, captioned": (_back_and_forth, 0),
+        "captions removed, captioned": (_without_captions, 0),
+        "answers of another data set, captioned": (_answers_of_others, CLIPS),
+    }
+    found += [
+        Trial(KIND, name, partial(asked_again, change, count), ("held",), "chain")
+        for name, (change, count) in questions.items()
+    ]
+    settings = (
+        "faces.size=96",
+        "faces.instants=8",
+        "motion.grid=4",
+        "tokens.text_length=64",
+        "caption.images=1",
+        "refine.use_label=true",
+        "tokens.model=pocket/vlm",
+    )
+    for setting in settings:
+        found.append(Trial(KIND, f"predict -S {setting}", partial(_predicted, ("-S", setting)), ("sentence",), "chain"))
+    more: dict[str, tuple[Callable[[Path], Outcome], tuple[str, ...]]] = {
+        "predict with other models": (partial(_after, _other_models, partial(_predicted, ())), ("sentence",)),
+        "predict without settings": (partial(_after, _other_steps, partial(_predicted, ())), ("sentence",)),
+        "a video replaced": (redone, ("held",)),
+        "a video replaced, not indexed": (not_indexed, ("row",)),
+        "a correction changed": (corrected, ("held",)),
+        "all.h5 of another data set": (joined, ("held",)),
+        "everything made again": (same_weights, ("held",)),
+    }
+    found += [Trial(KIND, name, attempt, expected, "chain") for name, (attempt, expected) in more.items()]
+    return [*found, Trial(KIND, "a video replaced, dvc repro", dvc_repro, ("held",), "clips")]
+
+
+def _after(change: Change, consume: Callable[[Path], Outcome], folder: Path) -> Outcome:
+    change(folder)
+    return consume(folder)
+
+
+def _foreign(stores: tuple[str, ...], folder: Path) -> None:
+    foreign(*stores, folder=folder)
+
+
+def _predicted(more: tuple[str, ...], folder: Path) -> Outcome:
+    return predicted(*more, folder=folder)

@@ -1,0 +1,70 @@
+"""What shards say they were made from, held against what there is now: what does not belong is not built upon."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from grace.pipeline.store.clips import FILE, Clips
+from grace.pipeline.store.fingerprint import fingerprint
+from grace.pipeline.store.schemas import STORES
+from grace.pipeline.store.store import Store
+
+
+class Chain:
+    """The shards of a data set, each made from those of the stage before and from the table of clips.
+
+    Args:
+        folder: The data set's folder, ``data/<dataset>``.
+
+    Example:
+        >>> import tempfile
+        >>> from grace.pipeline.store.schemas import MOTION
+        >>> row = {"clip_id": "a", "status": "ok", "error": ""}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Store(Path(folder, "faces"), STORES["faces"]).write(0, [row], {"fingerprint": "now"})
+        ...     Store(Path(folder, "motion"), MOTION).write(0, [row], {"inputs": {"faces": "before"}})
+        ...     sentence = Chain(Path(folder)).outdated("motion", 0)
+        >>> sentence.partition(" was ")[2]
+        'made from another faces/00000 than there is now: run `grace motion`.'
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        self._tables: dict[tuple[str, ...], Clips] = {}
+
+    def problems(self, name: str, shard: int) -> Iterator[str]:
+        """What a shard was made from that is no more, a sentence each."""
+        store = Store(self.folder / name, STORES[name])
+        meta, sources = store.meta(shard), []
+        for source, made_from in (meta.get("inputs") or {}).items():
+            now = Store(self.folder / source, STORES[source]).fingerprint(shard)
+            if now is not None and now != made_from:
+                sources.append(f"{source}/{shard:05d}")
+        if (rows := meta.get("clips")) and clips_digest(self._rows(shard, rows)) != rows["digest"]:
+            sources.append(FILE)
+        for source in sources:
+            path, stage = store.path(shard), store.schema.stage
+            yield f"{path} was made from another {source} than there is now: run `grace {stage}`."
+
+    def outdated(self, name: str, shard: int) -> str:
+        """The first problem of a shard or of those that it was made from, the earliest stage first; else empty."""
+        store = Store(self.folder / name, STORES[name])
+        for source in store.meta(shard).get("inputs") or {}:
+            if Store(self.folder / source, STORES[source]).path(shard).exists() and (
+                sentence := self.outdated(source, shard)
+            ):
+                return sentence
+        return next(self.problems(name, shard), "")
+
+    def _rows(self, shard: int, made_from: dict[str, Any]) -> list[dict[str, Any]]:
+        columns = tuple(made_from["columns"])
+        if columns not in self._tables:
+            self._tables[columns] = Clips(self.folder, columns)
+        return self._tables[columns].shard(shard, made_from["size"])
+
+
+def clips_digest(rows: Sequence[dict[str, Any]]) -> str:
+    """What the table of clips says of a shard's clips, as a hash."""
+    return fingerprint(list(rows))
