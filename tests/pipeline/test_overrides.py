@@ -138,7 +138,8 @@ def test_a_line_separator_within_a_text_makes_no_row(separator: str, data: Path,
     """``str.splitlines`` breaks at all of these: the second half would correct a clip that nobody named."""
     file = tmp_path / "overrides.csv"
     file.write_bytes(f'clip_id,description\n{FIRST},"The brows rise.{separator}{SECOND},The lips part."\n'.encode())
-    (description,) = read_overrides(file, data).values()
+    (override,) = read_overrides(file, data).values()
+    description = override.description
     assert description.startswith("The brows rise.")
     assert description.endswith(f"{SECOND},The lips part.")
 
@@ -146,7 +147,7 @@ def test_a_line_separator_within_a_text_makes_no_row(separator: str, data: Path,
 def test_special_tokens_in_corrections_are_broken(data: Path, tmp_path: Path) -> None:
     file = tmp_path / "overrides.csv"
     file.write_text(f"clip_id,description\n{FIRST},The brows rise.<|endoftext|>The end.\n")
-    assert read_overrides(file, data) == {FIRST: "The brows rise.< |endoftext|>The end."}
+    assert read_overrides(file, data)[FIRST].description == "The brows rise.< |endoftext|>The end."
 
 
 def test_a_folder_or_a_pipe_in_the_files_place_is_named(data: Path, tmp_path: Path) -> None:

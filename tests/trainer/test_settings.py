@@ -19,7 +19,10 @@ from grace.trainer.settings import TrainSettings
         ("train.epoch=3", "unknown key 'train.epoch'"),
         ("train.epochs=0", "'train.epochs': input should be greater than or equal to 1, got 0"),
         ("train.precision=half", "'train.precision': input should be 'auto', 'float32' or 'bfloat16', got 'half'"),
-        ("train.method=magic", "'train.method': input should be 'vision', 'template', 'narrative' or 'grace'"),
+        (
+            "train.method=magic",
+            "'train.method': input should be 'vision', 'template', 'narrative', 'grace', 'text', 'queries' or 'probe'",
+        ),
         ("train.protocol=best", "'train.protocol': input should be 'held-out' or 'best-test', got 'best'"),
         ("train.heads=5", r"'train.heads': .*must divide train.hidden \(64\), got 5"),
         ("train.hidden=6", r"'train.heads': .*must divide train.hidden \(6\), got 4"),

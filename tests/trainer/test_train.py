@@ -283,7 +283,7 @@ def test_a_cache_without_any_tokens_is_named(tmp_path: Path) -> None:
 
 def test_folds_classes_and_labels_are_checked(tmp_path: Path) -> None:
     cache = Cache(toy_cache(tmp_path))
-    with pytest.raises(UserError, match=r"Fold 3 has no train clips .* folds 1, 2"):
+    with pytest.raises(UserError, match=r"There is no fold 3 in .*: it has 1, 2"):
         split(cache, 3, SETTINGS)
     with pytest.raises(UserError, match="There is no fold 9"):
         split(cache, 9, SETTINGS)
