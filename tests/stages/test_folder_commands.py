@@ -91,7 +91,7 @@ def test_a_folder_becomes_texts_in_one_command(footage: Path, tmp_path: Path, en
 
 def test_a_table_that_cannot_be_written_is_refused_before_the_work(footage: Path, tmp_path: Path) -> None:
     for out, named in (
-        ("texts.xlsx", "ends in .parquet, .csv, .json, .jsonl"),
+        ("texts.xlsx", "ends in .parquet, .csv"),
         ("gone/texts.csv", "there is no folder"),
     ):
         result = grace("caption", str(footage), "--out", str(tmp_path / out))

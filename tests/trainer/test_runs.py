@@ -118,7 +118,7 @@ def test_class_prompts_are_checked_against_the_tokens(tmp_path: Path) -> None:
 
 
 def test_one_clip_is_too_few(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="Fold 1 of .* has no labelled clip in its train part"):
+    with pytest.raises(UserError, match=r"Fold 1 of .* has no labelled clip in its train part"):
         train(toy_cache(tmp_path, clips=1), SHORT, 1, quiet=True)
 
 

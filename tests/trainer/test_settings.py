@@ -21,7 +21,7 @@ from grace.trainer.settings import TrainSettings
         ("train.precision=half", "'train.precision': input should be 'auto', 'float32' or 'bfloat16', got 'half'"),
         (
             "train.method=magic",
-            "'train.method': input should be 'vision', 'template', 'narrative', 'grace', 'text', 'queries' or 'probe'",
+            "'train.method': input should be 'vision', 'template', 'narrative', 'grace'",
         ),
         ("train.protocol=best", "'train.protocol': input should be 'held-out' or 'best-test', got 'best'"),
         ("train.heads=5", r"'train.heads': .*must divide train.hidden \(64\), got 5"),
