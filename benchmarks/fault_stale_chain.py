@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.fault_bases import CLIPS, caption, index_rows, run_files, write_raw
+from benchmarks.fault_bases import CLIPS, caption, caption_server, index_rows, run_files, write_raw
 from benchmarks.fault_dvc import dvc, dvc_project
 from benchmarks.fault_trial import Outcome, Ran, Trial, digests, grace, kept, result_of
 
