@@ -217,7 +217,8 @@ def meta_text(schema: Schema, meta: dict[str, Any]) -> str:
     """The metadata of a file as they are written, with the placeholder of its checksum."""
     from grace.pipeline.store.fingerprint import canonical
 
-    return META_START + PLACEHOLDER + '",' + canonical({"stage": schema.stage, "schema": schema.version, **meta})[1:]
+    kept = {name: value for name, value in meta.items() if name != "checksum"}  # of a file that is written again
+    return META_START + PLACEHOLDER + '",' + canonical({"stage": schema.stage, "schema": schema.version, **kept})[1:]
 
 
 def _plain(value: Any) -> Any:
