@@ -34,7 +34,7 @@ def paper_table(result: dict[str, Any]) -> Table:
             table.add_row(f"{len(seeds['UAR']['each'])} seeds, {name}", *blank, *values, "", "")
     if without := scores.get("without_text"):
         blank = [""] * len(scores["recall"])
-        table.add_row("without text", *blank, percent(without["UAR"]), percent(without["WAR"]), "", "")
+        table.add_row("no text", *blank, percent(without["UAR"]), percent(without["WAR"]), "", "")
     spans = scores["interval"]
     bounds = [*(spans["recall"][name] for name in scores["recall"]), spans["UAR"], spans["WAR"]]
     for side, name in enumerate(("from", "to")):
