@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.slurm import Slurm, free_ports, missing_programs, running_slurm
+from tests.support.slurm import Slurm, missing_programs, running_slurm
 
 pytestmark = [
     pytest.mark.slow,
@@ -58,29 +58,19 @@ def wait_for_shards(folder: Path, count: int) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("runner", ["processes", "ray"])
-def test_a_killed_job_goes_on_and_ends_with_the_same_bytes(
-    slurm: Slurm, project: Path, demo: Path, monkeypatch: pytest.MonkeyPatch, runner: str
-) -> None:
-    settings = SETTINGS
-    if runner == "ray":
-        pytest.importorskip("ray")
-        settings = (*SETTINGS, "-S", "runner=ray", "-S", "ray.workers=1")
-        monkeypatch.setenv("GRACE_RAY_PORT", str(free_ports(1)[0]))
+def test_a_killed_job_goes_on_and_ends_with_the_same_bytes(slurm: Slurm, project: Path, demo: Path) -> None:
     grace(demo, "faces", *SETTINGS)
     expected = digests(demo / "data/demo/faces")
     assert len(expected) == 12
     (demo / "data/demo/faces").rename(demo / "whole")
     script = project / "cluster/grace.sbatch"
-    job = slurm.submit(script, "grace", "faces", *settings, cwd=demo)
+    job = slurm.submit(script, "grace", "faces", *SETTINGS, cwd=demo)
     wait_for_shards(demo / "data/demo/faces", 2)
     slurm.call("scancel", "--signal=KILL", "--full", str(job))
     assert slurm.wait(job) in ("FAILED", "CANCELLED", "NODE_FAIL")
     made = len(digests(demo / "data/demo/faces"))
     assert 2 <= made < 12, "it was killed in the middle"
-    if runner == "ray":
-        monkeypatch.setenv("GRACE_RAY_PORT", str(free_ports(1)[0]))
-    again = slurm.submit(script, "grace", "faces", *settings, cwd=demo)
+    again = slurm.submit(script, "grace", "faces", *SETTINGS, cwd=demo)
     assert slurm.wait(again) == "COMPLETED", (demo / f"grace-{again}.log").read_text()[-3000:]
     assert digests(demo / "data/demo/faces") == expected
     assert "skipped (done before)" in (demo / f"grace-{again}.log").read_text()
