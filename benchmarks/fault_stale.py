@@ -229,7 +229,7 @@ USES: dict[str, tuple[Change, Consumer, tuple[str, ...]]] = {
         ("sentence",),
     ),
     "compared with a fold less": (lambda folder: shutil.rmtree(folder / FOLD_2), compared, ("sentence",)),
-    "a clip more, trained anew": (partial(table, _add), new_run, ("sentence",)),
+    "a clip more, trained again": (partial(table, _add), new_run, ("sentence",)),
 }
 
 

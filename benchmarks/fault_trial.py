@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -229,8 +229,3 @@ def in_child(work: Callable[[], None]) -> None:
             os._exit(code)
     if os.waitpid(process, 0)[1]:
         raise RuntimeError(f"{getattr(work, '__name__', 'the work')} failed")
-
-
-def trials_of(kind: str, base: str, attempts: Mapping[str, Any], expected: tuple[str, ...]) -> list[Trial]:
-    """A trial for each of ``attempts``, all of one kind and base."""
-    return [Trial(kind, name, attempt, expected, base) for name, attempt in attempts.items()]

@@ -23,29 +23,13 @@ import time
 from pathlib import Path
 
 import cv2
-import numpy as np
 
 from benchmarks.harness import Benchmark, progress, scratch_folder, seconds
+from benchmarks.random_datasets import frame_folders
 
 FRAMES = 4
-FOLDERS = 100  # folders that hold the clips, as scenes do
 
 BENCHMARK = Benchmark("index", __doc__, keys=("index_seconds", "index_rss_mb", "listing_seconds"), quick="4,000 clips")
-
-
-def make(root: Path, clips: int) -> None:
-    """A ``folder`` data set of ``clips`` folders of frames."""
-    picture = np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8)
-    content = cv2.imencode(".jpg", picture)[1].tobytes()
-    labels = ("happiness", "sadness", "neutral", "anger", "surprise", "disgust", "fear")
-    lines = ["path,label,fold,frames"]
-    for number in range(clips):
-        folder = f"clips/{number % FOLDERS:02d}/{number:05d}"
-        (root / folder).mkdir(parents=True)
-        for frame in range(FRAMES):
-            (root / folder / f"{frame}.jpg").write_bytes(content)
-        lines.append(f"{folder},{labels[number % 7]},{number % 5 + 1},{FRAMES}")
-    (root / "clips.csv").write_text("\n".join(lines) + "\n")
 
 
 def bare(root: Path) -> None:
@@ -98,7 +82,7 @@ def main() -> None:
 
     with scratch_folder() as scratch:
         root = scratch / "raw"
-        made = seconds(lambda: make(root, clips))
+        made = seconds(lambda: frame_folders(root, clips, FRAMES))
         progress(f"made {clips} folders of {FRAMES} frames in {made:.1f} s")
         listing_seconds = seconds(lambda: bare(root))
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Data sets of random crops and texts, as the earlier stages leave them: what benchmarks of the tokens stage run on."""
+"""Data sets of random pictures and texts, as they come or as earlier stages leave them: what benchmarks run on."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from grace.pipeline.datasets.labels import SEVEN
 from grace.pipeline.estimate import TYPICAL
 from grace.pipeline.store import Store, write_clips
 from grace.pipeline.store.schemas import DESCRIPTIONS, FACES, MOTION
+
+SCENES = 1000
+"""Folders that hold the clips of :func:`frame_folders`, as scenes do."""
 
 
 def crops_set(folder: Path, clips: int, *, instants: int, side: int, size: int, grid: int = 7) -> Path:
@@ -35,6 +39,20 @@ def crops_set(folder: Path, clips: int, *, instants: int, side: int, size: int, 
         ):
             Store(folder / place, schema).write(shard, rows, {"cache_key": {}, "fingerprint": f"{place}-{shard}"})
     return folder
+
+
+def frame_folders(root: Path, clips: int, frames: int) -> None:
+    """A ``folder`` data set of ``clips`` clips that are folders of small pictures, in ``SCENES`` folders."""
+    content = cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
+    lines = ["path,label,subject,fold,frames"]
+    for number in range(clips):
+        folder = f"clips/{number % SCENES:03d}/{number:07d}"
+        (root / folder).mkdir(parents=True)
+        for frame in range(frames):
+            (root / folder / f"{number}-{frame}.jpg").write_bytes(content)  # names tell clips of equal pictures apart
+        person = number // 10
+        lines.append(f"{folder},{SEVEN[number % 7]},p{person},{person % 5 + 1},{frames}")
+    (root / "clips.csv").write_text("\n".join(lines) + "\n")
 
 
 def _jpeg(seed: int, side: int) -> bytes:

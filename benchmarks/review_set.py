@@ -93,7 +93,8 @@ def _write_run(folder: Path, ids: list[str], labels: np.ndarray, random: np.rand
     import torch
     from safetensors.torch import save
 
-    from grace.trainer.model import ModelConfig, build
+    from grace.trainer.layers import ModelConfig
+    from grace.trainer.methods import build
 
     settings = TrainSettings(method="grace", hidden=16, layers=1, heads=2)
     torch.manual_seed(0)

@@ -35,6 +35,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from benchmarks.harness import PROJECT, Benchmark, progress, scratch_folder, seconds, table
+from benchmarks.random_datasets import frame_folders
 from grace.pipeline.engines import Request, Response
 from grace.pipeline.execution.step import ClipStep, Step
 from grace.pipeline.store import Clips, Row, Store, write_clips, write_table
@@ -44,8 +45,6 @@ DATASET = "many"
 MORE = 10
 SHARD = 32
 FRAMES = 2
-FOLDERS = 1000  # folders that hold the clips, as scenes do
-LABELS = ("happiness", "sadness", "neutral", "anger", "surprise", "disgust", "fear")
 ANSWER = {
     "description": "The brows rise slightly, then the mouth opens.",
     "cues": [{"region": "brows", "action": "rise", "intensity": "slightly", "phase": "onset"}],
@@ -209,28 +208,12 @@ def measured(clips: int) -> Costs:
     """Every operation on a data set of ``clips`` clips."""
     costs = Costs(clips)
     with scratch_folder() as scratch:
-        progress(f"{clips} folders of pictures: {seconds(lambda: make(scratch / 'raw', clips)):.1f} s")
+        progress(f"{clips} folders of pictures: {seconds(lambda: frame_folders(scratch / 'raw', clips, FRAMES)):.1f} s")
         indexing(costs, scratch)
         stages(costs, scratch)
         reading(costs, scratch)
         front(costs, scratch)
     return costs
-
-
-def make(root: Path, clips: int) -> None:
-    """A ``folder`` data set of ``clips`` folders of pictures."""
-    import cv2
-
-    content = cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
-    lines = ["path,label,subject,fold,frames"]
-    for number in range(clips):
-        folder = f"clips/{number % FOLDERS:03d}/{number:07d}"
-        (root / folder).mkdir(parents=True)
-        for frame in range(FRAMES):
-            (root / folder / f"{number}-{frame}.jpg").write_bytes(content)
-        person = number // 10
-        lines.append(f"{folder},{LABELS[number % 7]},p{person},{person % 5 + 1},{FRAMES}")
-    (root / "clips.csv").write_text("\n".join(lines) + "\n")
 
 
 def index(scratch: Path) -> None:

@@ -35,7 +35,8 @@ from grace.trainer.batch import Sizes
 from grace.trainer.data import Cache, Subset
 from grace.trainer.layers import ModelConfig, TemporalTransformer
 from grace.trainer.losses import LossConfig, contrastive_distance, total_loss
-from grace.trainer.model import Grace, build
+from grace.trainer.methods import build
+from grace.trainer.model import Grace
 from grace.trainer.protocol import TrainSelection
 from grace.trainer.settings import TrainSettings
 from grace.trainer.training_loop import fit

@@ -60,6 +60,23 @@ def require_model(name: str, revision: str | None = None) -> str:
     return name
 
 
+def is_local(name: str, revision: str | None = None) -> bool:
+    """Whether a model is a folder with a checkpoint, or in the local cache; the hub is not asked.
+
+    Example:
+        >>> is_local("pocket/clip"), is_local("nobody/no-such-model")
+        (True, False)
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    folder = _find_folder(name)
+    if folder is not None:
+        return (folder / "config.json").is_file()
+    if not HUB_ID.fullmatch(name):
+        return False
+    return isinstance(try_to_load_from_cache(name, "config.json", revision=revision), str)
+
+
 def model_cache_key(name: str, revision: str | None = None) -> dict[str, Any]:
     """Name and content of a model, the same on every machine: no absolute path, no time stamp.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from grace.pipeline.checkpoints import download_line, require_model
+from grace.pipeline.checkpoints import download_line, is_local
 from grace.pipeline.errors import UserError
 from grace.pipeline.messages import one_line
 from grace.pipeline.settings import PipelineSettings
@@ -31,16 +31,7 @@ class NamedModel:
 
     def is_there(self) -> bool:
         """Whether it is a folder or in the local cache."""
-        from huggingface_hub import constants
-
-        before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
-        try:
-            require_model(self.name, self.revision)
-        except UserError:
-            return False
-        finally:
-            constants.HF_HUB_OFFLINE = before
-        return True
+        return is_local(self.name, self.revision)
 
     def download_line(self) -> str:
         """The line that fetches it, if it is missing."""

@@ -4,9 +4,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
+  packages=(chromium fonts-dejavu-core slurm-client slurmctld slurmd munge)
+  command -v npm > /dev/null || packages+=(npm) # Debian's npm conflicts with the one that comes with Node.js from elsewhere
   apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-    chromium fonts-dejavu-core npm slurm-client slurmctld slurmd munge > /dev/null
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" > /dev/null
 fi
-command -v npm > /dev/null && npm install --silent --no-save --no-audit --no-fund axe-core@4
-exit 0
+if command -v npm > /dev/null; then
+  npm install --silent --no-save --no-audit --no-fund axe-core@4
+fi

@@ -34,8 +34,10 @@ REAL: dict[str, dict[str, Any]] = {
 
 _SMALL = {"engine": "transformers", "max_tokens": 160}
 _VLLM = {"engine": "vllm"}
-_CLIP_B16: dict[str, dict[str, Any]] = {
-    "tokens": {"model": "openai/clip-vit-base-patch16", "storage": "int8"},
+_LARGE: dict[str, dict[str, Any]] = {
+    "caption": {**_VLLM, "vllm": {"max_length": 8192}},
+    "refine": {**_VLLM, "model": "Qwen/Qwen2.5-14B-Instruct", "vllm": {"max_length": 8192}},
+    "tokens": {"model": "openai/clip-vit-base-patch16", "storage": "int8", "batch": 1024},
     "motion": {"grid": 14},
 }
 
@@ -55,18 +57,8 @@ MACHINES: dict[str, dict[str, dict[str, Any]]] = {
         "refine": {**_VLLM, "vllm": {"max_length": 4096}},
         "tokens": {"batch": 512},
     },
-    "80gb": {
-        "caption": {**_VLLM, "vllm": {"max_length": 8192}},
-        "refine": {**_VLLM, "model": "Qwen/Qwen2.5-14B-Instruct", "vllm": {"max_length": 8192}},
-        "tokens": {**_CLIP_B16["tokens"], "batch": 1024},
-        "motion": _CLIP_B16["motion"],
-    },
-    "8x80gb": {
-        "caption": {**_VLLM, "vllm": {"max_length": 8192}},
-        "refine": {**_VLLM, "model": "Qwen/Qwen2.5-14B-Instruct", "vllm": {"max_length": 8192}},
-        "tokens": {**_CLIP_B16["tokens"], "batch": 1024},
-        "motion": _CLIP_B16["motion"],
-    },
+    "80gb": _LARGE,
+    "8x80gb": _LARGE,  # each GPU has its own copy of the models
 }
 """Machine to settings that fit it, over :data:`REAL`."""
 
@@ -117,7 +109,7 @@ def remarks(dataset: str, gpu: str) -> list[str]:
     if gpu in GPU_GIGABYTES:
         lines.append(
             "vllm.max_length is set because a model's full context does not fit beside its weights; a question here "
-            "takes about 1,500 tokens."
+            "with 8 images takes about 700 tokens, by arithmetic."
         )
     lines += [
         "No preset was run on such a machine: sizes are arithmetic. `grace doctor` looks at yours, `grace estimate` "

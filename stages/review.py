@@ -33,11 +33,11 @@ def command(
     override: Set = [],  # noqa: B006
 ) -> None:
     """Look through clips, texts, motion and predictions, and correct them, on a page that only this machine reaches."""
-    from grace.review.alignment import TokenModel
+    from grace.pipeline.datasets.roots import remembered_root
     from grace.review.state import Review
 
     settings = load_settings(params, override)
-    named = root or settings.roots.get(dataset)
+    named = root or settings.roots.get(dataset) or remembered_root(settings.folder(dataset))
     folder = Path(named) if named else None
     if folder is None or not folder.is_dir():
         note(f"The root of {dataset} is not there: videos are not shown, crops are. Name it with --root.")
@@ -48,7 +48,7 @@ def command(
         folder,
         Path(settings.refine.overrides),
         run,
-        TokenModel(settings.tokens.model, settings.tokens.revision),
+        settings.tokens,
     )
     if agreement:
         from grace.review.pages import agreement_page

@@ -12,7 +12,8 @@ from grace.pipeline.devices import choose_device
 from grace.pipeline.store import Row, UserError
 from grace.trainer.data import collate, scatter_to_grid
 from grace.trainer.layers import ModelConfig
-from grace.trainer.model import Model, build
+from grace.trainer.methods import build
+from grace.trainer.model import Model
 from grace.trainer.runs import RunConfig, check_file, read_config
 
 

@@ -2,16 +2,14 @@
 
 B clips of T instants with P patches each (N = T·P visual tokens) and L text tokens; D_v and D_u are their widths in
 the cache, d the model's. Each method has heads, which read the video, the text, or both as they are aligned; each head
-has a loss of its own, and their scores are joined late. ``vision`` reads the video alone, ``text`` the text alone;
-``template`` compares the video with one text per class; ``narrative`` joins it with one embedding of the whole text;
-``grace`` aligns every word with patches and instants, ``queries`` learned queries in the place of words; ``probe`` is a
-logistic regression. The paper (Liu et al. 2025, arXiv 2507.11892) has no public code; where it is silent, formulas are
-ours.
+has a loss of its own, and their scores are joined late. ``vision`` reads the video alone; ``template`` compares it
+with one text per class; ``narrative`` joins it with one embedding of the whole text; ``grace`` aligns every word with
+patches and instants. Controls are in ``controls.py``. The paper (Liu et al. 2025, arXiv 2507.11892) has no public code;
+where it is silent, formulas are ours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -29,7 +27,6 @@ from grace.trainer.layers import (
     PooledWords,
     Projection,
     SegmentPooling,
-    Standard,
     TemporalTransformer,
     TextStatistics,
     VideoStatistics,
@@ -106,26 +103,6 @@ class Vision(Model):
     def forward(self, batch: Batch) -> Output:
         """Class scores of a batch, from its video alone."""
         return self.joined(batch, self.video_head(self.video(batch), self.statistics(batch)))
-
-
-class Text(Model):
-    """Control: the words of the text. The video is not used."""
-
-    heads = ("text",)
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__(config)
-        self.text = Projection(config.text_width, config.hidden)
-        self.salience = nn.Linear(config.hidden, 1)
-        self.pooled = PooledWords(config)
-        self.statistics = TextStatistics(config)
-        self.text_head = Head(config, config.hidden, self.statistics.width)
-
-    def forward(self, batch: Batch) -> Output:
-        """Class scores of a batch, from its texts alone."""
-        words = self.text(batch.text)
-        pooled = self.pooled(words, text_marginal(self.salience(words), batch.text_mask))
-        return self.joined(batch, self.text_head(pooled, self.statistics(batch)))
 
 
 class Template(Model):
@@ -320,81 +297,3 @@ class Grace(Model):
             visual_marginal=self.aligner.visual_marginal(patches, batch.motion),
             instants=patches.shape[1],
         )
-
-
-class Queries(Model):
-    """Control: learned queries in the words' place, so that patches are read as finely as in GRACE, without words."""
-
-    heads = ("video", "aligned")
-    of_text = frozenset()
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__(config)
-        d = config.hidden
-        self.queries = nn.Parameter(torch.randn(config.queries, d))
-        self.aligner = AlignedVideo(config)
-        self.match_text, self.match_visual = (nn.Linear(d, d, bias=False) for _ in range(2))
-        self.statistics = VideoStatistics(config)
-        self.video_head, self.aligned_head = Head(config, d, self.statistics.width), Head(config, d)
-
-    def forward(self, batch: Batch) -> Output:
-        """Class scores of a batch, from its video alone."""
-        words = self.queries.expand(len(batch.visual), -1, -1)
-        patches, frames = self.aligner.encode_video(batch)
-        a = self.aligner.salience(words)[..., 0].float().softmax(-1)
-        b = self.aligner.visual_marginal(patches, batch.motion)
-        projected = self.match_visual(self.aligner.visual(batch.visual).flatten(1, 2))
-        problem = TransportProblem(self.match_text(words), projected, a, b, patches.shape[1])
-        cost = problem.costs_and_marginals()[0]
-        alignment = self.aligner.matcher(cost, a, b)
-        aligned = self.aligner.align(words, patches.flatten(1, 2), alignment, cost, a)
-        attended = self.aligner.pool(frames, b.unflatten(1, patches.shape[1:3]).sum(2))
-        video = self.video_head(attended, self.statistics(batch))
-        return self.joined(batch, video, self.aligned_head(aligned), alignment=alignment)
-
-
-class Probe(Model):
-    """Floor: a logistic regression on the statistics of class tokens, of words, or of both (``train.probe``).
-
-    Its weights are found by :func:`~grace.trainer.probe.fit_probe` rather than by the training loop.
-    """
-
-    heads = ("linear",)
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__(config)
-        video, text = VideoStatistics(config), TextStatistics(config)
-        sides: dict[str, list[VideoStatistics | TextStatistics]] = {"video": [video], "text": [text]}
-        read = sides.get(config.probe, [video, text])
-        self.statistics = nn.ModuleList(read)
-        width = sum(part.width for part in read)
-        self.standard = Standard(width)
-        self.linear = nn.Linear(width, config.classes)
-
-    @property
-    def reads_text(self) -> bool:
-        """Whether the regression reads words."""
-        return self.config.probe != "video"
-
-    def features(self, batch: Batch) -> Float[Tensor, "batch features"]:
-        """What the regression reads."""
-        return torch.cat([part(batch) for part in self.statistics], dim=1)
-
-    def forward(self, batch: Batch) -> Output:
-        """Class scores of a batch."""
-        return self.joined(batch, self.linear(self.standard(self.features(batch))))
-
-
-MODELS: Mapping[str, type[Model]] = {model.__name__.lower(): model for model in Model.__subclasses__()}
-"""Method name to class."""
-
-
-def build(config: ModelConfig, prompts: Float[Tensor, "classes width"] | None = None) -> Model:
-    """The classifier of a configuration, freshly initialised from torch's random state, on the CPU.
-
-    ``prompts`` are the class embeddings of ``template``; weights that are loaded afterwards replace them.
-    """
-    model = MODELS[config.method](config)
-    if isinstance(model, Template) and prompts is not None:
-        model.prompts.copy_(prompts)
-    return model

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from grace.trainer.controls import Probe
 from grace.trainer.data import Subset
 from grace.trainer.metrics import uar, war
-from grace.trainer.model import Probe
 from grace.trainer.protocol import TrainSelection
 
 PENALTIES = (0.001, 0.003, 0.01, 0.03, 0.1, 1.0)
@@ -16,7 +16,7 @@ PENALTIES = (0.001, 0.003, 0.01, 0.03, 0.1, 1.0)
 
 
 def fit_probe(model: Probe, selection: TrainSelection, size: int, column: str) -> tuple[int, list[dict[str, float]]]:
-    """Fit a standardised :class:`~grace.trainer.model.Probe` for each penalty and keep the best one's weights.
+    """Fit a standardised :class:`~grace.trainer.controls.Probe` for each penalty and keep the best one's weights.
 
     Classes count alike in its loss.
 

@@ -18,7 +18,7 @@ METHODS: Mapping[str, str] = {
     "queries": "learned queries in the place of words, matched with patches and instants",
     "probe": "a logistic regression on the statistics of tokens: the floor of every other method",
 }
-"""Each method in a few words. A new method is a class of that name in ``model.py`` and its line here."""
+"""Each method in a few words. A new method is a class of that name, its line in ``methods.py``, and one here."""
 
 PREFIX: Mapping[str, str] = {"held-out": "", "best-test": "best_test_"}
 """Each protocol (``protocol.py`` explains them), and what stands before its scores in tables and files."""

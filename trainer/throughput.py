@@ -12,7 +12,7 @@ from grace.trainer.batch import Batch, Sizes
 from grace.trainer.determinism import lower_precision, reproducible
 from grace.trainer.layers import ModelConfig
 from grace.trainer.losses import LossConfig, total_loss
-from grace.trainer.model import build
+from grace.trainer.methods import build
 from grace.trainer.settings import TrainSettings
 
 STEPS = 3

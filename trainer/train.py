@@ -26,8 +26,9 @@ from grace.trainer.class_prompts import load_class_prompts
 from grace.trainer.data import Cache
 from grace.trainer.determinism import reproducible
 from grace.trainer.layers import ModelConfig
+from grace.trainer.methods import MODELS, build
 from grace.trainer.metrics import scores
-from grace.trainer.model import MODELS, Model, build
+from grace.trainer.model import Model
 from grace.trainer.model_card import model_card
 from grace.trainer.protocol import Fold, split
 from grace.trainer.runs import (

@@ -19,13 +19,14 @@ from grace.pipeline.devices import choose_device
 from grace.pipeline.store import GraceError, UserError, write_atomic
 from grace.pipeline.store.checksum import is_intact, seal, unsealed
 from grace.trainer.batch import Batch, Output
+from grace.trainer.controls import Probe
 from grace.trainer.data import Order, Subset
 from grace.trainer.determinism import lower_precision, reproducible
 from grace.trainer.joining import joining_weights
 from grace.trainer.live_logging import LiveLogger
 from grace.trainer.losses import LossConfig, total_loss
 from grace.trainer.metrics import uar, war
-from grace.trainer.model import Model, Probe
+from grace.trainer.model import Model
 from grace.trainer.probe import fit_probe
 from grace.trainer.protocol import TrainSelection
 from grace.trainer.settings import TrainSettings

@@ -16,7 +16,7 @@ from grace.pipeline.store import UserError, fingerprint, folder_lock
 from grace.trainer.class_prompts import load_class_prompts
 from grace.trainer.data import Cache
 from grace.trainer.layers import ModelConfig
-from grace.trainer.model import MODELS, build
+from grace.trainer.methods import MODELS, build
 from grace.trainer.protocol import split
 from grace.trainer.settings import TrainSettings
 from grace.trainer.training_loop import Trained, fit, uar_column

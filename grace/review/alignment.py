@@ -6,7 +6,6 @@ import base64
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ import numpy as np
 from grace.pipeline.errors import UserError
 from grace.pipeline.store import Row, Store
 from grace.pipeline.store.schemas import STORES
+from grace.pipeline.tokens.settings import TokensSettings
 from grace.review.catalogue import Catalogue
 from grace.review.runs import RunFolds
 
@@ -26,15 +26,7 @@ _model_thread = ThreadPoolExecutor(1, "model")
 """One clip at a time, in one thread: PyTorch uses every core by itself, and keeps memory per calling thread."""
 
 
-@dataclass(frozen=True)
-class TokenModel:
-    """Whose tokenizer made the text tokens (``tokens.model``, ``tokens.revision``)."""
-
-    name: str
-    revision: str | None = None
-
-
-def look(catalogue: Catalogue, clip: int, run: RunFolds, fold: int, tokens: TokenModel) -> dict[str, Any]:
+def look(catalogue: Catalogue, clip: int, run: RunFolds, fold: int, tokens: TokensSettings) -> dict[str, Any]:
     """What a run makes of a clip, as plain values for the page.
 
     Args:
@@ -42,7 +34,7 @@ def look(catalogue: Catalogue, clip: int, run: RunFolds, fold: int, tokens: Toke
         clip: The clip's number.
         run: The run.
         fold: The fold whose model is asked: the one that tests the clip, or 0 for the first.
-        tokens: Whose tokenizer made the tokens.
+        tokens: The settings that made the tokens.
 
     Returns:
         ``labels``, ``probabilities``, ``unfolding`` [T][K] (probabilities when every later instant is replaced by
@@ -56,7 +48,7 @@ def look(catalogue: Catalogue, clip: int, run: RunFolds, fold: int, tokens: Toke
     return _model_thread.submit(_look, _row(catalogue, clip), folder, run.name, tokens).result()
 
 
-def _look(row: Row, folder: Path, name: str, tokens: TokenModel) -> dict[str, Any]:
+def _look(row: Row, folder: Path, name: str, tokens: TokensSettings) -> dict[str, Any]:
     classifier = _open(folder, (folder / "config.yaml").stat().st_mtime_ns)
     probabilities, plan = classifier.predict(row)
     made: dict[str, Any] = {
@@ -73,7 +65,7 @@ def _look(row: Row, folder: Path, name: str, tokens: TokenModel) -> dict[str, An
 def _row(catalogue: Catalogue, clip: int) -> Row:
     shard, clip_id = catalogue.shard(clip), catalogue.clip_id(clip)
     row: Row = {}
-    for name in ("tokens", "motion"):
+    for name in ("descriptions", "tokens", "motion"):
         store = Store(catalogue.folder / name, STORES[name])
         rows = store.read(shard) if shard is not None and store.path(shard).exists() else []
         found = next((each for each in rows if each["clip_id"] == clip_id), None)
@@ -112,38 +104,24 @@ def _unfolding(classifier: TokenClassifier, row: Row) -> np.ndarray:
     return np.asarray(logits.float().softmax(-1).cpu().numpy())
 
 
-def _words(row: Row, plan: np.ndarray, tokens: TokenModel) -> dict[str, Any]:
-    from grace.pipeline.visualize.alignment import merge_subwords
+def _words(row: Row, plan: np.ndarray, tokens: TokensSettings) -> dict[str, Any]:
+    from grace.pipeline.visualize.alignment import aligned_words, lift
 
-    words = merge_subwords(_pieces(row["text_id"].tolist(), tokens), row["sentence"], row["text_mask"], plan)
+    words = aligned_words(row, plan, tokens)
     if not words:
         return {}
     average = np.mean([word.mass for word in words], axis=0)
-    side = round(average.shape[1] ** 0.5)
     return {
-        "grid": side,
+        "grid": round(average.shape[1] ** 0.5),
         "words": [
             {
                 "text": word.text,
-                "lift": _base64(word.mass / (average + 0.05 / average.size)),
+                "lift": _base64(lift(word, average)),
                 "moments": (word.mass.sum(1) / max(float(word.mass.sum()), 1e-12)).round(4).tolist(),
             }
             for word in words
         ],
     }
-
-
-def _pieces(ids: Sequence[int], tokens: TokenModel) -> list[str]:
-    """The subwords of token ids, as the tokenizer writes them."""
-    from tokenizers import Tokenizer
-
-    from grace.pipeline.checkpoints import load_tokenizer, require_model
-
-    file = Path(require_model(tokens.name, tokens.revision)) / "tokenizer.json"
-    if file.is_file():  # without all of transformers, 40 MB
-        tokenizer = Tokenizer.from_file(str(file))
-        return [tokenizer.id_to_token(each) or "" for each in ids]
-    return list(load_tokenizer(tokens.name, tokens.revision).convert_ids_to_tokens(list(ids)))
 
 
 def _base64(values: np.ndarray) -> str:

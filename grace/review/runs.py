@@ -75,7 +75,7 @@ class Predictions:
     def scores(self) -> dict[str, Any]:
         """UAR and WAR with bootstrap intervals, recall with Wilson's (1927), and the confusion matrix, over all test
         clips. Wilson's, since a bootstrap of two clips that are both right has no width."""
-        from grace.trainer.metrics import scores
+        from grace.trainer.metrics import confusion, scores
         from grace.trainer.significance import intervals
 
         label, predicted = self._tested_classes()
@@ -83,8 +83,7 @@ class Predictions:
             return {}
         bounds = intervals(label, predicted, list(self.labels), SAMPLES, CONFIDENCE)
         bounds |= {name: _wilson(label == code, predicted == code) for code, name in enumerate(self.labels)}
-        counts = np.zeros((len(self.labels), len(self.labels)), dtype=np.int64)
-        np.add.at(counts, (label[predicted >= 0], predicted[predicted >= 0]), 1)
+        counts = confusion(label, predicted, len(self.labels))
         return {**scores(label, predicted, self.labels), "interval": bounds, "confusion": counts.tolist()}
 
     @cached_property

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from grace.pipeline.errors import UserError
+from grace.pipeline.tokens.settings import TokensSettings
 from grace.review.agreement import Ratings
-from grace.review.alignment import Neighbours, TokenModel
+from grace.review.alignment import Neighbours
 from grace.review.catalogue import Catalogue, LiveCatalogue
 from grace.review.corrections import Corrections, Said
 from grace.review.query import Filter, People
@@ -25,7 +26,7 @@ class Review:
         root: The folder of its raw files; None where it is not known, and videos are not shown.
         overrides: The folder of corrections.
         run: The run that ``--run`` names.
-        tokens: Whose tokenizer made the text tokens.
+        tokens: The settings that made the tokens.
     """
 
     dataset: str
@@ -33,7 +34,7 @@ class Review:
     root: Path | None
     overrides: Path
     run: Path | None = None
-    tokens: TokenModel = field(default_factory=lambda: TokenModel("pocket/clip"))
+    tokens: TokensSettings = field(default_factory=TokensSettings)
     live: LiveCatalogue = field(init=False)
     corrections: Corrections = field(init=False)
     ratings: Ratings = field(init=False)

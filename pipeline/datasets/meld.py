@@ -9,7 +9,7 @@ The tree, as its owner ships it, all archives unpacked::
       dev_splits_complete/dia0_utt0.mp4
       output_repeated_splits_test/dia0_utt0.mp4
 
-Its one fold has train, validation and test parts. Dialogues are numbered in each part anew, so that a clip's id begins
+Its one fold has train, validation and test parts. Each part numbers its dialogues from 0, so that a clip's id begins
 with its part: ``test/dia0_utt0``. The subject is the speaker; the six friends speak in all parts, which the index
 reports as people in train and test. That is the set's own protocol; for ``--strict``::
 

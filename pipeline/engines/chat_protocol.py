@@ -68,8 +68,10 @@ class _Error(BaseModel):
     error: _Reason | str
 
 
-def chat_body(model: str, request: Request, unsupported: Set[str] = frozenset()) -> dict[str, Any]:
-    """What is sent for a request, without the parameters that the server has refused."""
+def chat_body(
+    model: str, request: Request, unsupported: Set[str] = frozenset(), template_options: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What is sent for a request: without the parameters that the server has refused, with options of its template."""
     images = iter(request.images)
     asked: dict[str, Any] = {
         "max_tokens": request.max_tokens,
@@ -79,6 +81,8 @@ def chat_body(model: str, request: Request, unsupported: Set[str] = frozenset())
     if request.schema is not None:  # without it, the answer is parsed and repaired
         schema = {"name": "answer", "schema": request.schema, "strict": True}
         asked["response_format"] = {"type": "json_schema", "json_schema": schema}
+    if template_options:
+        asked["chat_template_kwargs"] = dict(template_options)
     if "max_tokens" in unsupported:
         asked["max_completion_tokens"] = request.max_tokens
     kept = {name: value for name, value in asked.items() if name not in unsupported}

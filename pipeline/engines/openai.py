@@ -168,9 +168,8 @@ class OpenAIEngine:
     async def _complete(self, client: ServerClient, request: Request) -> Response:
         from anyio.to_thread import run_sync
 
-        body = await run_sync(chat_body, self.model, request, frozenset(self.unsupported))  # pictures are encoded
-        if self.template_options:
-            body["chat_template_kwargs"] = self.template_options
+        asked = (self.model, request, frozenset(self.unsupported), self.template_options)
+        body = await run_sync(chat_body, *asked)  # in a thread: pictures are encoded
         try:
             content = await client.send("POST", "chat/completions", json.dumps(body).encode())
         except RefusedError as error:

@@ -109,26 +109,37 @@ def most_distinctive(words: Sequence[Word], count: int) -> list[Word]:
     return [words[index] for index in kept]
 
 
-def distinctive_words(row: Row, plan: TransportPlan, settings: TokensSettings, count: int = 12) -> list[Word]:
-    """The words (or clauses) of a clip's text that differ most in where their mass goes, of a plan over its tokens.
+def aligned_words(row: Row, plan: TransportPlan, settings: TokensSettings) -> list[Word]:
+    """The words (or clauses) of a clip's text with their mass, of a plan over its tokens.
 
     Args:
         row: The clip's ``text_id``, ``sentence`` and ``text_mask``, of L tokens; its texts, where tokens are clauses.
         plan: Transport plan [L, T, P].
         settings: The settings that made the tokens: which text encoder, and what a token stands for.
-        count: How many words.
 
     Raises:
         UserError: There is no such model.
     """
     if settings.text_unit == "cue":
         units = shown_units(row, settings)[: int(row["text_mask"].sum())]
-        words = [Word(text, mass / max(float(mass.sum()), 1e-12)) for text, mass in zip(units, plan, strict=False)]
-        return most_distinctive(words, count)
+        return [Word(text, mass / max(float(mass.sum()), 1e-12)) for text, mass in zip(units, plan, strict=False)]
     from grace.pipeline.checkpoints import load_tokenizer
 
     pieces = spelled(load_tokenizer(*settings.text_model), row["text_id"].tolist())
-    return most_distinctive(merge_subwords(pieces, row["sentence"], row["text_mask"], plan), count)
+    return merge_subwords(pieces, row["sentence"], row["text_mask"], plan)
+
+
+def distinctive_words(row: Row, plan: TransportPlan, settings: TokensSettings, count: int = 12) -> list[Word]:
+    """The ``count`` words of :func:`aligned_words` that differ most in where their mass goes."""
+    return most_distinctive(aligned_words(row, plan, settings), count)
+
+
+def lift(word: Word, average: Float[np.ndarray, "instants patches"]) -> Float[np.ndarray, "instants patches"]:
+    """How much more of a word's mass than of the average word's each patch has.
+
+    A patch that no word is aligned with stays dark, however small the average there: hence the addend.
+    """
+    return word.mass / (average + 0.05 / average.size)
 
 
 def spelled(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str]:
@@ -172,13 +183,12 @@ def alignment_sheet(crops: Sequence[BGRImage], words: Sequence[Word]) -> BGRImag
 def _row(
     crops: Sequence[BGRImage], word: Word, average: Float[np.ndarray, "instants patches"], instants: list[int]
 ) -> BGRImage:
-    # A patch that no word is aligned with must stay dark, however small the average there: hence the addend.
-    lift = word.mass / (average + 0.05 / average.size)
-    side = round(lift.shape[1] ** 0.5)
+    more = lift(word, average)
+    side = round(more.shape[1] ** 0.5)
     tiles = []
-    for crop, values in zip(crops, lift[instants].reshape(len(instants), side, side), strict=True):
+    for crop, values in zip(crops, more[instants].reshape(len(instants), side, side), strict=True):
         small = cv2.resize(crop, (CELL, CELL), interpolation=cv2.INTER_AREA)
-        tiles.append(cv2.copyMakeBorder(overlay(small, values / lift.max()), 1, 1, 1, 1, cv2.BORDER_CONSTANT))
+        tiles.append(cv2.copyMakeBorder(overlay(small, values / more.max()), 1, 1, 1, 1, cv2.BORDER_CONSTANT))
     label = np.full((CELL + 2, LABEL, 3), 40, dtype=np.uint8)
     cv2.putText(label, word.text, (4, CELL // 2), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
     return np.concatenate([label, *tiles], axis=1)

@@ -90,7 +90,7 @@ def test_many_clips_give_what_each_alone_gives_and_a_bad_file_costs_its_row(trai
     assert alone.exit_code == 0, alone.output
     (one,) = json.loads((trained / "one.json").read_text())
     assert one["label"] == good.iloc[3]["label"]
-    assert one["description"]
+    assert one["description"] == good.iloc[3]["description"]
     assert [one[name] for name in classes] == pytest.approx(list(good.iloc[3][classes]), abs=0.05), (
         "batches round otherwise"
     )

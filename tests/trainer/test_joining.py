@@ -18,7 +18,7 @@ from grace.trainer.data import Cache, Order, Subset, as_batch
 from grace.trainer.evaluate import evaluate
 from grace.trainer.joining import joining_weights
 from grace.trainer.layers import ModelConfig, Standard
-from grace.trainer.model import build
+from grace.trainer.methods import build
 from grace.trainer.protocol import split
 from grace.trainer.settings import TrainSettings
 from grace.trainer.standardisation import standardise

@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from grace.trainer.batch import Batch, Sizes
+from grace.trainer.controls import Probe
 from grace.trainer.layers import FrameAttention, Head, ModelConfig, Projection, SegmentPooling, VideoStatistics
 from grace.trainer.losses import LossConfig, logit_adjusted, total_loss
-from grace.trainer.model import MODELS, Grace, Narrative, Probe, Template, build
+from grace.trainer.methods import MODELS, build
+from grace.trainer.model import Grace, Narrative, Template
 from grace.trainer.settings import METHODS, TrainSettings
 
 SIZES = Sizes(classes=3, instants=4, patches=9, width=16)
