@@ -1,31 +1,32 @@
-"""GRACE earns its parts: four methods, and GRACE with each part removed alone, on the rendered world.
+"""Does GRACE earn its parts? Methods, controls and probes in each cell of a grid: level of vision × level of text.
 
-One world, one cache, one loop, one tuning budget: for each method the learning rate is chosen among the same RATES on
-the validation clips of fold 1, mean of all seeds; GRACE without a part keeps GRACE's. Test folds are read once,
-protocol held-out. Each clip is in the test part of one fold; every run is repeated with several seeds (Size below).
-Difficulty is frozen as DIFFICULTY below, set so that `vision` reaches UAR 0.55 to 0.70, before any method is compared.
+``bench.md`` holds the levels, their targets and the predictions, written before any method ran. Three worlds that share
+no clip: knobs are set on the first by linear readings of one side at a time, learning rates are chosen on the second,
+and the third is used once, protocol held-out. Each clip of its FOLDS folds by people is tested once per seed.
 
-    python -m benchmarks.ablation                  # all of it; start it again after any stop, it continues
-    python -m benchmarks.ablation --calibrate      # the world and `vision` alone, to set DIFFICULTY
-    python -m benchmarks.ablation --table          # the table of the finished runs
-    python -m benchmarks.ablation --quick          # a small world, one seed, few epochs: that it works
-    python -m benchmarks.ablation --quick --data data/demo    # the same on an existing cache
+    python -m benchmarks.ablation --set            # linear readings of the levels, on the world for setting knobs
+    python -m benchmarks.ablation --choose         # each method's learning rate, on the world for choosing
+    python -m benchmarks.ablation                  # the final run; start it again after any stop, it continues
+    python -m benchmarks.ablation --table          # the tables of the finished runs
+    python -m benchmarks.ablation --quick          # a small world, two cells, few epochs: that it works
 
-Ends with one line of JSON: grace_gain, the UAR lead over the best rival in points (goal >= 3), and parts, the lead of
-GRACE over itself without each part (goal: each > 0).
+DINOv2-small and MiniLM are read from --real-models (CONTRIBUTING.md says how to make that folder); without it, their
+cells are left out and the table says so.
 
---quick on the demo takes 112 s of processor time; in full it is 246 trainings of 12 epochs on 2,400 clips.
+Ends with one line of JSON: grace_gain (goal >= 3), the least UAR lead of GRACE in points over the best of vision,
+template and narrative in the cells with general eyes; grace_gain_pocket (goal >= 0), the same with the pocket CLIP;
+probe_gain (goal >= 0), the least lead of a method over the best probe of the sides that it reads, in any cell.
+
+--quick takes about two minutes of processor time; in full it is some 250 trainings of 12 epochs on 1,500 clips.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
-import shutil
+import json
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean
@@ -33,182 +34,196 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.ablation_caches import FOLDERS, make_caches, world_settings
-from benchmarks.ablation_table import Score, figures, score, table, validation_uar
-from benchmarks.harness import PROJECT, Benchmark
+from benchmarks.ablation_caches import Caches, World
+from benchmarks.ablation_levels import DECIDING, TEXTS, Noise
+from benchmarks.ablation_readings import readings
+from benchmarks.ablation_table import Cell, Score, figures, score, tables, validation_uar
+from benchmarks.harness import PROJECT, Benchmark, progress
 from grace.pipeline.execution.processes import exit_with_parent
 from grace.pipeline.store import UserError
 
-DIFFICULTY = 2.0
-"""Frozen before any other method was run: `vision` reached UAR 0.80, 0.77, 0.79 with three learning rates on fold 1 of
-difficulty 1.0, and 0.61 and 0.70 on folds 1 and 2 of difficulty 2.0."""
+SETTING = World("setting", seed=101, clips=750, people=60)
+CHOOSING = World("choosing", seed=102, clips=750, people=60)
+FINAL = World("final", seed=103, clips=1500, people=90)
+SMALL = World("quick", seed=104, clips=112, people=20)
 
-RATES = (5e-4, 1e-3, 2e-3, 4e-3)
+FOLDS = 3  # tested, of each world's five
+EPOCHS = 12
+RATES = (5e-4, 1e-3, 2e-3)
+SEEDS = 3  # in the cells that decide; one elsewhere
 
-
-@dataclass(frozen=True)
-class Variant:
-    """One row of the table: a method, or GRACE without a part."""
-
-    name: str
-    method: str = "grace"
-    changed: dict[str, Any] = field(default_factory=dict)
-    text: str = "description"
-
-    @property
-    def rival(self) -> bool:
-        """Whether it is a method of its own."""
-        return self.method != "grace"
-
-
-VARIANTS = (
-    Variant("vision", "vision"),
-    Variant("template", "template"),
-    Variant("narrative", "narrative"),
-    Variant("grace"),
-    Variant("no motion in attention", changed={"motion_attention": False}),
-    Variant("no motion in the marginal", changed={"motion_marginal": False}),
-    Variant("motion over the clip", changed={"motion_normalisation": "clip"}),
-    Variant("attention, not transport", changed={"transport": False}),
-    Variant("columns held exactly", changed={"marginal_relaxation": math.inf}),
-    Variant("one segment", changed={"segments": 1}),
-    Variant("all patches", changed={"patch_dropout": 0.0}),
-    Variant("coarse text", text="caption"),
-    Variant("no contrastive term", changed={"contrastive_weight": 0.0}),
-    Variant("no long-tail adjustment", changed={"logit_adjustment": 0.0}),
+BENCHMARK = Benchmark(
+    "ablation",
+    __doc__,
+    keys=("grace_gain", "grace_gain_pocket", "probe_gain", "cells", "learning_rates"),
+    quick="a small world, two cells, few epochs",
 )
 
 
-CALIBRATED = (Variant("vision", "vision", text="none"),)
-"""What the world's difficulty is set by: no text is needed, so none is written."""
-
-
 @dataclass(frozen=True)
-class Size:
-    """How much is run."""
+class Row:
+    """One row of a cell's table: a method, or GRACE with a part changed."""
 
-    clips: int = 3000
-    identities: int = 150
-    folds: int = 5  # tested, of the world's five
-    seeds: int = 3
-    epochs: int = 12
-    rates: tuple[float, ...] = RATES
+    name: str
+    method: str
+    changed: dict[str, Any] = field(default_factory=dict)
+    kind: str = "method"  # or control, probe, part
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether its runs differ between the texts of a level of vision."""
+        return self.method not in ("vision", "template", "queries") and self.changed.get("probe") != "video"
 
 
-QUICK = Size(clips=112, identities=20, folds=1, seeds=1, epochs=2, rates=(1e-3,))
+ROWS = (
+    Row("vision", "vision"),
+    Row("template", "template"),
+    Row("narrative", "narrative"),
+    Row("grace", "grace"),
+    Row("text", "text", kind="control"),
+    Row("queries", "queries", kind="control"),
+    Row("grace, shuffled texts", "grace", {"text": "shuffled"}, "control"),
+    Row("probe of the video", "probe", {"probe": "video"}, "probe"),
+    Row("probe of the text", "probe", {"probe": "text"}, "probe"),
+    Row("probe of both", "probe", {"probe": "both"}, "probe"),
+)
+PARTS = (
+    Row("no motion", "grace", {"motion_attention": False, "motion_marginal": False}, "part"),
+    Row("attention, not transport", "grace", {"transport": False}, "part"),
+    Row("no contrastive term", "grace", {"contrastive_weight": 0.0}, "part"),
+    Row("heads joined evenly", "grace", {"join": "sum"}, "part"),
+)
+"""Removed one by one in the cells that decide."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One training run: where its cache and its runs lie, and its settings."""
+    """One training run: its cache, where its runs lie, its fold and settings."""
 
     cache: Path
     runs: Path
     fold: int
     settings: dict[str, Any]
 
+    @property
+    def folder(self) -> Path:
+        """The run's own folder."""
+        return self.runs / self.settings["method"] / f"fold-{self.fold}"
 
-BENCHMARK = Benchmark(
-    "ablation",
-    __doc__,
-    keys=("grace_gain", "best_rival", "rivals", "parts", "uar", "validation_uar", "learning_rates"),
-    quick="a small world, one seed, few epochs",
-)
+
+@dataclass(frozen=True)
+class Bench:
+    """A world, its caches and its runs."""
+
+    caches: Caches
+    texts: tuple[str, ...] = TEXTS
+    folds: int = FOLDS
+    epochs: int = EPOCHS
+    decided: tuple[tuple[str, str], ...] = DECIDING
+    seeds: int = SEEDS
+
+    @property
+    def cells(self) -> list[tuple[str, str]]:
+        """All cells that can be had here."""
+        return [(vision, text) for vision in self.caches.visions for text in self.texts]
+
+    def rows(self, cell: tuple[str, str]) -> tuple[Row, ...]:
+        """The rows of a cell's table."""
+        return ROWS + (PARTS if cell in self.decided else ())
+
+    def seeds_of(self, cell: tuple[str, str]) -> int:
+        """How many seeds a cell has."""
+        return self.seeds if cell in self.decided else 1
+
+    def job(self, cell: tuple[str, str], row: Row, fold: int, seed: int, rate: float) -> Job:
+        """A run. Rows that read no text have the same runs in all cells of a level of vision."""
+        vision, text = cell if row.reads_text else (cell[0], self.texts[0])
+        name = f"{vision}-{text}" if row.reads_text else vision
+        runs = self.caches.folder / "runs" / name / row.name.replace(",", "").replace(" ", "-") / f"{rate:g}-{seed}"
+        settings = {"method": row.method, "seed": seed, "learning_rate": rate, "epochs": self.epochs, **row.changed}
+        return Job(self.caches.cell(vision, text), runs, fold, settings)
+
+    def jobs(self, rates: dict[str, float]) -> list[Job]:
+        """All runs, the first seed of every cell before the others."""
+        found = {
+            (one.folder): one
+            for seed in range(self.seeds)
+            for cell in self.cells
+            if seed < self.seeds_of(cell)
+            for row in self.rows(cell)
+            for fold in range(1, self.folds + 1)
+            for one in [self.job(cell, row, fold, seed, rate_of(rates, cell, row))]
+        }
+        return list(found.values())
+
+
+def rate_of(rates: dict[str, float], cell: tuple[str, str], row: Row) -> float:
+    """The learning rate of a row: that of its method at this level of vision."""
+    return rates.get(f"{cell[0]} {row.method}", 1e-3)
 
 
 def parser() -> argparse.ArgumentParser:
     """The options."""
     options = BENCHMARK.parser()
-    options.add_argument("--calibrate", action="store_true", help="vision alone, one seed")
+    options.add_argument("--set", action="store_true", help="linear readings of one side at a time")
+    options.add_argument("--choose", action="store_true", help="each method's learning rate")
     options.add_argument("--table", action="store_true", help="train nothing")
-    options.add_argument("--difficulty", type=float, default=DIFFICULTY, help="with --calibrate: another world")
-    options.add_argument("--data", type=Path, help="a data set's folder, such as data/demo, instead of the world")
+    options.add_argument("--real-models", type=Path, help="folder with dinov2-small and minilm")
     options.add_argument("--work", type=Path, default=PROJECT / "data/ablation", help="where everything is kept")
     options.add_argument("--workers", type=int, default=2, help="training runs side by side, one thread each")
     return options
 
 
 def main() -> None:
-    """Make the world and its cache, tune, train what is missing, print the table and the line of JSON."""
+    """Set, choose, or run what is missing and report."""
     args = parser().parse_args()
-    if args.difficulty != DIFFICULTY and not args.calibrate:
-        parser().error("--difficulty goes with --calibrate: runs are compared on the frozen world only")
-    size = QUICK if args.quick else Size()
-    work = args.work / (args.data.name if args.data else f"{size.clips}-clips-difficulty-{args.difficulty:g}")
-    variants = CALIBRATED if args.calibrate else VARIANTS
-    kinds = ("none",) if args.calibrate else ("description", "caption")
-    world = world_settings(work, size.clips, size.identities, args.difficulty)
-    folders = {text: work / "data" / name for text, name in FOLDERS.items() if text in kinds}
+    world = SETTING if args.set else CHOOSING if args.choose else SMALL if args.quick else FINAL
+    bench = Bench(Caches(args.work, world, Noise(), args.real_models))
+    if args.quick:
+        bench = Bench(Caches(args.work, world, Noise(), None, ("pocket",)), ("true", "noisy"), 1, 2, (), 1)
     if not args.table:
-        make_caches(world, folders, args.data)
-    seeds = 1 if args.calibrate else size.seeds
-    rates = tuned(work, folders, size, variants, seeds, args.workers, train_them=not args.table)
-    if not args.table:
-        keep_tuned(work, variants, rates, seeds)
-        methods = [variant for variant in variants if variant.rival or variant.name == "grace"]
-        parts = [variant for variant in variants if variant not in methods]
-        jobs = [  # methods first: a table of them can be read while GRACE is still taken apart
-            job(work, folders, variant, fold, seed, rates[variant.method], size)
-            for rows in (methods, parts)
-            for seed in range(seeds)
-            for fold in range(1, size.folds + 1)
-            for variant in rows
-        ]
-        run_all(jobs, args.workers, "runs")
-    finish(work, size, variants, seeds, rates, args.quick or args.calibrate)
+        bench.caches.make([cell for cell in bench.cells if not (args.set and cell[1] == "pocket")])
+    if args.set:
+        readings(bench.caches, bench.cells, bench.folds)
+    elif args.choose:
+        choose(bench, args.workers)
+    else:
+        rates = {} if args.quick else chosen(args.work)
+        if not args.table:
+            run_all(bench.jobs(rates), args.workers, "runs")
+        finish(bench, rates, keep=not args.quick)
 
 
-def tuned(
-    work: Path,
-    folders: dict[str, Path],
-    size: Size,
-    variants: Iterable[Variant],
-    seeds: int,
-    workers: int,
-    train_them: bool,
-) -> dict[str, float]:
-    """The learning rate of each method: the one with the best mean validation UAR on fold 1 over the seeds.
-
-    No test clip is looked at.
-    """
-    methods = [variant for variant in variants if variant.rival or variant.name == "grace"]
+def choose(bench: Bench, workers: int) -> None:
+    """The learning rate of each method and level of vision: the best mean validation UAR over the folds."""
+    rows = [row for row in ROWS if row.kind != "probe" and not row.changed]
     jobs = {
-        (variant.method, rate): [
-            job(work / f"tuning/{rate:g}", folders, variant, 1, seed, rate, size) for seed in range(seeds)
+        (vision, row.method, rate): [
+            bench.job((vision, "noisy"), row, fold, 0, rate) for fold in range(1, bench.folds + 1)
         ]
-        for variant in methods
-        for rate in size.rates
+        for vision in bench.caches.visions
+        for row in rows
+        for rate in RATES
     }
-    if train_them and len(size.rates) > 1:
-        run_all([one for repeated in jobs.values() for one in repeated], workers, "tuning")
-    reached = {key: fmean(_reached(one) for one in repeated) for key, repeated in jobs.items()}
-    return {variant.method: max(size.rates, key=lambda rate: reached[variant.method, rate]) for variant in methods}
+    run_all([one for folds in jobs.values() for one in folds], workers, "choosing")
+    reached = {key: fmean(validation_uar(one.folder) for one in folds) for key, folds in jobs.items()}
+    best = {
+        f"{vision} {row.method}": max(RATES, key=lambda rate: reached[vision, row.method, rate])
+        for vision in bench.caches.visions
+        for row in rows
+    }
+    for (vision, method, rate), value in reached.items():
+        progress(f"{vision:8} {method:10} {rate:g}  {100 * value:.1f}")
+    (bench.caches.work / "rates.json").write_text(json.dumps(best, indent=2) + "\n")
 
 
-def _reached(job: Job) -> float:
-    folder = job.runs / job.settings["method"] / f"fold-{job.fold}"
-    return validation_uar(folder) if (folder / "config.yaml").exists() else 0.0
-
-
-def keep_tuned(work: Path, variants: Iterable[Variant], rates: dict[str, float], seeds: int) -> None:
-    """The tuning runs with the chosen rates are the runs on fold 1: they are not made twice."""
-    methods = [variant for variant in variants if variant.rival or variant.name == "grace"]
-    for variant, seed in product(methods, range(seeds)):
-        runs = runs_of(work, variant, seed) / variant.method / "fold-1"
-        tuning = runs_of(work / f"tuning/{rates[variant.method]:g}", variant, seed) / variant.method / "fold-1"
-        if tuning.exists() and not runs.exists():
-            shutil.copytree(tuning, runs)
-
-
-def job(work: Path, folders: dict[str, Path], variant: Variant, fold: int, seed: int, rate: float, size: Size) -> Job:
-    """The training run of a variant, fold and seed."""
-    settings = {"method": variant.method, "seed": seed, "learning_rate": rate, "epochs": size.epochs}
-    return Job(folders[variant.text], runs_of(work, variant, seed), fold, settings | variant.changed)
-
-
-def runs_of(work: Path, variant: Variant, seed: int) -> Path:
-    """The folder of runs of a variant and a seed."""
-    return work / "runs" / variant.name.replace(" ", "-").replace(",", "") / f"seed-{seed}"
+def chosen(work: Path) -> dict[str, float]:
+    """What ``--choose`` wrote."""
+    file = work / "rates.json"
+    if not file.exists():
+        raise UserError(f"There is no {file}: run `python -m benchmarks.ablation --choose` first.")
+    rates: dict[str, float] = json.loads(file.read_text())
+    return rates
 
 
 def run_all(jobs: list[Job], workers: int, name: str) -> None:
@@ -227,25 +242,28 @@ def train_one(job: Job) -> None:
     train(job.cache, TrainSettings.model_validate(job.settings), job.fold, job.runs, quiet=True)
 
 
-def finish(
-    work: Path, size: Size, variants: tuple[Variant, ...], seeds: int, rates: dict[str, float], trial: bool
-) -> None:
-    """Print the table of the finished runs, and the line of JSON; keep the figures of the full ablation."""
-    scored: dict[str, Score] = {}
-    for variant in variants:
-        folders = [
-            runs_of(work, variant, seed) / variant.method / f"fold-{fold}"
-            for seed in range(seeds)
-            for fold in range(1, size.folds + 1)
-        ]
-        if one := score(folders, rival=variant.rival):
-            scored[variant.name] = one
-    if not scored:
-        raise UserError(f"There is no finished run in {work}: start the benchmark without --table.")
-    found = figures(scored)
-    found |= {"runs": f"{sum(len(one.runs) for one in scored.values())} of {len(variants) * seeds * size.folds}"}
-    found |= {"learning_rates": rates}
-    BENCHMARK.report(found, keep=not trial, tables=[table(scored)])
+def finish(bench: Bench, rates: dict[str, float], keep: bool) -> None:
+    """Print the tables of the finished runs, and the line of JSON; keep the figures of the final run."""
+    cells: list[Cell] = []
+    for cell in bench.cells:
+        scored = {row.name: _scored(bench, cell, row, rates) for row in bench.rows(cell)}
+        found = {name: one for name, one in scored.items() if one is not None}
+        if found:
+            cells.append(Cell(*cell, found, {row.name: row.kind for row in bench.rows(cell)}))
+    if not cells:
+        raise UserError(f"There is no finished run in {bench.caches.folder}: start the benchmark without --table.")
+    runs = f"{sum(len(one.runs) for each in cells for one in each.scores.values())}"
+    found_figures = figures(cells) | {"runs": runs, "learning_rates": rates}
+    BENCHMARK.report(found_figures, keep=keep, tables=tables(cells))
+
+
+def _scored(bench: Bench, cell: tuple[str, str], row: Row, rates: dict[str, float]) -> Score | None:
+    jobs: Iterable[Job] = (
+        bench.job(cell, row, fold, seed, rate_of(rates, cell, row))
+        for seed in range(bench.seeds_of(cell))
+        for fold in range(1, bench.folds + 1)
+    )
+    return score([one.folder for one in jobs], bench.caches.people())
 
 
 if __name__ == "__main__":

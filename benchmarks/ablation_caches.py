@@ -1,97 +1,157 @@
-"""The ablation's caches: one rendered world, taken through every stage, with fine, coarse or no text."""
+"""The bench's worlds and caches: each world is rendered and taken through the stages once, each cell has its tokens.
+
+data/ablation/general-clip/         the general CLIP
+data/ablation/<world>/raw           the rendered clips and their truth
+data/ablation/<world>/base          clips, faces, motion, and what the demo's VLM and LLM wrote
+data/ablation/<world>/cells/<vision>-<text>   the same by links, with a cell's descriptions and tokens
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from benchmarks.harness import PROJECT
+import numpy as np
+
+from benchmarks.ablation_levels import VISIONS, Noise, WrittenTexts, token_settings
+from benchmarks.harness import PROJECT, progress
+from grace.pipeline.errors import ClipError
 from grace.pipeline.execution.runner import run
-from grace.pipeline.steps import STEPS, make_step
+from grace.pipeline.execution.step import Step
+from grace.pipeline.steps import make_step
+from grace.pipeline.store import Clips, Row
 from grace.pipeline.tokens.step import TokensStep
 from grace.settings import Settings, load_settings
+from grace.trainer.data import Cache
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from grace.pipeline.tokens.layout import VisualTokens
 
-    from grace.pipeline.store import Row
+OF_VIDEO = ("clips.parquet", "faces", "motion")
+OF_POCKET_TEXTS = ("captions", "descriptions")
 
-FOLDERS = {"description": "fine", "caption": "coarse", "none": "textless"}
-"""The text that is encoded, and the name of its cache."""
 
-SHARED = ("clips.parquet", "faces", "captions", "descriptions", "motion")
-"""All that tokens are made from; the caches share it."""
+@dataclass(frozen=True)
+class World:
+    """A rendered data set of the bench: what it is for, its seed, its size."""
+
+    name: str
+    seed: int
+    clips: int
+    people: int
+    difficulty: float = 2.0
 
 
 @dataclass
-class TextlessTokens(TokensStep):
-    """Tokens of frames alone, for ``vision``: neither captions nor descriptions need to be there."""
+class SharedVideoTokens(TokensStep):
+    """Tokens of another text of the same clips: those of the video are taken from the cell that has them."""
 
+    source: Path = field(kw_only=True)
     version: ClassVar[int] = 100 + TokensStep.version
-    reads: ClassVar[dict[str, tuple[str, ...]]] = {"faces": ("frames",)}
 
-    def shard(self, rows: list[Row]) -> Iterable[Row]:
-        """As with texts, each of them empty."""
-        return super().shard([row | {self.settings.text: ""} for row in rows])
+    @cached_property
+    def made(self) -> Cache:
+        """The tokens of that cell."""
+        return Cache(self.source)
 
-
-def world_settings(work: Path, clips: int, identities: int, difficulty: float) -> Settings:
-    """The settings of ``params.yaml`` for a world of this size below ``work``."""
-    overrides: dict[str, Any] = {
-        "world.clips": clips,
-        "world.identities": identities,
-        "world.folds": 5,
-        "world.difficulty": difficulty,
-        "roots.fine": work / "raw",
-    }
-    return load_settings(PROJECT / "params.yaml", [f"{key}={value}" for key, value in overrides.items()])
+    def _visual(self, rows: list[Row], mirrored: bool) -> Iterator[VisualTokens | ClipError]:
+        for row in rows:
+            if cause := self.made.failure(row["clip_id"]):
+                yield ClipError(cause)
+            else:
+                tokens = self.made.row(row["clip_id"])
+                yield np.asarray(tokens["visual"]), np.asarray(tokens["frame"])
 
 
-def make_caches(settings: Settings, folders: dict[str, Path], data: Path | None) -> None:
-    """Make what is missing of the caches in ``folders``: world, index and stages, or ``data`` instead of them."""
-    base = next(iter(folders.values())).parent / FOLDERS["description"]
-    stages = [stage for stage in STEPS if stage != "tokens"]
-    if set(folders) == {"none"}:
-        stages = ["faces", "motion"]
-    if data is None:
-        _run_pipeline(settings, base, stages)
-    else:
-        _link(data, base)
-    for text, folder in folders.items():
-        if folder != base:
-            _link(base, folder)
-        _tokens(settings, folder, text)
+@dataclass(frozen=True)
+class Caches:
+    """Where the caches of a world lie, and what they are made with."""
 
+    work: Path
+    world: World
+    noise: Noise
+    real_models: Path | None
+    only: tuple[str, ...] = VISIONS
 
-def _link(source: Path, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in SHARED:
-        link = folder / name
-        link.unlink(missing_ok=True)
-        link.symlink_to((source / name).resolve())
+    @property
+    def folder(self) -> Path:
+        """All of the world's."""
+        return self.work / self.world.name
 
+    @property
+    def visions(self) -> tuple[str, ...]:
+        """The levels of vision that can be had here."""
+        return tuple(name for name in self.only if name != "dinov2" or self.real_models is not None)
 
-def _run_pipeline(settings: Settings, folder: Path, stages: list[str]) -> None:
-    """The world, its index, and the stages."""
-    from grace.pipeline.datasets import root_of
-    from grace.pipeline.index.index import index
-    from grace.pipeline.world.world import make_world
+    def people(self) -> dict[str, str]:
+        """Who is seen in each clip."""
+        return {row["clip_id"]: row["subject"] for row in Clips(self.folder / "base", ["subject"]).rows}
 
-    root = Path(settings.roots[folder.name])
-    make_world(settings.world, root, settings.workers)
-    index(folder.name, root_of(settings.roots, folder.name), folder, workers=settings.workers)
-    for stage in stages:
-        step = make_step(stage, settings, folder.name)
+    def cell(self, vision: str, text: str) -> Path:
+        """The folder of a cell."""
+        return self.folder / "cells" / f"{vision}-{text}"
+
+    def settings(self, vision: str = "pocket") -> Settings:
+        """``params.yaml`` with the world's settings, and the encoders of a level of vision."""
+        world = self.world
+        values: dict[str, Any] = {
+            "world.clips": world.clips,
+            "world.identities": world.people,
+            "world.folds": 5,
+            "world.seed": world.seed,
+            "world.difficulty": world.difficulty,
+            "roots.base": self.folder / "raw",
+        }
+        encoders = token_settings(vision, self.work / "general-clip", self.real_models)
+        values |= {f"tokens.{key}": value for key, value in encoders.items()}
+        return load_settings(PROJECT / "params.yaml", [f"{key}={value}" for key, value in values.items()])
+
+    def make(self, cells: list[tuple[str, str]]) -> None:
+        """Make what is missing: the world, its stages, the texts and tokens of the cells."""
+        self._base("captions" if any(text == "pocket" for _, text in cells) else "motion")
+        for vision, text in cells:
+            progress(f"{self.world.name}: {vision}, {text}")
+            self._link(vision, text)
+            if text != "pocket":
+                noise = self.noise if text == "noisy" else None
+                self._run(WrittenTexts(str(self.folder / "raw"), noise, self.world.seed), self.cell(vision, text))
+            self._tokens(vision, text, cells)
+
+    def _base(self, last: str) -> None:
+        from grace.pipeline.datasets import root_of
+        from grace.pipeline.index.index import index
+        from grace.pipeline.world.world import make_world
+
+        settings, base = self.settings(), self.folder / "base"
+        make_world(settings.world, self.folder / "raw", settings.workers)
+        index("base", root_of(settings.roots, "base"), base, workers=settings.workers)
+        stages = ["faces", "motion"] + (["caption", "refine"] if last == "captions" else [])
+        for stage in stages:
+            self._run(make_step(stage, settings, "base"), base)
+
+    def _link(self, vision: str, text: str) -> None:
+        cell = self.cell(vision, text)
+        cell.mkdir(parents=True, exist_ok=True)
+        for name in (*OF_VIDEO, *(OF_POCKET_TEXTS if text == "pocket" else ())):
+            if not (cell / name).exists():
+                (cell / name).symlink_to((self.folder / "base" / name).resolve())
+
+    def _tokens(self, vision: str, text: str, cells: list[tuple[str, str]]) -> None:
+        from grace.pipeline.tokens.class_prompts import write_class_prompts
+
+        settings = self.settings(vision)
+        first = next(each for name, each in cells if name == vision)
+        step = (
+            TokensStep(settings.tokens)
+            if text == first
+            else SharedVideoTokens(settings.tokens, source=self.cell(vision, first))
+        )
+        self._run(step, self.cell(vision, text))
+        write_class_prompts(self.cell(vision, text), step)
+
+    def _run(self, step: Step, folder: Path) -> None:
+        settings = self.settings()
         run(step, folder, size=settings.shards.clips, workers=settings.workers, max_failed=settings.max_failed)
-
-
-def _tokens(settings: Settings, folder: Path, text: str) -> None:
-    from grace.pipeline.tokens.class_prompts import write_class_prompts
-
-    if text == "none":
-        made: TokensStep = TextlessTokens(settings.tokens)
-    else:
-        made = TokensStep(settings.tokens.model_copy(update={"text": text}))
-    run(made, folder, size=settings.shards.clips, workers=settings.workers, max_failed=settings.max_failed)
-    write_class_prompts(folder, made)

@@ -1,17 +1,18 @@
-"""The ablation's runs, read back: scores with intervals, and paired tests of GRACE against every other row."""
+"""The bench's runs, read back: scores with intervals over people, and paired tests of GRACE against every other row."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich.box import HORIZONTALS
 from rich.table import Table
 
+from benchmarks.ablation_levels import GENERAL_EYES
+from benchmarks.harness import table
 from grace.pipeline.store import read_table
 from grace.pipeline.store.schemas import PREDICTIONS
 from grace.trainer.metrics import tail_classes
@@ -19,7 +20,14 @@ from grace.trainer.runs import FILES, read_config
 from grace.trainer.significance import Lead, counted, leads, mcnemar, resampled, statistics
 
 SAMPLES, CONFIDENCE = 2000, 0.95
-COLUMNS = ("UAR", "WAR", "surprise/fear", "anger/disgust", "tail")
+MARGIN = 1.0
+"""Points of UAR within which two methods count as equal: an interval inside it shows that they are."""
+RIVALS = ("vision", "template", "narrative")
+SIDES = {
+    "vision": ("video",), "template": ("video",), "queries": ("video",), "text": ("text",),
+    "narrative": ("video", "text"), "grace": ("video", "text"),
+}  # fmt: skip
+"""What each method reads; it is held against the best probe of those sides, the one of both among them."""
 
 Run = tuple[int, int]
 """Seed and fold."""
@@ -27,11 +35,11 @@ Run = tuple[int, int]
 
 @dataclass(frozen=True)
 class Score:
-    """The predictions of one variant: for each finished run, which test clips were right, and its validation score."""
+    """The predictions of one row: for each finished run, which test clips were right, and its validation score."""
 
-    rival: bool
     names: list[str]
     labels: dict[str, int]
+    people: Mapping[str, str]
     runs: dict[Run, dict[str, bool]]
     validation: dict[Run, float]
 
@@ -43,9 +51,63 @@ class Score:
                 seen.setdefault((fold, clip_id), []).append(right)
         return {key: float(np.mean(values)) for key, values in seen.items()}
 
+    @property
+    def point(self) -> dict[str, float]:
+        """Every score over all test clips."""
+        labels, values, _ = self._arrays()
+        tail = tail_classes(np.bincount(labels, minlength=len(self.names)))
+        found = statistics(*counted(labels, values, len(self.names)), self.names, tail)
+        return {name: float(value) for name, value in found.items()}
 
-def score(folders: Iterable[Path], rival: bool) -> Score | None:
-    """The finished ones among ``…/seed-<s>/<method>/fold-<k>``; None when there is none."""
+    @property
+    def uar(self) -> float:
+        """UAR in points."""
+        return 100 * self.point["UAR"]
+
+    def interval(self) -> tuple[float, float]:
+        """Of the UAR in points, over people."""
+        labels, values, people = self._arrays()
+        tail = tail_classes(np.bincount(labels, minlength=len(self.names)))
+        total, hits = resampled(labels, values[None], len(self.names), SAMPLES, people=people)
+        drawn = 100 * statistics(total, hits[0], self.names, tail)["UAR"]
+        low, high = np.nanpercentile(drawn, (100 * (1 - CONFIDENCE) / 2, 100 * (1 + CONFIDENCE) / 2))
+        return float(low), float(high)
+
+    def by_seed(self) -> list[float]:
+        """UAR in points of each seed alone."""
+        seeds = sorted({seed for seed, _ in self.runs})
+        of_seed = [{key: run for key, run in self.runs.items() if key[0] == seed} for seed in seeds]
+        return [Score(self.names, self.labels, self.people, runs, {}).uar for runs in of_seed]
+
+    def _arrays(self) -> tuple[np.ndarray, np.ndarray, list[str]]:
+        right = self.right(self.runs)
+        labels = np.array([self.labels[clip_id] for _, clip_id in right])
+        return labels, np.array(list(right.values())), [self.people[clip_id] for _, clip_id in right]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One level of vision and of text: the scores of its rows, and of what kind each row is."""
+
+    vision: str
+    text: str
+    scores: dict[str, Score]
+    kinds: dict[str, str]
+
+    def best(self, names: Iterable[str]) -> str | None:
+        """The row with the highest UAR among ``names``."""
+        return max((name for name in names if name in self.scores), key=lambda n: self.scores[n].uar, default=None)
+
+    def probe_gains(self) -> Iterator[tuple[str, float]]:
+        """Each method's lead in points over the best probe of the sides that it reads."""
+        for method, sides in SIDES.items():
+            names = [f"probe of the {side}" for side in sides] + (["probe of both"] if len(sides) > 1 else [])
+            if method in self.scores and (best := self.best(names)):
+                yield method, self.scores[method].uar - self.scores[best].uar
+
+
+def score(folders: Iterable[Path], people: Mapping[str, str]) -> Score | None:
+    """The finished ones among ``…/<rate>-<seed>/<method>/fold-<k>``; None when there is none."""
     runs: dict[Run, dict[str, bool]] = {}
     validation: dict[Run, float] = {}
     labels: dict[str, int] = {}
@@ -55,22 +117,23 @@ def score(folders: Iterable[Path], rival: bool) -> Score | None:
             continue
         names = read_config(folder).labels
         rows = read_table(folder / "predictions.parquet", PREDICTIONS)
-        seed, fold = int(folder.parents[1].name.removeprefix("seed-")), int(folder.name.removeprefix("fold-"))
-        runs[seed, fold] = {row["clip_id"]: row["predicted"] == row["label"] for row in rows}
-        validation[seed, fold] = validation_uar(folder)
+        key = int(folder.parents[1].name.rsplit("-", 1)[1]), int(folder.name.removeprefix("fold-"))
+        runs[key] = {row["clip_id"]: row["predicted"] == row["label"] for row in rows}
+        validation[key] = validation_uar(folder)
         labels |= {row["clip_id"]: names.index(row["label"]) for row in rows}
-    return Score(rival, names, labels, runs, validation) if runs else None
+    return Score(names, labels, people, runs, validation) if runs else None
 
 
 def validation_uar(folder: Path) -> float:
     """The validation score of a run's selected epoch; no test clip is read for it."""
     settings = read_config(folder).settings
     scores = pd.read_csv(folder / "history.csv")["validation_uar"]
-    return float(scores.rolling(settings.window).mean().max())
+    window = 1 if settings.method == "probe" else settings.window
+    return float(scores.rolling(window).mean().max())
 
 
-def paired(first: Score, second: Score) -> tuple[dict[str, Lead], float] | None:
-    """GRACE's leads on the runs that both have, and McNemar's p; None when they share none."""
+def paired(first: Score, second: Score) -> tuple[Lead, float] | None:
+    """The first's lead in UAR on the runs that both have, over people, and McNemar's p; None when they share none."""
     common = sorted(first.runs.keys() & second.runs.keys())
     if not common:
         return None
@@ -78,64 +141,106 @@ def paired(first: Score, second: Score) -> tuple[dict[str, Lead], float] | None:
     keys = sorted(ours.keys() & theirs.keys())
     labels = np.array([first.labels[clip_id] for _, clip_id in keys])
     here, there = (np.array([side[key] for key in keys]) for side in (ours, theirs))
-    return leads(labels, here, there, first.names, SAMPLES, CONFIDENCE), float(mcnemar(here, there)["p"])
+    people = [first.people[clip_id] for _, clip_id in keys]
+    lead = leads(labels, here, there, first.names, SAMPLES, CONFIDENCE, people)["UAR"]
+    return lead, float(mcnemar(here, there)["p"])
 
 
-def table(scored: dict[str, Score]) -> Table:
-    """One row per variant: scores in %, the interval of UAR, and the lead of GRACE over it with both tests."""
-    title = "test clips of all folds, in %; lead of grace in points of UAR"
-    made = Table(title=title, title_justify="left", box=HORIZONTALS, padding=(0, 1, 0, 0), pad_edge=False)
-    for column in ("variant", "runs", "val. UAR", *COLUMNS, "UAR 95%", "lead of grace", "95%", "p", "McNemar"):
-        made.add_column(column, justify="left" if column == "variant" else "right", no_wrap=True)
-    for name, one in scored.items():
-        values, interval = _scores(one)
-        cells = [f"{100 * values[column]:.1f}" if column in values else "–" for column in COLUMNS]
-        tests = paired(scored["grace"], one) if "grace" in scored and name != "grace" else None
-        lead = _lead(*tests) if tests else ("", "", "", "")
-        validation = f"{100 * np.mean(list(one.validation.values())):.1f}"
-        made.add_row(
-            name, str(len(one.runs)), validation, *cells, f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f}", *lead
-        )
-    return made
+def tables(cells: list[Cell]) -> list[Table]:
+    """UAR of every row in every cell; then each cell with intervals and the leads of GRACE."""
+    names = list(dict.fromkeys(name for cell in cells for name in cell.scores))
+    grid = [
+        (name, *(f"{cell.scores[name].uar:.1f}" if name in cell.scores else "" for cell in cells)) for name in names
+    ]
+    columns = ("UAR, %", *(f"{cell.vision}, {cell.text}" for cell in cells))
+    return [table("all cells: vision, text", columns, grid), *(cell_table(cell) for cell in cells)]
 
 
-def figures(scored: dict[str, Score]) -> dict[str, Any]:
-    """``grace_gain``, ``parts``, and what they rest on."""
-    found: dict[str, Any] = {"uar": {name: round(_scores(one)[0]["UAR"], 4) for name, one in scored.items()}}
-    found["validation_uar"] = {n: round(float(np.mean(list(one.validation.values()))), 4) for n, one in scored.items()}
-    if "grace" not in scored:
-        return found
-    leads_of = {name: paired(scored["grace"], one) for name, one in scored.items() if name != "grace"}
-    points = {name: _points(tests[0]["UAR"], tests[1]) for name, tests in leads_of.items() if tests}
-    rivals = {name: found["uar"][name] for name in points if scored[name].rival}
-    if rivals:
-        best = max(rivals, key=lambda name: rivals[name])
-        found |= {"grace_gain": points[best]["lead"], "best_rival": best, "rivals": {n: points[n] for n in rivals}}
-    return found | {"parts": {name: lead for name, lead in points.items() if not scored[name].rival}}
+def cell_table(cell: Cell) -> Table:
+    """One row per method, control, probe and part."""
+    p_values = holm({name: tests[0].p for name, tests in _tests(cell).items()})
+    rows: list[tuple[str, ...] | None] = []
+    for name, one in cell.scores.items():
+        low, high = one.interval()
+        point = one.point
+        seeds = one.by_seed()
+        spread = f"± {np.std(seeds, ddof=1):.1f}" if len(seeds) > 1 else ""
+        of_uar = (name, str(len(one.runs)), f"{one.uar:.1f}", spread, f"{low:.1f} … {high:.1f}")
+        others = (f"{100 * point['WAR']:.1f}", f"{100 * np.mean(list(one.validation.values())):.1f}")
+        rows.append((*of_uar, *others, *_lead(cell, name, p_values)))
+    title = f"vision {cell.vision}, text {cell.text}: test clips, in %; intervals over people; p corrected (Holm)"
+    columns = ("row", "runs", "UAR", "seeds", "95 %", "WAR", "validation", "lead of grace", "95 %", "p", "McNemar")
+    return table(title, columns, rows)
 
 
-def _scores(one: Score) -> tuple[dict[str, float], tuple[float, float]]:
-    right = one.right(one.runs)
-    labels = np.array([one.labels[clip_id] for _, clip_id in right])
-    values = np.array(list(right.values()))
-    tail = tail_classes(np.bincount(labels, minlength=len(one.names)))
-    point = statistics(*counted(labels, values, len(one.names)), one.names, tail)
-    total, hits = resampled(labels, values[None], len(one.names), SAMPLES)
-    drawn = statistics(total, hits[0], one.names, tail)["UAR"]
-    low, high = np.nanpercentile(drawn, (100 * (1 - CONFIDENCE) / 2, 100 * (1 + CONFIDENCE) / 2))
-    return {name: float(value) for name, value in point.items()}, (float(low), float(high))
+def _tests(cell: Cell) -> dict[str, tuple[Lead, float]]:
+    """GRACE against every other row."""
+    if "grace" not in cell.scores:
+        return {}
+    found = {name: paired(cell.scores["grace"], one) for name, one in cell.scores.items() if name != "grace"}
+    return {name: tests for name, tests in found.items() if tests}
 
 
-def _lead(tests: dict[str, Lead], p: float) -> tuple[str, str, str, str]:
-    lead = tests["UAR"]
-    return (
-        f"{100 * lead.difference:+.1f}",
-        f"{100 * lead.low:+.1f} … {100 * lead.high:+.1f}",
-        f"{lead.p:.3f}",
-        f"{p:.3f}",
-    )
+def _lead(cell: Cell, name: str, p_values: dict[str, float]) -> tuple[str, str, str, str]:
+    if name == "grace" or name not in p_values:
+        return ("", "", "", "")
+    tests = paired(cell.scores["grace"], cell.scores[name])
+    assert tests is not None
+    lead, p = tests
+    low, high = 100 * lead.low, 100 * lead.high
+    equal = " =" if low >= -MARGIN and high <= MARGIN else ""
+    return (f"{100 * lead.difference:+.1f}", f"{low:+.1f} … {high:+.1f}{equal}", f"{p_values[name]:.3f}", f"{p:.3f}")
 
 
-def _points(lead: Lead, p: float) -> dict[str, float]:
-    values = {"lead": 100 * lead.difference, "low": 100 * lead.low, "high": 100 * lead.high}
-    return {name: round(value, 2) for name, value in values.items()} | {"p": round(lead.p, 4), "mcnemar_p": round(p, 4)}
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """p corrected for the number of comparisons in a cell (Holm 1979)."""
+    ordered = sorted(p_values, key=lambda name: p_values[name])
+    corrected, least = {}, 0.0
+    for rank, name in enumerate(ordered):
+        least = max(least, min(1.0, (len(ordered) - rank) * p_values[name]))
+        corrected[name] = least
+    return corrected
+
+
+def figures(cells: list[Cell]) -> dict[str, Any]:
+    """The keys of the claim, and what they rest on."""
+    gains = [(cell.vision, gain) for cell in cells if (gain := _grace_gain(cell)) is not None]
+    general = [gain for vision, gain in gains if vision in GENERAL_EYES]
+    pocket = [gain for vision, gain in gains if vision not in GENERAL_EYES]
+    probes = {f"{cell_name(cell)}, {method}": round(gain, 2) for cell in cells for method, gain in cell.probe_gains()}
+    return {
+        "grace_gain": min(general, default=None),
+        "grace_gain_pocket": min(pocket, default=None),
+        "probe_gain": min(probes.values(), default=None),
+        "cells": {cell_name(cell): _figures(cell) for cell in cells},
+        "probe_gains": probes,
+    }
+
+
+def cell_name(cell: Cell) -> str:
+    """``dinov2, noisy``."""
+    return f"{cell.vision}, {cell.text}"
+
+
+def _grace_gain(cell: Cell) -> float | None:
+    best = cell.best(RIVALS)
+    if best is None or "grace" not in cell.scores:
+        return None
+    return round(cell.scores["grace"].uar - cell.scores[best].uar, 2)
+
+
+def _figures(cell: Cell) -> dict[str, Any]:
+    tests = _tests(cell)
+    corrected = holm({name: lead.p for name, (lead, _) in tests.items()})
+    found: dict[str, Any] = {"uar": {name: round(one.uar, 2) for name, one in cell.scores.items()}}
+    found["best_rival"] = cell.best(RIVALS)
+    found["leads"] = {
+        name: {
+            "lead": round(100 * lead.difference, 2),
+            "low": round(100 * lead.low, 2),
+            "high": round(100 * lead.high, 2),
+            "p": round(corrected[name], 4),
+        }
+        for name, (lead, _) in tests.items()
+    }
+    return found

@@ -61,7 +61,7 @@ class Side:
 def parser() -> argparse.ArgumentParser:
     """The options."""
     options = BENCHMARK.parser()
-    add_world_options(options, WORLD / "data/fine", WORLD / "raw", folds="1,2,3,4,5")
+    add_world_options(options, WORLD / "cells/pocket-pocket", WORLD / "raw", folds="1,2,3,4,5")
     return options
 
 

@@ -51,7 +51,7 @@ READ = {
     "true movements in order": ("truth", "truth in order"),
 }
 """Rows of the table, and the pooled features that each reads."""
-WORLD = PROJECT / "data/ablation/3000-clips-difficulty-2"
+WORLD = PROJECT / "data/ablation/final"
 SEGMENTS = 4
 PENALTIES = (0.003, 0.01, 0.03, 0.1, 1.0)
 
@@ -63,7 +63,7 @@ Features = dict[str, Float[np.ndarray, "clips features"]]
 def parser() -> argparse.ArgumentParser:
     """The options."""
     options = BENCHMARK.parser()
-    add_world_options(options, WORLD / "data/fine", WORLD / "raw", folds="1,2,3,4,5")
+    add_world_options(options, WORLD / "cells/pocket-pocket", WORLD / "raw", folds="1,2,3,4,5")
     return options
 
 

@@ -40,7 +40,7 @@ BENCHMARK = Benchmark("weighting", __doc__, keys=("no motion", "γ 1"), quick="t
 def parser() -> argparse.ArgumentParser:
     """The options."""
     options = BENCHMARK.parser()
-    add_world_options(options, WORLD / "data/fine", WORLD / "raw", folds="1,2,3,4,5")
+    add_world_options(options, WORLD / "cells/pocket-pocket", WORLD / "raw", folds="1,2,3,4,5")
     return options
 
 

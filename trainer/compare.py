@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from grace.pipeline.store import Row, UserError
-from grace.trainer.provenance import check_runs
+from grace.trainer.provenance import check_runs, people_of
 from grace.trainer.runs import class_indices, open_run
 from grace.trainer.significance import Lead, leads, mcnemar
 
@@ -37,7 +37,7 @@ def compare(
         first: a fold's run folder, or a folder of ``fold-<k>``, whose test clips are pooled.
         second: the same of the other run.
         dataset_folder: ``data/<dataset>``, whose descriptions say whether a label was visible.
-        samples: draws of the paired bootstrap.
+        samples: draws of the paired bootstrap, over people where the table of clips names them all, else over clips.
         confidence: of its intervals.
 
     Returns:
@@ -66,6 +66,7 @@ def compare(
     order = sorted(runs[0].rows)
     names = runs[0].labels
     indices = [class_indices([run.rows[key] for key in order], names) for run in runs]
+    people = people_of(Path(dataset_folder), [clip_id for _, clip_id in order])
     right = [(labels == predicted).astype(np.float64) for labels, predicted in indices]
     return Comparison(
         first=str(first),
@@ -73,7 +74,7 @@ def compare(
         protocol=runs[0].protocols[0],
         clips=len(order),
         confidence=confidence,
-        leads=leads(indices[0][0], right[0], right[1], names, samples, confidence),
+        leads=leads(indices[0][0], right[0], right[1], names, samples, confidence, people),
         mcnemar=mcnemar(right[0], right[1]),
     )
 

@@ -13,7 +13,7 @@ from grace.pipeline.store import Row, UserError, write_atomic
 from grace.trainer.calibration import Bin, expected_calibration_error, reliability
 from grace.trainer.metrics import confusion, scores
 from grace.trainer.plots import write_plots
-from grace.trainer.provenance import check_runs
+from grace.trainer.provenance import check_runs, people_of
 from grace.trainer.runs import class_indices, fold_folder, open_run, seed_folders
 from grace.trainer.settings import PREFIX
 from grace.trainer.significance import intervals
@@ -31,7 +31,8 @@ def evaluate(
     """Scores of all folds of a method together; writes ``metrics.json`` and ``plots/`` into ``dataset_folder``.
 
     UAR and WAR are means over the folds, as the field reports them; intervals, recall, pairs and confusion are of all
-    test clips together. Clips that could not be scored count as wrong.
+    test clips together; intervals are over people where the table of clips names them all,
+    else over clips. Clips that could not be scored count as wrong.
 
     Args:
         dataset_folder: ``data/<dataset>``.
@@ -68,7 +69,8 @@ def evaluate(
     predictions = {fold: run.predictions for fold, run in found.items()}
     rows = [row for of_fold in predictions.values() for row in of_fold]
     bins = _reliability(rows)
-    metrics = {**_join(predictions, labels, samples, confidence), "ECE": expected_calibration_error(bins)}
+    people = people_of(folder, [row["clip_id"] for row in rows])
+    metrics = {**_join(predictions, labels, samples, confidence, people), "ECE": expected_calibration_error(bins)}
     if seeds > 1:
         metrics["seeds"] = _over_seeds(places, folder, seeds)
     without = [_without_text(place, PREFIX[protocol]) for place in places.values()]
@@ -105,13 +107,20 @@ def _without_text(place: Path, prefix: str) -> dict[str, float]:
     return scored
 
 
-def _join(predictions: dict[int, list[Row]], names: list[str], samples: int, confidence: float) -> dict[str, Any]:
+def _join(
+    predictions: dict[int, list[Row]],
+    names: list[str],
+    samples: int,
+    confidence: float,
+    people: Sequence[str] | None,
+) -> dict[str, Any]:
     each = {fold: scores(*class_indices(rows, names), names) for fold, rows in predictions.items()}
     labels, predicted = class_indices([row for rows in predictions.values() for row in rows], names)
     together = scores(labels, predicted, names)
-    bounds = intervals(labels, predicted, names, samples, confidence)
+    bounds = intervals(labels, predicted, names, samples, confidence, people)
     interval = {
         "confidence": confidence,
+        "over": "clips" if people is None else "people",
         **{name: bounds[name] for name in ("UAR", "WAR", "tail")},
         "pairs": {pair: bounds[pair] for pair in together["pairs"]},
         "recall": {name: bounds[name] for name in names},

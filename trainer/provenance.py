@@ -36,6 +36,13 @@ def read_clips(folder: Path) -> Clips:
     return Clips(folder, ["label", "subject"], folds=True)
 
 
+def people_of(folder: Path, clip_ids: Sequence[str]) -> list[str] | None:
+    """Who is seen in each of these clips, for intervals over people; None where the table does not say it of each."""
+    subject = {str(row["clip_id"]): str(row["subject"] or "") for row in read_clips(folder).rows}
+    people = [subject.get(clip_id, "") for clip_id in clip_ids]
+    return people if all(people) else None
+
+
 def check_runs(runs: Mapping[Path, Run], dataset_folder: Path) -> None:
     """Refuse runs that are not what they say, or no longer fit the data set.
 

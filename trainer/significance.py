@@ -1,4 +1,7 @@
-"""How certain a score is, and whether two runs differ: the bootstrap over clips (Efron 1979), McNemar's test (1947).
+"""How certain a score is, and whether two runs differ: the bootstrap (Efron 1979), McNemar's test (1947).
+
+Clips of one person are alike: where people are known, the bootstrap draws people with all of their clips (the cluster
+bootstrap of Davison and Hinkley, *Bootstrap Methods and their Application*, 1997, section 3.8), and clips otherwise.
 
 All scores but the confusion matrix follow from two counts per class: its clips, and how many of them are right.
 """
@@ -23,22 +26,34 @@ def resampled(
     classes: int,
     samples: int,
     seed: int = 0,
+    people: Sequence[str] | None = None,
 ) -> tuple[Float[np.ndarray, "samples classes"], Float[np.ndarray, "runs samples classes"]]:
-    """Clips and right clips of each class in ``samples`` draws of as many clips with replacement.
+    """Clips and right clips of each class in ``samples`` draws with replacement, of as many people, or clips.
 
     ``right`` is 1 where a run is right, 0 where it is wrong, or the share of its seeds that are right. All runs are
     judged on the same draws: that is what makes a comparison paired.
     """
     generator = np.random.default_rng(seed)
-    total = np.empty((samples, classes))
-    hits = np.empty((len(right), samples, classes))
+    units = np.arange(len(labels)) if people is None else np.unique(np.asarray(people), return_inverse=True)[1]
+    count = int(units.max()) + 1 if len(units) else 0
+    of_unit = [_by_unit(units, count, labels, values, classes) for values in (np.ones(len(labels)), *right)]
+    drawn = np.empty((len(of_unit), samples, classes))
     for sample in range(samples):
-        drawn = generator.integers(0, len(labels), len(labels))
-        classes_drawn = labels[drawn]
-        total[sample] = np.bincount(classes_drawn, minlength=classes)
-        for run, values in enumerate(right):
-            hits[run, sample] = np.bincount(classes_drawn, values[drawn], minlength=classes)
-    return total, hits
+        times = np.bincount(generator.integers(0, count, count), minlength=count).astype(np.float64)
+        for run, counts in enumerate(of_unit):
+            drawn[run, sample] = times @ counts
+    return drawn[0], drawn[1:]
+
+
+def _by_unit(
+    units: Int[np.ndarray, " clips"],
+    count: int,
+    labels: Int[np.ndarray, " clips"],
+    values: Float[np.ndarray, " clips"],
+    classes: int,
+) -> Float[np.ndarray, "units classes"]:
+    """The sum of ``values`` over each unit's clips of each class."""
+    return np.bincount(units * classes + labels, values, minlength=count * classes).reshape(count, classes)
 
 
 def counted(
@@ -68,8 +83,9 @@ def intervals(
     names: Sequence[str],
     samples: int,
     confidence: float,
+    people: Sequence[str] | None = None,
 ) -> dict[str, list[float | None]]:
-    """Percentile bootstrap intervals of every score (Efron 1979), over clips.
+    """Percentile bootstrap intervals of every score (Efron 1979), over people, or over clips.
 
     Args:
         labels: true class of each clip, an index into ``names``.
@@ -77,6 +93,7 @@ def intervals(
         names: the classes.
         samples: draws with replacement.
         confidence: such as 0.95.
+        people: who is seen in each clip; without it, clips count as if each showed another person.
 
     Returns:
         Lower and upper bound of every score of :func:`statistics` (``UAR``, ``WAR``, ``tail``, pairs, recall by class);
@@ -91,7 +108,7 @@ def intervals(
     """
     tail = tail_classes(np.bincount(labels, minlength=len(names)))
     right = (labels == predicted).astype(np.float64)
-    total, hits = resampled(labels, right[None], len(names), samples)
+    total, hits = resampled(labels, right[None], len(names), samples, people=people)
     drawn = statistics(total, hits[0], names, tail)
     return {name: _bounds(values, confidence) for name, values in drawn.items()}
 
@@ -116,10 +133,11 @@ def leads(
     names: Sequence[str],
     samples: int,
     confidence: float,
+    people: Sequence[str] | None = None,
 ) -> dict[str, Lead]:
     """Every score of two runs beside each other. ``first`` and ``second`` are as ``right`` in :func:`resampled`."""
     tail = tail_classes(np.bincount(labels, minlength=len(names)))
-    total, hits = resampled(labels, np.stack([first, second]), len(names), samples)
+    total, hits = resampled(labels, np.stack([first, second]), len(names), samples, people=people)
     drawn = [statistics(total, run, names, tail) for run in hits]
     whole = [statistics(*counted(labels, right, len(names)), names, tail) for right in (first, second)]
     return {

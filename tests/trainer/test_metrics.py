@@ -51,6 +51,18 @@ def test_interval_covers_the_truth_and_repeats() -> None:
     assert intervals(labels, predicted, ["anger", "fear"], 300, 0.95)["WAR"] == [low, high]
 
 
+def test_intervals_over_people_are_wider_where_people_differ() -> None:
+    people = np.repeat(np.arange(20), 20)  # each always right or always wrong: 400 clips say as much as 20 do
+    labels = np.tile([0, 1], 200)
+    predicted = np.where(people % 4 == 0, 1 - labels, labels)
+    names = ["anger", "fear"]
+    of_clips, of_people = (
+        intervals(labels, predicted, names, 1000, 0.95, who)["WAR"] for who in (None, [f"person {n}" for n in people])
+    )
+    widths = [bounds[1] - bounds[0] for bounds in (of_clips, of_people) if None not in bounds]
+    assert widths[1] == pytest.approx(widths[0] * 20**0.5, rel=0.2)
+
+
 def test_statistics_of_the_counts_are_the_scores_of_the_clips() -> None:
     names = ["surprise", "fear", "anger"]
     right = (LABELS == PREDICTED).astype(float)
