@@ -78,7 +78,7 @@ def test_a_run_is_looked_through(server: ReviewServer) -> None:
     assert len(found["unfolding"]) == 16
     assert found["unfolding"][-1] == pytest.approx(found["probabilities"], abs=1e-3)
     assert server.get("/api/neighbours?id=000/000001").json()["clips"][0]["likeness"] <= 1.001
-    assert "has no tokens" in server.get("/api/look?id=000/000000").json()["sentence"]
+    assert "the video is empty" in server.get("/api/look?id=000/000000").json()["sentence"]
 
 
 def test_a_confusion_cell_leads_to_its_clips(server: ReviewServer, review: Review) -> None:
