@@ -1,4 +1,4 @@
-"""The one training loop of the pocket models: Muon and AdamW, warm-up and cosine, bfloat16 where the CPU has it, resumable.
+"""The one training loop of the pocket models: Muon and AdamW, warm-up and cosine, bfloat16 where it is fast, resumable.
 
 Muon (Jordan et al. 2024) updates the matrices inside the layers, AdamW everything else. Measured on the vision tower
 after 300 steps: mean AUC of the actions on unseen people 0.78 with Muon, 0.69 with AdamW alone. The LLM gained nothing.

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 BLOCKS = 16
 """Blocks of 250 clips: 4,000 clips of 1,334 people, of which no data set of the project has one."""
-BATCH = 192
-SCHEDULE = Schedule(steps=1500, muon=5e-3)
+BATCH = 96
+SCHEDULE = Schedule(steps=600, muon=5e-3)
 
 
 def build(folder: Path, work: Path, workers: int = 2, schedule: Schedule = SCHEDULE) -> None:
