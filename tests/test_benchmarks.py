@@ -13,8 +13,8 @@ from benchmarks.harness import PROJECT, RESULTS, Benchmark, figures_table, media
 
 SOURCES = sorted((PROJECT / "benchmarks").glob("*.py"))
 SCRIPTS = [source.stem for source in SOURCES if 'if __name__ == "__main__":' in source.read_text()]
-THIRD_SEED = "ablation_third_seed.json"
-"""The figures of one seed of the ablation, from another processor: documented, not written by a script of its own."""
+NOT_YET_RUN = {"ablation"}
+"""Scripts whose full run is still to come; ``benchmarks/bench.md`` says how far it is."""
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -31,14 +31,19 @@ def test_a_script_declares_its_claim_and_takes_quick(script: str) -> None:
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_the_kept_result_holds_the_figures_of_the_claim(script: str) -> None:
     benchmark: Benchmark = import_module(f"benchmarks.{script}").BENCHMARK
-    kept = json.loads(benchmark.results.read_text())
     assert benchmark.keys
+    if script in NOT_YET_RUN:
+        assert not benchmark.results.exists()
+        return
+    kept = json.loads(benchmark.results.read_text())
     assert set(benchmark.keys) <= kept.keys()
 
 
 def test_every_kept_result_has_its_script() -> None:
-    results = {import_module(f"benchmarks.{script}").BENCHMARK.results for script in SCRIPTS}
-    assert {*RESULTS.glob("*.json")} == results | {RESULTS / THIRD_SEED}
+    results = {
+        import_module(f"benchmarks.{script}").BENCHMARK.results for script in SCRIPTS if script not in NOT_YET_RUN
+    }
+    assert {*RESULTS.glob("*.json")} == results
 
 
 def test_only_the_harness_makes_parsers_and_nobody_edits_the_import_path() -> None:
