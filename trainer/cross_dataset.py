@@ -206,12 +206,12 @@ def differences(here: Any, there: Any, key: str = "") -> Iterator[tuple[str, Any
 def _remarks(folder: Path, other: Path) -> Iterator[str]:
     """Stages before the tokens that were made otherwise: allowed, since sets differ in footage, and said."""
     for name in UPSTREAM:
-        made = [_made(place / name, name) for place in (folder, other)]
-        if None in made:
-            if made != [None, None]:
-                gone = folder if made[0] is None else other
+        here, there = _made(folder / name, name), _made(other / name, name)
+        if here is None or there is None:
+            if here != there:
+                gone = folder if here is None else other
                 yield f"{gone / name} is gone: whether {name} of both sets were made alike is not known."
-        elif keys := [key for key, _, _ in differences(*made)]:
+        elif keys := [key for key, _, _ in differences(here, there)]:
             yield (
                 f"{name} of {other.name} were made with other settings than those of {folder.name} "
                 f"({', '.join(keys[:4])}{', …' if keys[4:] else ''}): a difference in scores may come from there."
