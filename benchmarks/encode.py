@@ -29,7 +29,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from benchmarks.harness import Benchmark, median_ratio, progress, scratch_folder, seconds
 from benchmarks.random_datasets import crops_set
 from grace.pipeline.devices import choose_device, choose_dtype
-from grace.pipeline.estimate import TYPICAL
+from grace.pipeline.estimate.trial import TYPICAL
 from grace.pipeline.execution.runner import run
 from grace.pipeline.media.images import decode_crop
 from grace.pipeline.sentences import split_sentences, split_to_length

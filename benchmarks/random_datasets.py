@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from grace.pipeline.datasets.labels import SEVEN
-from grace.pipeline.estimate import TYPICAL
+from grace.pipeline.estimate.trial import TYPICAL
 from grace.pipeline.store import Store, write_clips
 from grace.pipeline.store.schemas import DESCRIPTIONS, FACES, MOTION
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field, ValidationError
 from grace.pipeline.datasets.roots import check_name
 from grace.pipeline.datasets.settings import ListFilesSettings
 from grace.pipeline.errors import UserError
+from grace.pipeline.estimate.settings import EstimateSettings
 from grace.pipeline.execution.settings import RaySettings, ShardsSettings
 from grace.pipeline.faces.settings import FacesSettings
 from grace.pipeline.index.settings import IndexSettings
@@ -76,6 +77,7 @@ class PipelineSettings(Section):
     caption: CaptionSettings = CaptionSettings()
     refine: RefineSettings = RefineSettings()
     tokens: TokensSettings = TokensSettings()
+    estimate: EstimateSettings = EstimateSettings()
 
     def pipeline_content(self) -> dict[str, Any]:
         """The sections of the steps, plain: what a run keeps, to treat videos as its own clips were treated."""

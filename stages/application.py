@@ -15,6 +15,7 @@ from stages import (
     doctor,
     estimate,
     evaluate,
+    export,
     faces,
     index,
     init,
@@ -60,6 +61,7 @@ COMMANDS = (
     show,
     review,
     predict,
+    export,
     verify,
     clean,
 )

@@ -24,12 +24,20 @@ def command(
     """Say whether one run leads the other, by paired bootstrap and McNemar's test on the test clips of all folds."""
     settings = load_settings(params, override)
     from grace.trainer.compare import compare
-    from stages.tables.scores import comparison_table
+    from grace.trainer.published import own_row, published_rows
+    from stages.tables.scores import comparison_table, published_table
 
     folder = settings.folder(dataset)
     paths = [_run_path(run, folder / "runs" / run) for run in (first, second)]
     result = compare(paths[0], paths[1], folder, settings.evaluate.bootstrap, settings.evaluate.confidence)
     console().print(comparison_table(result))
+    uar, war = result.leads["UAR"], result.leads["WAR"]
+    own = [
+        own_row(Path(result.first).name, uar.first, war.first, result.protocol),
+        own_row(Path(result.second).name, uar.second, war.second, result.protocol),
+    ]
+    if rows := published_rows(dataset, own, settings.evaluate.published):
+        console().print(published_table(rows))
 
 
 def _run_path(run: str, method: Path) -> Path:

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from stages._options import Dataset, Params, Runs, Set, load_settings
-from stages._output import console, user_errors
+from stages._output import console, note, user_errors
+
+if TYPE_CHECKING:
+    from grace.settings import Settings
 
 
 @user_errors
 def command(
     dataset: Dataset = "demo",
+    on: Annotated[
+        str | None, typer.Option("--on", metavar="OTHER", help="Score the runs on this data set's clips instead.")
+    ] = None,
     runs: Runs = None,
     params: Params = Path("params.yaml"),
     override: Set = [],  # noqa: B006
 ) -> None:
-    """Join the folds: UAR, WAR, recall, ambiguous pairs, calibration, intervals, plots; printed as papers print it."""
-    settings = load_settings(params, override, "evaluate")
+    """Join the folds: UAR, WAR, recall, ambiguous pairs, calibration, intervals, plots; printed as papers print it.
+
+    With --on the runs of DATASET are scored on OTHER's clips of the classes that both have, and OTHER's on DATASET's.
+    """
+    settings = load_settings(params, override, "" if on else "evaluate")
+    if on is not None:
+        _on_other(settings, dataset, on, runs)
+        return
     from grace.trainer.evaluate import evaluate
-    from grace.trainer.published import published_rows
+    from grace.trainer.published import published_rows, row_of
     from stages.tables.scores import detail_table, paper_table, published_table
 
     result = evaluate(
@@ -32,6 +47,28 @@ def command(
     )
     console().print(paper_table(result))
     console().print(detail_table(result))
-    if settings.evaluate.published:
-        rows = published_rows(Path(settings.evaluate.published), dataset, result)
+    if rows := published_rows(dataset, [row_of(result)], settings.evaluate.published):
         console().print(published_table(rows))
+
+
+def _on_other(settings: Settings, dataset: str, other: str, runs: Path | None) -> None:
+    from grace.trainer.cross_dataset import FOLDER, both_directions, evaluate_on
+    from stages.tables.cross_dataset import cross_dataset_table, sentences
+
+    here, there = settings.folder(dataset), settings.folder(other)
+    asked: dict[str, Any] = {
+        "samples": settings.evaluate.bootstrap,
+        "confidence": settings.evaluate.confidence,
+        "device": settings.train.device,
+    }
+    forward = evaluate_on(here, there, settings.train.method, settings.folds, runs=runs, **asked)
+    backward = both_directions(forward, here, there, **asked)
+    found = [forward] if isinstance(backward, str) else [forward, backward]
+    console().print(cross_dataset_table(found))
+    for each in found:
+        for sentence in sentences(each):
+            console().print(sentence, markup=False)
+        folder = settings.folder(each.trained_on) / FOLDER / each.tested_on / each.method
+        console().print(f"Every prediction: {folder / 'predictions.parquet'}", markup=False, soft_wrap=True)
+    if isinstance(backward, str):
+        note(backward)

@@ -1,7 +1,7 @@
 """The examples in docstrings run: every module of ``grace`` and ``stages`` that has some, under its installed name.
 
-Examples of the trainer may read a data set ``data/demo`` with runs of ``grace`` and ``vision``: a toy set here. All
-others run in an empty folder.
+Examples of the trainer may read a data set ``data/demo`` with runs of ``grace`` and ``vision``, and another one,
+``data/other``: toy sets here. All others run in an empty folder.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ def with_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     demo = toy_cache(folder / "data/demo")
     for method in ("grace", "vision"):
         train(demo, TrainSettings(**TRAIN, method=method), 1, quiet=True)
+    toy_cache(folder / "data/other", seed=1)
     return folder
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-FOLDERS = ("pipeline", "trainer", "pocket", "grace/review", "stages")
+FOLDERS = ("pipeline", "trainer", "pocket", "grace/review", "grace/export", "stages")
 ALLOWED = {
     "pipeline": {"grace.pipeline"},
     "trainer": {
@@ -24,6 +24,7 @@ ALLOWED = {
     },
     "pocket": {"grace.pocket", "grace.pipeline"},
     "grace/review": {"grace.review", "grace.trainer", "grace.pipeline"},
+    "grace/export": {"grace.export", "grace.trainer", "grace.pipeline"},
     "stages": {"stages", "grace"},
 }
 STEPS = ("index", "faces", "text", "motion", "tokens")

@@ -70,7 +70,7 @@ def evaluate(
     rows = [row for of_fold in predictions.values() for row in of_fold]
     bins = _reliability(rows)
     people = people_of(folder, [row["clip_id"] for row in rows])
-    metrics = {**_join(predictions, labels, samples, confidence, people), "ECE": expected_calibration_error(bins)}
+    metrics = {**join_folds(predictions, labels, samples, confidence, people), "ECE": expected_calibration_error(bins)}
     if seeds > 1:
         metrics["seeds"] = _over_seeds(places, folder, seeds)
     without = [_without_text(place, PREFIX[protocol]) for place in places.values()]
@@ -107,13 +107,14 @@ def _without_text(place: Path, prefix: str) -> dict[str, float]:
     return scored
 
 
-def _join(
+def join_folds(
     predictions: dict[int, list[Row]],
     names: list[str],
     samples: int,
     confidence: float,
     people: Sequence[str] | None,
 ) -> dict[str, Any]:
+    """The scores of each fold, means of UAR and WAR over them, all else of their clips together, with intervals."""
     each = {fold: scores(*class_indices(rows, names), names) for fold, rows in predictions.items()}
     labels, predicted = class_indices([row for rows in predictions.values() for row in rows], names)
     together = scores(labels, predicted, names)

@@ -91,8 +91,7 @@ def pair_scores(
     """
     each = recall(labels, predicted, len(names))
     scores = {}
-    known = [pair for pair in AMBIGUOUS if set(pair) <= set(names)]
-    for first, second in known or most_confused(confusion(labels, predicted, len(names)), names):
+    for first, second in reported_pairs(labels, predicted, names):
         i, j = names.index(first), names.index(second)
         both = np.isin(labels, (i, j))
         swapped = both & np.isin(predicted, (i, j)) & (labels != predicted)
@@ -101,6 +100,14 @@ def pair_scores(
             "confused": float(swapped.sum() / both.sum()) if both.any() else float("nan"),
         }
     return scores
+
+
+def reported_pairs(
+    labels: Int[np.ndarray, " clips"], predicted: Int[np.ndarray, " clips"], names: Sequence[str]
+) -> list[tuple[str, str]]:
+    """Those of :data:`AMBIGUOUS` that a set has, or else the pairs that these predictions confuse most."""
+    known = [pair for pair in AMBIGUOUS if set(pair) <= set(names)]
+    return known or most_confused(confusion(labels, predicted, len(names)), names)
 
 
 def most_confused(counts: Int[np.ndarray, "classes classes"], names: Sequence[str]) -> list[tuple[str, str]]:

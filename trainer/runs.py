@@ -59,9 +59,9 @@ def encode_config(config: RunConfig) -> bytes:
     return seal(f"{content}# {PLACEHOLDER}\n".encode())
 
 
-def file_digests(folder: Path) -> dict[str, str]:
+def file_digests(folder: Path, names: Sequence[str] = FILES) -> dict[str, str]:
     """Digest of every file of a run but ``config.yaml``, which holds them."""
-    return {name: _digest(folder / name) for name in FILES if name != "config.yaml"}
+    return {name: _digest(folder / name) for name in names if name != "config.yaml"}
 
 
 def check_file(folder: Path, config: RunConfig, name: str) -> Path:

@@ -118,4 +118,4 @@ class EvaluateSettings(Section):
 
     bootstrap: Count = 1000
     confidence: Share = 0.95
-    published: str | None = None  # CSV of published rows to print beside: dataset, method, year, uar, war, protocol
+    published: str | None = None  # CSV of published rows to print beside; null: the table that ships; none: no rows

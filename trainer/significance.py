@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from grace.trainer.metrics import AMBIGUOUS, tail_classes
+from grace.trainer.metrics import AMBIGUOUS, reported_pairs, tail_classes
 
 Counts = Float[np.ndarray, "*shape classes"]
 
@@ -64,14 +64,20 @@ def counted(
     return total, np.bincount(labels, right, minlength=classes)
 
 
-def statistics(total: Counts, right: Counts, names: Sequence[str], tail: Sequence[int]) -> dict[str, np.ndarray]:
+def statistics(
+    total: Counts,
+    right: Counts,
+    names: Sequence[str],
+    tail: Sequence[int],
+    pairs: Sequence[tuple[str, str]] = AMBIGUOUS,
+) -> dict[str, np.ndarray]:
     """Every score by name: ``UAR``, ``WAR``, ``tail``, a pair (``surprise/fear``) or a class. Leading axes stay.
 
     A class without clips has no recall (NaN) and is left out of the means.
     """
     each = np.divide(right, total, out=np.full(np.broadcast_shapes(right.shape, total.shape), np.nan), where=total > 0)
     scores = {"UAR": _mean(each), "WAR": right.sum(-1) / total.sum(-1), "tail": _mean(each[..., list(tail)])}
-    for first, second in AMBIGUOUS:
+    for first, second in pairs:
         if first in names and second in names:
             scores[f"{first}/{second}"] = _mean(each[..., [names.index(first), names.index(second)]])
     return scores | {name: each[..., index] for index, name in enumerate(names)}
@@ -109,7 +115,7 @@ def intervals(
     tail = tail_classes(np.bincount(labels, minlength=len(names)))
     right = (labels == predicted).astype(np.float64)
     total, hits = resampled(labels, right[None], len(names), samples, people=people)
-    drawn = statistics(total, hits[0], names, tail)
+    drawn = statistics(total, hits[0], names, tail, reported_pairs(labels, predicted, names))
     return {name: _bounds(values, confidence) for name, values in drawn.items()}
 
 

@@ -82,6 +82,12 @@ def run_on_ray(
             pool.shutdown()
 
 
+def count_workers(settings: RaySettings) -> int:
+    """Workers that would run concurrently. Raises :class:`UserError` when there is no cluster, or none fits on it."""
+    with _ray_session(settings) as slots:
+        return min(settings.workers or slots, slots)
+
+
 @contextmanager
 def _ray_session(settings: RaySettings) -> Iterator[int]:
     """Be connected to the cluster; how many actors fit there."""

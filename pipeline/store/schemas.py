@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from grace.pipeline.store.schema import Column, Schema
 
@@ -171,6 +172,14 @@ PREDICTIONS = Schema(
         Column("label_visible", "bool", doc="whether the label was in the prompt of the clip's text"),
     ),
     "predictions.parquet: the test clips of one fold",
+)
+
+CROSS_DATASET = replace(
+    PREDICTIONS,
+    stage="evaluate",
+    version=1,
+    doc="cross-dataset/<other>/<method>/predictions.parquet: another set's clips by the run of each fold; "
+    "probabilities of the shared classes, renormalised (metadata: labels)",
 )
 
 STORES: dict[str, Schema] = {

@@ -4,50 +4,92 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stages.tables.formats import duration, size
+from stages.tables.formats import count, duration, size
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from grace.pipeline.estimate import Estimate, StageCost, TokenShape
+    from grace.pipeline.estimate.costs import Estimate, Span, StageCost, TokenShape
     from grace.settings import Settings
 
 
 def stage_table(made: Estimate, settings: Settings, dataset: str) -> Table:
     """One stage per row, then the sum."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(
-        title=f"{dataset}: {made.clips} clips, from {made.tried} that were tried on this machine", title_justify="left"
-    )
+    title = f"{dataset}: {made.clips:,} clips, from {made.tried} that were tried on this machine"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("stage")
-    for name in ("per clip", "parallel", "all clips", "per clip", "on disk", "GPU memory"):
-        table.add_column(name, justify="right")
-    hours, disk = 0.0, 0.0
+    for name in ("per clip", "at once", "all clips", "from", "to", "disk", "GPU", "tokens"):
+        table.add_column(name, justify="right", no_wrap=True)
+    disk = tokens = 0.0
     for cost in made.costs:
-        taken, kept = cost.hours(made.clips), stored(cost, made.shape, settings)
-        whole = None if kept is None else kept * made.clips
-        table.add_row(
-            cost.stage,
-            duration(cost.seconds_per_clip),
-            str(cost.processes),
-            duration(taken and 3600 * taken),
-            size(kept),
-            size(whole),
-            _gpu(cost),
-        )
-        hours, disk = hours + (taken or 0.0), disk + (whole or 0.0)
-    if made.shape is not None:
-        pace = _training(made.shape, settings)
-        training = training_hours(pace, made.clips, settings)
-        table.add_row("train", duration(pace), "1", duration(3600 * training))
-        hours += training
+        span, kept = cost.seconds(made.clips), stored(cost, made.shape, settings)
+        whole, read = (None if kept is None else kept * made.clips), (cost.tokens_in + cost.tokens_out) * made.clips
+        spans = [duration(None)] * 3 if span is None else _durations(span)
+        per_clip, at_once = duration(cost.seconds_per_clip), str(cost.processes)
+        table.add_row(cost.stage, per_clip, at_once, *spans, size(whole), _gpu(cost), count(read) if read else "")
+        disk, tokens = disk + (whole or 0.0), tokens + read
+    together = made.seconds()
+    training = train_span(made, settings)
+    if training is not None:
+        table.add_row("train", "", "1", *_durations(training), "", "", "")
+        together += training
     table.add_section()
     more = "> " if any(cost.seconds_per_clip is None for cost in made.costs) else ""
-    table.add_row("together", "", "", more + duration(3600 * hours), "", more + size(disk))
+    spans = _durations(together)
+    table.add_row(
+        "together", "", "", more + spans[0], *spans[1:], more + size(disk), "", count(tokens) if tokens else ""
+    )
     table.caption = ("– could not be tried, see below. " if more else "") + "Training: at most, if no fold stops early."
     table.caption_justify = "left"
     return table
+
+
+def train_span(made: Estimate, settings: Settings) -> Span | None:
+    """Training of all folds and seeds: at most all epochs, at least those that patience waits for."""
+    from grace.pipeline.estimate.costs import Span
+
+    if made.shape is None:
+        return None
+    most = 3600 * training_hours(_training(made.shape, settings), made.clips, settings) * settings.train.seeds
+    least = most * min(1.0, (settings.train.patience + 1) / settings.train.epochs)
+    return Span(least, most, most)
+
+
+def machine_sentences(made: Estimate, settings: Settings) -> list[str]:
+    """What the figures rest on: GPUs, workers, and whether other work slows the machine down."""
+    machine, said = made.machine, []
+    if machine.ray_workers is not None:
+        said.append(f"On {machine.ray_workers} Ray workers, each as fast as this machine.")
+    if machine.gpus:
+        names = ", ".join(sorted(set(machine.gpus)))
+        said.append(f"{len(machine.gpus)} GPUs here ({names}); a stage uses what was tried, training one per fold.")
+    if machine.is_busy:
+        said.append(
+            f"This machine is busy: other work takes {machine.busy:.1f} of {machine.cores} cores. 'all clips' holds "
+            "while it goes on, 'from' once it has ended."
+        )
+    return said
+
+
+def price_sentences(made: Estimate, settings: Settings) -> list[str]:
+    """What it costs, where estimate.hour or the prices of tokens are set."""
+    prices = settings.estimate
+    span = made.seconds()
+    if (training := train_span(made, settings)) is not None:
+        span += training
+    tokens = sum(cost.token_price(made.clips, prices) for cost in made.costs)
+    if prices.hour is None and not tokens:
+        return []
+    low, high = ((prices.hour or 0.0) * seconds / 3600 + tokens for seconds in (span.low, span.high))
+    parts = f" ({prices.currency} {tokens:,.2f} of it for tokens)" if tokens else ""
+    return [f"Cost: {prices.currency} {low:,.2f} to {high:,.2f}{parts}."]
+
+
+def _durations(span: Span) -> list[str]:
+    return [duration(span.expected), duration(span.low), duration(span.high)]
 
 
 def storage_table(shape: TokenShape, clips: int, settings: Settings) -> Table:

@@ -41,3 +41,16 @@ def duration(seconds: float | None) -> str:
         if seconds >= unit:
             return f"{seconds / unit:.1f} {name}"
     return f"{1000 * seconds:.0f} ms"
+
+
+def count(number: float) -> str:
+    """How many, in the unit in which it is a number that one can say.
+
+    Example:
+        >>> count(54_200_000), count(3_400), count(12)
+        ('54.2 M', '3.4 k', '12')
+    """
+    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= unit:
+            return f"{number / unit:.1f} {name}"
+    return f"{number:.0f}"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from grace.pipeline import messages
 from grace.trainer.settings import PREFIX
+from stages.tables.formats import strip_control
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,8 +22,8 @@ def paper_table(result: dict[str, Any]) -> Table:
     """Recall of each class, UAR and WAR of each fold; the mean and its interval below."""
     scores = _unprefixed(result)
     best = " (test fold chose the epoch)" if result["protocol"] == "best-test" else ""
-    table = _table(f"{result['method']}, protocol {result['protocol']}{best}, recall in %")
-    for name in ("fold", *(_short(label) for label in scores["recall"]), "UAR", "WAR", "n", "lost"):
+    table = new_table(f"{result['method']}, protocol {result['protocol']}{best}, recall in %")
+    for name in ("fold", *(short(label) for label in scores["recall"]), "UAR", "WAR", "n", "lost"):
         table.add_column(name, justify="left" if name == "fold" else "right", no_wrap=True)
     for fold, of_fold in scores["folds"].items():
         table.add_row(fold, *_cells(of_fold), str(of_fold["clips"]), str(of_fold["missing"]))
@@ -48,7 +50,7 @@ def detail_table(result: dict[str, Any]) -> Table:
     """What the class columns do not show: ambiguous pairs, the tail, calibration."""
     scores = _unprefixed(result)
     spans = scores["interval"]
-    table = _table("of all test clips together, in %")
+    table = new_table("of all test clips together, in %")
     for name in ("what", "recall", f"{spans['confidence']:.0%}", "taken for each other"):
         table.add_column(name, justify="left" if name == "what" else "right", no_wrap=True)
     for pair, of_pair in scores["pairs"].items():
@@ -60,13 +62,17 @@ def detail_table(result: dict[str, Any]) -> Table:
 
 
 def published_table(rows: list[dict[str, str]]) -> Table:
-    """The rows of :func:`~grace.trainer.published.published_rows`, with a warning about what may be compared."""
-    table = _table("beside published results, UAR and WAR in %")
-    columns = [name for name in rows[0] if name != "dataset"]
+    """The rows of :func:`~grace.trainer.published.published_rows`, protocols apart, with what may be compared."""
+    from rich.text import Text
+
+    table = new_table("beside published results, UAR and WAR in %")
+    columns = [name for name in rows[0] if name != "dataset" and any(row[name] for row in rows)]
     for name in columns:
         table.add_column(name, justify="right" if name in ("uar", "war") else "left")
-    for row in rows:
-        table.add_row(*(row[name] for name in columns))
+    for row, following in zip_longest(rows, rows[1:]):
+        table.add_row(*(Text(strip_control(row[name])) for name in columns))
+        if following is not None and following["protocol"] != row["protocol"]:
+            table.add_section()
     table.caption = (
         "Published numbers mostly follow the best-test habit, some on one fold; only like protocols can be compared."
     )
@@ -75,7 +81,7 @@ def published_table(rows: list[dict[str, str]]) -> Table:
 
 def comparison_table(result: Comparison) -> Table:
     """Two runs beside each other, one row per score, in %, with the paired tests."""
-    table = _table(f"{result.first} − {result.second}, {result.clips} test clips, protocol {result.protocol}, in %")
+    table = new_table(f"{result.first} − {result.second}, {result.clips} test clips, protocol {result.protocol}, in %")
     for name in ("score", "first", "second", "lead", f"{result.confidence:.0%} interval", "p"):
         table.add_column(name, justify="left" if name == "score" else "right", no_wrap=True)
     for name, lead in result.leads.items():
@@ -90,7 +96,8 @@ def comparison_table(result: Comparison) -> Table:
     return table
 
 
-def _table(title: str) -> Table:
+def new_table(title: str) -> Table:
+    """An empty table in the style of papers: rules above, below and between parts."""
     from rich.box import HORIZONTALS
     from rich.table import Table
 
@@ -103,7 +110,7 @@ def _unprefixed(result: dict[str, Any]) -> dict[str, Any]:
     return {name.removeprefix(prefix): value for name, value in result.items()}
 
 
-def _short(label: str) -> str:
+def short(label: str) -> str:
     """A column's heading, as papers abbreviate it: ``hap.``"""
     return label if len(label) <= 4 else f"{label[:3]}."
 

@@ -6,15 +6,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from grace.pipeline.errors import UserError
-from grace.pipeline.estimate import TokenShape, estimate
+from grace.pipeline.estimate.costs import StageCost, TokenShape
+from grace.pipeline.estimate.machine import Machine
+from grace.pipeline.estimate.settings import EstimateSettings
+from grace.pipeline.estimate.trial import estimate
 from grace.pipeline.execution.runner import run
 from grace.pipeline.store import Store, write_clips
 from grace.pipeline.store.schemas import TOKENS
 from grace.pipeline.tokens.settings import TokensSettings
 from grace.pipeline.tokens.step import tokens_step
 from grace.settings import Settings
+from stages import app
 from tests.support.face_stores import clips_with_texts
 from tests.support.videos import write_video
 
@@ -45,14 +50,17 @@ def world(folder: Path, checkpoint: Checkpoint) -> Settings:
 def test_every_stage_that_can_be_tried_is_timed_and_weighed(tmp_path: Path, checkpoint: Checkpoint) -> None:
     made = estimate(world(tmp_path, checkpoint), "set", samples=2)
     costs = {cost.stage: cost for cost in made.costs}
-    assert (made.clips, made.tried) == (3, 2)
+    assert (made.clips, made.tried) == (3, 3), "a batch of the engine is filled, as far as there are clips"
+    assert "index" not in costs
     assert made.shape == TokenShape(instants=4, patches=4, length=64, width=16)
     for stage in ("faces", "motion", "tokens"):
         seconds, size = costs[stage].seconds_per_clip, costs[stage].bytes_per_clip
         assert seconds is not None and seconds > 0
         assert size is not None and size > 500
-        hours = costs[stage].hours(7200)
-        assert hours == pytest.approx(2 * seconds / costs[stage].processes)
+        span = costs[stage].seconds(7200)
+        assert span is not None
+        assert span.expected == pytest.approx(7200 * seconds / costs[stage].parallel + costs[stage].start_seconds)
+        assert span.low <= span.expected <= span.high
     for stage in ("caption", "refine"):
         assert costs[stage].seconds_per_clip is None
         assert "no-" in costs[stage].note
@@ -62,8 +70,59 @@ def test_every_stage_that_can_be_tried_is_timed_and_weighed(tmp_path: Path, chec
 
 
 def test_a_set_that_is_not_indexed_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"clips\.parquet is missing: run `grace index`"):
+    with pytest.raises(UserError, match=r"There is no root for data set 'set'"):
         estimate(Settings(data=str(tmp_path)), "set")
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/a.mp4").write_bytes(b"no video")
+    with pytest.raises(UserError, match=r"None of the 1 clips of set under .* can be read"):
+        estimate(Settings(data=str(tmp_path), roots={"set": str(tmp_path / "raw")}), "set")
+
+
+def test_nothing_need_be_indexed_and_nothing_is_kept(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    settings = world(tmp_path, checkpoint)
+    (tmp_path / "data/set/clips.parquet").unlink()
+    (tmp_path / "raw/d.mp4").write_bytes(b"no video" * 99)
+    made = estimate(settings, "set", samples=4)
+    assert (made.clips, made.tried) == (4, 3)
+    assert [cost.stage for cost in made.costs] == ["index", "faces", "caption", "refine", "motion", "tokens"]
+    assert made.shape is not None
+    assert list((tmp_path / "data/set").iterdir()) == []
+
+
+def test_a_busy_machine_gives_a_range(tmp_path: Path) -> None:
+    busy, idle = Machine(cores=2, busy=1.0), Machine(cores=2)
+    assert busy.is_busy and not idle.is_busy
+    cost = StageCost("faces", seconds_per_clip=1.0, processes=2, parallel=2 * busy.speed(2), parallel_idle=2.0)
+    span = cost.seconds(300)
+    assert span is not None
+    assert (span.low, span.expected, span.high) == (150, 225, 225)
+
+
+def test_tokens_have_a_price_where_a_server_answers() -> None:
+    prices = EstimateSettings(million_tokens_in=2.0, million_tokens_out=8.0)
+    cost = StageCost("caption", seconds_per_clip=1.0, tokens_in=1000, tokens_out=100, paid_tokens=True)
+    assert cost.token_price(1000, prices) == pytest.approx(2.0 + 0.8)
+    assert StageCost("caption", seconds_per_clip=1.0, tokens_in=1000).token_price(1000, prices) == 0.0
+
+
+@pytest.mark.slow
+def test_the_command_says_hours_disk_tokens_and_cost_of_a_bare_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b", "c"):
+        write_video(tmp_path / "my clips" / f"{name}.mp4", 20)
+    small = ["estimate.hour=3", "faces.instants=4", "faces.size=64", "caption.max_tokens=8", "refine.max_tokens=8"]
+    options = [part for each in small for part in ("-S", each)]
+    result = CliRunner().invoke(app, ["estimate", "my clips", *options])
+    assert result.exit_code == 0, result.output
+    text = " ".join(result.stdout.split())
+    for said in ("my-clips: 3 clips", "index", "tokens", "train", "together", "Cost: USD"):
+        assert said in text
+    assert not (tmp_path / "data").exists()
+    gone = CliRunner().invoke(app, ["estimate", "nowhere"])
+    assert gone.exit_code == 2
+    assert "nowhere is not a folder" in gone.stderr
 
 
 @pytest.mark.parametrize("keep", [None, 2])

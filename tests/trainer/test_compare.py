@@ -14,7 +14,7 @@ from grace.pipeline.store import GraceError, UserError, read_table
 from grace.pipeline.store.schemas import PREDICTIONS
 from grace.trainer.compare import compare
 from grace.trainer.evaluate import evaluate
-from grace.trainer.published import published_rows
+from grace.trainer.published import own_row, published_rows, row_of
 from grace.trainer.settings import TrainSettings
 from grace.trainer.train import train
 from stages import app
@@ -103,18 +103,34 @@ def test_published_results_stand_beside_with_their_protocol(runs: Path, tmp_path
         "other,DFER-CLIP,2023,ViT-B/32,59.61,71.25,5-fold,its paper\n"
     )
     result = evaluate(runs, "vision", [1, 2], samples=20)
-    rows = published_rows(published, "Toy", result)
+    rows = published_rows("Toy", [row_of(result)], str(published))
     assert [row["method"] for row in rows] == ["Former-DFER", "vision (this run)"]
     assert rows[1]["protocol"] == "2 folds, held-out"
     assert float(rows[1]["uar"]) == pytest.approx(100 * result["UAR"], abs=0.01)
     text = printed(published_table(rows))
     assert "53.69" in text
     assert "best-test habit" in " ".join(text.split())
+    published.write_text("dataset,method,year,backbone,uar,war,protocol\ntoy,A,2021,R,fifty,60,5-fold\n")
+    with pytest.raises(UserError, match="line 2: 'uar' is 'fifty', which is no score in %"):
+        published_rows("toy", [row_of(result)], str(published))
     published.write_text("name,score\nx,1\n")
     with pytest.raises(UserError, match="lacks the column dataset"):
-        published_rows(published, "toy", result)
+        published_rows("toy", [row_of(result)], str(published))
     with pytest.raises(UserError, match="cannot be read"):
-        published_rows(tmp_path / "none.csv", "toy", result)
+        published_rows("toy", [row_of(result)], str(tmp_path / "none.csv"))
+
+
+def test_the_table_that_ships_tells_protocols_apart_and_names_sources() -> None:
+    own = [own_row("grace", 0.5, 0.6, "5 folds, held-out")]
+    for dataset in ("dfew", "ferv39k", "mafw"):
+        rows = published_rows(dataset, own)
+        assert len(rows) >= 4
+        assert {row["protocol"] for row in rows[:-1]} == {"train-test" if dataset == "ferv39k" else "5-fold"}
+        assert all(row["source"] and row["year"] and row["war"] for row in rows[:-1])
+        assert rows[-1]["uar"] == "50.00"
+        assert "held-out" in printed(published_table(rows))
+    assert published_rows("demo", own) == []
+    assert published_rows("dfew", own, "none") == []
 
 
 def test_tables_show_folds_classes_pairs_tail_and_calibration(runs: Path) -> None:

@@ -103,3 +103,12 @@ def test_calibration_error_by_hand() -> None:
     assert [row.clips for row in rows] == [0, 0, 0, 0, 0, 2, 0, 0, 0, 4]
     assert expected_calibration_error(rows) == pytest.approx(4 / 6 * 0.2 + 2 / 6 * 0.05, abs=1e-5)
     assert expected_calibration_error(reliability(confidence[:0], right[:0])) is None
+
+
+def test_a_set_without_the_known_pairs_has_intervals_of_the_pairs_that_it_confuses() -> None:
+    names = ["calm", "boredom", "joy"]
+    labels = np.array([0, 0, 1, 1, 2, 2] * 4)
+    predicted = np.array([0, 1, 1, 1, 2, 2] * 4)
+    low, high = intervals(labels, predicted, names, samples=50, confidence=0.9)["calm/boredom"]
+    assert low is not None and high is not None
+    assert low <= scores(labels, predicted, names)["pairs"]["calm/boredom"]["recall"] <= high
