@@ -1,22 +1,25 @@
-"""Nothing is lost: `dvc repro` killed with SIGKILL and run again gives the bytes of an undisturbed run.
+"""Nothing is lost: a command killed with SIGKILL and run again gives the bytes of an undisturbed run.
 
-Each pipeline starts from nothing in a copy of the project and is killed at random moments, again and again until it
-ends by itself (every other kill hits only DVC, so that a stage lives on as an orphan beside the next run); then every
-file under raw/ and data/ is compared. Pipelines go on until `--kills N` kills (20) have hit.
+`index`, every stage, `train`, `evaluate` and `dvc repro` are killed 100 times in all. Each kill hits the whole process
+group at a moment drawn by the seed, the command is run again to its end, and then: every file is equal to that of an
+undisturbed run, no other file is there (no temporary files), and no process of it lives on (so no lock is held).
 
-    python -m benchmarks.kill [--quick] [--kills 20] [--seed 0]
+    python -m benchmarks.kill [--quick] [--kills 100] [--seed 0] [--journal FILE]
 
-Ends with one line of JSON: kills_ok (goal 1.0), the share of the kills whose pipeline ended with equal bytes; kills;
-roads, the pipelines that were run.
+Commands are forked from a process that has imported the libraries, so that kills hit the work; `dvc repro` starts at a
+random stage of a finished pipeline and imports for itself. Kept answers lie in files named at random and are compared
+by content; whether a clip's answer was asked for twice, because a kill came before it was kept, does not matter.
+`--journal` keeps the verdicts in a file as they come, and a run with the same file and seed goes on from there.
 
-The full run has 10 times the kills of --quick, which runs a small pipeline at least twice.
+Ends with one line of JSON: kills_ok (goal 1.0), the share of kills that cost nothing; kills, how many.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
+import itertools
 import json
+import multiprocessing
 import os
 import random
 import shutil
@@ -24,24 +27,67 @@ import signal
 import subprocess
 import sys
 import time
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.harness import PROJECT, Benchmark, progress, scratch_folder
+from benchmarks.harness import PROJECT, Benchmark, progress, scratch_folder, table
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 OVERRIDES = (
-    "world.clips=14",
-    "world.identities=10",
+    "world.clips=24",
+    "world.identities=12",
     "shards.clips=4",
-    "faces.instants=8",
-    "caption.max_tokens=24",
-    "refine.max_tokens=24",
+    "folds=[1]",
+    "faces.instants=4",
+    "caption.images=2",
+    "caption.max_tokens=16",
+    "refine.max_tokens=16",
     "refine.max_attempts=1",
-    "train.epochs=2",
+    "tokens.text_length=32",
+    "train.epochs=4",
+    "train.hidden=16",
     "evaluate.bootstrap=50",
 )
 """A small pipeline through every stage; texts are cut short, since it is storage that is tested here."""
 
-BENCHMARK = Benchmark("kill", __doc__, keys=("kills", "kills_ok"), quick="2 kills")
+OUTPUTS: dict[str, tuple[str, ...]] = {
+    "index": ("clips.parquet", "reconciliation.csv"),
+    "faces": ("faces",),
+    "caption": ("captions", "responses/caption"),
+    "refine": ("descriptions", "responses/refine"),
+    "motion": ("motion",),
+    "tokens": ("tokens",),
+    "train": ("runs",),
+    "evaluate": ("metrics.json", "plots"),
+}
+"""What each command writes into the data set's folder, in the order of the pipeline."""
+
+REPRO = "dvc repro"
+COMMANDS = (REPRO, *OUTPUTS)
+DATA = Path("data/demo")
+PATIENCE = 20.0
+"""Seconds that a worker has to notice that its parent is gone."""
+LIBRARIES = ["torch", "transformers", "pandas", "pyarrow.parquet", "h5py", "av", "cv2", "sklearn.metrics", "stages"]
+
+BENCHMARK = Benchmark("kill", __doc__, keys=("kills", "kills_ok"), quick="10 kills")
+
+
+@dataclass(frozen=True)
+class Kill:
+    """One trial: the command, from which stage on `dvc repro` had work, when it was killed, and what came of it."""
+
+    command: str
+    start: str
+    seconds: float
+    hit: bool  # False: the command had ended before
+    verdict: str  # ok, or what is wrong
 
 
 def copy_project(folder: Path) -> None:
@@ -60,82 +106,244 @@ def copy_project(folder: Path) -> None:
     subprocess.run(["git", *author, "commit", "-q", "--allow-empty", "-m", "start"], cwd=folder, check=True)
 
 
-def start(folder: Path) -> subprocess.Popen[bytes]:
-    """`dvc repro` in a process group of its own."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(folder), "HF_HUB_OFFLINE": "1"}
-    with (folder / "repro.log").open("ab") as log:
-        return subprocess.Popen(
-            ["dvc", "repro"], cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
-        )
+def run_stage(folder: Path, arguments: Sequence[str]) -> None:
+    """A command of `grace` in a process group of its own; the target of a forked process."""
+    os.setsid()
+    os.chdir(folder)
+    os.environ["TMPDIR"] = str(folder / "tmp")
+    sys.stdout = sys.stderr = (folder / "log.txt").open("a")
+    from stages import app
+
+    app(list(arguments))
 
 
-def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file that the pipeline made, but for the kept answers, whose files are named at random."""
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for outputs in ("raw", "data")
-        for path in sorted((folder / outputs).rglob("*"))
-        if path.is_file() and path.name != ".gitignore" and "responses" not in path.parts
-    }
+class Command:
+    """A command under way in a project's folder."""
 
-
-def repro(folder: Path) -> None:
-    """Run the pipeline to its end."""
-    if start(folder).wait() != 0:
-        sys.exit(f"dvc repro failed:\n{(folder / 'repro.log').read_text()[-3000:]}")
-
-
-def run_killed(folder: Path, length: float, moments: random.Random, most: int) -> int:
-    """Run the pipeline in ``folder`` to its end through at most ``most`` kills; returns how many hit it."""
-    copy_project(folder)
-    for kills in range(most):
-        process = start(folder)
-        try:
-            process.wait(moments.uniform(0.02, 0.3) * length)
-        except subprocess.TimeoutExpired:
-            whole_group = kills % 2 == 0
-            os.killpg(process.pid, signal.SIGKILL) if whole_group else process.kill()
-            process.wait()
+    def __init__(self, folder: Path, name: str) -> None:
+        (folder / "tmp").mkdir(exist_ok=True)
+        self.started = time.monotonic()
+        self.process: subprocess.Popen[bytes] | BaseProcess
+        if name == REPRO:
+            path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+            own = {"PATH": path, "PYTHONPATH": str(folder), "HF_HUB_OFFLINE": "1", "TMPDIR": str(folder / "tmp")}
+            with (folder / "log.txt").open("ab") as log:
+                self.process = subprocess.Popen(
+                    ["dvc", "repro"], cwd=folder, env=os.environ | own, stdout=log, stderr=log, start_new_session=True
+                )
         else:
-            repro(folder)  # nothing is left to do, unless the last run failed
-            return kills
-    repro(folder)
-    return most
+            arguments = [name, "--dataset", "demo", *(("--fold", "1") if name == "train" else ())]
+            context = multiprocessing.get_context("forkserver")
+            self.process = context.Process(target=run_stage, args=(folder, arguments))
+            self.process.start()
+
+    def ended(self, seconds: float | None = None) -> bool:
+        """Whether the command ends within that time."""
+        if isinstance(self.process, BaseProcess):
+            self.process.join(seconds)
+            return self.process.exitcode is not None
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def finish(self) -> int:
+        """Wait for its end; returns its exit status."""
+        self.ended()
+        code = self.process.exitcode if isinstance(self.process, BaseProcess) else self.process.returncode
+        return -1 if code is None else code
+
+    def kill(self) -> None:
+        """SIGKILL to the whole process group."""
+        assert self.process.pid is not None
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:  # it has not made its group yet, or is gone
+            self.process.kill()
+        self.ended()
 
 
-def parser() -> argparse.ArgumentParser:
+def processes_in(folder: Path) -> list[str]:
+    """The command lines of the processes that run in a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            where = (process / "cwd").readlink()
+            if where.is_relative_to(folder):
+                found.append((process / "cmdline").read_text().replace("\0", " ")[:80] or process.name)
+        except OSError:  # it has ended, or is another user's
+            continue
+    return found
+
+
+def content(folder: Path) -> dict[str, str]:
+    """A digest of every file that the pipeline made or left in a project's folder, but for logs.
+
+    The kept answers of a stage are one entry: what was asked, and what was answered.
+    """
+    digests = {}
+    answers: dict[str, dict[str, Any]] = {}
+    for path in sorted(path for top in ("raw", "data", "tmp") for path in (folder / top).rglob("*")):
+        name = str(path.relative_to(folder))
+        if "responses" in path.parts and path.suffix == ".jsonl":
+            kept = answers.setdefault(str(path.parent.relative_to(folder)), {})
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+                kept |= _answer(line)
+        elif path.is_file() and path.name != ".gitignore":
+            digests[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    for name, kept in answers.items():
+        digests[name] = hashlib.sha256(repr(sorted(kept.items())).encode()).hexdigest()
+    return digests
+
+
+def _answer(line: str) -> dict[str, str]:
+    """Question to answer; nothing for a line that a kill has torn."""
+    try:
+        parsed = json.loads(line)
+        return {parsed["key"]: json.dumps(parsed, sort_keys=True)}
+    except (ValueError, KeyError, TypeError):
+        return {}
+
+
+class Campaign:
+    """A finished pipeline, how long each of its commands takes, and kills of copies of it."""
+
+    def __init__(self, folder: Path, commands: Sequence[str]) -> None:
+        self.folder, self.whole = folder, folder / "whole"
+        copy_project(self.whole)
+        self.lengths: dict[str, float] = {}
+        began = time.monotonic()
+        if Command(self.whole, REPRO).finish() != 0:
+            sys.exit(f"dvc repro failed:\n{(self.whole / 'log.txt').read_text()[-3000:]}")
+        self.lengths[REPRO] = time.monotonic() - began
+        self.expected = content(self.whole)
+        for name in OUTPUTS if REPRO in commands else commands:
+            copy = self.prepared(f"length-{name}", name, name)
+            began = time.monotonic()
+            code = Command(copy, name).finish()
+            self.lengths[name] = time.monotonic() - began
+            verdict = self.verdict(copy, code)
+            if verdict != "ok":
+                sys.exit(f"{name}, undisturbed: {verdict}")
+            shutil.rmtree(copy)
+
+    def prepared(self, label: str, command: str, start: str) -> Path:
+        """A copy of the finished pipeline without the outputs of ``start``, and for `dvc repro` of what follows."""
+        copy = self.folder / label
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(self.whole, copy, symlinks=True)
+        (copy / "log.txt").unlink(missing_ok=True)
+        names = list(OUTPUTS)
+        undone = names[names.index(start) :] if command == REPRO else [start]
+        for output in (output for name in undone for output in OUTPUTS[name]):
+            path = copy / DATA / output
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        if command == REPRO:
+            shutil.rmtree(copy / ".dvc/cache", ignore_errors=True)  # else DVC would fetch what it once made
+            if start == "index":
+                shutil.rmtree(copy / "raw/demo")
+                (copy / "dvc.lock").unlink()
+        return copy
+
+    def length(self, command: str, start: str) -> float:
+        """About how many seconds a command takes; `dvc repro` from one of its stages on."""
+        if command != REPRO:
+            return self.lengths[command]
+        names = list(OUTPUTS)
+        undone = sum(self.lengths[name] for name in names[names.index(start) :])
+        return self.lengths[REPRO] * undone / sum(self.lengths[name] for name in names)
+
+    def trial(self, label: str, command: str, start: str, share: float) -> Kill:
+        """Kill a command after a share of its length, run it again to its end, and look."""
+        copy = self.prepared(label, command, start)
+        moment = share * self.length(command, start)
+        under_way = Command(copy, command)
+        hit = not under_way.ended(moment)
+        if hit:
+            under_way.kill()
+        code = Command(copy, command).finish()
+        verdict = self.verdict(copy, code)
+        if verdict == "ok":
+            shutil.rmtree(copy, ignore_errors=True)
+        return Kill(command, start, round(moment, 2), hit, verdict)
+
+    def verdict(self, copy: Path, code: int) -> str:
+        """``ok``, or what is wrong with a folder in which a command has ended."""
+        if code != 0:
+            log = (copy / "log.txt").read_text(errors="replace").strip().splitlines()
+            return f"exit status {code}: {' '.join(log[-3:])[-300:]}"
+        until = time.monotonic() + PATIENCE
+        while (alive := processes_in(copy)) and time.monotonic() < until:
+            time.sleep(0.2)
+        if alive:
+            return f"a process lives on: {alive[0]}"
+        found = content(copy)
+        if added := sorted(found.keys() - self.expected.keys()):
+            return f"left behind: {', '.join(added[:5])}"
+        differing = sorted(name for name, digest in self.expected.items() if found.get(name) != digest)
+        return f"other bytes: {', '.join(differing[:5])}" if differing else "ok"
+
+
+def plan(kills: int, seed: int) -> list[tuple[str, str, float]]:
+    """Command, first stage with work and share of its length of each kill; the same for the same seed."""
+    draws = random.Random(seed)
+    names = itertools.islice(itertools.cycle(COMMANDS), kills)
+    return [(name, draws.choice(list(OUTPUTS)) if name == REPRO else name, draws.random()) for name in names]
+
+
+def kills_table(kills: Sequence[Kill]) -> Table:
+    """Kills by command: how many, how many hit it, how many cost nothing."""
+    rows = []
+    for name in COMMANDS:
+        own = [kill for kill in kills if kill.command == name]
+        counts = (len(own), sum(kill.hit for kill in own), sum(kill.verdict == "ok" for kill in own))
+        rows.append((name, *map(str, counts)))
+    return table("killed with SIGKILL and run again", ("command", "kills", "hit it", "cost nothing"), rows)
+
+
+def run(planned: Sequence[tuple[str, str, float]], journal: Path | None, workers: int) -> list[Kill]:
+    """All planned kills, ``workers`` at a time; those in the journal are not repeated."""
+    lines = journal.read_text(encoding="utf-8").splitlines() if journal is not None and journal.exists() else []
+    done = {number: Kill(**kill) for number, kill in map(json.loads, lines)}
+    waiting = [number for number in range(len(planned)) if number not in done]
+    if not waiting:
+        return [done[number] for number in range(len(planned))]
+    multiprocessing.set_forkserver_preload(LIBRARIES)
+    with scratch_folder() as scratch, ThreadPoolExecutor(workers) as pool:
+        campaign = Campaign(scratch, sorted({planned[number][0] for number in waiting}))
+        progress(f"undisturbed: {', '.join(f'{name} {length:.1f} s' for name, length in campaign.lengths.items())}")
+
+        def one(number: int) -> tuple[int, Kill]:
+            return number, campaign.trial(f"kill-{number}", *planned[number])
+
+        for number, kill in pool.map(one, waiting):
+            done[number] = kill
+            progress(f"{len(done)}/{len(planned)} {kill.command} ({kill.start}) at {kill.seconds} s: {kill.verdict}")
+            if journal is not None:
+                with journal.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps([number, asdict(kill)]) + "\n")
+    return [done[number] for number in range(len(planned))]
+
+
+def parser() -> ArgumentParser:
     """The options."""
     options = BENCHMARK.parser()
-    options.add_argument("--kills", type=int, default=20)
+    options.add_argument("--kills", type=int, default=100)
     options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--workers", type=int, default=2, help="kills at a time")
+    options.add_argument("--journal", type=Path, help="file of verdicts, from which a run goes on")
     return options
 
 
 def main() -> None:
     """Print the share of kills that cost nothing."""
     args = parser().parse_args()
-    kills = 2 if args.quick else args.kills
-    moments = random.Random(args.seed)
-    with scratch_folder() as scratch:
-        whole = scratch / "whole"
-        copy_project(whole)
-        began = time.monotonic()
-        repro(whole)
-        length = time.monotonic() - began
-        expected = digests(whole)
-        progress(f"undisturbed: {length:.0f} s, {len(expected)} files")
-        hit = fine = runs = 0
-        while hit < kills:
-            folder = scratch / f"killed-{runs}"
-            times = run_killed(folder, length, moments, kills - hit)
-            found = digests(folder)
-            differing = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
-            runs, hit, fine = runs + 1, hit + times, fine + (0 if differing else times)
-            verdict = f"differs in {', '.join(differing[:5])}" if differing else "same bytes"
-            progress(f"pipeline {runs}, killed {times} times: {verdict}")
-            shutil.rmtree(folder, ignore_errors=True)
-    BENCHMARK.report({"kills": kills, "roads": runs, "kills_ok": fine / kills}, keep=not args.quick)
+    kills = run(plan(10 if args.quick else args.kills, args.seed), args.journal, args.workers)
+    figures = {"kills": len(kills), "kills_ok": sum(kill.verdict == "ok" for kill in kills) / len(kills)}
+    BENCHMARK.report(
+        figures, keep=not args.quick, tables=[kills_table(kills)], details={"each": [asdict(kill) for kill in kills]}
+    )
 
 
 if __name__ == "__main__":
