@@ -1,9 +1,35 @@
-"""matplotlib figures as files."""
+"""matplotlib figures as files; colours that people with any colour vision tell apart."""
 
 from __future__ import annotations
 
 import io
 from typing import Any
+
+OKABE_ITO = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+"""Colours of series (Okabe & Ito 2008), the darker ones first: they differ for people with any colour vision."""
+SEQUENTIAL = "cividis"
+"""Colour map of what goes from little to much (Nuñez et al. 2018): even steps of lightness for any colour vision."""
+
+
+def new_figure(width: float, height: float, columns: int = 1) -> tuple[Any, list[Any]]:
+    """A figure of that many panels side by side, without the upper and right edge.
+
+    Args:
+        width: Inches.
+        height: Inches.
+        columns: Panels.
+
+    Returns:
+        The figure and its axes.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=130, layout="constrained")
+    axes = [figure.add_subplot(1, columns, column + 1) for column in range(columns)]
+    for each in axes:
+        each.spines[["top", "right"]].set_visible(False)
+        each.tick_params(labelsize=9)
+    return figure, axes
 
 
 def encode_figure(figure: Any) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,12 @@ from grace.trainer.calibration import Bin, expected_calibration_error, reliabili
 from grace.trainer.metrics import confusion, scores
 from grace.trainer.plots import write_plots
 from grace.trainer.provenance import check_runs, people_of
-from grace.trainer.runs import class_indices, fold_folder, open_run, seed_folders
+from grace.trainer.runs import class_indices, fold_folder, open_run, read_history, seed_folders
 from grace.trainer.settings import PREFIX
 from grace.trainer.significance import intervals
+
+SCORES = "scores.json"
+"""Every score of ``grace evaluate``, for people and programs that want more than the headline."""
 
 
 def evaluate(
@@ -28,7 +32,9 @@ def evaluate(
     runs: Path | None = None,
     seeds: int = 1,
 ) -> dict[str, Any]:
-    """Scores of all folds of a method together; writes ``metrics.json`` and ``plots/`` into ``dataset_folder``.
+    """Scores of all folds of a method together; writes ``metrics.json``, ``scores.json`` and ``plots/``.
+
+    ``scores.json`` holds everything; ``metrics.json`` the few numbers of :func:`headline`, which ``dvc metrics`` shows.
 
     UAR and WAR are means over the folds, as the field reports them; intervals, recall, pairs and confusion are of all
     test clips together; intervals are over people where the table of clips names them all,
@@ -44,8 +50,9 @@ def evaluate(
         seeds: runs of each fold (``train.seeds``).
 
     Returns:
-        The content of ``metrics.json``: ``method``, ``protocol``, and by the protocol's prefix all of
-        :func:`~grace.trainer.metrics.scores` with ``interval``, ``folds`` and ``ECE``; of several seeds also
+        The content of ``scores.json``: ``method``, ``protocol``, and by the protocol's prefix all of
+        :func:`~grace.trainer.metrics.scores` with ``interval``, ``folds``, ``ECE``, ``confusion`` (counts,
+        true class by row) and ``calibration`` (bins); of several seeds also
         ``seeds``: UAR and WAR of each, their mean and their standard deviation. All else is of the first seed.
 
     Raises:
@@ -70,7 +77,13 @@ def evaluate(
     rows = [row for of_fold in predictions.values() for row in of_fold]
     bins = _reliability(rows)
     people = people_of(folder, [row["clip_id"] for row in rows])
-    metrics = {**join_folds(predictions, labels, samples, confidence, people), "ECE": expected_calibration_error(bins)}
+    counts = confusion(*class_indices(rows, labels), len(labels))
+    metrics = {
+        **join_folds(predictions, labels, samples, confidence, people),
+        "ECE": expected_calibration_error(bins),
+        "confusion": counts.tolist(),
+        "calibration": [asdict(each) for each in bins],
+    }
     if seeds > 1:
         metrics["seeds"] = _over_seeds(places, folder, seeds)
     without = [_without_text(place, PREFIX[protocol]) for place in places.values()]
@@ -78,10 +91,33 @@ def evaluate(
         metrics["without_text"] = {name: round(float(np.mean([one[name] for one in known])), 6) for name in known[0]}
     prefix = PREFIX[protocol]
     result = {"method": method, "protocol": protocol, **{f"{prefix}{name}": value for name, value in metrics.items()}}
-    write_atomic(folder / "metrics.json", (json.dumps(result, indent=2) + "\n").encode())
-    counts = confusion(*class_indices(rows, labels), len(labels))
-    write_plots(folder / "plots", rows, counts, metrics, bins, f"{method}, protocol {protocol}")
+    _write_json(folder / SCORES, result)
+    _write_json(folder / "metrics.json", headline(result))
+    histories = {fold: read_history(place / "history.csv") for fold, place in places.items()}
+    write_plots(folder / "plots", metrics, histories, f"{method}, protocol {protocol}")
     return result
+
+
+def headline(result: dict[str, Any]) -> dict[str, float | None]:
+    """UAR, WAR, ECE and the recall of each class, under the protocol's prefix: few enough for one line of a table.
+
+    Args:
+        result: The scores that :func:`evaluate` returns.
+
+    Returns:
+        Shares in [0, 1] by name; recall by the name of its class.
+
+    Example:
+        >>> headline({"protocol": "held-out", "UAR": 0.51234, "WAR": 0.6, "ECE": 0.1, "recall": {"anger": 0.5}})
+        {'UAR': 0.5123, 'WAR': 0.6, 'ECE': 0.1, 'anger': 0.5}
+    """
+    prefix = PREFIX[result["protocol"]]
+    shown = {name: result[f"{prefix}{name}"] for name in ("UAR", "WAR", "ECE")} | result[f"{prefix}recall"]
+    return {f"{prefix}{name}": None if value is None else round(value, 4) for name, value in shown.items()}
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    write_atomic(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def _over_seeds(places: dict[int, Path], folder: Path, seeds: int) -> dict[str, dict[str, Any]]:

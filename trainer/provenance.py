@@ -134,4 +134,8 @@ def _check_alike(runs: Mapping[Path, Run]) -> None:
 
 def _settings(run: Run) -> dict[str, Any]:
     config = run.config
-    return {**config.settings.model_dump(exclude={"device"}), "cache": config.cache, "trainer": config.version}
+    return {
+        **config.settings.model_dump(exclude={"device", "loggers"}),
+        "cache": config.cache,
+        "trainer": config.version,
+    }

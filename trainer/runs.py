@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,6 +144,19 @@ def class_indices(rows: Sequence[Row], names: Sequence[str]) -> tuple[Int[np.nda
     index = {name: number for number, name in enumerate(names)}
     labels = np.array([index[row["label"]] for row in rows], dtype=np.int64)
     return labels, np.array([index.get(row["predicted"], MISSING) for row in rows], dtype=np.int64)
+
+
+def read_history(path: Path) -> list[dict[str, float]]:
+    """``history.csv`` of a run: the numbers of each epoch; columns that hold no number are left out."""
+    rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
+    return [{name: float(value) for name, value in row.items() if _is_number(value)} for row in rows]
+
+
+def _is_number(text: str | None) -> bool:
+    try:
+        return bool(np.isfinite(float(text or "")))
+    except ValueError:
+        return False
 
 
 def csv_table(rows: Sequence[dict[str, Any]]) -> bytes:

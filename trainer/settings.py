@@ -23,13 +23,17 @@ METHODS: Mapping[str, str] = {
 PREFIX: Mapping[str, str] = {"held-out": "", "best-test": "best_test_"}
 """Each protocol (``protocol.py`` explains them), and what stands before its scores in tables and files."""
 
+LOGGERS = ("dvclive", "tensorboard", "wandb")
+"""Tools that can follow a run while it trains; all but DVCLive are packages to install."""
+
 if TYPE_CHECKING:
     from typing import TypeAlias
 
     Method: TypeAlias = str
     Protocol: TypeAlias = str
+    Tool: TypeAlias = str
 else:
-    Method, Protocol = Literal[tuple(METHODS)], Literal[tuple(PREFIX)]
+    Method, Protocol, Tool = Literal[tuple(METHODS)], Literal[tuple(PREFIX)], Literal[LOGGERS]
 
 
 class TrainSettings(Section):
@@ -86,6 +90,7 @@ class TrainSettings(Section):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of the layers; auto: bfloat16 on GPUs
     device: str = "auto"
     threads: Count = 1  # of the processor; part of the result, since sums are split by thread
+    loggers: list[Tool] = ["dvclive"]  # also tensorboard, wandb (offline, unless WANDB_MODE is set)
 
     # ``info`` is a pydantic.ValidationInfo, a protocol that the type checks of the tests cannot check at run time.
 
@@ -109,8 +114,8 @@ class TrainSettings(Section):
         return 1 if self.protocol == "best-test" else min(self.selection_window, self.epochs, self.patience)
 
     def cache_key(self) -> dict[str, Any]:
-        """The settings that change the result: all of them."""
-        return self.model_dump()
+        """The settings that change the result: all but those of the tools that look on."""
+        return self.model_dump(exclude={"loggers"})
 
 
 class EvaluateSettings(Section):

@@ -86,7 +86,7 @@ def fit(
         run.resume(folder / CHECKPOINT, fingerprint)
         epochs = range(run.progress.epoch, settings.epochs)
         bar = tqdm(epochs, "train", settings.epochs, initial=run.progress.epoch, unit="epoch", disable=quiet or None)
-        with LiveLogger(folder, run.progress.history) as logger:
+        with LiveLogger(folder, run.progress.history, settings.loggers, settings.cache_key()) as logger:
             for _ in bar:
                 if run.should_stop():
                     break

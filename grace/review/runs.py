@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -17,7 +15,7 @@ from grace.pipeline.errors import UserError
 from grace.pipeline.store.formats import check_version
 from grace.pipeline.store.schemas import PREDICTIONS
 from grace.review.catalogue import Catalogue
-from grace.trainer.runs import RunConfig, check_file, read_config
+from grace.trainer.runs import RunConfig, check_file, read_config, read_history
 
 SAMPLES = 200
 """Bootstrap draws of an interval that is shown."""
@@ -199,21 +197,10 @@ def stamp(run: RunFolds) -> tuple[int, ...]:
 
 def curves(run: RunFolds) -> dict[int, list[dict[str, float]]]:
     """``history.csv`` of each fold: a row of numbers per epoch."""
-    found = {}
-    for fold, folder in run.folders.items():
-        text = check_file(folder, read_config(folder), "history.csv").read_text()
-        found[fold] = [
-            {name: float(value) for name, value in row.items() if _is_number(value)}
-            for row in csv.DictReader(io.StringIO(text))
-        ]
-    return found
-
-
-def _is_number(text: str | None) -> bool:
-    try:
-        return bool(np.isfinite(float(text or "")))
-    except ValueError:
-        return False
+    return {
+        fold: read_history(check_file(folder, read_config(folder), "history.csv"))
+        for fold, folder in run.folders.items()
+    }
 
 
 def compare(first: Predictions, second: Predictions) -> dict[str, Any]:

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from grace.pipeline.figures import encode_figure
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-COLOURS = ("#3b6ea5", "#d98032", "#5a9367")
+from grace.pipeline.figures import OKABE_ITO, SEQUENTIAL, encode_figure, new_figure
 
 
 def draw(report: dict[str, Any]) -> dict[str, bytes]:
@@ -26,21 +20,11 @@ def draw(report: dict[str, Any]) -> dict[str, bytes]:
     return plots
 
 
-def _figure(width: float, height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
-    axes = [figure.add_subplot(1, columns, column + 1) for column in range(columns)]
-    for each in axes:
-        each.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
 def _lengths(texts: dict[str, Any]) -> bytes:
     from grace.pipeline.audit.measures import BIN_TOKENS, CLIP_WINDOW
 
-    figure, (axes,) = _figure(7, 3.2)
-    for (name, found), colour in zip(texts.items(), COLOURS, strict=False):
+    figure, (axes,) = new_figure(7, 3.2)
+    for (name, found), colour in zip(texts.items(), OKABE_ITO, strict=False):
         starts, counts = zip(*found["tokens"]["histogram"], strict=True)
         axes.bar(starts, counts, BIN_TOKENS, align="edge", alpha=0.65, color=colour, label=name)
     axes.set_xlim(left=0)
@@ -55,11 +39,11 @@ def _lengths(texts: dict[str, Any]) -> bytes:
 def _coverage(texts: dict[str, Any]) -> bytes:
     import numpy as np
 
-    figure, panels = _figure(9, 5, 2)
+    figure, panels = new_figure(9, 5, 2)
     for axes, what in zip(panels, ("regions", "actions"), strict=True):
         names = list(next(iter(texts.values()))[what]["share"])
         positions, thickness = np.arange(len(names)), 0.8 / len(texts)
-        for series, ((name, found), colour) in enumerate(zip(texts.items(), COLOURS, strict=False)):
+        for series, ((name, found), colour) in enumerate(zip(texts.items(), OKABE_ITO, strict=False)):
             shares = [100 * found[what]["share"][each] for each in names]
             axes.barh(
                 positions + (series - (len(texts) - 1) / 2) * thickness, shares, thickness, color=colour, label=name
@@ -78,18 +62,18 @@ def _emotions(texts: dict[str, Any]) -> bytes:
 
     shown = {name: found for name, found in texts.items() if "against_label" in found["emotion"]}
     rows = max(len(found["emotion"]["against_label"]["table"]["labels"]) for found in shown.values())
-    figure, panels = _figure(6.4 * len(shown), 2.0 + 0.38 * rows, len(shown))
+    figure, panels = new_figure(6.4 * len(shown), 2.0 + 0.38 * rows, len(shown))
     for axes, (name, found) in zip(panels, shown.items(), strict=True):
         table = found["emotion"]["against_label"]["table"]
         shares = 100 * np.array(table["share"])
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=100, aspect="auto")
+        axes.imshow(shares, cmap=SEQUENTIAL, vmin=0, vmax=100, aspect="auto")
         for row, column in np.ndindex(shares.shape):
-            dark = shares[row, column] > 60
+            light = shares[row, column] > 50
             axes.text(
-                column, row, f"{shares[row, column]:.0f}", ha="center", va="center", color="white" if dark else "black"
+                column, row, f"{shares[row, column]:.0f}", ha="center", va="center", color="black" if light else "white"
             )
         for index in range(len(table["labels"])):
-            axes.add_patch(Rectangle((index - 0.5, index - 0.5), 1, 1, fill=False, linewidth=1.5))
+            axes.add_patch(Rectangle((index - 0.5, index - 0.5), 1, 1, fill=False, linewidth=1.5, edgecolor="white"))
         axes.set_xticks(range(len(table["claims"])), table["claims"], rotation=40, ha="right")
         axes.set_yticks(range(len(table["labels"])), table["labels"])
         axes.set(xlabel="emotion that words claim, % of the label's texts", ylabel="label", title=name)
@@ -100,11 +84,11 @@ def _emotions(texts: dict[str, Any]) -> bytes:
 def _truth(texts: dict[str, Any]) -> bytes:
     import numpy as np
 
-    figure, (axes,) = _figure(7, 3.2)
+    figure, (axes,) = new_figure(7, 3.2)
     shown = {name: found["truth"] for name, found in texts.items() if "truth" in found}
     kinds = [(what, kind) for what in ("actions", "regions", "order") for kind in ("precision", "recall")]
     positions, thickness = np.arange(len(kinds) + 1), 0.8 / len(shown)
-    for series, ((name, scores), colour) in enumerate(zip(shown.items(), COLOURS, strict=False)):
+    for series, ((name, scores), colour) in enumerate(zip(shown.items(), OKABE_ITO, strict=False)):
         values = [*(100 * scores[what][kind] for what, kind in kinds), 100 * scores["specificity"]]
         bars = axes.bar(
             positions + (series - (len(shown) - 1) / 2) * thickness, values, thickness, color=colour, label=name

@@ -64,7 +64,7 @@ def refining(caption: dict[str, Any], description: dict[str, Any]) -> dict[str, 
 
 
 def write_report(report: dict[str, Any], folder: Path) -> None:
-    """``metrics.json`` (its numbers are what ``dvc metrics`` shows) and the plots, in ``folder``."""
+    """``metrics.json`` (`dvc metrics show FILE` prints it; the table of scores leaves it out) and the plots."""
     write_atomic(folder / METRICS, (json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode())
     for name, plot in draw(report).items():
         write_atomic(folder / PLOTS / f"{name}.png", plot)
