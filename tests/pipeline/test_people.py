@@ -43,7 +43,7 @@ def frame(red: int | None, blue: int | None = None, seed: int = 0) -> np.ndarray
 
 
 def test_everybody_has_a_track_the_most_prominent_first() -> None:
-    frames = [frame(20 + at, 120 - at) for at in range(6)]
+    frames = [frame(10 + 6 * at, 134 - 5 * at) for at in range(6)]
     red, blue = track_people(frames, detect, every=1)
     assert red.found.all() and blue.found.all()
     assert red.boxes[5][0] > red.boxes[0][0] + 2
