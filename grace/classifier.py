@@ -119,6 +119,30 @@ class GraceClassifier:
                     yield Prediction({}, clip) if clip.error else self._prediction(clip, text)
                     bar.update()
 
+    def predict_people(
+        self, clips: Sequence[str | Path], text: bool = True, progress: bool = False
+    ) -> Iterator[Prediction]:
+        """Probabilities of the classes for everybody whom the clips show, by tracked face.
+
+        A person who is seen again after a cut is another track; every track has a text of its own.
+
+        Args:
+            clips: Video files, or folders of frames.
+            text: As in :meth:`predict`.
+            progress: Whether to show a bar.
+
+        Yields:
+            One prediction per clip and track, the most prominent one first; its ``row()`` has ``track`` (0 where there
+            is none), the box and the seconds. A clip without a face, or that cannot be used, has one with an ``error``.
+
+        Raises:
+            UserError: The run's faces were not found by a detector.
+        """
+        for clip in tqdm(clips, desc="predict", unit="clip", disable=not progress):
+            for person in self._pipeline(text).people(clip):
+                person.row.setdefault("track", 0)
+                yield Prediction({}, person) if person.error else self._prediction(person, text)
+
     def predict_over_time(
         self, clip: str | Path, seconds: float = 2.0, stride: float = 1.0, text: bool = True
     ) -> PredictionOverTime:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 PROBABILITY = "p_"
 """What the columns of probabilities begin with, before the class."""
 
+BOX = ("x0", "y0", "x1", "y1")
+"""Columns of a person's box, pixels of the source."""
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -89,11 +92,26 @@ class Prediction:
         """One row of a table of predictions: path, label, probabilities, texts, and the cause where there are none."""
         return {
             "path": str(self.clip.row["path"]),
+            **self._person(),
             "label": self.label,
             **{f"{PROBABILITY}{label}": self.probabilities.get(label) for label in labels},
             "caption": self.clip.caption,
             "description": self.clip.description,
             "error": self.error,
+        }
+
+    def _person(self) -> Row:
+        """Which of several people it is about, where each has a prediction."""
+        if "track" not in self.clip.row:
+            return {}
+        found = self.clip.row.get("found")
+        times = self.clip.row.get("times")
+        there = None if found is None or times is None else times[found]
+        return {
+            "track": self.clip.row["track"],
+            **dict(zip(BOX, self.clip.row.get("box") or [None] * 4, strict=True)),
+            "start": None if there is None else float(there[0]),
+            "end": None if there is None else float(there[-1]),
         }
 
 

@@ -9,8 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+import numpy as np
+
 from grace.pipeline.errors import ClipError, UserError
 from grace.pipeline.execution.step import Step, process_rows
+from grace.pipeline.faces.step import FacesStep
 from grace.pipeline.media.frames import FRAMES_FPS
 from grace.pipeline.settings import PipelineSettings
 from grace.pipeline.steps import STEPS, make_step
@@ -143,6 +146,41 @@ class ClipPipeline:
             window = {name: whole.row[name][start : start + instants] for name in by_instant if name in whole.row}
             rows.append({**whole.row, **window, "clip_id": str(number)})
         return self._through(rows, steps)
+
+    def people(self, clip: str | Path) -> list[ClipResult]:
+        """Take everybody whom one clip shows through the steps, each as a clip of its own.
+
+        Args:
+            clip: A video file, or a folder of frames.
+
+        Returns:
+            One result per tracked person and shot, the most prominent one first; in its ``row`` are ``track``, from 1,
+            and ``box``, where the face mostly is: x0, y0, x1, y1 in source pixels. One result with an ``error`` where
+            the clip cannot be used or shows no face.
+
+        Raises:
+            UserError: ``faces.detector`` is none.
+        """
+        row, faces, *steps = self._clip(Path(clip), 0), *self.steps
+        assert isinstance(faces, FacesStep)
+        if self.settings.faces.detector == "none":
+            raise UserError("People are tracked by a detector, and faces.detector is none: name a run that has one.")
+        if row["status"] == "failed":
+            return [ClipResult(row, error=str(row["error"]))]
+        if faces not in self._open:
+            faces.open()
+            self._open.append(faces)
+        try:
+            found = faces.people(row)
+        except ClipError as error:
+            return [ClipResult(row, error=f"faces: {error}")]
+        rows = [row | as_stored(faces.schema, person) | {"status": "ok", "error": ""} for person in found]
+        results = self._through(rows, steps)
+        for number, result in enumerate(results, 1):
+            there = result.row["boxes"][result.row["found"]]
+            result.row["track"] = number
+            result.row["box"] = [round(float(edge), 1) for edge in np.median(there, axis=0)]
+        return results
 
     def close(self) -> None:
         """Give back what the steps hold open."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
 PICTURES = (".png", ".jpg", ".jpeg")
 
 
+class Faces(StrEnum):
+    """Whose face is asked about."""
+
+    main = "main"
+    all = "all"
+
+
 @user_errors
 def command(
     clips: Annotated[
@@ -35,6 +43,9 @@ def command(
         Path | None,
         typer.Option("--out", help="A picture (.png) of one clip, or a table (.csv, .json, .jsonl, .parquet)."),
     ] = None,
+    faces: Annotated[
+        Faces, typer.Option("--faces", help="The main face of a clip, or a row for each tracked person.")
+    ] = Faces.main,
     over_time: Annotated[
         bool, typer.Option("--over-time", help="Probabilities of the windows of one clip, and their plot.")
     ] = False,
@@ -51,14 +62,14 @@ def command(
     from grace import GraceClassifier
 
     found = find_clips(clips)
-    many = len(found) > 1 or (out is not None and out.suffix.lower() not in PICTURES)
-    _check(found, out, many, over_time)
+    many = len(found) > 1 or faces == Faces.all or (out is not None and out.suffix.lower() not in PICTURES)
+    _check(found, out, many, over_time, faces)
     folder = run_folder(run, load_settings(params, override), dataset)
     classifier = GraceClassifier.from_pretrained(folder, overrides=override)
     if over_time:
         _over_time(classifier, found[0], out, text, window, stride)
     elif many:
-        _many(classifier, found, out or Path("predictions.csv"), text)
+        _many(classifier, found, out or Path("predictions.csv"), text, faces)
     else:
         _one(classifier, found[0], out, text)
 
@@ -86,16 +97,18 @@ def find_clips(named: Sequence[str]) -> list[Path]:
     return list(found)
 
 
-def _check(found: Sequence[Path], out: Path | None, many: bool, over_time: bool) -> None:
+def _check(found: Sequence[Path], out: Path | None, many: bool, over_time: bool, faces: Faces) -> None:
     """Refuse what cannot be written, before the work."""
     from grace.pipeline.errors import UserError
     from grace.pipeline.table_files import check_table
 
+    if over_time and faces == Faces.all:
+        raise UserError("--over-time follows the main face: leave out --faces all.")
     if over_time and len(found) > 1:
         raise UserError(f"--over-time takes one clip, and {len(found)} are named.")
     if out is not None and out.suffix.lower() in PICTURES:
         if many:
-            raise UserError(f"{out} is a picture, of one clip: name a table, such as predictions.csv.")
+            raise UserError(f"{out} is a picture, of one clip and face: name a table, such as predictions.csv.")
         picture_file(out, "")
     elif out is not None or many:
         check_table(out or Path("predictions.csv"))
@@ -118,19 +131,23 @@ def _one(classifier: GraceClassifier, clip: Path, out: Path | None, text: bool) 
     console().print(f"Where the words' mass goes on the face: {file}", markup=False)
 
 
-def _many(classifier: GraceClassifier, clips: Sequence[Path], out: Path, text: bool) -> None:
+def _many(classifier: GraceClassifier, clips: Sequence[Path], out: Path, text: bool, faces: Faces) -> None:
     from collections import Counter
 
     from grace.pipeline.errors import GraceError
     from grace.pipeline.table_files import write_rows
 
-    predictions = list(classifier.predict_many(clips, text=text, progress=True))
+    predict = classifier.predict_people if faces == Faces.all else classifier.predict_many
+    predictions = list(predict(clips, text=text, progress=True))
     rows = [prediction.row(classifier.labels) for prediction in predictions]
     write_rows(out, list(rows[0]), rows)
     failed = [prediction for prediction in predictions if prediction.error]
     counts = Counter(prediction.label for prediction in predictions if not prediction.error)
     shown = [(label, str(count)) for label, count in counts.most_common()]
-    print_table(f"{len(rows):,} clips", [*shown, ("could not be used", str(len(failed)))])
+    what = (
+        f"{len(rows) - len(failed):,} faces in {len(clips):,} clips" if faces == Faces.all else f"{len(rows):,} clips"
+    )
+    print_table(what, [*shown, ("could not be used", str(len(failed)))])
     _remark(classifier, predictions)
     console().print(f"Every clip with its probabilities and texts: {out}", markup=False, soft_wrap=True)
     if len(failed) == len(predictions):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 
 from grace.pipeline.errors import GraceError
 from grace.pipeline.settings import PipelineSettings
@@ -27,7 +29,7 @@ class Machine:
 
     cores: int
     busy: float = 0.0
-    """Cores that other work uses."""
+    """Cores that other work would use: its threads that run or wait for a core."""
     gpus: tuple[str, ...] = ()
     """Their names."""
     ray_workers: int | None = None
@@ -52,10 +54,25 @@ def look_at_machine(settings: PipelineSettings) -> Machine:
     import torch
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    busy = psutil.cpu_percent(interval=LOOK) / 100 * (psutil.cpu_count() or cores)
+    busy = _waiting_threads()
+    if busy is None:
+        busy = psutil.cpu_percent(interval=LOOK) / 100 * (psutil.cpu_count() or cores)
     gpus = tuple(torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count()))
     workers, note = _ray_workers(settings)
-    return Machine(cores, min(busy, float(cores)), gpus, workers, note)
+    return Machine(cores, busy, gpus, workers, note)
+
+
+def _waiting_threads() -> float | None:
+    """Threads of others that run or wait for a core, on average over a second; None where the system does not say."""
+    seen = []
+    try:
+        for _ in range(20):
+            running, _, _ = Path("/proc/loadavg").read_text(encoding="ascii").split()[3].partition("/")
+            seen.append(max(0, int(running) - 1))  # one is this process
+            time.sleep(LOOK / 20)
+    except (OSError, ValueError, IndexError):
+        return None
+    return sum(seen) / len(seen)
 
 
 def _ray_workers(settings: PipelineSettings) -> tuple[int | None, str]:

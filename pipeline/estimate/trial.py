@@ -34,6 +34,8 @@ TYPICAL = (
 """Stands in for the texts of a stage that cannot be tried, so that the later ones can."""
 
 TEXT_STORES = {"caption": ("captions", CAPTIONS), "refine": ("descriptions", DESCRIPTIONS)}
+SMALL_MODEL = 10**9
+"""Bytes of weights up to which a model is opened once more, in a process of its own, to see what a start costs."""
 CONTINUOUS_BATCH = 32
 """Clips that fill an engine which takes requests as they come (vllm, a server), as far as a trial should."""
 
@@ -110,6 +112,7 @@ class _Trial:
                 counter = _Counter(made.engine)
                 made.engine = counter
                 cost = replace(cost, paid_tokens=made.settings.engine == "openai")
+            started = _start_seconds(stage, self.settings, cost.weight_bytes)
             start = time.perf_counter()
             made.open()
             opened = time.perf_counter() - start
@@ -129,7 +132,7 @@ class _Trial:
             cost,
             seconds_per_clip=mean(seconds),
             deviation=_standard_error(seconds),
-            start_seconds=opened + _import_seconds(made) * (2 if made.parallel else 1),
+            start_seconds=(opened if started is None else started) * (2 if made.parallel else 1),
             bytes_per_clip=store.path(0).stat().st_size / len(self.clips),
             gpu_bytes=_gpu_peak(),
             tokens_in=counter.tokens_in / len(self.clips) if counter else 0.0,
@@ -176,6 +179,7 @@ def _index_cost(sample: Sample, settings: PipelineSettings, machine: Machine) ->
         "index",
         seconds_per_clip=mean(sample.index_seconds),
         deviation=_standard_error(sample.index_seconds),
+        start_seconds=2 * _seconds_of("import stages, grace.pipeline.index.index"),
         processes=workers,
         parallel=workers * machine.speed(workers) / speed,
         parallel_idle=workers * machine.speed(workers, busy=0.0) / speed,
@@ -230,13 +234,25 @@ class _Counter:
         self.engine.close()
 
 
-def _import_seconds(made: Step) -> float:
-    """Seconds until a new process has the step's libraries, as every command and every worker begins."""
-    modules = ["stages", "grace.pipeline.execution.runner", type(made).__module__]
-    start = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-c", f"import {', '.join(modules)}"], check=False, capture_output=True, timeout=120
+def _start_seconds(stage: str, settings: PipelineSettings, weights: int | None) -> float | None:
+    """Seconds until a new process has the step open, as every command begins; None for a model too large to try twice.
+
+    What is open already, or failed to open, costs this process nothing, so that only another one can tell.
+    """
+    if (weights or 0) > SMALL_MODEL or "vllm" in (settings.caption.engine, settings.refine.engine):
+        return None
+    line = (
+        "import sys, stages, grace.pipeline.execution.runner; from grace.pipeline.settings import PipelineSettings; "
+        "from grace.pipeline.steps import make_step; settings = PipelineSettings.model_validate_json(sys.argv[2]); "
+        "make_step(sys.argv[1], settings, root='.').open()"
     )
+    return _seconds_of(line, stage, settings.model_dump_json(include=set(PipelineSettings.model_fields)))
+
+
+def _seconds_of(line: str, *arguments: str) -> float:
+    """Seconds that another process takes for a line of Python."""
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", line, *arguments], check=False, capture_output=True, timeout=600)
     return time.perf_counter() - start
 
 

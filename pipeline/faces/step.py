@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,7 +15,7 @@ from grace.pipeline.execution.step import ClipStep
 from grace.pipeline.faces.cropping import crop_jpegs, full_frame_boxes, square
 from grace.pipeline.faces.detectors import WITH_LANDMARKS, Detector, detector_cache_key, make_detector
 from grace.pipeline.faces.settings import FacesSettings
-from grace.pipeline.faces.tracking import Track, track_face
+from grace.pipeline.faces.tracking import Boxes, Track, track_face, track_people
 from grace.pipeline.media.content import is_content
 from grace.pipeline.media.video import Sample, sample_frames
 from grace.pipeline.store import Row, fallback
@@ -69,8 +70,41 @@ class FacesStep(ClipStep):
             sample, track = self.retrace(row)
             problem = _tracking_problem(track)
             boxes, roll_angles, found = square(track.boxes, settings.margin), track.roll_angles, track.found
+        made = self._row(row["clip_id"], sample, boxes, roll_angles, found)
+        return fallback(made, problem) if problem else made
+
+    def people(self, row: Row) -> list[Row]:
+        """The face crops of everybody whom a clip shows, the most prominent one first.
+
+        An instant at which a person is not there shows the crop of the nearest one at which that person is.
+
+        Raises:
+            ClipError: no face is found, or the detector is ``none``.
+        """
+        if self._detector is None:
+            raise RuntimeError("open() comes before people()")
+        if self.settings.detector == "none":
+            raise ClipError("people are tracked by a detector, and faces.detector is none")
+        sample = self._sample(row)
+        rows = []
+        for number, track in enumerate(track_people(sample.frames, self._detector, self.settings.detect_every)):
+            there = np.flatnonzero(track.found if track.found.any() else track.detected)
+            near = there[np.abs(np.arange(len(track.found))[:, None] - there).argmin(1)]
+            frames = [sample.frames[at] for at in near]
+            neighbours = [sample.neighbours[at] for at in near]
+            held = replace(sample, frames=frames, neighbours=neighbours)
+            boxes = square(track.boxes, self.settings.margin)[near]
+            found = np.isin(np.arange(len(near)), there)
+            rows.append(self._row(str(number), held, boxes, track.roll_angles[near], found))
+        if not rows:
+            raise ClipError("no face is found")
+        return rows
+
+    def _row(self, clip_id: str, sample: Sample, boxes: Boxes, roll_angles: np.ndarray, found: np.ndarray) -> Row:
+        """The crops of one face."""
+        settings = self.settings
         made: Row = {
-            "clip_id": row["clip_id"],
+            "clip_id": clip_id,
             "status": "ok",
             "error": "",
             "frames": crop_jpegs(sample.frames, boxes, roll_angles, settings.size, settings.quality),
@@ -82,7 +116,7 @@ class FacesStep(ClipStep):
         }
         if settings.detector in WITH_LANDMARKS:
             made["roll"] = roll_angles.astype(np.float32)
-        return fallback(made, problem) if problem else made
+        return made
 
     def retrace(self, row: Row) -> tuple[Sample, Track]:
         """The frames of a clip at its instants and the face tracked through them, from which :meth:`clip` crops."""

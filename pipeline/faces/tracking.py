@@ -98,6 +98,57 @@ def track_face(frames: list[BGRImage], detect: Detector, every: int) -> Track:
     return Track(boxes, roll_angles, found, *searches)
 
 
+def track_people(frames: list[BGRImage], detect: Detector, every: int) -> list[Track]:
+    """Track every face of every shot, the most prominent one first.
+
+    A person who is seen again after a cut is another track. A face that was detected once where its shot was searched
+    more often is taken for a mistake of the detector.
+
+    Args:
+        frames: the T frames of a clip, of one size.
+        detect: finds the faces in one frame.
+        every: instants from one search to the next; 1 searches all.
+
+    Returns:
+        One track per person and shot; its boxes outside its shot are those of the nearest instant of it, and ``found``
+        is false there. None at all where no face was detected.
+
+    Example:
+        >>> frames = [np.zeros((90, 160, 3), np.uint8)] * 3
+        >>> def detect(frame):
+        ...     return [Detection(np.array([at, 20, at + 30, 50], np.float32), score=1.0) for at in (10, 100)]
+        >>> [track.boxes[0].round().tolist() for track in track_people(frames, detect, every=1)]
+        [[100.0, 20.0, 130.0, 50.0], [10.0, 20.0, 40.0, 50.0]]
+    """
+    shots = _shots(frames)
+    faces = _search(frames, shots, detect, every)
+    height, width = frames[0].shape[:2]
+    weighed: list[tuple[float, Track]] = []
+    for shot in shots:
+        here = {at: faces[at] for at in shot if at in faces}
+        for track in _tracks(here):
+            if len(track) > 1 or len(here) == 1:
+                weighed.append((_weight(track, width, height), _person(track, shot, here, faces, len(frames))))
+    return [track for _, track in sorted(weighed, key=lambda pair: -pair[0])]
+
+
+def _person(
+    track: dict[int, Detection],
+    shot: range,
+    searched: Collection[int],
+    faces: dict[int, list[Detection]],
+    count: int,
+) -> Track:
+    """One face of a shot as a track through all instants of the clip."""
+    seen = range(min(track), max(track) + 1)
+    boxes, roll_angles = _interpolate(track, seen)
+    nearest = np.clip(np.arange(count), seen.start, seen.stop - 1) - seen.start
+    found = np.zeros(count, dtype=bool)
+    found[shot.start : shot.stop] = _present([at for at in shot if at in searched], track, shot)
+    every = [faces.get(at, []) for at in range(count)]
+    return Track(boxes[nearest], roll_angles[nearest], found, _mask(searched, count), _mask(track, count), every)
+
+
 def shot_boundaries(frames: list[BGRImage]) -> list[int]:
     """The instants at which shots begin: 0, and where the picture correlates little with the one before.
 
@@ -139,6 +190,11 @@ def main_track(found: dict[int, list[Detection]], width: int, height: int) -> di
         >>> main_track({0: [small, large], 2: [large]}, 160, 90) == {0: large, 2: large}
         True
     """
+    return max(_tracks(found), key=lambda track: _weight(track, width, height), default={})
+
+
+def _tracks(found: dict[int, list[Detection]]) -> list[dict[int, Detection]]:
+    """Every face of one shot: its detections by instant."""
     tracks: list[dict[int, Detection]] = []
     for at, detections in found.items():
         free = list(tracks)
@@ -150,11 +206,11 @@ def main_track(found: dict[int, list[Detection]], width: int, height: int) -> di
                 track[at] = detection
             else:
                 tracks.append({at: detection})
+    return tracks
 
-    def weight(track: dict[int, Detection]) -> float:
-        return sum(_prominence(one, width, height) for one in track.values())
 
-    return max(tracks, key=weight, default={})
+def _weight(track: dict[int, Detection], width: int, height: int) -> float:
+    return sum(_prominence(one, width, height) for one in track.values())
 
 
 def smooth_boxes(boxes: Boxes) -> Boxes:

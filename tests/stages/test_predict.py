@@ -33,8 +33,10 @@ def test_arguments_are_files_folders_and_patterns(tmp_path: Path, monkeypatch: p
     [
         (["gone.mp4"], "There is no clip gone.mp4"),
         (["*.avi"], "There is no clip *.avi"),
-        (["clips", "--out", "x.png"], "x.png is a picture, of one clip: name a table"),
+        (["clips", "--out", "x.png"], "x.png is a picture, of one clip and face: name a table"),
         (["clips", "--over-time"], "--over-time takes one clip, and 2 are named"),
+        (["clips/one.mp4", "--over-time", "--faces", "all"], "--over-time follows the main face"),
+        (["clips", "--faces", "all", "--out", "x.png"], "of one clip and face: name a table"),
         (["clips", "--out", "x.docx"], "name a file that ends in"),
         (["clips", "--out", "gone/x.csv"], "there is no folder gone"),
     ],
@@ -118,3 +120,21 @@ def test_no_clip_that_can_be_used_is_an_error(trained: Path, tmp_path: Path) -> 
     assert result.exit_code == 1
     assert "No clip could be used" in result.stderr
     assert len(pd.read_csv(tmp_path / "t.csv")) == 2
+
+
+@pytest.mark.slow
+def test_all_faces_give_a_row_per_track_with_its_box(trained: Path) -> None:
+    (trained / "raw/demo/broken.mp4").write_bytes(b"no video" * 99)
+    clip = sorted((trained / "raw/demo/clips").glob("*.mp4"))[0]
+    result = predict(trained, str(clip), "raw/demo/broken.mp4", "--faces", "all", "--no-text", "--out", "faces.csv")
+    (trained / "raw/demo/broken.mp4").unlink()
+    assert result.exit_code == 0, result.output
+    table = pd.read_csv(trained / "faces.csv")
+    found = table[table["error"].isna()]
+    assert len(found) >= 1
+    assert found["track"].tolist() == list(range(1, len(found) + 1))
+    assert (found["x1"] > found["x0"]).all()
+    assert (found["end"] >= found["start"]).all()
+    bad = table[table["track"] == 0].iloc[0]
+    assert bad["path"].endswith("broken.mp4")
+    assert isinstance(bad["error"], str)
