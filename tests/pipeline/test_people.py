@@ -118,5 +118,8 @@ def test_a_clip_gives_a_result_per_person_with_its_box(tmp_path: Path) -> None:
 
 def test_crops_that_were_never_detected_hold_nobody_else(tmp_path: Path) -> None:
     settings = PipelineSettings.model_validate({"faces": {"detector": "none"}})
-    with ClipPipeline(settings, stages=["faces"]) as pipeline, pytest.raises(UserError, match=r"faces\.detector is none"):
+    with (
+        ClipPipeline(settings, stages=["faces"]) as pipeline,
+        pytest.raises(UserError, match=r"faces\.detector is none"),
+    ):
         pipeline.people(tmp_path / "a.mp4")
