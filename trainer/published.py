@@ -58,7 +58,13 @@ def published_rows(dataset: str, own: Sequence[dict[str, str]], table: str | Non
 def own_row(method: str, uar: float, war: float, protocol: str) -> dict[str, str]:
     """The row of a run of one's own; scores are shares in [0, 1]."""
     scores = {"uar": f"{100 * uar:.2f}", "war": f"{100 * war:.2f}"}
-    return {**dict.fromkeys((*COLUMNS, SOURCE), ""), "method": method, **scores, "protocol": protocol}
+    return {
+        **dict.fromkeys((*COLUMNS, SOURCE), ""),
+        "method": method,
+        **scores,
+        "protocol": protocol,
+        SOURCE: "this run",
+    }
 
 
 def row_of(result: dict[str, Any]) -> dict[str, str]:
@@ -66,7 +72,7 @@ def row_of(result: dict[str, Any]) -> dict[str, str]:
     prefix = PREFIX[result["protocol"]]
     folds = len(result[f"{prefix}folds"])
     protocol = f"{folds} fold{'s' if folds > 1 else ''}, {result['protocol']}"
-    return own_row(f"{result['method']} (this run)", result[f"{prefix}UAR"], result[f"{prefix}WAR"], protocol)
+    return own_row(result["method"], result[f"{prefix}UAR"], result[f"{prefix}WAR"], protocol)
 
 
 def _check(path: Path, line: int, row: dict[str, str]) -> None:

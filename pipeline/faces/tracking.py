@@ -114,7 +114,7 @@ def track_people(frames: list[BGRImage], detect: Detector, every: int) -> list[T
         is false there. None at all where no face was detected.
 
     Example:
-        >>> frames = [np.zeros((90, 160, 3), np.uint8)] * 3
+        >>> frames = [np.random.default_rng(0).integers(0, 256, (90, 160, 3), dtype=np.uint8)] * 3
         >>> def detect(frame):
         ...     return [Detection(np.array([at, 20, at + 30, 50], np.float32), score=1.0) for at in (10, 100)]
         >>> [track.boxes[0].round().tolist() for track in track_people(frames, detect, every=1)]

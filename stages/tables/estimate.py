@@ -19,9 +19,9 @@ def stage_table(made: Estimate, settings: Settings, dataset: str) -> Table:
     from rich.table import Table
 
     title = f"{dataset}: {made.clips:,} clips, from {made.tried} that were tried on this machine"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("stage")
-    for name in ("per clip", "at once", "all clips", "from", "to", "disk", "GPU", "tokens"):
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0, pad_edge=False)
+    table.add_column("stage", no_wrap=True)
+    for name in ("per clip", "×", "all clips", "from", "to", "disk", "GPU", "tokens"):
         table.add_column(name, justify="right", no_wrap=True)
     disk = tokens = 0.0
     for cost in made.costs:

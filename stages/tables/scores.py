@@ -68,7 +68,7 @@ def published_table(rows: list[dict[str, str]]) -> Table:
     table = new_table("beside published results, UAR and WAR in %")
     columns = [name for name in rows[0] if name != "dataset" and any(row[name] for row in rows)]
     for name in columns:
-        table.add_column(name, justify="right" if name in ("uar", "war") else "left")
+        table.add_column(name, justify="right" if name in ("uar", "war") else "left", no_wrap=name != "protocol")
     for row, following in zip_longest(rows, rows[1:]):
         table.add_row(*(Text(strip_control(row[name])) for name in columns))
         if following is not None and following["protocol"] != row["protocol"]:

@@ -116,7 +116,7 @@ def test_a_clip_gives_a_result_per_person_with_its_box(tmp_path: Path) -> None:
         assert none.error == "faces: no face is found"
 
 
-def test_crops_that_were_never_detected_hold_nobody_else(tmp_path: Path) -> None:
+def test_crops_that_no_detector_made_hold_no_people(tmp_path: Path) -> None:
     settings = PipelineSettings.model_validate({"faces": {"detector": "none"}})
     with (
         ClipPipeline(settings, stages=["faces"]) as pipeline,

@@ -104,7 +104,8 @@ def test_published_results_stand_beside_with_their_protocol(runs: Path, tmp_path
     )
     result = evaluate(runs, "vision", [1, 2], samples=20)
     rows = published_rows("Toy", [row_of(result)], str(published))
-    assert [row["method"] for row in rows] == ["Former-DFER", "vision (this run)"]
+    assert [row["method"] for row in rows] == ["Former-DFER", "vision"]
+    assert [row["source"] for row in rows] == ["its paper", "this run"]
     assert rows[1]["protocol"] == "2 folds, held-out"
     assert float(rows[1]["uar"]) == pytest.approx(100 * result["UAR"], abs=0.01)
     text = printed(published_table(rows))
