@@ -4,27 +4,33 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages._options import Dataset, Params, Runs, Set, load_settings
+from stages._options import Dataset, Folds, Params, Runs, Set, chosen_folds, load_settings
 from stages._output import console, user_errors
 
 
 @user_errors
 def command(
     dataset: Dataset = "demo",
+    fold: Folds = None,
     runs: Runs = None,
     params: Params = Path("params.yaml"),
     override: Set = [],  # noqa: B006
 ) -> None:
-    """Join the folds: UAR, WAR, recall, ambiguous pairs, calibration, intervals, plots; printed as papers print it."""
+    """Join the folds: UAR, WAR, recall, ambiguous pairs, calibration, intervals, plots; printed as papers print it.
+
+    The folds are those of params.yaml, or of --fold.
+    """
     settings = load_settings(params, override, "evaluate")
     from grace.trainer.evaluate import evaluate
     from grace.trainer.published import published_rows
-    from stages.tables.scores import detail_table, paper_table, published_table
+    from stages.tables.scores import detail_table, paper_table, published_table, scenes_table
+
+    folder = settings.folder(dataset)
 
     result = evaluate(
-        settings.folder(dataset),
+        folder,
         settings.train.method,
-        settings.folds,
+        settings.folds if fold is None else chosen_folds(fold, folder),
         samples=settings.evaluate.bootstrap,
         confidence=settings.evaluate.confidence,
         runs=runs,
@@ -32,6 +38,8 @@ def command(
     )
     console().print(paper_table(result))
     console().print(detail_table(result))
+    if (by_scene := scenes_table(result)) is not None:
+        console().print(by_scene)
     if settings.evaluate.published:
         rows = published_rows(Path(settings.evaluate.published), dataset, result)
         console().print(published_table(rows))

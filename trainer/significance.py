@@ -49,14 +49,21 @@ def counted(
     return total, np.bincount(labels, right, minlength=classes)
 
 
-def statistics(total: Counts, right: Counts, names: Sequence[str], tail: Sequence[int]) -> dict[str, np.ndarray]:
+def statistics(
+    total: Counts,
+    right: Counts,
+    names: Sequence[str],
+    tail: Sequence[int],
+    pairs: Sequence[tuple[str, str]] = AMBIGUOUS,
+) -> dict[str, np.ndarray]:
     """Every score by name: ``UAR``, ``WAR``, ``tail``, a pair (``surprise/fear``) or a class. Leading axes stay.
 
-    A class without clips has no recall (NaN) and is left out of the means.
+    A class without clips has no recall (NaN) and is left out of the means; pairs of which a class is absent are left
+    out.
     """
     each = np.divide(right, total, out=np.full(np.broadcast_shapes(right.shape, total.shape), np.nan), where=total > 0)
     scores = {"UAR": _mean(each), "WAR": right.sum(-1) / total.sum(-1), "tail": _mean(each[..., list(tail)])}
-    for first, second in AMBIGUOUS:
+    for first, second in pairs:
         if first in names and second in names:
             scores[f"{first}/{second}"] = _mean(each[..., [names.index(first), names.index(second)]])
     return scores | {name: each[..., index] for index, name in enumerate(names)}
@@ -68,6 +75,7 @@ def intervals(
     names: Sequence[str],
     samples: int,
     confidence: float,
+    pairs: Sequence[tuple[str, str]] = AMBIGUOUS,
 ) -> dict[str, list[float | None]]:
     """Percentile bootstrap intervals of every score (Efron 1979), over clips.
 
@@ -77,6 +85,7 @@ def intervals(
         names: the classes.
         samples: draws with replacement.
         confidence: such as 0.95.
+        pairs: the pairs of classes to look at.
 
     Returns:
         Lower and upper bound of every score of :func:`statistics` (``UAR``, ``WAR``, ``tail``, pairs, recall by class);
@@ -92,7 +101,7 @@ def intervals(
     tail = tail_classes(np.bincount(labels, minlength=len(names)))
     right = (labels == predicted).astype(np.float64)
     total, hits = resampled(labels, right[None], len(names), samples)
-    drawn = statistics(total, hits[0], names, tail)
+    drawn = statistics(total, hits[0], names, tail, pairs)
     return {name: _bounds(values, confidence) for name, values in drawn.items()}
 
 
