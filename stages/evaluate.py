@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from stages._dvc import remark
 from stages._options import Dataset, Folds, Params, Runs, Set, chosen_folds, load_settings
-from stages._output import console, user_errors
+from stages._output import console, note, user_errors
 
 
 @user_errors
@@ -20,17 +21,21 @@ def command(
 
     The folds are those of params.yaml, or of --fold.
     """
-    settings = load_settings(params, override, "evaluate")
+    settings = load_settings(params, override, "evaluate" if fold is None else "")
     from grace.trainer.evaluate import evaluate
     from grace.trainer.published import published_rows
     from stages.tables.scores import detail_table, paper_table, published_table, scenes_table
 
     folder = settings.folder(dataset)
+    if fold is not None:
+        settings = settings.model_copy(update={"folds": chosen_folds(fold, folder)})
+        if sentence := remark("evaluate", settings):
+            note(sentence)
 
     result = evaluate(
         folder,
         settings.train.method,
-        settings.folds if fold is None else chosen_folds(fold, folder),
+        settings.folds,
         samples=settings.evaluate.bootstrap,
         confidence=settings.evaluate.confidence,
         runs=runs,
