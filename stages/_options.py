@@ -34,6 +34,10 @@ Runs = Annotated[
     Path | None,
     typer.Option("--runs", help="Folder of runs, to keep variants apart; data/<dataset>/runs if not given."),
 ]
+Folds = Annotated[
+    str | None,
+    typer.Option("--fold", help="A fold's number, several as 1,2,3, or all.", show_default=False),
+]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Redo the shards in which this stage failed clips.")]
 
 
@@ -49,6 +53,25 @@ def load_settings(params: Path, overrides: list[str], stage: str = "", clips: Pa
     if clips is None and stage and (overrides or params != PARAMS) and (sentence := remark(stage, settings)):
         note(sentence)
     return settings
+
+
+def chosen_folds(written: str, dataset_folder: Path) -> list[int]:
+    """The folds that ``--fold`` names: a number, several with commas, or ``all`` that the data set has.
+
+    Raises :class:`UserError` when it is none of these.
+    """
+    from grace.pipeline.errors import UserError
+
+    if written.strip() == "all":
+        from grace.pipeline.store import Clips
+
+        if folds := Clips(dataset_folder, ()).folds:
+            return folds
+        raise UserError(f"{dataset_folder / 'clips.parquet'} has no folds: index.split in params.yaml makes some.")
+    numbers = [part.strip() for part in written.split(",")]
+    if not all(part.isdecimal() and 0 < int(part) < 10_000 for part in numbers):
+        raise UserError(f"--fold is '{written}': give a fold's number, several as 1,2,3, or all.")
+    return list(dict.fromkeys(int(part) for part in numbers))
 
 
 def dataset_of(clips: Path | None, dataset: str | None, settings: Settings) -> str:

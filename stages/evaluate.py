@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stages._options import Dataset, Params, Runs, Set, load_settings
+from stages._dvc import remark
+from stages._options import Dataset, Folds, Params, Runs, Set, chosen_folds, load_settings
 from stages._output import console, note, user_errors
 
 if TYPE_CHECKING:
@@ -20,24 +21,31 @@ def command(
     on: Annotated[
         str | None, typer.Option("--on", metavar="OTHER", help="Score the runs on this data set's clips instead.")
     ] = None,
+    fold: Folds = None,
     runs: Runs = None,
     params: Params = Path("params.yaml"),
     override: Set = [],  # noqa: B006
 ) -> None:
     """Join the folds: UAR, WAR, recall, ambiguous pairs, calibration, intervals, plots; printed as papers print it.
 
-    With --on the runs of DATASET are scored on OTHER's clips of the classes that both have, and OTHER's on DATASET's.
+    The folds are those of params.yaml, or of --fold. With --on the runs of DATASET are scored on OTHER's clips of the
+    classes that both have, and OTHER's on DATASET's.
     """
-    settings = load_settings(params, override, "" if on else "evaluate")
+    settings = load_settings(params, override, "evaluate" if fold is None and on is None else "")
+    folder = settings.folder(dataset)
+    if fold is not None:
+        settings = settings.model_copy(update={"folds": chosen_folds(fold, folder)})
     if on is not None:
         _on_other(settings, dataset, on, runs)
         return
+    if fold is not None and (sentence := remark("evaluate", settings)):
+        note(sentence)
     from grace.trainer.evaluate import evaluate
     from grace.trainer.published import published_rows, row_of
-    from stages.tables.scores import detail_table, paper_table, published_table
+    from stages.tables.scores import detail_table, paper_table, published_table, scenes_table
 
     result = evaluate(
-        settings.folder(dataset),
+        folder,
         settings.train.method,
         settings.folds,
         samples=settings.evaluate.bootstrap,
@@ -47,6 +55,8 @@ def command(
     )
     console().print(paper_table(result))
     console().print(detail_table(result))
+    if (by_scene := scenes_table(result)) is not None:
+        console().print(by_scene)
     if rows := published_rows(dataset, [row_of(result)], settings.evaluate.published):
         console().print(published_table(rows))
 

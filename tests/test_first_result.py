@@ -7,10 +7,16 @@ import shlex
 from pathlib import Path
 
 import pytest
+import yaml
+from openpyxl import Workbook
 from typer.testing import CliRunner
 
-from grace.pipeline.store import Clips
+from grace.pipeline.datasets.mafw import CLASSES
+from grace.pipeline.store import Clips, write_clips
+from grace.pipeline.tokens.class_prompts import class_sentences
+from grace.settings import Settings
 from stages import app
+from tests.support.toy_cache import toy_cache
 from tests.support.videos import write_images, write_video
 
 NEEDS_A_DOWNLOAD = ("grace estimate", "dvc ", "grace doctor")
@@ -44,16 +50,27 @@ def write_trees() -> None:
         lists = Path(f"DFEW/EmoLabel_DataSplit/{part}(single-labeled)")
         lists.mkdir(parents=True)
         (lists / "set_1.csv").write_text(f"video_name,label\n{1 if part == 'train' else 2},1\n")
+        scene = "Action" if part == "train" else "Crime"
         Path("FERV39k/4_setups/All_scenes").mkdir(parents=True, exist_ok=True)
-        Path(f"FERV39k/4_setups/All_scenes/{part}_All.csv").write_text(f"Action/Happy/{part} Happy\n")
-        write_images(Path(f"FERV39k/2_ClipsforFaceCrop/Action/Happy/{part}"), len(part))
+        Path(f"FERV39k/4_setups/All_scenes/{part}_All.csv").write_text(f"{scene}/Happy/{part} Happy\n")
+        write_images(Path(f"FERV39k/2_ClipsforFaceCrop/{scene}/Happy/{part}"), len(part))
         lists = Path("MAFW/Train & Test Set/single/no_caption/set_1")
         lists.mkdir(parents=True, exist_ok=True)
         (lists / f"{part}.txt").write_text(f"0000{len(part)}.mp4 anger\n")
         write_video(Path(f"MAFW/data/clips/0000{len(part)}.mp4"), len(part))
+    write_workbook(Path("MAFW/Labels/single-set.xlsx"))
     for number, name in ((1, "a"), (2, "b")):
         write_images(Path(f"DFEW/Clip/clip_224x224/0000{number}"), number)
         write_images(Path(f"footage/{name}"), number)
+
+
+def write_workbook(file: Path) -> None:
+    """What the annotators said of MAFW's training clip, under the workbook's own columns."""
+    book = Workbook()
+    book.active.append(["clip", *CLASSES, "single_label"])
+    book.active.append(["00005.mp4", *(11 * (label == "anger") for label in CLASSES), 1])
+    file.parent.mkdir()
+    book.save(file)
 
 
 def run(line: str) -> str:
@@ -117,3 +134,24 @@ def test_a_folder_of_ones_own(project: Path, tmp_path: Path, monkeypatch: pytest
     run(second)
     clips = Clips(tmp_path / "data/footage")
     assert (clips.labels, clips.folds) == (["calm", "bored"], [1, 2])
+
+
+def test_what_comes_after_the_stages(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = toy_cache(Path("data/demo"))
+    clips = Clips(folder)
+    rows = [{**row, "scene": "Action", "votes": [1.0, 1.0, 1.0]} for row in clips.rows]
+    write_clips(folder, rows, clips.labels)
+    Path("params.yaml").write_text("train: {epochs: 1, hidden: 16, layers: 1, heads: 2}\n")
+    train, evaluate, by_votes = (run(line) for line in sections(project)["After the stages"])
+    assert "2 folds" in train
+    assert "by scene" in evaluate
+    assert "by their votes" in by_votes
+    assert sorted(path.name for path in Path("by-votes/grace").iterdir()) == ["fold-1", "fold-2"]
+
+
+def test_the_class_prompts_of_the_page_are_settings(project: Path) -> None:
+    text = (project / "docs/first-result.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.M)
+    prompts = Settings.model_validate(yaml.safe_load(block)).tokens.class_prompts
+    assert list(class_sentences(["calm", "bored"], prompts).values()) == list(prompts.values())

@@ -44,7 +44,7 @@ class Cache:
     Attributes:
         labels: the class names, in the data set's order.
         folds: the numbers of the data set's folds.
-        rows: label, subject and folds of each clip, by ``clip_id``.
+        rows: label, subject, votes and folds of each clip, by ``clip_id``.
         instants: T.
         patches: P per frame, or the number kept where ``tokens.patches`` left some out.
         width: D_v, of a visual token.
@@ -67,7 +67,7 @@ class Cache:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        clips = Clips(self.folder, ["label", "subject"], folds=True)
+        clips = Clips(self.folder, ["label", "subject", "votes"], folds=True)
         self.labels, self.folds = clips.labels, clips.folds
         self.rows = {row["clip_id"]: row for row in clips.rows}
         columns = (*TOKEN_COLUMNS, *OPTIONAL_COLUMNS, *MIRRORED, *OTHER_TEXTS)
@@ -106,7 +106,7 @@ class Cache:
         return {"tokens": self.tokens.cache_key(), "motion": self.motion.cache_key()}
 
     def inputs(self) -> dict[str, str]:
-        """What a result depends on, as hashes: the table of clips and the shards of tokens and motion."""
+        """What results depend on, as hashes: the table of clips, its votes, the shards of tokens and motion."""
         return cache_inputs(self.folder, read_clips(self.folder))
 
     def label_visible(self, clip_id: str) -> bool:
@@ -206,14 +206,21 @@ class Subset:
     def batches(
         self, size: int, order: Order | None = None, device: torch.device | str = "cpu", text: int = 0
     ) -> Iterator[tuple[Batch, Int[Tensor, " batch"]]]:
-        """Batches of ``size`` clips with their labels, in the subset's order or in a random one.
+        """Batches of ``size`` clips with their labels, as :meth:`indexed_batches` reads them."""
+        labels = torch.from_numpy(self.labels)
+        for batch, indices in self.indexed_batches(size, order, device, text):
+            yield batch, labels[indices].to(device)
+
+    def indexed_batches(
+        self, size: int, order: Order | None = None, device: torch.device | str = "cpu", text: int = 0
+    ) -> Iterator[tuple[Batch, Int[Tensor, " batch"]]]:
+        """Batches of ``size`` clips with their positions in the subset, in its order or in a random one.
 
         In random order, texts of similar length share a batch (:func:`length_bucketed_batches`), so that half the work
         is not done on padding, and one text of each clip is drawn; in the subset's, it is text number ``text``. A
         thread reads the next batch while the last one is used. Tokens are moved to ``device`` as they are stored and
         become float32 there.
         """
-        labels = torch.from_numpy(self.labels)
         if order is None:
             chunks = _cut(np.arange(len(self)), size)
         else:
@@ -232,7 +239,7 @@ class Subset:
             made = as_batch(stored, device)
             if not self.texts:
                 made = made.drop_text(torch.ones_like(made.has_text))
-            return made, labels[torch.from_numpy(indices)].to(device)
+            return made, torch.from_numpy(indices)
 
         if not chunks:
             return

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from grace.pipeline.store import Row, UserError, write_atomic
+from grace.pipeline.store import Clips, Row, UserError, write_atomic
 from grace.trainer.calibration import Bin, expected_calibration_error, reliability
-from grace.trainer.metrics import confusion, scores
+from grace.trainer.metrics import ambiguous_pairs, confusion, scores
 from grace.trainer.plots import write_plots
 from grace.trainer.provenance import check_runs, people_of
 from grace.trainer.runs import class_indices, fold_folder, open_run, read_history, seed_folders
@@ -52,8 +52,9 @@ def evaluate(
     Returns:
         The content of ``scores.json``: ``method``, ``protocol``, and by the protocol's prefix all of
         :func:`~grace.trainer.metrics.scores` with ``interval``, ``folds``, ``ECE``, ``confusion`` (counts,
-        true class by row) and ``calibration`` (bins); of several seeds also
-        ``seeds``: UAR and WAR of each, their mean and their standard deviation. All else is of the first seed.
+        true class by row) and ``calibration`` (bins); of a data set that names scenes also ``scenes``, with UAR, WAR
+        and clips of each; of several seeds also ``seeds``: UAR and WAR of each, their mean and their standard
+        deviation. All else is of the first seed.
 
     Raises:
         UserError: a fold is not trained, is not what its folder says, or no longer fits the data set; or folds were
@@ -89,6 +90,8 @@ def evaluate(
     without = [_without_text(place, PREFIX[protocol]) for place in places.values()]
     if known := [scored for scored in without if scored]:
         metrics["without_text"] = {name: round(float(np.mean([one[name] for one in known])), 6) for name in known[0]}
+    if scenes := _by_scene(rows, folder, labels):
+        metrics["scenes"] = scenes
     prefix = PREFIX[protocol]
     result = {"method": method, "protocol": protocol, **{f"{prefix}{name}": value for name, value in metrics.items()}}
     _write_json(folder / SCORES, result)
@@ -118,6 +121,17 @@ def headline(result: dict[str, Any]) -> dict[str, float | None]:
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     write_atomic(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def _by_scene(rows: Sequence[Row], folder: Path, names: list[str]) -> dict[str, dict[str, Any]]:
+    """UAR, WAR and clips of each scene, over all folds; nothing where the data set names no scene."""
+    scene_of = {row["clip_id"]: row["scene"] for row in Clips(folder, ["scene"]).rows}
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        if scene := scene_of.get(row["clip_id"]):
+            found.setdefault(scene, []).append(row)
+    scored = {scene: scores(*class_indices(of_scene, names), names, ()) for scene, of_scene in sorted(found.items())}
+    return {scene: {name: one[name] for name in ("UAR", "WAR", "clips")} for scene, one in scored.items()}
 
 
 def _over_seeds(places: dict[int, Path], folder: Path, seeds: int) -> dict[str, dict[str, Any]]:
@@ -151,10 +165,11 @@ def join_folds(
     people: Sequence[str] | None,
 ) -> dict[str, Any]:
     """The scores of each fold, means of UAR and WAR over them, all else of their clips together, with intervals."""
-    each = {fold: scores(*class_indices(rows, names), names) for fold, rows in predictions.items()}
     labels, predicted = class_indices([row for rows in predictions.values() for row in rows], names)
-    together = scores(labels, predicted, names)
-    bounds = intervals(labels, predicted, names, samples, confidence, people)
+    pairs = ambiguous_pairs(labels, predicted, names)  # of all folds: one fold alone may confuse others
+    each = {fold: scores(*class_indices(rows, names), names, pairs) for fold, rows in predictions.items()}
+    together = scores(labels, predicted, names, pairs)
+    bounds = intervals(labels, predicted, names, samples, confidence, people, pairs)
     interval = {
         "confidence": confidence,
         "over": "clips" if people is None else "people",

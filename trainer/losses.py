@@ -42,15 +42,19 @@ class LossConfig:
         )
 
 
+Targets = Int[Tensor, " batch"] | Float[Tensor, "batch classes"]
+"""A class for each clip, or the share of each class."""
+
+
 def logit_adjusted(
-    logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"], prior: Float[Tensor, " classes"], tau: float
+    logits: Float[Tensor, "batch classes"], targets: Targets, prior: Float[Tensor, " classes"], tau: float
 ) -> Float[Tensor, " batch"]:
     """Cross-entropy of logits + τ log π: balanced over classes for τ = 1 (Menon et al., ICLR 2021, eq. 10).
 
     ``prior`` is π, the share of each class in the training subset. The model's own logits then estimate the
     class-balanced posterior, and nothing is added at test time.
     """
-    return F.cross_entropy(logits + tau * prior.log(), labels, reduction="none")
+    return F.cross_entropy(logits + tau * prior.log(), targets, reduction="none")
 
 
 def contrastive_distance(
@@ -95,9 +99,15 @@ def _instants(problem: TransportProblem) -> tuple[Tensor, Tensor]:
 
 
 def total_loss(
-    output: Output, labels: Int[Tensor, " batch"], prior: Float[Tensor, " classes"], config: LossConfig
+    output: Output,
+    labels: Int[Tensor, " batch"],
+    prior: Float[Tensor, " classes"],
+    config: LossConfig,
+    soft: Float[Tensor, "batch classes"] | None = None,
 ) -> dict[str, Float[Tensor, ""]]:
     """Every term by name, and their weighted sum under ``loss``. Terms that a method lacks are absent.
+
+    Classification is against ``soft``, the share of each class, where it is given, else against ``labels``.
 
     ``classification`` is of the joined scores; ``<head>_head`` of each head alone, over the clips of which it says
     something.
@@ -105,10 +115,11 @@ def total_loss(
     joined = torch.stack(list(output.heads.values())).float()
     taken = dict(zip(output.heads, output.speaks, strict=True))
     together = (joined * output.speaks[..., None]).sum(0)
-    terms = {"classification": logit_adjusted(together, labels, prior, config.logit_adjustment).mean()}
+    targets: Targets = labels if soft is None else soft
+    terms = {"classification": logit_adjusted(together, targets, prior, config.logit_adjustment).mean()}
     loss = (1 - config.heads) * terms["classification"]
     for head, scores in output.heads.items():
-        own = logit_adjusted(scores.float(), labels, prior, config.logit_adjustment)
+        own = logit_adjusted(scores.float(), targets, prior, config.logit_adjustment)
         terms[f"{head}_head"] = _mean(own, taken[head])
         loss = loss + config.heads * terms[f"{head}_head"]
     if output.alignment is not None and config.transport:

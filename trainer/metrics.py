@@ -82,32 +82,32 @@ def confusion(
     return counts
 
 
-def pair_scores(
+def ambiguous_pairs(
     labels: Int[np.ndarray, " clips"], predicted: Int[np.ndarray, " clips"], names: Sequence[str]
-) -> dict[str, dict[str, float]]:
-    """For each ambiguous pair in the set: mean recall of the two, and the share of their clips taken for the other.
+) -> list[tuple[str, str]]:
+    """Those of :data:`AMBIGUOUS` that the set has; of a set that has none, what these predictions confuse most."""
+    known = [pair for pair in AMBIGUOUS if set(pair) <= set(names)]
+    return known or most_confused(confusion(labels, predicted, len(names)), names)
 
-    A set that has none of :data:`AMBIGUOUS` gets the pairs that these predictions confuse most.
-    """
+
+def pair_scores(
+    labels: Int[np.ndarray, " clips"],
+    predicted: Int[np.ndarray, " clips"],
+    names: Sequence[str],
+    pairs: Sequence[tuple[str, str]],
+) -> dict[str, dict[str, float]]:
+    """For each of these pairs of classes: mean recall of the two, and the share of their clips taken for the other."""
     each = recall(labels, predicted, len(names))
     scores = {}
-    for first, second in reported_pairs(labels, predicted, names):
+    for first, second in pairs:
         i, j = names.index(first), names.index(second)
         both = np.isin(labels, (i, j))
         swapped = both & np.isin(predicted, (i, j)) & (labels != predicted)
         scores[f"{first}/{second}"] = {
-            "recall": float(np.mean([each[i], each[j]])),
+            "recall": _mean(each[[i, j]]),
             "confused": float(swapped.sum() / both.sum()) if both.any() else float("nan"),
         }
     return scores
-
-
-def reported_pairs(
-    labels: Int[np.ndarray, " clips"], predicted: Int[np.ndarray, " clips"], names: Sequence[str]
-) -> list[tuple[str, str]]:
-    """Those of :data:`AMBIGUOUS` that a set has, or else the pairs that these predictions confuse most."""
-    known = [pair for pair in AMBIGUOUS if set(pair) <= set(names)]
-    return known or most_confused(confusion(labels, predicted, len(names)), names)
 
 
 def most_confused(counts: Int[np.ndarray, "classes classes"], names: Sequence[str]) -> list[tuple[str, str]]:
@@ -135,7 +135,10 @@ def tail_classes(counts: Int[np.ndarray, " classes"]) -> list[int]:
 
 
 def scores(
-    labels: Int[np.ndarray, " clips"], predicted: Int[np.ndarray, " clips"], names: Sequence[str]
+    labels: Int[np.ndarray, " clips"],
+    predicted: Int[np.ndarray, " clips"],
+    names: Sequence[str],
+    pairs: Sequence[tuple[str, str]] | None = None,
 ) -> dict[str, Any]:
     """All point scores.
 
@@ -143,6 +146,7 @@ def scores(
         labels: true class of each clip, an index into ``names``.
         predicted: predicted class of each clip; −1 where it could not be scored, which counts as wrong.
         names: the classes.
+        pairs: the pairs of classes to look at; :func:`ambiguous_pairs` of these clips if not given.
 
     Returns:
         Plain values, fit for JSON (NaN becomes None): ``UAR``, ``WAR``, ``recall`` by class, ``pairs`` with recall and
@@ -157,13 +161,14 @@ def scores(
     classes = len(names)
     each = recall(labels, predicted, classes)
     tail = tail_classes(np.bincount(labels, minlength=classes))
+    looked_at = ambiguous_pairs(labels, predicted, names) if pairs is None else pairs
     return {
         "UAR": _number(uar(labels, predicted, classes)),
         "WAR": _number(war(labels, predicted)),
         "recall": {name: _number(value) for name, value in zip(names, each, strict=True)},
         "pairs": {
             pair: {key: _number(x) for key, x in of.items()}
-            for pair, of in pair_scores(labels, predicted, names).items()
+            for pair, of in pair_scores(labels, predicted, names, looked_at).items()
         },
         "tail": {"classes": [names[k] for k in tail], "recall": _number(_mean(each[tail]))},
         "clips": len(labels),

@@ -29,6 +29,7 @@ def model_card(metrics: dict[str, Any], cache: Cache, settings: TrainSettings) -
     tokens = {name: made[name] for name in ("model", "vision", "text_encoder") if name in made}
     recall = "\n".join(f"| {label} | {percent(share, '')} |" for label, share in metrics[f"{prefix}recall"].items())
     limits = "".join(f" {limit}." for limit in cache.tokens.limits())
+    votes = f" It learned from the votes on {metrics['voted_clips']} of them." if "voted_clips" in metrics else ""
     best = " The test fold chose the epoch: these are not held-out numbers." if prefix else ""
     return f"""---
 {yaml.safe_dump(front, sort_keys=False).strip()}
@@ -58,8 +59,8 @@ Protocol {settings.protocol}, fold {metrics["fold"]}, {metrics[f"{prefix}clips"]
 
 ## Made from
 
-{metrics["train_clips"]} training clips; {metrics["selection_clips"]} clips chose epoch {metrics["epoch"]}. Tokens by
-`{json.dumps(tokens)}`. All settings are in `config.yaml`.
+{metrics["train_clips"]} training clips; {metrics["selection_clips"]} clips chose epoch {metrics["epoch"]}.{votes}
+Tokens by `{json.dumps(tokens)}`. All settings are in `config.yaml`.
 
 ## Limits
 

@@ -9,7 +9,7 @@ from typing import Any
 from grace.pipeline.store import Clips, GraceError, Row, Store, UserError, fingerprint
 from grace.pipeline.store.schemas import MOTION, TOKENS, fold_column
 from grace.trainer.runs import Run, RunConfig
-from grace.trainer.settings import METHODS
+from grace.trainer.settings import METHODS, TrainSettings
 
 
 def cache_inputs(folder: Path, clips: Clips) -> dict[str, str]:
@@ -17,13 +17,15 @@ def cache_inputs(folder: Path, clips: Clips) -> dict[str, str]:
 
     Args:
         folder: ``data/<dataset>``.
-        clips: Its table, read with ``label``, ``subject`` and the folds.
+        clips: Its table, as :func:`read_clips` reads it.
 
     Returns:
-        ``clips``, and ``tokens`` and ``motion`` where these folders hold shards.
+        ``clips``, ``votes`` where a clip has some, and ``tokens`` and ``motion`` where these folders hold shards.
     """
     table = sorted(clips.rows, key=lambda row: str(row["clip_id"]))
-    found = {"clips": fingerprint([clips.labels, table])}
+    found = {"clips": fingerprint([clips.labels, [{**row, "votes": None} for row in table]])}
+    if votes := {row["clip_id"]: list(map(float, row["votes"])) for row in table if len(row["votes"])}:
+        found["votes"] = fingerprint(votes)
     for name, schema in (("tokens", TOKENS), ("motion", MOTION)):
         store = Store(Path(folder) / name, schema)
         if shards := store.shards():
@@ -31,9 +33,14 @@ def cache_inputs(folder: Path, clips: Clips) -> dict[str, str]:
     return found
 
 
+def inputs_of(settings: TrainSettings, found: Mapping[str, str]) -> dict[str, str]:
+    """Of what :func:`cache_inputs` found, that on which a run with these settings depends."""
+    return {name: value for name, value in found.items() if name != "votes" or settings.targets == "votes"}
+
+
 def read_clips(folder: Path) -> Clips:
     """The table of clips as runs read it."""
-    return Clips(folder, ["label", "subject"], folds=True)
+    return Clips(folder, ["label", "subject", "votes"], folds=True)
 
 
 def people_of(folder: Path, clip_ids: Sequence[str]) -> list[str] | None:
@@ -75,9 +82,9 @@ def check_inputs(folder: Path, config: RunConfig, now: Mapping[str, str]) -> Non
 
     What is there no more, such as tokens that were removed for the room they take, is not held against the run.
     """
-    for name, value in now.items():
+    for name, value in inputs_of(config.settings, now).items():
         if config.inputs.get(name) != value:
-            made = "clips.parquet changed" if name == "clips" else f"{name} were made again"
+            made = "clips.parquet changed" if name in ("clips", "votes") else f"{name} were made again"
             raise UserError(f"{made} after {folder} was trained: run `grace train` for it again.")
 
 

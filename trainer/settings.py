@@ -55,6 +55,7 @@ class TrainSettings(Section):
     ema: Share = 0.9  # decay of the averaged weights, per step
     clip_norm: Positive = 1.0  # largest norm of the gradient
     seeds: Count = 1  # runs of each fold, from train.seed on; tables show their mean and spread
+    targets: Literal["label", "votes"] = "label"  # votes: the shares of a clip's raters, where it has some
     sampling: Literal["natural", "balanced"] = "natural"  # balanced: each class equally often in an epoch
     text: Literal["own", "shuffled", "none"] = "own"  # shuffled: of another clip, a control; none: without
     text_dropout: Share = 0.1  # share of the clips of a step whose text is left out
@@ -107,6 +108,13 @@ class TrainSettings(Section):
         if info.data.get("hidden", 0) % heads:
             raise ValueError(f"must divide train.hidden ({info.data['hidden']})")
         return heads
+
+    @field_validator("targets")
+    @classmethod
+    def _probe_learns_labels(cls, targets: str, info: Any) -> str:
+        if targets == "votes" and info.data.get("method") == "probe":
+            raise ValueError("the method probe learns from labels only: set train.targets to label")
+        return targets
 
     @property
     def window(self) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from grace.trainer.metrics import AMBIGUOUS, reported_pairs, tail_classes
+from grace.trainer.metrics import AMBIGUOUS, tail_classes
 
 Counts = Float[np.ndarray, "*shape classes"]
 
@@ -73,7 +73,8 @@ def statistics(
 ) -> dict[str, np.ndarray]:
     """Every score by name: ``UAR``, ``WAR``, ``tail``, a pair (``surprise/fear``) or a class. Leading axes stay.
 
-    A class without clips has no recall (NaN) and is left out of the means.
+    A class without clips has no recall (NaN) and is left out of the means; pairs of which a class is absent are left
+    out.
     """
     each = np.divide(right, total, out=np.full(np.broadcast_shapes(right.shape, total.shape), np.nan), where=total > 0)
     scores = {"UAR": _mean(each), "WAR": right.sum(-1) / total.sum(-1), "tail": _mean(each[..., list(tail)])}
@@ -90,6 +91,7 @@ def intervals(
     samples: int,
     confidence: float,
     people: Sequence[str] | None = None,
+    pairs: Sequence[tuple[str, str]] = AMBIGUOUS,
 ) -> dict[str, list[float | None]]:
     """Percentile bootstrap intervals of every score (Efron 1979), over people, or over clips.
 
@@ -100,6 +102,7 @@ def intervals(
         samples: draws with replacement.
         confidence: such as 0.95.
         people: who is seen in each clip; without it, clips count as if each showed another person.
+        pairs: the pairs of classes to look at.
 
     Returns:
         Lower and upper bound of every score of :func:`statistics` (``UAR``, ``WAR``, ``tail``, pairs, recall by class);
@@ -115,7 +118,7 @@ def intervals(
     tail = tail_classes(np.bincount(labels, minlength=len(names)))
     right = (labels == predicted).astype(np.float64)
     total, hits = resampled(labels, right[None], len(names), samples, people=people)
-    drawn = statistics(total, hits[0], names, tail, reported_pairs(labels, predicted, names))
+    drawn = statistics(total, hits[0], names, tail, pairs)
     return {name: _bounds(values, confidence) for name, values in drawn.items()}
 
 

@@ -23,7 +23,7 @@ from grace.pipeline.store import (
 )
 from grace.pipeline.store.schemas import PREDICTIONS
 from grace.trainer.class_prompts import load_class_prompts
-from grace.trainer.data import Cache
+from grace.trainer.data import Cache, Subset
 from grace.trainer.determinism import reproducible
 from grace.trainer.layers import ModelConfig
 from grace.trainer.methods import MODELS, build
@@ -31,6 +31,7 @@ from grace.trainer.metrics import scores
 from grace.trainer.model import Model
 from grace.trainer.model_card import model_card
 from grace.trainer.protocol import Fold, split
+from grace.trainer.provenance import inputs_of
 from grace.trainer.runs import (
     FILES,
     RunConfig,
@@ -43,6 +44,7 @@ from grace.trainer.runs import (
     seed_folder,
 )
 from grace.trainer.settings import PREFIX, TrainSettings
+from grace.trainer.targets import check_targets, has_votes
 from grace.trainer.training_loop import CHECKPOINT, Trained, fit, predict
 
 VERSION = 10
@@ -110,12 +112,14 @@ def _train(
     """One run: a fold with one seed."""
     cache = Cache(dataset_folder)
     prompts = load_class_prompts(cache) if MODELS[settings.method].needs_class_prompts else None
-    made_from = {"settings": settings.cache_key(), "fold": fold, "prompts": prompts, **cache.inputs()}
+    inputs = inputs_of(settings, cache.inputs())
+    made_from = {"settings": settings.cache_key(), "fold": fold, "prompts": prompts, **inputs}
     cache_key = fingerprint({"version": VERSION, **made_from})
     clips = None
     if not _finished(folder, cache_key):  # before its folder is made: a wrong fold or setting leaves none behind
         clips = split(cache, fold, settings)
         choose_device(settings.device)
+        check_targets(clips.selection.train, settings)
         for subset in (clips.selection.train, clips.selection.validation, clips.test):
             subset.check_finite()
     with folder_lock(folder):
@@ -137,10 +141,10 @@ def _train(
             model=asdict(model.config),
             settings=settings,
             cache=cache.cache_key(),
-            inputs=cache.inputs(),
+            inputs=inputs,
             pipeline=pipeline,
         )
-        if Cache(dataset_folder).inputs() != cache.inputs():
+        if inputs_of(settings, Cache(dataset_folder).inputs()) != inputs:
             raise GraceError(
                 f"The tokens, motion or clips of {dataset_folder} changed while fold {fold} was trained on them: the "
                 "run is not kept. Run `grace train` again."
@@ -216,8 +220,15 @@ def _metrics(rows: list[Row], clips: Fold, trained: Trained, run: RunConfig) -> 
         "epoch": trained.best_epoch,
         "train_clips": len(clips.selection.train),
         "selection_clips": len(clips.selection.validation),
+        **_targets(clips.selection.train, run.settings),
         **{f"{PREFIX[run.protocol]}{name}": value for name, value in of_test.items()},
     }
+
+
+def _targets(learned: Subset, settings: TrainSettings) -> dict[str, Any]:
+    """What the loss was taken against; of votes, how many training clips have some."""
+    voted = {"voted_clips": int(has_votes(learned).sum())} if settings.targets == "votes" else {}
+    return {"targets": settings.targets, **voted}
 
 
 def _without_text(cache: Cache, clips: Fold, probabilities: np.ndarray, run: RunConfig) -> dict[str, float]:

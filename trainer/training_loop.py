@@ -31,6 +31,7 @@ from grace.trainer.probe import fit_probe
 from grace.trainer.protocol import TrainSelection
 from grace.trainer.settings import TrainSettings
 from grace.trainer.standardisation import standardise
+from grace.trainer.targets import soft_targets
 
 CHECKPOINT = "checkpoint.pt"
 
@@ -118,10 +119,9 @@ class _Run:
         self.best = _copy(model)
         self.progress = Progress()
         self.column = uar_column(settings)
-        counts = np.bincount(self.training.labels, minlength=model.config.classes)
-        if settings.sampling == "balanced":
-            counts = np.minimum(counts, 1)
-        self.prior = torch.from_numpy(counts / counts.sum()).float().to(device)
+        self.labels = torch.from_numpy(self.training.labels).to(device)
+        self.soft = torch.from_numpy(soft_targets(self.training)).to(device) if settings.targets == "votes" else None
+        self.prior = torch.from_numpy(self._class_shares()).float().to(device)
         self.steps_per_epoch = math.ceil(len(self.training) / settings.batch)
         self.bfloat16 = lower_precision(settings.precision, device)
         self.matcher = model.config.matcher()
@@ -137,12 +137,12 @@ class _Run:
             self.settings.seed * 1_000_003 + number, self.settings.sampling == "balanced", self.settings.mirror
         )
         self.model.train()
-        batches = self.training.batches(self.settings.batch, order, self.device)
-        for index, (batch, labels) in enumerate(batches):
+        batches = self.training.indexed_batches(self.settings.batch, order, self.device)
+        for index, (batch, clips) in enumerate(batches):
             rate = self._set_rate((number - 1) * self.steps_per_epoch + index)
-            terms = self._step(batch, labels, number)
+            terms = self._step(batch, clips.to(self.device), number)
             for name, value in terms.items():
-                sums[name] = sums.get(name, 0.0) + value * len(labels)
+                sums[name] = sums.get(name, 0.0) + value * len(clips)
         means = {name: total / len(self.training) for name, total in sums.items()}
         self.warned = self.warned or self.matcher.warn_if_not_converged(means.get("marginal_error", 0.0))
         score, accuracy = self._select()
@@ -160,10 +160,20 @@ class _Run:
         """Whether patience has run out."""
         return self.progress.epoch - self.progress.best_epoch >= self.settings.patience
 
-    def _step(self, batch: Batch, labels: Int[Tensor, " batch"], epoch: int) -> dict[str, float]:
+    def _class_shares(self) -> Float[np.ndarray, " classes"]:
+        """The share of each class in what is learned; a class that has a label but no vote counts as one clip."""
+        counts = np.bincount(self.training.labels, minlength=self.model.config.classes).astype(np.float64)
+        if self.settings.sampling == "balanced":
+            counts = np.minimum(counts, 1)
+        elif self.soft is not None:
+            counts = np.maximum(self.soft.cpu().numpy().sum(0, dtype=np.float64), 1)
+        return counts / counts.sum()
+
+    def _step(self, batch: Batch, clips: Int[Tensor, " batch"], epoch: int) -> dict[str, float]:
+        soft = None if self.soft is None else self.soft[clips]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             output = self.model(self._augmented(batch))
-            terms = total_loss(output, labels, self.prior, self.loss)
+            terms = total_loss(output, self.labels[clips], self.prior, self.loss, soft)
         _check_finite("loss", terms["loss"], epoch)
         self.optimizer.zero_grad(set_to_none=True)
         terms["loss"].backward()

@@ -21,6 +21,9 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 MAX_ID = 1_000
 """Characters of a clip's id; file systems allow 4,096 in a path."""
 
+SCENE = "scene"
+"""The column of a list that says where or in what a clip plays; kept in ``clips.parquet``, others only make folds."""
+
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 UNKNOWN_LABEL = "label unknown"

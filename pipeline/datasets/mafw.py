@@ -6,28 +6,35 @@ The tree, as its owner ships it::
       Train & Test Set/single/
         no_caption/set_1 … set_5/{train,test}.txt     00001.mp4 anger
         with_caption/set_1 … set_5/{train,test}.txt   00001.mp4 <tab> anger <tab> Chinese text <tab> English text
+      Labels/single-set.xlsx                          clip, a column of votes for each class, single_label
+      Labels/annotation.xlsx                          the same of every clip, without the label
       data/clips/00001.mp4                            the videos, or
       data/frames/00001/*.jpg                         frames, or data/faces/00001/*.jpg, face crops
 
 Either list folder will do; where both are there, the English text of ``with_caption`` becomes ``caption_human``. The
 lists with captions leave the neutral clips out, which have none. A clip's id is its file's name without the suffix.
+
+The workbooks say how the eleven annotators judged a clip; they become ``votes``. The label is the lists'.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from grace.pipeline.datasets.base import SPLITS, Adapter, Entry, Listing, Split, merge
 from grace.pipeline.datasets.file_tree import Tree, without_suffix
 from grace.pipeline.datasets.labels import CANONICAL_LABELS
-from grace.pipeline.datasets.list_files import read_lines
+from grace.pipeline.datasets.list_files import decimal, read_lines
+from grace.pipeline.datasets.workbook import read_sheet
 from grace.pipeline.errors import UserError
 from grace.pipeline.strict_csv import UTF8
 
 FOLDS = range(1, 6)
 MARKER = "Train & Test Set"
 CLASSES: tuple[str, ...] = CANONICAL_LABELS
+ANNOTATION, SINGLE = "annotation.xlsx", "single-set.xlsx"
 FOLDERS = ("data/clips", "data/frames", "data/faces", "clips", "frames", "faces")
 ENCODINGS = (*UTF8, "gb18030")
 """The lists with Chinese text are not UTF-8, and some of their characters are damaged; these are lost. Ids, labels and
@@ -39,7 +46,29 @@ def read(root: Path, folder: str | None = None) -> list[Listing]:
 
     Raises :class:`UserError` when there is no list file, no folder of clips or frames, or a line is not one of a list.
     """
-    return merge(entries(root, "single", folder), CLASSES)
+    judged = votes(root)
+    listed = entries(root, "single", folder)
+    return merge((replace(entry, votes=judged.get(entry.clip_id, {})) for entry in listed), CLASSES)
+
+
+def votes(root: Path) -> dict[str, dict[str, float]]:
+    """Clip to how the annotators' votes fall on the classes; none where no workbook is there.
+
+    Raises :class:`UserError` when a workbook cannot be read, lacks a class, or a cell is not a number from 0 up.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for name in (ANNOTATION, SINGLE):  # the second one was cleaned by the owners, and counts where both have a clip
+        file = root / "Labels" / name
+        if not file.is_file():
+            continue
+        for line, row in read_sheet(file, ("clip", *CLASSES)):
+            cells = {label: decimal(str(row[label])) if row[label] is not None else 0.0 for label in CLASSES}
+            if wrong := [label for label, cell in cells.items() if cell is None]:
+                raise UserError(f"{file}, line {line}: {wrong[0]} is '{row[wrong[0]]}', not a number from 0 up.")
+            found[without_suffix(str(row["clip"]).strip())] = {
+                label: cell for label, cell in cells.items() if cell is not None
+            }
+    return found
 
 
 def entries(root: Path, kind: str, folder: str | None) -> Iterator[Entry]:

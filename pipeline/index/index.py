@@ -15,7 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from grace.pipeline.datasets import Listing, read
-from grace.pipeline.datasets.base import misspelt
+from grace.pipeline.datasets.base import SCENE, misspelt
 from grace.pipeline.datasets.file_tree import UNFOLLOWED, is_video_file
 from grace.pipeline.datasets.footage import footage_of
 from grace.pipeline.datasets.settings import LabelNames, ListFilesSettings
@@ -249,6 +249,7 @@ def _row(listing: Listing, probed: Contents | Unusable, classes: Sequence[str], 
         "votes": [listing.votes.get(name, 0.0) for name in classes] if listing.votes else [],
         **{fold_column(fold): listing.folds.get(fold, "") for fold in folds},
         "subject": listing.subject,
+        "scene": listing.columns.get(SCENE, ""),
         "annotated_frames": listing.annotated_frames,
         "caption_human": listing.caption_human,
     }

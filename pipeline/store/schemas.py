@@ -37,6 +37,7 @@ _CLIP_COLUMNS = (
     Column("label_id", "int32", doc="its index among the set's classes (metadata: labels); -1 without a label"),
     Column("votes", "float32", ("class",), "how many annotators chose each class; empty when the set does not say"),
     Column("subject", "str", doc="the person, where the set names one"),
+    Column("scene", "str", doc="where or in what the clip plays, where the set says, such as FERV39k's Action"),
     Column("annotated_frames", "int32", doc="frames the annotation promises; -1 when it does not say"),
     Column("caption_human", "str", doc="the text that the data set ships, if any"),
 )

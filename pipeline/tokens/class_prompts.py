@@ -6,7 +6,8 @@ reads only what is cached.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ def write_class_prompts(folder: Path, step: TokensStep) -> bool:
     Raises :class:`UserError` when the prompts cannot be read.
     """
     labels = Clips(folder, []).labels
-    prompts = class_sentences(labels)
+    prompts = class_sentences(labels, step.settings.class_prompts)
     cache_key = model_cache_keys(step.settings)
     expected = fingerprint({"cache_key": cache_key, "prompts": prompts})
     path = Path(folder) / "tokens" / TEMPLATES_FILE
@@ -46,8 +47,15 @@ def write_class_prompts(folder: Path, step: TokensStep) -> bool:
     return True
 
 
-def class_sentences(labels: Sequence[str]) -> dict[str, list[str]]:
-    """Sentences for each class: those of ``PROMPTS``, or a plain one for a class it does not list."""
+def class_sentences(labels: Sequence[str], own: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Sentences for each class: its ``own`` (``tokens.class_prompts``), else those of ``PROMPTS``, else a plain one.
+
+    Raises :class:`UserError` when a class of ``own`` has no sentence, or looks like a misspelling of one of ``labels``.
+
+    Example:
+        >>> class_sentences(["calm", "boredom"], {"Calm": ["The face is at rest and the gaze is steady."]})["boredom"]
+        ['A person with an expression of boredom.']
+    """
     import yaml
 
     content: Any = yaml.safe_load(PROMPTS.read_text(encoding="utf-8"))
@@ -56,7 +64,21 @@ def class_sentences(labels: Sequence[str]) -> dict[str, list[str]]:
     )
     if not valid:
         raise UserError(f"{PROMPTS.name} must list sentences under each emotion.")
+    content |= _own(labels, own, content)
     return {label: content.get(label, [UNLISTED_PROMPT.format(label=label)]) for label in labels}
+
+
+def _own(labels: Sequence[str], own: Mapping[str, Sequence[str]], known: Collection[str]) -> dict[str, list[str]]:
+    """The sentences of ``tokens.class_prompts`` by class; classes of other data sets may be among them."""
+    found = {}
+    for written, lines in own.items():
+        name, key = " ".join(written.lower().split()), f"tokens.class_prompts.{written}"
+        if not lines or not all(line.strip() for line in lines):
+            raise UserError(f"{key} must list sentences of what the class looks like.")
+        if name not in labels and name not in known and (close := get_close_matches(name, labels, 1, 0.8)):
+            raise UserError(f"{key} names no class of the data set: is '{close[0]}' meant?")
+        found[name] = list(lines)
+    return found
 
 
 def _encode(step: TokensStep, prompts: dict[str, list[str]]) -> list[Row]:

@@ -30,6 +30,7 @@ class TokensSettings(Section):
     text_unit: Literal["word", "cue"] = "word"  # cue: one token for the clause of each cue
     texts: Count = 1  # of a clip at most: the text above, then its captions
     text_length: Count = 128  # L
+    class_prompts: dict[str, list[str]] = {}  # class to sentences of what it looks like, over those that ship
 
     @property
     def vision_model(self) -> tuple[str, str | None]:

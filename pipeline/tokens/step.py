@@ -56,7 +56,7 @@ class TokensStep(Step):
 
     def cache_key(self) -> dict[str, Any]:
         """The models, their compute dtype as asked for, which texts, and what is stored of the tokens."""
-        asked = self.settings.model_dump(exclude={*MODEL_SETTINGS, "batch", "device"})
+        asked = self.settings.model_dump(exclude={*MODEL_SETTINGS, "batch", "device", "class_prompts"})
         if self.settings.text_encoder is None:
             del asked["text_pooling"]
         return {**asked, **model_cache_keys(self.settings)}

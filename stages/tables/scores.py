@@ -61,6 +61,19 @@ def detail_table(result: dict[str, Any]) -> Table:
     return table
 
 
+def scenes_table(result: dict[str, Any]) -> Table | None:
+    """UAR and WAR of each scene; None where the data set names none."""
+    if not (scenes := _unprefixed(result).get("scenes")):
+        return None
+    table = new_table("by scene, test clips of all folds, in %")
+    for name in ("scene", "UAR", "WAR", "n"):
+        table.add_column(name, justify="left" if name == "scene" else "right", no_wrap=True)
+    for scene, scored in scenes.items():
+        table.add_row(scene, percent(scored["UAR"]), percent(scored["WAR"]), str(scored["clips"]))
+    table.caption = "UAR is the mean over the classes that a scene has."
+    return table
+
+
 def published_table(rows: list[dict[str, str]]) -> Table:
     """The rows of :func:`~grace.trainer.published.published_rows`, protocols apart, with what may be compared."""
     from rich.text import Text

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from grace.pipeline.datasets.labels import CANONICAL_LABELS
+from grace.pipeline.errors import UserError
 from grace.pipeline.sentences import split_sentences
 from grace.pipeline.store import read_table, write_clips
 from grace.pipeline.store.schemas import TEMPLATES, TEMPLATES_FILE
@@ -28,7 +29,7 @@ def step(checkpoint: Checkpoint) -> TokensStep:
 
 
 def test_every_canonical_emotion_has_sentences_and_any_other_class_a_plain_one() -> None:
-    prompts = class_sentences([*CANONICAL_LABELS, "boredom"])
+    prompts = class_sentences([*CANONICAL_LABELS, "boredom"], {})
     assert all(len(lines) >= 2 for label, lines in prompts.items() if label != "boredom")
     assert prompts["boredom"] == ["A person with an expression of boredom."]
     assert len({line for lines in prompts.values() for line in lines}) == sum(map(len, prompts.values()))
@@ -58,3 +59,27 @@ def test_an_edited_prompt_is_encoded_again(tmp_path: Path, step: TokensStep, mon
     edited.write_text(PROMPTS.read_text().replace("An angry", "A cross").replace("angry", "furious"))
     monkeypatch.setattr("grace.pipeline.tokens.class_prompts.PROMPTS", edited)
     assert write_class_prompts(tmp_path, step)
+
+
+def test_own_prompts_replace_those_that_ship_and_are_no_part_of_the_shards_fingerprint() -> None:
+    own = {"Calm": ["The face is at rest and the gaze is steady."], "anger": ["The jaw is set."]}
+    prompts = class_sentences(["anger", "calm", "boredom"], {**own, "fear": ["Of another data set."]})
+    assert prompts["calm"] == own["Calm"]
+    assert prompts["anger"] == ["The jaw is set."]
+    assert prompts["boredom"] == ["A person with an expression of boredom."]
+    assert prompts.keys() == {"anger", "calm", "boredom"}
+    changed = TokensSettings(class_prompts=own)
+    assert TokensStep(changed).cache_key() == TokensStep(TokensSettings()).cache_key()
+
+
+@pytest.mark.parametrize(
+    ("own", "sentence"),
+    [
+        ({"calmm": ["A face."]}, "names no class of the data set: is 'calm' meant"),
+        ({"calm": []}, "must list sentences"),
+        ({"calm": [" "]}, "must list sentences"),
+    ],
+)
+def test_own_prompts_that_cannot_be_meant_are_said(own: dict[str, list[str]], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        class_sentences(["calm", "boredom"], own)

@@ -29,7 +29,7 @@ def test_scores_equal_scikit_learn() -> None:
 
 def test_pairs_and_tail() -> None:
     names = ["surprise", "fear", "anger"]
-    pair = pair_scores(LABELS, PREDICTED, names)["surprise/fear"]
+    pair = pair_scores(LABELS, PREDICTED, names, [("surprise", "fear")])["surprise/fear"]
     assert pair["recall"] == pytest.approx(0.5)
     assert pair["confused"] == pytest.approx(1 / 6)
     assert tail_classes(np.array([10, 10, 1])) == [2]
