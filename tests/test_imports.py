@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-FOLDERS = ("pipeline", "trainer", "pocket", "grace/review", "stages")
+FOLDERS = ("pipeline", "trainer", "pocket", "grace/review", "grace/report", "stages")
 ALLOWED = {
     "pipeline": {"grace.pipeline"},
     "trainer": {
@@ -24,6 +24,7 @@ ALLOWED = {
     },
     "pocket": {"grace.pocket", "grace.pipeline"},
     "grace/review": {"grace.review", "grace.trainer", "grace.pipeline"},
+    "grace/report": {"grace.report", "grace.review", "grace.trainer", "grace.pipeline", "grace.settings"},
     "stages": {"stages", "grace"},
 }
 STEPS = ("index", "faces", "text", "motion", "tokens")
