@@ -116,11 +116,12 @@ class _WandB:
     def __init__(self, run: Path, settings: Mapping[str, Any]) -> None:
         import wandb
 
+        mode: Any = os.environ.get("WANDB_MODE", "offline")
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", "grace"),
             name="/".join(run.resolve().parts[-2:]),
             dir=str(_emptied(run / "wandb").parent),
-            mode=os.environ.get("WANDB_MODE", "offline"),
+            mode=mode,
             config=dict(settings),
             settings=wandb.Settings(silent=True, console="off", symlink=False, disable_git=True, x_disable_stats=True),
         )

@@ -20,7 +20,6 @@ PACKAGES = (
     "tokenizers",
     "numpy",
     "scikit-learn",
-    "opencv-python-headless",
     "POT",
 )
 

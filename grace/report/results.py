@@ -23,11 +23,13 @@ MISTAKES = 8
 
 def results_section(catalogue: Catalogue, joined: Joined, samples: int, confidence: float) -> dict[str, Any]:
     """The scores of a method over its folds, as plain values; shares in [0, 1]."""
-    scores, rows = joined.scores, joined.rows
+    scores, rows = {"seeds": None, "without_text": None, **joined.scores}, joined.rows
     names = list(scores["recall"])
     labels, predicted = class_indices(rows, names)
     people = _people(catalogue, rows)
-    spans = _spans(scores, names) if people is None else None
+    spans = _spans(scores, names)
+    if people is not None:
+        spans = intervals_over_people(labels, predicted, people, names, samples, confidence)
     counts = confusion(labels, predicted, len(names))
     return {
         "method": joined.result["method"],
@@ -35,7 +37,7 @@ def results_section(catalogue: Catalogue, joined: Joined, samples: int, confiden
         "protocol": joined.result["protocol"],
         "scores": scores,
         "people": None if people is None else len(np.unique(people)),
-        "spans": spans or intervals_over_people(labels, predicted, people, names, samples, confidence),
+        "spans": spans,
         "confidence": confidence,
         "samples": samples,
         "names": names,
