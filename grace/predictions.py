@@ -86,7 +86,7 @@ class Prediction:
         from grace.pipeline.visualize.alignment import alignment_sheet
         from grace.pipeline.visualize.contact_sheets import decode_crops
 
-        return alignment_sheet(decode_crops(self.clip.row), self.words)
+        return alignment_sheet(decode_crops(self.clip.row), self.words, self.clip.row.get("times"))
 
     def row(self, labels: Sequence[str]) -> Row:
         """One row of a table of predictions: path, label, probabilities, texts, and the cause where there are none."""

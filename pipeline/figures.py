@@ -7,8 +7,8 @@ from typing import Any
 
 OKABE_ITO = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 """Colours of series (Okabe & Ito 2008), the darker ones first: they differ for people with any colour vision."""
-SEQUENTIAL = "cividis"
-"""Colour map of what goes from little to much (Nuñez et al. 2018): even steps of lightness for any colour vision."""
+SEQUENTIAL = "Blues"
+"""Colour map of shares on paper: one hue, white for none, so that lightness alone tells the steps."""
 
 
 def new_figure(width: float, height: float, columns: int = 1) -> tuple[Any, list[Any]]:

@@ -44,4 +44,4 @@ def cached_alignment(clip: str, run: Path | None, settings: Settings, dataset: s
             f"Method {classifier.run.settings.method} aligns no words with patches: name a run of grace with --run."
         )
     words = distinctive_words(row, plan, settings.tokens)
-    return alignment_sheet(decode_crops(row), words)
+    return alignment_sheet(decode_crops(row), words, row["times"], f"{clip}: where the words' mass goes")

@@ -11,6 +11,7 @@ import typer
 from stages._alignment import cached_alignment, cached_row
 from stages._options import Dataset, Params, Root, Set, load_settings, picture_file
 from stages._output import console, user_errors
+from stages._terminal import show_picture
 
 if TYPE_CHECKING:
     from grace.pipeline.faces.tracking import Track
@@ -49,7 +50,7 @@ def command(
     params: Params = Path("params.yaml"),
     override: Set = [],  # noqa: B006
 ) -> None:
-    """Write a contact sheet: whole frames with the face's boxes, or motion maps with the removed head motion."""
+    """Write a contact sheet (faces, motion or alignment), and show it where the terminal can show pictures."""
     from grace.pipeline.media.images import write_image
     from grace.pipeline.visualize.contact_sheets import crop_sheet, tracking_sheet
 
@@ -65,6 +66,7 @@ def command(
         tracked = _retrace(faces, settings, dataset, root)
         sheet = crop_sheet(faces) if tracked is None else tracking_sheet(faces, *tracked)
     write_image(file, sheet)
+    show_picture(file)
     console().print(f"Written to {file}.", markup=False)
 
 

@@ -63,11 +63,23 @@ def test_any_video_goes_through_the_whole_pipeline(pipeline: Path, tmp_path: Pat
 
 
 def test_metrics_and_plots_show(pipeline: Path) -> None:
-    assert "UAR" in dvc(pipeline, "metrics", "show")
+    table = dvc(pipeline, "metrics", "show").splitlines()
+    assert len(table) == 2
+    assert max(map(len, table)) <= 120
+    assert {"UAR", "WAR", "ECE", "happiness", "fear"} <= set(table[0].split())
     dvc(pipeline, "plots", "show")
     page = (pipeline / "dvc_plots" / "index.html").read_text()
-    assert "confusion" in page
-    assert "validation_uar" in page
+    assert all(f"demo/plots/{name}.png" in page for name in ("confusion", "recall", "calibration", "training"))
+    assert "http" not in page, "a page without a network stays white"
+
+
+def test_a_table_of_experiments_fits_80_columns(pipeline: Path) -> None:
+    """README's choice of columns."""
+    table = dvc(
+        pipeline, "exp", "show", "--drop", ".*", "--keep", "Experiment|Created|UAR|WAR|ECE|train.method", "--no-pager"
+    )
+    assert "UAR" in table
+    assert max(map(len, table.splitlines())) <= 80
 
 
 def test_a_changed_parameter_runs_only_what_depends_on_it(pipeline: Path) -> None:
@@ -85,7 +97,7 @@ def test_a_changed_parameter_runs_only_what_depends_on_it(pipeline: Path) -> Non
 
 def test_an_experiment_with_another_method(pipeline: Path) -> None:
     dvc(pipeline, "exp", "run", "-S", "train.method=vision")
-    assert json.loads((pipeline / "data/demo/metrics.json").read_text())["method"] == "vision"
+    assert json.loads((pipeline / "data/demo/scores.json").read_text())["method"] == "vision"
 
 
 def rows(folder: Path, name: str) -> dict[str, dict[str, object]]:

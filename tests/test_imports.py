@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-FOLDERS = ("pipeline", "trainer", "pocket", "grace/review", "grace/export", "stages")
+FOLDERS = ("pipeline", "trainer", "pocket", "grace/review", "grace/export", "grace/report", "stages")
 ALLOWED = {
     "pipeline": {"grace.pipeline"},
     "trainer": {
@@ -25,6 +25,7 @@ ALLOWED = {
     "pocket": {"grace.pocket", "grace.pipeline"},
     "grace/review": {"grace.review", "grace.trainer", "grace.pipeline"},
     "grace/export": {"grace.export", "grace.trainer", "grace.pipeline"},
+    "grace/report": {"grace.report", "grace.review", "grace.trainer", "grace.pipeline", "grace.settings"},
     "stages": {"stages", "grace"},
 }
 STEPS = ("index", "faces", "text", "motion", "tokens")

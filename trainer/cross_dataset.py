@@ -22,7 +22,7 @@ from grace.pipeline.store import Clips, GraceError, Row, Store, UserError, failu
 from grace.pipeline.store.schemas import CROSS_DATASET, STORES
 from grace.trainer.classifier import TokenClassifier
 from grace.trainer.data import Cache, Subset
-from grace.trainer.evaluate import join_folds
+from grace.trainer.evaluate import fold_scores
 from grace.trainer.provenance import check_runs, people_of, refuse_label_informed
 from grace.trainer.runs import Run, fold_folder, open_run
 from grace.trainer.settings import TrainSettings
@@ -304,7 +304,7 @@ def _scores(
         raise UserError(f"A fold of {folder.name} has no test clip of the classes that both sets have.")
     clip_ids = [row["clip_id"] for rows in predictions.values() for row in rows]
     people = people_of(folder, clip_ids)
-    joined = join_folds(predictions, labels, samples, confidence, people or clip_ids)
+    joined = fold_scores(predictions, labels, samples, confidence, people or clip_ids)
     joined["interval"]["over"] = "people" if people else "clips"
     return joined
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from grace.trainer.calibration import Bin, expected_calibration_error, reliabili
 from grace.trainer.metrics import ambiguous_pairs, confusion, scores
 from grace.trainer.plots import write_plots
 from grace.trainer.provenance import check_runs, people_of
-from grace.trainer.runs import class_indices, fold_folder, open_run, read_history, seed_folders
+from grace.trainer.runs import Run, class_indices, fold_folder, open_run, read_history, seed_folders
 from grace.trainer.settings import PREFIX
 from grace.trainer.significance import intervals
 
@@ -67,6 +67,43 @@ def evaluate(
         ('held-out', 18, ['1'])
         >>> low, high = result["interval"]["UAR"]
     """
+    joined = join_folds(dataset_folder, method, folds, samples, confidence, runs, seeds)
+    folder, result = Path(dataset_folder), joined.result
+    _write_json(folder / SCORES, result)
+    _write_json(folder / "metrics.json", headline(result))
+    write_plots(folder / "plots", joined.scores, joined.histories, f"{method}, protocol {result['protocol']}")
+    return result
+
+
+@dataclass(frozen=True)
+class Joined:
+    """The folds of a method together."""
+
+    result: dict[str, Any]
+    """What :func:`evaluate` returns."""
+    scores: dict[str, Any]
+    """The scores in it by their names, whatever protocol they follow."""
+    runs: dict[int, Run]
+    """Of each fold, its run; the first seed's."""
+    histories: dict[int, list[dict[str, float]]]
+    """Of each fold, the numbers of its epochs."""
+
+    @property
+    def rows(self) -> list[Row]:
+        """The predictions of all folds."""
+        return [row for run in self.runs.values() for row in run.predictions]
+
+
+def join_folds(
+    dataset_folder: str | Path,
+    method: str,
+    folds: Sequence[int],
+    samples: int = 1000,
+    confidence: float = 0.95,
+    runs: Path | None = None,
+    seeds: int = 1,
+) -> Joined:
+    """The scores of :func:`evaluate`, which takes and raises the same, without writing anything."""
     folder = Path(dataset_folder)
     if not folds:
         raise UserError("No fold was named: set folds in params.yaml, such as [1, 2].")
@@ -80,25 +117,21 @@ def evaluate(
     people = people_of(folder, [row["clip_id"] for row in rows])
     counts = confusion(*class_indices(rows, labels), len(labels))
     metrics = {
-        **join_folds(predictions, labels, samples, confidence, people),
+        **fold_scores(predictions, labels, samples, confidence, people),
         "ECE": expected_calibration_error(bins),
         "confusion": counts.tolist(),
         "calibration": [asdict(each) for each in bins],
     }
     if seeds > 1:
         metrics["seeds"] = _over_seeds(places, folder, seeds)
-    without = [_without_text(place, PREFIX[protocol]) for place in places.values()]
+    prefix = PREFIX[protocol]
+    without = [_without_text(place, prefix) for place in places.values()]
     if known := [scored for scored in without if scored]:
         metrics["without_text"] = {name: round(float(np.mean([one[name] for one in known])), 6) for name in known[0]}
     if scenes := _by_scene(rows, folder, labels):
         metrics["scenes"] = scenes
-    prefix = PREFIX[protocol]
     result = {"method": method, "protocol": protocol, **{f"{prefix}{name}": value for name, value in metrics.items()}}
-    _write_json(folder / SCORES, result)
-    _write_json(folder / "metrics.json", headline(result))
-    histories = {fold: read_history(place / "history.csv") for fold, place in places.items()}
-    write_plots(folder / "plots", metrics, histories, f"{method}, protocol {protocol}")
-    return result
+    return Joined(result, metrics, found, {fold: read_history(place / "history.csv") for fold, place in places.items()})
 
 
 def headline(result: dict[str, Any]) -> dict[str, float | None]:
@@ -157,7 +190,7 @@ def _without_text(place: Path, prefix: str) -> dict[str, float]:
     return scored
 
 
-def join_folds(
+def fold_scores(
     predictions: dict[int, list[Row]],
     names: list[str],
     samples: int,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from grace.pipeline.store import UserError
 
@@ -21,6 +21,7 @@ FOLDER = "dvclive"
 Row = Mapping[str, float]
 
 
+@runtime_checkable
 class Log(Protocol):
     """Where the metrics of an epoch go."""
 

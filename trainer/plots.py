@@ -44,7 +44,7 @@ def _confusion(counts: np.ndarray, names: Sequence[str], title: str) -> bytes:
     image = axes.imshow(shares, cmap=SEQUENTIAL, vmin=0, vmax=1)
     for (i, j), share in np.ndenumerate(shares):
         if counts[i, j]:
-            colour = "black" if share > 0.5 else "white"
+            colour = "white" if share > 0.6 else "black"
             axes.text(j, i, f"{share:.0%}\n{counts[i, j]}", ha="center", va="center", color=colour, fontsize=8)
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
     axes.set_yticks(range(len(names)), names)
@@ -62,7 +62,7 @@ def _recall(scores: Mapping[str, Any], title: str) -> bytes:
     for row, (_, value, low, high) in enumerate(known):
         axes.barh(row, value, 0.62, color=BAR)
         axes.plot([low, high], [row, row], color="black", linewidth=1.2)
-        axes.plot(value, row, "o", color="black", markersize=4)
+        axes.plot(value, row, "o", color="black", markersize=4, clip_on=False)
     axes.axvline(1 / max(len(known), 1), color=GREY, linewidth=1, linestyle="--")
     axes.set_yticks(range(len(known)), [name for name, *_ in known])
     axes.invert_yaxis()
@@ -102,6 +102,7 @@ def _training(histories: Mapping[int, History], title: str) -> bytes:
                 axes.plot(
                     *zip(*points, strict=True), style, color=OKABE_ITO[number % len(OKABE_ITO)], label=f"fold {fold}"
                 )
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set(xlabel="epoch", ylabel=column.replace("_", " ").replace("uar", "UAR"))
     panels[1].set_ylim(0, 1)
     panels[1].legend(frameon=False, fontsize=8, ncols=2, loc="lower right")

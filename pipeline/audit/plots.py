@@ -68,12 +68,14 @@ def _emotions(texts: dict[str, Any]) -> bytes:
         shares = 100 * np.array(table["share"])
         axes.imshow(shares, cmap=SEQUENTIAL, vmin=0, vmax=100, aspect="auto")
         for row, column in np.ndindex(shares.shape):
-            light = shares[row, column] > 50
+            dark = shares[row, column] > 60
             axes.text(
-                column, row, f"{shares[row, column]:.0f}", ha="center", va="center", color="black" if light else "white"
+                column, row, f"{shares[row, column]:.0f}", ha="center", va="center", color="white" if dark else "black"
             )
         for index in range(len(table["labels"])):
-            axes.add_patch(Rectangle((index - 0.5, index - 0.5), 1, 1, fill=False, linewidth=1.5, edgecolor="white"))
+            axes.add_patch(
+                Rectangle((index - 0.5, index - 0.5), 1, 1, fill=False, linewidth=1.5, edgecolor=OKABE_ITO[1])
+            )
         axes.set_xticks(range(len(table["claims"])), table["claims"], rotation=40, ha="right")
         axes.set_yticks(range(len(table["labels"])), table["labels"])
         axes.set(xlabel="emotion that words claim, % of the label's texts", ylabel="label", title=name)

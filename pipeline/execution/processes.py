@@ -78,11 +78,16 @@ def watched_clips(
 
 
 def run_in_processes(
-    task: Task[Job, Result], jobs: Sequence[Job], *, workers: int, clip_timeout: float
+    task: Task[Job, Result],
+    jobs: Sequence[Job],
+    *,
+    workers: int,
+    clip_timeout: float,
+    on_progress: Callable[[int], None] = lambda clips: None,
 ) -> Iterator[tuple[int, Result]]:
     """Do all jobs in up to ``workers`` processes; see :meth:`WatchedWorkers.run`."""
     with WatchedWorkers(task, workers=workers, clip_timeout=clip_timeout) as pool:
-        yield from pool.run(jobs)
+        yield from pool.run(jobs, on_progress)
 
 
 @dataclass
@@ -128,11 +133,14 @@ class WatchedWorkers(Generic[Job, Result]):
         self._pool: list[_Worker] = []
         self._looked = time.monotonic()
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Result]]:
+    def run(
+        self, jobs: Sequence[Job], on_progress: Callable[[int], None] = lambda clips: None
+    ) -> Iterator[tuple[int, Result]]:
         """Do the jobs, and yield index and result of each as it is done.
 
         A clip that is under way for longer than ``clip_timeout``, or on which a process dies :data:`MAX_CRASHES`
-        times, is skipped when its job is done again.
+        times, is skipped when its job is done again. ``on_progress`` is told, time and again, how many
+        clips of the jobs under way are done.
 
         Raises:
             RepeatedCrashError: Processes keep dying while no clip is under way.
@@ -142,6 +150,7 @@ class WatchedWorkers(Generic[Job, Result]):
         try:
             while pending or any(worker.job for worker in self._pool):
                 self._assign(pending)
+                on_progress(sum(worker.clips_done() for worker in self._pool if worker.job is not None))
                 for worker in self._answered_or_overdue():
                     if (answer := worker.receive()) is not None:
                         yield answer
@@ -225,6 +234,10 @@ class _Worker:
             raise error
         job, self.job = self.job, None
         return job.index, result
+
+    def clips_done(self) -> int:
+        """Clips of its job that are done, as far as it says; 0 while it opens, reads or commits."""
+        return max(0, int(self._clock[1]))
 
     def watch(self, seconds: float) -> None:
         """Count time for the clip under way, if it is the one that was under way at the last call."""

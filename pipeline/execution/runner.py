@@ -16,10 +16,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
 from grace.pipeline.errors import GraceError
 from grace.pipeline.execution.processes import run_in_processes, watched_clips
+from grace.pipeline.execution.progress import ClipProgress
 from grace.pipeline.execution.step import Step, StepInputs, process_rows
 from grace.pipeline.store import Row, failure, folder_lock
 
@@ -146,9 +145,9 @@ def run(
         store.prune(len(inputs))
         pending = _pending(inputs, retry_failed)
         summary.skipped = len(inputs.clips) - sum(inputs.clips.shard_length(shard, size) for shard in pending)
-        with tqdm(total=len(inputs.clips), initial=summary.skipped, desc=step.name, unit="clip") as bar:
-            for count in _make(inputs, pending, workers, clip_timeout, cluster) if pending else ():
-                bar.update(count)
+        with ClipProgress(step.name, len(inputs.clips), summary.skipped) as progress:
+            for count in _make(inputs, pending, workers, clip_timeout, cluster, progress) if pending else ():
+                progress.commit(count)
                 summary.done += count
     for shard in range(len(inputs)):
         summary.count(store.read(shard, ["clip_id", "status", "error"]))
@@ -179,23 +178,28 @@ def _has_failures(inputs: StepInputs, shard: int) -> bool:
 
 
 def _make(
-    inputs: StepInputs, pending: dict[int, str], workers: int, clip_timeout: float, cluster: RaySettings | None
+    inputs: StepInputs,
+    pending: dict[int, str],
+    workers: int,
+    clip_timeout: float,
+    cluster: RaySettings | None,
+    progress: ClipProgress,
 ) -> Iterator[int]:
     """Make the pending shards where they are to be made; yields numbers of clips as they are done."""
     if cluster is not None:
         return _run_ray(inputs, pending, cluster, clip_timeout)
     if inputs.step.parallel and workers:
-        return _run_processes(inputs, pending, workers, clip_timeout)
-    return _run_inline(inputs, pending)
+        return _run_processes(inputs, pending, workers, clip_timeout, progress)
+    return _run_inline(inputs, pending, progress)
 
 
-def _run_inline(inputs: StepInputs, pending: dict[int, str]) -> Iterator[int]:
+def _run_inline(inputs: StepInputs, pending: dict[int, str], progress: ClipProgress) -> Iterator[int]:
     """In this process: shard after shard, or several concurrently where the step begins clips ahead."""
     step = inputs.step
     step.open()
     try:
         if step.prefetch_clips:
-            yield from _run_threaded(inputs, pending)
+            yield from _run_threaded(inputs, pending, progress)
         else:
             for job in pending.items():
                 yield from _process_shard(inputs, *job)
@@ -203,11 +207,15 @@ def _run_inline(inputs: StepInputs, pending: dict[int, str]) -> Iterator[int]:
         step.close()
 
 
-def _run_threaded(inputs: StepInputs, pending: dict[int, str]) -> Iterator[int]:
+def _run_threaded(inputs: StepInputs, pending: dict[int, str], progress: ClipProgress) -> Iterator[int]:
     """Several shards concurrently in threads, each committed when it is whole, so that an engine never waits."""
 
     def make(job: tuple[int, str]) -> int:
-        return sum(_process_shard(inputs, *job))
+        made = 0
+        for count in _process_shard(inputs, *job):
+            made += count
+            progress.begin()
+        return made
 
     jobs, threads = iter(pending.items()), _concurrent_shards(inputs)
     with ThreadPoolExecutor(threads, f"{inputs.step.name} shard") as pool:
@@ -230,10 +238,13 @@ def _concurrent_shards(inputs: StepInputs) -> int:
     return 1 + math.ceil(inputs.step.prefetch_clips / inputs.size)
 
 
-def _run_processes(inputs: StepInputs, pending: dict[int, str], workers: int, clip_timeout: float) -> Iterator[int]:
+def _run_processes(
+    inputs: StepInputs, pending: dict[int, str], workers: int, clip_timeout: float, progress: ClipProgress
+) -> Iterator[int]:
     """In local processes, which do one shard each at a time."""
     task, jobs = _ShardTask(inputs.step, inputs.folder, inputs.size), list(pending.items())
-    for _, count in run_in_processes(task, jobs, workers=workers, clip_timeout=clip_timeout):
+    made = run_in_processes(task, jobs, workers=workers, clip_timeout=clip_timeout, on_progress=progress.under_way)
+    for _, count in made:
         yield count
 
 

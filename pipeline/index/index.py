@@ -12,8 +12,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from grace.pipeline.datasets import Listing, read
 from grace.pipeline.datasets.base import SCENE, misspelt
 from grace.pipeline.datasets.file_tree import UNFOLLOWED, is_video_file
@@ -21,6 +19,7 @@ from grace.pipeline.datasets.footage import footage_of
 from grace.pipeline.datasets.settings import LabelNames, ListFilesSettings
 from grace.pipeline.errors import ClipError, GraceError, UserError
 from grace.pipeline.execution.processes import run_in_processes, watched_clips
+from grace.pipeline.execution.progress import ClipProgress
 from grace.pipeline.index.folds import make_folds
 from grace.pipeline.index.journal import Journal, state_of
 from grace.pipeline.index.leaks import on_both_sides
@@ -216,13 +215,13 @@ def _probe_all(
     waiting = [listing for listing in readable if listing.clip_id not in probed]
     jobs = [waiting[start : start + BATCH] for start in range(0, len(waiting), BATCH)]
     results = run_in_processes(task, jobs, workers=max(workers, 1), clip_timeout=clip_timeout)
-    with tqdm(total=len(readable), initial=len(probed), desc="index", unit="clip") as bar:
+    with ClipProgress("index", len(readable), len(probed)) as progress:
         for job, batch in results:
             for listing, (state, contents) in zip(jobs[job], batch, strict=True):
                 probed[listing.clip_id] = contents
                 if isinstance(contents, Contents):
                     journal.add(listing.path, asdict(contents), state)
-            bar.update(len(batch))
+            progress.commit(len(batch))
     for listing in listings:
         if listing.problem is not None:
             yield Unusable(listing.problem.finding, listing.problem.cause)

@@ -15,7 +15,8 @@ from grace.pipeline.media.images import BGRImage
 from grace.pipeline.store import Row
 from grace.pipeline.tokens.settings import TokensSettings
 from grace.pipeline.tokens.texts import shown_units
-from grace.pipeline.visualize.contact_sheets import overlay
+from grace.pipeline.visualize.contact_sheets import CAPTION, overlay
+from grace.pipeline.visualize.frame import Scale, framed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -154,7 +155,12 @@ def spelled(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str]
     return ["<special>" if number in special else piece for number, piece in zip(ids, pieces, strict=True)]
 
 
-def alignment_sheet(crops: Sequence[BGRImage], words: Sequence[Word]) -> BGRImage:
+def alignment_sheet(
+    crops: Sequence[BGRImage],
+    words: Sequence[Word],
+    times: Float[np.ndarray, " T"] | None = None,
+    title: str = "where the words' mass goes",
+) -> BGRImage:
     """Words against patches and time: one row per word, one column per instant.
 
     Each crop lies under the word's mass divided by the average word's, in the colours of
@@ -164,6 +170,8 @@ def alignment_sheet(crops: Sequence[BGRImage], words: Sequence[Word]) -> BGRImag
     Args:
         crops: the T face crops. Of more than ``MAX_INSTANTS``, evenly spaced ones are drawn.
         words: the rows; their patches form a square grid.
+        times: of the instants, in seconds; written above the columns.
+        title: of the picture.
 
     Returns:
         One picture.
@@ -171,13 +179,24 @@ def alignment_sheet(crops: Sequence[BGRImage], words: Sequence[Word]) -> BGRImag
     Example:
         >>> crops = [np.zeros((64, 64, 3), np.uint8)] * 4
         >>> words = [Word("brows", np.full((4, 16), 1 / 64)), Word("mouth", np.full((4, 16), 1 / 64))]
-        >>> alignment_sheet(crops, words).shape  # 2 × (96 + 2) by 104 + 4 × (96 + 2)
-        (196, 496, 3)
+        >>> alignment_sheet(crops, words).shape  # 28 + 20 + 2 × (96 + 2) by 104 + 4 × (96 + 2)
+        (244, 496, 3)
     """
     average = np.mean([word.mass for word in words], axis=0)
     shown = range(0, len(crops), math.ceil(len(crops) / MAX_INSTANTS))
     rows = [_row([crops[at] for at in shown], word, average, list(shown)) for word in words]
-    return np.concatenate(rows, axis=0)
+    if times is not None:
+        rows.insert(0, _heading([float(times[at]) for at in shown]))
+    return framed(np.concatenate(rows, axis=0), title, scale=Scale("least", "most of the word's mass"))
+
+
+def _heading(times: Sequence[float]) -> BGRImage:
+    """The time of each column, a line of its own."""
+    strip = np.full((CAPTION, LABEL + len(times) * (CELL + 2), 3), 40, dtype=np.uint8)
+    for column, time in enumerate(times):
+        place = (LABEL + column * (CELL + 2) + 3, CAPTION - 4)
+        cv2.putText(strip, f"{time:.2f} s", place, cv2.FONT_HERSHEY_SIMPLEX, 0.38, (190, 190, 190), 1, cv2.LINE_AA)
+    return strip
 
 
 def _row(

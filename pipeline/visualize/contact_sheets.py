@@ -13,6 +13,7 @@ from grace.pipeline.media.images import BGRImage, decode_crop
 from grace.pipeline.media.video import Sample
 from grace.pipeline.motion.registration import head_flow
 from grace.pipeline.store import Row
+from grace.pipeline.visualize.frame import COLOUR_MAP, Scale, Swatch, framed
 
 COLUMNS = 8
 WIDE = 4
@@ -26,9 +27,10 @@ ARROW_SCALE = 10
 """Head motion between two frames is a pixel or two: its arrows are drawn this many times as long."""
 
 BACKGROUND = (40, 40, 40)
-WHITE, BLUE = (255, 255, 255), (255, 200, 0)
-DETECTED, BETWEEN, ABSENT = (90, 220, 90), (60, 220, 255), (80, 80, 255)
-"""Colours of a box: the face was detected there; it lies between two detections; no face was found."""
+WHITE, BLUE = (255, 255, 255), (233, 180, 86)
+DETECTED, BETWEEN, ABSENT = (233, 180, 86), (66, 228, 240), (0, 94, 213)
+"""Colours of a box, of Okabe and Ito (2008): the face was detected there; it lies between two detections; no face was
+found."""
 
 
 def crop_sheet(faces: Row, motion: Row | None = None) -> BGRImage:
@@ -52,7 +54,7 @@ def crop_sheet(faces: Row, motion: Row | None = None) -> BGRImage:
         >>> crop = encode_jpeg(np.zeros((64, 64, 3), np.uint8), quality=95)
         >>> boxes, times, found = np.zeros((3, 4)), np.arange(3.0), np.ones(3, bool)
         >>> crop_sheet({"frames": [crop] * 3, "boxes": boxes, "times": times, "found": found}).shape
-        (88, 576, 3)
+        (176, 576, 3)
     """
     tiles = []
     for at, encoded in enumerate(faces["frames"]):
@@ -62,13 +64,19 @@ def crop_sheet(faces: Row, motion: Row | None = None) -> BGRImage:
         if motion is not None:
             tile = np.concatenate([tile, _motion_tile(crop, motion, at)], axis=0)
         tiles.append(tile)
-    return _tiled(tiles, COLUMNS)
+    legend = [Swatch(WHITE, "time and side of the crop"), Swatch(ABSENT, "? no face found")]
+    scale = None
+    if motion is not None:
+        legend.append(Swatch(BLUE, f"head motion removed (arrows {ARROW_SCALE}x)"))
+        scale = Scale("still", "most motion")
+    title = f"{faces.get('clip_id', '')} {'motion maps' if motion is not None else 'face crops'}".strip()
+    return framed(_tiled(tiles, COLUMNS), title, legend, faces["times"], scale)
 
 
 def tracking_sheet(faces: Row, sample: Sample, track: Track) -> BGRImage:
     """The whole frames of a clip with the box of each crop, and the crop beside it.
 
-    A box is green where the face was detected, yellow between two instants at which it was, red where no face was
+    A box is blue where the face was detected, yellow between two instants at which it was, orange where no face was
     found and the box is the nearest one, or the frame's centre. Thin white boxes are all detected faces.
 
     Args:
@@ -96,7 +104,13 @@ def tracking_sheet(faces: Row, sample: Sample, track: Track) -> BGRImage:
         gap = np.full((side, GAP, 3), BACKGROUND, dtype=np.uint8)
         beside = np.concatenate([picture, gap, crop], axis=1)
         tiles.append(captioned(beside, f"{_time_and_size(faces, at)} {words}", colour))
-    return _tiled(tiles, WIDE)
+    legend = [
+        Swatch(DETECTED, "face detected"),
+        Swatch(BETWEEN, "between two detections"),
+        Swatch(ABSENT, "no face found"),
+        Swatch(WHITE, "any face seen (thin)"),
+    ]
+    return framed(_tiled(tiles, WIDE), f"{faces.get('clip_id', '')} face track".strip(), legend, faces["times"])
 
 
 def decode_crops(faces: Row) -> list[BGRImage]:
@@ -105,7 +119,7 @@ def decode_crops(faces: Row) -> list[BGRImage]:
 
 
 def heat_map(values: Float[np.ndarray, "G G"], size: int) -> BGRImage:
-    """A map as colours: 0 is black, then red and yellow, 1 is white.
+    """A map as colours of :data:`COLOUR_MAP`: 0 is dark blue, 1 is yellow.
 
     Args:
         values: in [0, 1].
@@ -116,11 +130,11 @@ def heat_map(values: Float[np.ndarray, "G G"], size: int) -> BGRImage:
 
     Example:
         >>> heat_map(np.array([[0.0, 1.0], [1.0, 0.0]]), size=64)[[0, 0], [0, 63]].tolist()
-        [[0, 0, 0], [255, 255, 255]]
+        [[84, 1, 68], [37, 231, 253]]
     """
     wide = cv2.resize(np.asarray(values, dtype=np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
     levels = (np.clip(wide, 0.0, 1.0) * 255).astype(np.uint8)
-    return cv2.applyColorMap(levels, cv2.COLORMAP_HOT)
+    return cv2.applyColorMap(levels, COLOUR_MAP)
 
 
 def overlay(image: BGRImage, values: Float[np.ndarray, "G G"]) -> BGRImage:
@@ -173,7 +187,7 @@ def _motion_tile(crop: BGRImage, motion: Row, at: int) -> BGRImage:
 
 def _tiled(tiles: list[BGRImage], columns: int) -> BGRImage:
     """Tiles of one size as one picture, ``columns`` per row."""
-    framed = [cv2.copyMakeBorder(tile, *(GAP,) * 4, cv2.BORDER_CONSTANT, value=BACKGROUND) for tile in tiles]
-    framed += [np.full_like(framed[0], BACKGROUND)] * (-len(framed) % columns)
-    rows = [np.concatenate(framed[k : k + columns], axis=1) for k in range(0, len(framed), columns)]
+    bordered = [cv2.copyMakeBorder(tile, *(GAP,) * 4, cv2.BORDER_CONSTANT, value=BACKGROUND) for tile in tiles]
+    bordered += [np.full_like(bordered[0], BACKGROUND)] * (-len(bordered) % columns)
+    rows = [np.concatenate(bordered[k : k + columns], axis=1) for k in range(0, len(bordered), columns)]
     return np.concatenate(rows)

@@ -16,10 +16,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tqdm import tqdm
-
 from grace.pipeline.datasets.footage import WORLD_FILE as MARK
 from grace.pipeline.errors import GraceError, UserError
+from grace.pipeline.execution.progress import ClipProgress
 from grace.pipeline.store import clear_abandoned, folder_lock, write_atomic
 from grace.pipeline.world.clip_spec import ClipSpec
 from grace.pipeline.world.footage import write_frames, write_video
@@ -90,8 +89,9 @@ def make_world(settings: WorldSettings, root: Path, workers: int) -> WorldCounts
         unfinished.mkdir(exist_ok=True)
         clear_abandoned(unfinished)
         try:
-            with tqdm(total=len(specs), desc="world", unit="clip") as bar:
-                write_truth(root, _counted(_make_clips(settings, root, specs, workers), counts, bar), unfinished)
+            made = sum((root / LAYOUTS[settings.layout].path(spec.clip_id)).exists() for spec in specs)
+            with ClipProgress("world", len(specs), made) as progress:
+                write_truth(root, _counted(_make_clips(settings, root, specs, workers), counts, progress), unfinished)
             LAYOUTS[settings.layout].write_lists(root, specs)
         finally:
             clear_abandoned(unfinished)
@@ -177,14 +177,14 @@ def _init_worker() -> None:
 
 
 def _counted(
-    clips: Iterator[MadeClip], counts: WorldCounts, bar: tqdm[Any]
+    clips: Iterator[MadeClip], counts: WorldCounts, progress: ClipProgress
 ) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
-    """The rows of clips; ``counts`` and the progress bar are updated on the way."""
+    """The rows of clips; ``counts`` and the progress are updated on the way."""
     for clip in clips:
         counts.rendered += clip.rendered
         counts.skipped += not clip.rendered
         counts.frames += len(clip.frame_rows) if clip.rendered else 0
-        bar.update()
+        progress.commit(int(clip.rendered))
         yield clip.clip_row, clip.frame_rows
 
 

@@ -44,6 +44,18 @@ class Count:
 
 
 @dataclass
+class Slow:
+    """Takes its time at one clip."""
+
+    def open(self) -> None: ...
+
+    def run(self, job: list[str], skipped: Mapping[int, str], on_clip_start: Callable[[int], None]) -> int:
+        for name, _ in watched_clips(job, skipped, on_clip_start):
+            time.sleep(2.5 if name == "wait" else 0)
+        return len(job)
+
+
+@dataclass
 class Identify:
     """Returns the process's id, and how often it has been opened; hangs when a job says so."""
 
@@ -103,3 +115,13 @@ def test_no_more_processes_start_than_there_are_jobs() -> None:
         assert list(pool.run([])) == []
         assert len({pid for _, (pid, *_) in pool.run(["fine"])}) == 1
         assert len(pool._pool) == 1
+
+
+def test_clips_of_jobs_under_way_are_told() -> None:
+    """Before any job has ended, and never those of a job that has."""
+    told: list[int] = []
+    jobs = [["a", "b", "wait", "c"]]
+    made = list(run_in_processes(Slow(), jobs, workers=1, clip_timeout=4, on_progress=told.append))
+    assert made == [(0, 4)]
+    assert set(told) >= {0, 2}
+    assert max(told) <= 3

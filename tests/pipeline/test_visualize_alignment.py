@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from grace.pipeline.visualize.alignment import alignment_sheet, merge_subwords, most_distinctive
+from grace.pipeline.visualize.frame import HEAD, LINE
 
 CLIP = ["<|startoftext|>", "lips</w>", "fur", "row</w>", ".</w>", "<|endoftext|>", "<|startoftext|>", "lips</w>", "pad"]
 SENTENCEPIECE = ["▁lip", "s", "▁fur", "row", ".", "</s>", "▁lips", "</s>", "<pad>"]
@@ -39,6 +40,6 @@ def test_words_that_go_where_all_go_are_not_picked_and_the_sheet_shows_the_other
     assert [word.text for word in picked] == ["brows", "mouth"]
     frames = [np.full((64, 64, 3), 128, np.uint8)] * 4
     sheet = alignment_sheet(frames, picked)
-    brows, mouth = np.split(sheet[:, 104:].astype(float), 2)
+    brows, mouth = np.split(sheet[HEAD + LINE :, 104:].astype(float), 2)
     assert brows[: len(brows) // 4].std() > mouth[: len(mouth) // 4].std()
     assert mouth[-len(mouth) // 4 :].std() > brows[-len(brows) // 4 :].std()

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from grace.pipeline.store import Store, failure, write_clips
 from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS, FACES, MOTION
 from grace.pipeline.visualize.contact_sheets import ABSENT, BETWEEN, CAPTION, DETECTED, GAP, WIDE
+from grace.pipeline.visualize.frame import AXIS, HEAD, LINE
 from grace.pipeline.world.identity import sample_identity
 from grace.pipeline.world.render import render_instants
 from grace.pipeline.world.scenario import sample_scenario
@@ -145,7 +146,7 @@ def test_show_draws_whole_frames_with_boxes_that_say_how_they_came_about(folder:
     assert output.startswith("0\n")
     assert "Crops only" not in output
     picture = cv2.imread("sheet.png").astype(int)
-    tiles = [tile for line in np.split(picture, 3) for tile in np.split(line, WIDE, axis=1)]
+    tiles = [tile for line in np.split(picture[HEAD + LINE : -AXIS], 3) for tile in np.split(line, WIDE, axis=1)]
 
     def coloured(tile: np.ndarray, colour: tuple[int, int, int]) -> int:
         return int((np.abs(tile[CAPTION + GAP :] - colour).sum(axis=-1) < 12).sum())

@@ -198,10 +198,12 @@ def test_evaluate_joins_folds(trained: Path) -> None:
     assert result["clips"] == 60
     assert result["missing"] == 2
     assert result["interval"]["WAR"][0] < result["WAR"] < result["interval"]["WAR"][1]
-    assert json.loads((trained / "metrics.json").read_text()) == result
+    assert json.loads((trained / "scores.json").read_text()) == result
+    shown = json.loads((trained / "metrics.json").read_text())
+    assert shown == {name: round(value, 4) for name, value in shown.items()}
+    assert list(shown) == ["UAR", "WAR", "ECE", *result["recall"]]
     pictures = {path.name: path.read_bytes() for path in (trained / "plots").iterdir()}
-    kinds = ("calibration", "confusion", "recall")
-    assert set(pictures) == {f"{kind}.{form}" for kind in kinds for form in ("csv", "png")}
+    assert set(pictures) == {f"{kind}.png" for kind in ("calibration", "confusion", "recall", "training")}
     evaluate(trained, "grace", [1, 2], samples=50)
     assert pictures == {path.name: path.read_bytes() for path in (trained / "plots").iterdir()}
     table = paper_table(result)

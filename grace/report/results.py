@@ -1,0 +1,130 @@
+"""What the report says of a method: scores with intervals over people, confusion, reliability, its worst mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from grace.pipeline.store import Row
+from grace.report.pictures import HEIGHT, WIDTH, curve_lines, reliability_bars
+from grace.report.texts import example
+from grace.review.catalogue import Catalogue
+from grace.review.runs import polyline
+from grace.trainer.evaluate import Joined
+from grace.trainer.metrics import confusion, most_confused
+from grace.trainer.runs import class_indices
+from grace.trainer.settings import METHODS
+from grace.trainer.significance import intervals_over_people
+
+MISTAKES = 8
+
+
+def results_section(catalogue: Catalogue, joined: Joined, samples: int, confidence: float) -> dict[str, Any]:
+    """The scores of a method over its folds, as plain values; shares in [0, 1]."""
+    scores, rows = {"seeds": None, "without_text": None, **joined.scores}, joined.rows
+    names = list(scores["recall"])
+    labels, predicted = class_indices(rows, names)
+    people = _people(catalogue, rows)
+    spans = _spans(scores, names)
+    if people is not None:
+        spans = intervals_over_people(labels, predicted, people, names, samples, confidence)
+    counts = confusion(labels, predicted, len(names))
+    return {
+        "method": joined.result["method"],
+        "what": METHODS.get(joined.result["method"], ""),
+        "protocol": joined.result["protocol"],
+        "scores": scores,
+        "people": None if people is None else len(np.unique(people)),
+        "spans": spans,
+        "confidence": confidence,
+        "samples": samples,
+        "names": names,
+        "matrix": _matrix(counts),
+        "confused": _confused(counts, names),
+        "bars": reliability_bars(scores["calibration"]),
+        "risk": _risk(rows),
+        "curves": _curves(joined),
+        "mistakes": _mistakes(catalogue, rows),
+    }
+
+
+def _people(catalogue: Catalogue, rows: Sequence[Row]) -> np.ndarray | None:
+    """A number for the person of each clip; None where the person of any clip is not known."""
+    clips = [catalogue.positions.get(row["clip_id"], -1) for row in rows]
+    codes = catalogue.subject.codes[clips]
+    if min(clips, default=-1) < 0 or (codes < 0).any():
+        return None
+    return np.unique(codes, return_inverse=True)[1]
+
+
+def _spans(scores: dict[str, Any], names: Sequence[str]) -> dict[str, list[float | None]]:
+    """The intervals over clips, by the names of :func:`intervals_over_people`."""
+    found = scores["interval"]
+    spans = {name: found[name] for name in ("UAR", "WAR", "tail")} | found["pairs"]
+    return spans | {name: found["recall"][name] for name in names}
+
+
+def _matrix(counts: np.ndarray) -> list[list[dict[str, Any]]]:
+    shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
+    return [
+        [{"count": int(counts[i, j]), "share": float(shares[i, j])} for j in range(len(counts))]
+        for i in range(len(counts))
+    ]
+
+
+def _confused(counts: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
+    """The pairs that are taken for each other most, each way."""
+    return [
+        {
+            "first": first,
+            "second": second,
+            "there": int(counts[names.index(first), names.index(second)]),
+            "back": int(counts[names.index(second), names.index(first)]),
+        }
+        for first, second in most_confused(counts, list(names))
+    ]
+
+
+def _risk(rows: Sequence[Row]) -> dict[str, Any]:
+    """Share of wrong clips among the most confident ones (El-Yaniv & Wiener, JMLR 2010)."""
+    scored = sorted((row for row in rows if row["predicted"]), key=lambda row: -max(row["probabilities"]))
+    if not scored:
+        return {"points": "", "top": 1.0}
+    wrong = np.cumsum([row["predicted"] != row["label"] for row in scored]) / np.arange(1, len(scored) + 1)
+    at = np.unique(np.linspace(0, len(scored) - 1, min(150, len(scored))).astype(int))
+    top = max(0.1, float(np.ceil(wrong.max() * 10) / 10))
+    points = [((int(k) + 1) / len(rows), float(wrong[k])) for k in at]
+    return {"points": polyline(points, WIDTH, HEIGHT, top), "top": top}
+
+
+def _curves(joined: Joined) -> list[dict[str, Any]]:
+    rows = [row for history in joined.histories.values() for row in history]
+    score = next((name for name in ("validation_uar", "best_test_uar") if any(name in row for row in rows)), "")
+    charts = []
+    for column, title in (("loss", "Loss"), (score, "UAR by which the epoch is chosen")):
+        values = [row[column] for row in rows if column in row]
+        if values:
+            top = 1.0 if column == score else max(values) or 1.0
+            lines = curve_lines(joined.histories, column, top)
+            charts.append(
+                {"title": title, "top": top, "lines": lines, "epochs": int(max(row["epoch"] for row in rows))}
+            )
+    return charts
+
+
+def _mistakes(catalogue: Catalogue, rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The clips of which the method was surest and wrong."""
+    wrong = [row for row in rows if row["predicted"] and row["predicted"] != row["label"]]
+    wrong.sort(key=lambda row: (-max(row["probabilities"]), row["clip_id"]))
+    return [
+        {
+            **example(catalogue, catalogue.positions[row["clip_id"]]),
+            "predicted": row["predicted"],
+            "probability": float(max(row["probabilities"])),
+            "fold": int(row["fold"]),
+        }
+        for row in wrong[:MISTAKES]
+        if row["clip_id"] in catalogue.positions
+    ]
