@@ -45,4 +45,4 @@ def test_settings_are_read_and_runs_are_scored_without_torch() -> None:
 
 
 def test_every_setting_is_part_of_the_key_of_a_run() -> None:
-    assert set(TrainSettings().cache_key()) == set(TrainSettings.model_fields)
+    assert set(TrainSettings().cache_key()) == set(TrainSettings.model_fields) - {"loggers"}  # which change no result
