@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from grace.trainer.metrics import AMBIGUOUS, tail_classes
+from grace.trainer.metrics import AMBIGUOUS, ambiguous_pairs, tail_classes
 
 Counts = Float[np.ndarray, "*shape classes"]
 
@@ -91,7 +91,7 @@ def intervals(
     samples: int,
     confidence: float,
     people: Sequence[str] | None = None,
-    pairs: Sequence[tuple[str, str]] = AMBIGUOUS,
+    pairs: Sequence[tuple[str, str]] | None = None,
 ) -> dict[str, list[float | None]]:
     """Percentile bootstrap intervals of every score (Efron 1979), over people, or over clips.
 
@@ -102,7 +102,7 @@ def intervals(
         samples: draws with replacement.
         confidence: such as 0.95.
         people: who is seen in each clip; without it, clips count as if each showed another person.
-        pairs: the pairs of classes to look at.
+        pairs: the pairs of classes to look at; those of :func:`~grace.trainer.metrics.ambiguous_pairs` if not given.
 
     Returns:
         Lower and upper bound of every score of :func:`statistics` (``UAR``, ``WAR``, ``tail``, pairs, recall by class);
@@ -114,53 +114,17 @@ def intervals(
         >>> low, high = intervals(labels, predicted, ["anger", "fear"], samples=200, confidence=0.95)["UAR"]
         >>> 0.7 < low < 0.8 < high < 0.9
         True
+        >>> people = [f"person {number // 25}" for number in range(100)]
+        >>> predicted = np.where(np.arange(100) < 25, 1 - labels, labels)  # always wrong of one person
+        >>> intervals(labels, predicted, ["anger", "fear"], samples=200, confidence=0.95, people=people)["WAR"]
+        [0.25, 1.0]
     """
     tail = tail_classes(np.bincount(labels, minlength=len(names)))
     right = (labels == predicted).astype(np.float64)
     total, hits = resampled(labels, right[None], len(names), samples, people=people)
-    drawn = statistics(total, hits[0], names, tail, pairs)
+    looked_at = ambiguous_pairs(labels, predicted, names) if pairs is None else pairs
+    drawn = statistics(total, hits[0], names, tail, looked_at)
     return {name: _bounds(values, confidence) for name, values in drawn.items()}
-
-
-def intervals_over_people(
-    labels: Int[np.ndarray, " clips"],
-    predicted: Int[np.ndarray, " clips"],
-    people: Int[np.ndarray, " clips"],
-    names: Sequence[str],
-    samples: int,
-    confidence: float,
-) -> dict[str, list[float | None]]:
-    """Percentile bootstrap intervals of every score, over people: all clips of a person are drawn together.
-
-    Clips of one face are alike, so intervals over clips are too narrow for what a new person would see (the cluster
-    bootstrap; Davison & Hinkley 1997, section 3.8).
-
-    Args:
-        labels: true class of each clip, an index into ``names``.
-        predicted: predicted class of each clip; −1 counts as wrong.
-        people: of each clip, the number of its person, from 0.
-        names: the classes.
-        samples: draws of as many people with replacement.
-        confidence: such as 0.95.
-
-    Returns:
-        As :func:`intervals`.
-
-    Example:
-        >>> labels, people = np.zeros(40, int), np.repeat(np.arange(4), 10)
-        >>> predicted = np.where(people == 0, 1, 0)  # always wrong of one person
-        >>> intervals_over_people(labels, predicted, people, ["anger", "fear"], samples=200, confidence=0.95)["WAR"]
-        [0.25, 1.0]
-    """
-    classes, count = len(names), int(people.max()) + 1
-    right = (labels == predicted).astype(np.float64)
-    cell = people * classes + labels
-    total = np.bincount(cell, minlength=count * classes).reshape(count, classes)
-    hits = np.bincount(cell, right, minlength=count * classes).reshape(count, classes)
-    drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), samples)
-    tail = tail_classes(np.bincount(labels, minlength=classes))
-    found = statistics((drawn @ total).astype(np.float64), drawn @ hits, names, tail)
-    return {name: _bounds(values, confidence) for name, values in found.items()}
 
 
 @dataclass(frozen=True)

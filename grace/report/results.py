@@ -16,7 +16,6 @@ from grace.trainer.evaluate import Joined
 from grace.trainer.metrics import confusion, most_confused
 from grace.trainer.runs import class_indices
 from grace.trainer.settings import METHODS
-from grace.trainer.significance import intervals_over_people
 
 MISTAKES = 8
 
@@ -26,18 +25,14 @@ def results_section(catalogue: Catalogue, joined: Joined, samples: int, confiden
     scores, rows = {"seeds": None, "without_text": None, **joined.scores}, joined.rows
     names = list(scores["recall"])
     labels, predicted = class_indices(rows, names)
-    people = _people(catalogue, rows)
-    spans = _spans(scores, names)
-    if people is not None:
-        spans = intervals_over_people(labels, predicted, people, names, samples, confidence)
     counts = confusion(labels, predicted, len(names))
     return {
         "method": joined.result["method"],
         "what": METHODS.get(joined.result["method"], ""),
         "protocol": joined.result["protocol"],
         "scores": scores,
-        "people": None if people is None else len(np.unique(people)),
-        "spans": spans,
+        "people": _people(catalogue, rows) if scores["interval"]["over"] == "people" else None,
+        "spans": _spans(scores, names),
         "confidence": confidence,
         "samples": samples,
         "names": names,
@@ -50,17 +45,14 @@ def results_section(catalogue: Catalogue, joined: Joined, samples: int, confiden
     }
 
 
-def _people(catalogue: Catalogue, rows: Sequence[Row]) -> np.ndarray | None:
-    """A number for the person of each clip; None where the person of any clip is not known."""
-    clips = [catalogue.positions.get(row["clip_id"], -1) for row in rows]
-    codes = catalogue.subject.codes[clips]
-    if min(clips, default=-1) < 0 or (codes < 0).any():
-        return None
-    return np.unique(codes, return_inverse=True)[1]
+def _people(catalogue: Catalogue, rows: Sequence[Row]) -> int:
+    """How many people these clips show."""
+    clips = [catalogue.positions[row["clip_id"]] for row in rows]
+    return len(np.unique(catalogue.subject.codes[clips]))
 
 
 def _spans(scores: dict[str, Any], names: Sequence[str]) -> dict[str, list[float | None]]:
-    """The intervals over clips, by the names of :func:`intervals_over_people`."""
+    """The intervals of all scores by one name each."""
     found = scores["interval"]
     spans = {name: found[name] for name in ("UAR", "WAR", "tail")} | found["pairs"]
     return spans | {name: found["recall"][name] for name in names}

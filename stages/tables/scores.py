@@ -41,8 +41,9 @@ def paper_table(result: dict[str, Any]) -> Table:
     bounds = [*(spans["recall"][name] for name in scores["recall"]), spans["UAR"], spans["WAR"]]
     for side, name in enumerate(("from", "to")):
         table.add_row(f"{spans['confidence']:.0%} {name}", *(percent(bound[side]) for bound in bounds), "", "")
+    table.caption = f"Intervals over {spans['over']}."
     if scores["missing"]:
-        table.caption = f"{scores['missing']} of {scores['clips']} test clips could not be scored and count as wrong."
+        table.caption += f" {scores['missing']} of {scores['clips']} test clips could not be scored and count as wrong."
     return table
 
 
