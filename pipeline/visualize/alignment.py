@@ -158,7 +158,7 @@ def spelled(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str]
 def alignment_sheet(
     crops: Sequence[BGRImage],
     words: Sequence[Word],
-    times: Float[np.ndarray, " T"] | None = None,
+    times: Float[np.ndarray, " instants"] | None = None,
     title: str = "where the words' mass goes",
 ) -> BGRImage:
     """Words against patches and time: one row per word, one column per instant.

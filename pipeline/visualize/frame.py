@@ -45,7 +45,7 @@ def framed(
     sheet: BGRImage,
     title: str,
     legend: Sequence[Swatch] = (),
-    times: Float[np.ndarray, " T"] | None = None,
+    times: Float[np.ndarray, " instants"] | None = None,
     scale: Scale | None = None,
 ) -> BGRImage:
     """A sheet under its title and legend, and above an axis with a mark at each instant.
@@ -75,9 +75,9 @@ def _strip(height: int, width: int) -> BGRImage:
     return np.full((height, width, 3), PAPER, dtype=np.uint8)
 
 
-def _write(image: BGRImage, words: str, x: float, y: int, colour: Colour, size: float = TEXT) -> None:
+def _write(image: BGRImage, words: str, x: int, y: int, colour: Colour, size: float = TEXT) -> None:
     plain = words.encode("ascii", "replace").decode()
-    cv2.putText(image, plain, (round(x), y), FONT, size, colour, 1, cv2.LINE_AA)
+    cv2.putText(image, plain, (x, y), FONT, size, colour, 1, cv2.LINE_AA)
 
 
 def _width(words: str, size: float = TEXT) -> int:
@@ -136,9 +136,9 @@ def _axis(times: np.ndarray, width: int) -> BGRImage:
     free = -1
     for time in (0.0, *times.tolist()):
         words = f"{time:.2f}" if time else "0 s"
-        x = left + (right - left) * time / last
+        x = round(left + (right - left) * time / last)
         if x > free and (time == last or x + 2 * _width(words) < right or not time):
             _write(strip, words, x - 4, y + 20, SOFT, 0.36)
-            free = round(x + _width(words, 0.36) + 10)
+            free = x + _width(words, 0.36) + 10
     _write(strip, "seconds", right + 6, y + 4, SOFT, 0.32)
     return strip
