@@ -5,22 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from stages._dvc import remark
-from stages._options import Dataset, Folds, Params, Runs, Set, chosen_folds, load_settings
+from stages._options import Dataset, FoldsOrSettings, Params, Runs, Set, chosen_folds, load_settings
 from stages._output import console, note, user_errors
 
 
 @user_errors
 def command(
     dataset: Dataset = "demo",
-    fold: Folds = None,
+    fold: FoldsOrSettings = None,
     runs: Runs = None,
     params: Params = Path("params.yaml"),
     override: Set = [],  # noqa: B006
 ) -> None:
-    """Join the folds: UAR, WAR, recall, ambiguous pairs, calibration, intervals, plots; printed as papers print it.
-
-    The folds are those of params.yaml, or of --fold.
-    """
+    """Join the folds: UAR, WAR, recall, ambiguous pairs, calibration, intervals, plots; printed as papers print it."""
     settings = load_settings(params, override, "evaluate" if fold is None else "")
     from grace.trainer.evaluate import evaluate
     from grace.trainer.published import published_rows
