@@ -34,9 +34,10 @@ Runs = Annotated[
     Path | None,
     typer.Option("--runs", help="Folder of runs, to keep variants apart; data/<dataset>/runs if not given."),
 ]
-Folds = Annotated[
-    str | None,
-    typer.Option("--fold", help="A fold's number, several as 1,2,3, or all.", show_default=False),
+_FOLDS = "A fold's number, several as 1,2,3, or all."
+Folds = Annotated[str, typer.Option("--fold", help=_FOLDS)]
+FoldsOrSettings = Annotated[
+    str | None, typer.Option("--fold", help=f"{_FOLDS} Those of params.yaml when not given.", show_default=False)
 ]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Redo the shards in which this stage failed clips.")]
 

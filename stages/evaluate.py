@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stages._dvc import remark
-from stages._options import Dataset, Folds, Params, Runs, Set, chosen_folds, load_settings
+from stages._options import Dataset, FoldsOrSettings, Params, Runs, Set, chosen_folds, load_settings
 from stages._output import console, note, user_errors
 
 if TYPE_CHECKING:
@@ -21,15 +21,14 @@ def command(
     on: Annotated[
         str | None, typer.Option("--on", metavar="OTHER", help="Score the runs on this data set's clips instead.")
     ] = None,
-    fold: Folds = None,
+    fold: FoldsOrSettings = None,
     runs: Runs = None,
     params: Params = Path("params.yaml"),
     override: Set = [],  # noqa: B006
 ) -> None:
     """Join the folds: UAR, WAR, recall, ambiguous pairs, calibration, intervals, plots; printed as papers print it.
 
-    The folds are those of params.yaml, or of --fold. With --on the runs of DATASET are scored on OTHER's clips of the
-    classes that both have, and OTHER's on DATASET's.
+    With --on the runs of DATASET are scored on OTHER's clips of the classes that both have, and OTHER's on DATASET's.
     """
     settings = load_settings(params, override, "evaluate" if fold is None and on is None else "")
     folder = settings.folder(dataset)

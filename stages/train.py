@@ -24,7 +24,7 @@ def command(
     from grace.trainer.train import train
 
     folder = settings.folder(dataset)
-    folds = chosen_folds(fold or "1", folder)
+    folds = chosen_folds(fold, folder)
     tokens = open_store(folder, "tokens")
     for limit in tokens.meta(tokens.shards()[0]).get("limits", ()) if tokens.shards() else ():
         note(f"{limit}.")

@@ -26,8 +26,8 @@ from pathlib import Path
 from grace.pipeline.datasets.base import SPLITS, Adapter, Entry, Listing, Split, merge
 from grace.pipeline.datasets.file_tree import Tree, without_suffix
 from grace.pipeline.datasets.labels import CANONICAL_LABELS
-from grace.pipeline.datasets.list_files import decimal, read_lines
-from grace.pipeline.datasets.workbook import read_sheet
+from grace.pipeline.datasets.list_files import read_lines
+from grace.pipeline.datasets.workbook import read_sheet, votes_of
 from grace.pipeline.errors import UserError
 from grace.pipeline.strict_csv import UTF8
 
@@ -62,12 +62,8 @@ def votes(root: Path) -> dict[str, dict[str, float]]:
         if not file.is_file():
             continue
         for line, row in read_sheet(file, ("clip", *CLASSES)):
-            cells = {label: decimal(str(row[label])) if row[label] is not None else 0.0 for label in CLASSES}
-            if wrong := [label for label, cell in cells.items() if cell is None]:
-                raise UserError(f"{file}, line {line}: {wrong[0]} is '{row[wrong[0]]}', not a number from 0 up.")
-            found[without_suffix(str(row["clip"]).strip())] = {
-                label: cell for label, cell in cells.items() if cell is not None
-            }
+            clip_id = without_suffix(str(row["clip"]).strip())
+            found[clip_id] = votes_of(file, line, {label: row[label] for label in CLASSES})
     return found
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from grace.pipeline.datasets.list_files import decimal
 from grace.pipeline.errors import UserError
 
 MAX_ROWS, MAX_COLUMNS = 1_000_000, 200
@@ -16,7 +17,7 @@ MAX_ROWS, MAX_COLUMNS = 1_000_000, 200
 def read_sheet(file: Path, required: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
     """The rows of a workbook's first sheet with their numbers: column name to cell, as numbers or texts.
 
-    The first row names the columns. Formulas are not calculated: a cell holds what was saved with it.
+    The first row names the columns.
 
     Args:
         file: An ``.xlsx`` file.
@@ -25,19 +26,8 @@ def read_sheet(file: Path, required: Sequence[str]) -> Iterator[tuple[int, dict[
     Raises:
         UserError: The file is no workbook, lacks a column, or names one twice.
     """
-    from openpyxl import load_workbook
-
-    try:
-        with warnings.catch_warnings():  # of styles and validations, which no reader of cells needs
-            warnings.simplefilter("ignore")
-            book = load_workbook(file, read_only=True, data_only=True)
-            lines = book.worksheets[0].iter_rows(max_row=MAX_ROWS, max_col=MAX_COLUMNS, values_only=True)
-            names = ["" if cell is None else str(cell).strip() for cell in next(lines, ())]
-            rows = [(number, cells) for number, cells in enumerate(lines, 2) if any(cell is not None for cell in cells)]
-            book.close()
-    except Exception as error:  # zipfile, the XML parser and openpyxl each raise their own
-        cause = f"{file} cannot be read as an Excel workbook ({type(error).__name__}): save it again."
-        raise UserError(cause) from None
+    (_, heading), *rows = list(read_cells(file)) or [(1, ())]
+    names = ["" if cell is None else str(cell).strip() for cell in heading]
     if missing := [name for name in required if name not in names]:
         has = ", ".join(filter(None, names)) or "empty"
         raise UserError(f"{file} lacks the column {' and '.join(missing)}; its first row is {has}.")
@@ -45,3 +35,38 @@ def read_sheet(file: Path, required: Sequence[str]) -> Iterator[tuple[int, dict[
         raise UserError(f"{file} has two columns named {twice[0]}.")
     for number, cells in rows:
         yield number, dict(zip(names, cells, strict=False))
+
+
+def read_cells(file: Path) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    """The rows of a workbook's first sheet that hold anything, with their numbers.
+
+    Formulas are not calculated: a cell holds what was saved with it. Raises :class:`UserError` when the file is no
+    workbook.
+    """
+    from openpyxl import load_workbook
+
+    try:
+        with warnings.catch_warnings():  # of styles and validations, which no reader of cells needs
+            warnings.simplefilter("ignore")
+            book = load_workbook(file, read_only=True, data_only=True)
+            lines = book.worksheets[0].iter_rows(max_row=MAX_ROWS, max_col=MAX_COLUMNS, values_only=True)
+            rows = [(number, cells) for number, cells in enumerate(lines, 1) if any(cell is not None for cell in cells)]
+            book.close()
+    except Exception as error:  # zipfile, the XML parser and openpyxl each raise their own
+        cause = f"{file} cannot be read as an Excel workbook ({type(error).__name__}): save it again."
+        raise UserError(cause) from None
+    yield from rows
+
+
+def votes_of(file: Path, line: int, cells: Mapping[str, Any]) -> dict[str, float]:
+    """Class to the number that its cell holds; an empty one holds 0.
+
+    Raises :class:`UserError` naming the cell when one is not a number from 0 up.
+    """
+    votes = {}
+    for label, cell in cells.items():
+        number = 0.0 if cell is None else decimal(str(cell))
+        if number is None:
+            raise UserError(f"{file}, line {line}: {label} is '{cell}', not a number from 0 up.")
+        votes[label] = number
+    return votes

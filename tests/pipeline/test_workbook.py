@@ -74,6 +74,42 @@ def test_an_odd_workbook_is_one_sentence(tmp_path: Path, rows: list[tuple[object
         read("mafw", root)
 
 
+def dfew(root: Path, *rows: tuple[object, ...]) -> Path:
+    for name, part in (("1", "train"), ("2", "test")):
+        write_images(root / f"Clip/clip_224x224/{name.zfill(5)}", int(name))
+        lists = root / f"EmoLabel_DataSplit/{part}(single-labeled)"
+        lists.mkdir(parents=True, exist_ok=True)
+        (lists / "set_1.csv").write_text(f"video_name,label\n{name},1\n")
+    workbook(root / "Annotation/annotation.xlsx", *rows)
+    return root
+
+
+NAMED = (*(f"vote_{number}" for number in range(1, 8)), "clip_name", "annotation")
+
+
+@pytest.mark.parametrize("heading", [[], [NAMED]])
+def test_dfew_votes_come_from_the_workbook_with_and_without_a_heading(
+    tmp_path: Path, heading: list[tuple[object, ...]]
+) -> None:
+    root = dfew(tmp_path, *heading, (8, 0, 2, 0, 0, 0, 0, "1.mp4", 1), (0, 4, 4, 1, 0, 0, 1, 3, 0))
+    listings, classes = read("dfew", root)
+    votes = {clip.clip_id: {label: count for label, count in clip.votes.items() if count} for clip in listings}
+    assert votes == {"00001": {"happiness": 8, "neutral": 2}, "00002": {}}
+    assert list(listings[0].votes) == classes
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ((8, 0, 2, 0, 0, 0, "x", 1, 1), "line 2: fear is 'x', not a number"),
+        ((8, 0, 2), "line 2: expected 7 votes and a clip"),
+    ],
+)
+def test_an_odd_row_of_dfew_is_one_sentence(tmp_path: Path, row: tuple[object, ...], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        read("dfew", dfew(tmp_path, NAMED, row))
+
+
 def test_a_damaged_workbook_is_one_sentence(tmp_path: Path) -> None:
     file = workbook(tmp_path / "annotation.xlsx", ("clip",))
     for content in (b"", b"no zip", file.read_bytes()[:-40]):

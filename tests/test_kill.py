@@ -1,0 +1,53 @@
+"""The kill campaign sees what a kill may leave behind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+from benchmarks.kill import COMMANDS, Kill, content, kills_table, plan, processes_in
+
+
+def test_a_hundred_kills_cover_every_command_and_repeat_by_seed() -> None:
+    planned = plan(100, 0)
+    counts = Counter(command for command, _, _ in planned)
+    assert counts.keys() == set(COMMANDS)
+    assert sum(counts.values()) == 100
+    assert max(counts.values()) - min(counts.values()) <= 1
+    assert plan(100, 0) == planned != plan(100, 1)
+    assert all(start == command for command, start, _ in planned if command != "dvc repro")
+
+
+def test_temporary_files_count_and_answers_are_compared_by_content(tmp_path: Path) -> None:
+    answers = tmp_path / "data/demo/responses/caption"
+    answers.mkdir(parents=True)
+    lines = [json.dumps({"key": key, "text": key}) + "\n" for key in "ab"]
+    (answers / "one.jsonl").write_text("".join(lines))
+    whole = content(tmp_path)
+    (answers / "one.jsonl").write_text(lines[1] + lines[0][:-5])  # torn by a kill
+    assert content(tmp_path) != whole
+    (answers / "two.jsonl").write_text(lines[0])
+    assert content(tmp_path) == whole
+    (tmp_path / "data/demo/.tmp-1").touch()
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp/left").touch()
+    assert content(tmp_path).keys() - whole.keys() == {"data/demo/.tmp-1", "tmp/left"}
+
+
+def test_a_process_that_lives_on_is_seen(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], cwd=tmp_path, stdin=subprocess.PIPE)
+    try:
+        assert len(processes_in(tmp_path)) == 1
+    finally:
+        process.kill()
+        process.communicate()
+    assert processes_in(tmp_path) == []
+
+
+def test_the_table_counts_by_command() -> None:
+    kills = [Kill("index", "index", 1.0, True, "ok"), Kill("index", "index", 2.0, False, "other bytes: x")]
+    columns = [list(column.cells) for column in kills_table(kills).columns]
+    assert [column[COMMANDS.index("index")] for column in columns] == ["index", "2", "1", "1"]
