@@ -79,7 +79,7 @@ def make_toy(folder: Path) -> None:
         "new": run_files(folder / "new/vision/fold-1"),
         "new template": run_files(folder / "new/template/fold-1"),
         "again": [succeed("train", "-d", "toy"), run_files(folder / "data/toy/runs/vision/fold-1")],
-        "evaluate": [evaluated, digests(folder / "data/toy/metrics.json", folder / "data/toy/plots")],
+        "evaluate": [evaluated, digests(folder / "data/toy/scores.json", folder / "data/toy/metrics.json")],
         "compare": succeed("compare", "vision", "template", "-d", "toy"),
         "inspect": succeed("inspect", "-d", "toy", "--clip", "clip-014"),
     }

@@ -111,7 +111,7 @@ def _last(printed: Ran | str) -> str:
 def evaluated(folder: Path) -> Outcome:
     """Scores are those of the sound files."""
     ran = grace("evaluate", "-d", "toy")
-    found = digests(folder / "data/toy/metrics.json", folder / "data/toy/plots")
+    found = digests(folder / "data/toy/scores.json", folder / "data/toy/metrics.json")
     return result_of(ran, lambda: [ran.output, found] == kept(folder, "evaluate"), "other scores")
 
 

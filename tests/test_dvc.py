@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.kill import copy_project, repro
+from benchmarks.kill import copy_project
 from grace.pipeline.store import open_store
 from grace.pipeline.world.footage import write_video
 
@@ -24,7 +24,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small pipeline, run to its end in a repository of its own."""
     folder = tmp_path_factory.mktemp("pipeline")
     copy_project(folder)
-    repro(folder)
+    dvc(folder, "repro")
     commit = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "-qm", "pipeline"]
     subprocess.run(["git", "add", "-A"], cwd=folder, check=True)
     subprocess.run(commit, cwd=folder, check=True)

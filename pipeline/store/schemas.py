@@ -22,7 +22,7 @@ def clips_schema(folds: Iterable[int]) -> Schema:
     """
     parts = "train, val, test, or empty when the fold does not hold the clip"
     columns = (*_CLIP_COLUMNS, *(Column(fold_column(fold), "str", doc=parts) for fold in folds))
-    return Schema("index", 3, "parquet", columns, "clips.parquet: every clip that the data set lists")
+    return Schema("index", 4, "parquet", columns, "clips.parquet: every clip that the data set lists")
 
 
 _CLIP_COLUMNS = (
