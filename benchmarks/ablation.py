@@ -10,8 +10,8 @@ and the third is used once, protocol held-out. Each clip of its FOLDS folds by p
     python -m benchmarks.ablation --table          # the tables of the finished runs
     python -m benchmarks.ablation --quick          # a small world, two cells, few epochs: that it works
 
-DINOv2-small and MiniLM are read from --real-models (CONTRIBUTING.md says how to make that folder); without it, their
-cells are left out and the table says so.
+DINOv2-small and MiniLM are read from --real-models, a folder that holds them as the Hugging Face folders
+``dinov2-small`` and ``minilm``; without it their cells are left out, which a line says.
 
 Ends with one line of JSON: grace_gain (goal >= 3), the least UAR lead of GRACE in points over the best of vision,
 template and narrative in the cells with general eyes; grace_gain_pocket (goal >= 0), the same with the pocket CLIP;
@@ -179,6 +179,8 @@ def main() -> None:
     args = parser().parse_args()
     world = SETTING if args.set else CHOOSING if args.choose else SMALL if args.quick else FINAL
     bench = Bench(Caches(args.work, world, Noise(), args.real_models))
+    if args.real_models is None and not args.quick:
+        progress("Without --real-models the cells of dinov2 are left out.")
     if args.quick:
         bench = Bench(Caches(args.work, world, Noise(), None, ("pocket",)), ("true", "noisy"), 1, 2, (), 1)
     if not args.table:

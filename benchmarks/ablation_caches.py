@@ -110,8 +110,14 @@ class Caches:
         return load_settings(PROJECT / "params.yaml", [f"{key}={value}" for key, value in values.items()])
 
     def make(self, cells: list[tuple[str, str]]) -> None:
-        """Make what is missing: the world, its stages, the texts and tokens of the cells."""
+        """Make what is missing: the world, its stages, the general CLIP, the texts and tokens of the cells."""
         self._base("captions" if any(text == "pocket" for _, text in cells) else "motion")
+        general = self.work / "general-clip"
+        if any(vision == "general" for vision, _ in cells) and not (general / "config.json").exists():
+            from grace.pocket.train_general_clip import build
+
+            progress("general CLIP: rendering and training, resumable")
+            build(general, self.work / "general-clip-training")
         for vision, text in cells:
             progress(f"{self.world.name}: {vision}, {text}")
             self._link(vision, text)
