@@ -17,10 +17,11 @@ HOST = socket.gethostname()
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scancel", "scontrol")
 
 EPILOG = """#!/bin/bash
-grep -lsz "^SLURM_JOB_ID=$SLURM_JOB_ID$" /proc/[0-9]*/environ | cut -d/ -f3 | xargs -r kill -9
+[ -n "$1" ] || exec env -i PATH="$PATH" "$0" "$SLURM_JOB_ID"
+grep -lsz "^SLURM_JOB_ID=$1$" /proc/[0-9]*/environ | cut -d/ -f3 | xargs -r kill -9
 exit 0
 """
-"""Ends what a job left behind, as control groups do on a cluster."""
+"""Ends what a job left behind, as control groups do on a cluster; without the job's variables, not to end itself."""
 
 
 def missing_programs() -> list[str]:
