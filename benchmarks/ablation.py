@@ -17,7 +17,7 @@ Ends with one line of JSON: grace_gain (goal >= 3), the least UAR lead of GRACE 
 template and narrative in the cells with general eyes; grace_gain_pocket (goal >= 0), the same with the pocket CLIP;
 probe_gain (goal >= 0), the least lead of a method over the best probe of the sides that it reads, in any cell.
 
---quick takes about two minutes of processor time; in full it is some 250 trainings of 12 epochs on 1,500 clips.
+In full it is 390 trainings of at most 12 epochs on 1,500 clips.
 """
 
 from __future__ import annotations

@@ -64,13 +64,13 @@ class Noise:
 
     ``named`` is the share of real captions that name a region at all (``docs/audit.md``); ``seen`` the share of the
     movements there that it sees, ``confused`` the share of those that it takes for another movement of the region,
-    ``invented`` the mean number of movements that it makes up. Words of intensity, phase and time are drawn anew with
+    ``invented`` the mean number of movements that it makes up. Words of intensity, phase and time are drawn again with
     ``vague``.
     """
 
     named: Mapping[str, float] = field(
         default_factory=lambda: {
-            "brows": 0.54, "eyes": 0.87, "nose": 0.02, "cheeks": 0.02, "mouth": 0.90, "jaw": 0.03
+            "brows": 0.54, "eyes": 0.87, "nose": 0.002, "cheeks": 0.002, "mouth": 0.90, "jaw": 0.03
         }
     )  # fmt: skip
     seen: float = 0.80

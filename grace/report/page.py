@@ -12,6 +12,7 @@ from grace.report.pictures import HEIGHT, WIDTH
 from grace.report.results import results_section
 from grace.report.texts import texts_section
 from grace.review.catalogue import read_catalogue
+from grace.review.rendering import environment
 from grace.trainer.evaluate import Joined, join_folds
 from grace.trainer.runs import fold_folder
 
@@ -43,7 +44,7 @@ def write_report(dataset: str, settings: Settings, out: Path, runs: Path | None 
     evaluation = settings.evaluate
     results = results_section(catalogue, joined, evaluation.bootstrap, evaluation.confidence) if joined else None
     page = (
-        _environment()
+        environment("grace.report")
         .get_template("report.html")
         .render(
             dataset=dataset,
@@ -85,15 +86,3 @@ def _content(settings: Settings, joined: Joined | None) -> dict[str, Any]:
     pipeline = (run.pipeline if run else None) or settings.pipeline_content()
     train = (run.settings if run else settings.train).model_dump()
     return {**pipeline, "train": train, "evaluate": settings.evaluate.model_dump()}
-
-
-def _environment() -> Any:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    return Environment(
-        loader=PackageLoader("grace.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

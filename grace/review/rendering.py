@@ -15,12 +15,12 @@ PAGES = (("gallery", "Gallery"), ("runs", "Runs"), ("audit", "Audit"), ("rate", 
 
 
 @cache
-def environment() -> Environment:
-    """The templates of the package."""
+def environment(package: str = "grace.review") -> Environment:
+    """The templates of a package."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     return Environment(
-        loader=PackageLoader("grace.review"),
+        loader=PackageLoader(package),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

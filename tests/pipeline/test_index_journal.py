@@ -72,7 +72,7 @@ def test_what_was_counted_before_a_kill_is_not_counted_again(tmp_path: Path, mon
     assert len(Clips(tmp_path / "own")) == 20
 
 
-def test_a_whole_index_leaves_no_journal_and_counts_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_whole_index_leaves_no_journal_and_counts_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_set(tmp_path / "raw", 2)
     numbers = counted(monkeypatch)
     index(tmp_path / "raw", tmp_path / "own")
