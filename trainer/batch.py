@@ -70,8 +70,10 @@ class Batch:
             return self
         kept = max(1, round((1 - dropout) * self.motion.shape[2]))
         indices = torch.rand_like(self.motion).argsort(2)[..., :kept]  # [B, T, kept]
-        expanded = indices[..., None].expand(-1, -1, -1, self.visual.shape[3])
-        return replace(self, visual=self.visual.gather(2, expanded), motion=self.motion.gather(2, indices))
+        frame = torch.arange(indices[..., 0].numel(), device=indices.device)[:, None] * self.motion.shape[2]
+        rows = (frame + indices.flatten(0, 1)).flatten()  # whole tokens are copied, many times faster than a gather
+        visual = self.visual.flatten(0, 2).index_select(0, rows).unflatten(0, indices.shape)
+        return replace(self, visual=visual, motion=self.motion.gather(2, indices))
 
     def drop_text(self, dropped: Bool[Tensor, " batch"]) -> Batch:
         """The batch without the texts of the clips that ``dropped`` marks."""

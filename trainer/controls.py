@@ -59,10 +59,11 @@ class Queries(Model):
     def forward(self, batch: Batch) -> Output:
         """Class scores of a batch, from its video alone."""
         words = self.queries.expand(len(batch.visual), -1, -1)
-        patches, frames = self.aligner.encode_video(batch)
+        tokens = self.aligner.visual(batch.visual)
+        patches, frames = self.aligner.encode_video(batch, tokens)
         a = self.aligner.salience(words)[..., 0].float().softmax(-1)
         b = self.aligner.visual_marginal(patches, batch.motion)
-        projected = self.match_visual(self.aligner.visual(batch.visual).flatten(1, 2))
+        projected = self.match_visual(tokens.flatten(1, 2))
         problem = TransportProblem(self.match_text(words), projected, a, b, patches.shape[1])
         cost = problem.costs_and_marginals()[0]
         alignment = self.aligner.matcher(cost, a, b)

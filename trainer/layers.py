@@ -77,7 +77,8 @@ class Standard(nn.Module):
 
     def forward(self, features: Float[Tensor, "*shape width"]) -> Float[Tensor, "*shape width"]:
         """The standardised features, in float32."""
-        return (features.float() - self.mean) / self.spread
+        scale = 1 / self.spread
+        return torch.addcmul(-self.mean * scale, features.float(), scale)  # one pass over the features
 
 
 class Projection(nn.Linear):

@@ -196,10 +196,12 @@ class AlignedVideo(nn.Module):
         self.fuse = Fusion(d, more=2)
 
     def encode_video(
-        self, batch: Batch
+        self, batch: Batch, patches: Float[Tensor, "batch instants patches hidden"]
     ) -> tuple[Float[Tensor, "batch instants patches hidden"], Float[Tensor, "batch instants hidden"]]:
-        """Patches V, to each of which its frame (and so the rest of the clip) is added; and the frames themselves."""
-        patches = self.visual(batch.visual)  # [B, T, P, d]
+        """Patches V, to each of which its frame (and so the rest of the clip) is added; and the frames themselves.
+
+        ``patches`` are the projected visual tokens, ``visual(batch.visual)``.
+        """
         frames = self.frame_attention(self.frame(batch.frame_features()), patches, batch.motion)  # [B, T, d]
         frames = self.temporal(frames)
         return patches + frames[:, :, None, :], frames
@@ -258,8 +260,9 @@ class Grace(Model):
     def forward(self, batch: Batch) -> Output:
         """Class scores of a batch, its plan [B, L, T·P], and the transport problem that the plan solves."""
         words = self.text(batch.text)  # U [B, L, d]
-        patches, frames = self.aligner.encode_video(batch)  # V [B, T, P, d], [B, T, d]
-        problem = self.problem(batch, words, patches)
+        projected = self.aligner.visual(batch.visual)  # [B, T, P, d]
+        patches, frames = self.aligner.encode_video(batch, projected)  # V [B, T, P, d], [B, T, d]
+        problem = self.problem(batch, words, projected, patches)
         cost, a, b = problem.costs_and_marginals()
         alignment = self.aligner.matcher(cost, a, b)
 
@@ -278,6 +281,7 @@ class Grace(Model):
         self,
         batch: Batch,
         words: Float[Tensor, "batch text hidden"],
+        projected: Float[Tensor, "batch instants patches hidden"],
         patches: Float[Tensor, "batch instants patches hidden"],
     ) -> TransportProblem:
         """C = 1 − cos(W_u u, W_v v), and the marginals.
@@ -289,7 +293,7 @@ class Grace(Model):
         if self.config.aligned:
             text, visual = batch.text + self.match_text(batch.text), batch.visual.flatten(1, 2)
         else:
-            text, visual = self.match_text(words), self.match_visual(self.aligner.visual(batch.visual).flatten(1, 2))
+            text, visual = self.match_text(words), self.match_visual(projected.flatten(1, 2))
         return TransportProblem(
             text=text,
             visual=visual,

@@ -47,7 +47,7 @@ from grace.trainer.settings import PREFIX, TrainSettings
 from grace.trainer.targets import check_targets, has_votes
 from grace.trainer.training_loop import CHECKPOINT, Trained, fit, predict
 
-VERSION = 11
+VERSION = 12
 """Rises when the same inputs and settings give other weights."""
 
 

@@ -238,7 +238,10 @@ if __name__ == "__main__":
 """
     script = tmp_path / "stage.py"
     script.write_text(code)
-    stage = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}  # for tests.support
+    stage = subprocess.Popen(
+        [sys.executable, script], stdout=subprocess.PIPE, text=True, start_new_session=True, env=environment
+    )
     assert stage.stdout is not None
     assert stage.stdout.readline() == "begun\n"
     while not list(tmp_path.glob("faces/0*.h5")):

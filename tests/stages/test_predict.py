@@ -79,7 +79,7 @@ def test_many_clips_give_what_each_alone_gives_and_a_bad_file_costs_its_row(trai
     result = predict(trained, "raw/demo/clips", "--out", "all.csv")
     (trained / "raw/demo/clips/broken.mp4").unlink()
     assert result.exit_code == 0, result.output
-    table = pd.read_csv(trained / "all.csv").fillna("")
+    table = pd.read_csv(trained / "all.csv").astype(object).fillna("")
     assert len(table) == 15
     bad = table[table["path"].str.endswith("broken.mp4")].iloc[0]
     assert bad["label"] == ""
