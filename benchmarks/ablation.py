@@ -17,7 +17,7 @@ Ends with one line of JSON: grace_gain (goal >= 3), the least UAR lead of GRACE 
 template and narrative in the cells with general eyes; grace_gain_pocket (goal >= 0), the same with the pocket CLIP;
 probe_gain (goal >= 0), the least lead of a method over the best probe of the sides that it reads, in any cell.
 
-In full it is 390 trainings of at most 12 epochs on 1,000 clips.
+In full it is 480 trainings of at most 12 epochs on 1,000 clips.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from tqdm import tqdm
 from benchmarks.ablation_caches import Caches, World
 from benchmarks.ablation_levels import DECIDING, TEXTS, Noise
 from benchmarks.ablation_readings import readings
-from benchmarks.ablation_table import Cell, Score, figures, score, tables, validation_uar
+from benchmarks.ablation_table import Cell, Score, curve_tables, figures, score, tables, validation_uar
 from benchmarks.harness import PROJECT, Benchmark, progress
 from grace.pipeline.execution.processes import exit_with_parent
 from grace.pipeline.store import UserError
@@ -68,7 +68,7 @@ class Row:
     name: str
     method: str
     changed: dict[str, Any] = field(default_factory=dict)
-    kind: str = "method"  # or control, probe, part
+    kind: str = "method"  # or control, probe, part, curve
 
     @property
     def reads_text(self) -> bool:
@@ -95,6 +95,16 @@ PARTS = (
     Row("heads joined evenly", "grace", {"join": "sum"}, "part"),
 )
 """Removed one by one in the cells that decide."""
+
+EPOCHS_AT = {0.05: 60, 0.1: 40, 0.25: 24}
+"""Of each share of the training clips: fewer clips make shorter epochs, of which every method has equally many more."""
+CURVES = tuple(
+    Row(f"{row.name} at {share:g}", row.method, {**row.changed, "train_size": share, "epochs": epochs}, "curve")
+    for row in ROWS
+    if row.name in ("vision", "text", "narrative", "grace", "probe of both")
+    for share, epochs in EPOCHS_AT.items()
+)
+"""Learning curves in the cells that decide, one seed; their last point is the row itself."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +142,10 @@ class Bench:
         """The rows of a cell's table."""
         return ROWS + (PARTS if cell in self.decided else ())
 
+    def curves(self, cell: tuple[str, str]) -> tuple[Row, ...]:
+        """The points of a cell's learning curves."""
+        return CURVES if cell in self.decided else ()
+
     def seeds_of(self, cell: tuple[str, str]) -> int:
         """How many seeds a cell has."""
         return self.seeds if cell in self.decided else 1
@@ -145,13 +159,18 @@ class Bench:
         return Job(self.caches.cell(vision, text), runs, fold, settings)
 
     def jobs(self, rates: dict[str, float]) -> list[Job]:
-        """All runs, the first seed of every cell before the others."""
-        found = {
-            (one.folder): one
+        """All runs: the first seed of every cell, then the learning curves, then the other seeds."""
+        wanted = [
+            (cell, row, seed)
             for seed in range(self.seeds)
+            for rows in ((self.rows, self.curves) if seed == 0 else (self.rows,))
             for cell in self.cells
             if seed < self.seeds_of(cell)
-            for row in self.rows(cell)
+            for row in rows(cell)
+        ]
+        found = {
+            one.folder: one
+            for cell, row, seed in wanted
             for fold in range(1, self.folds + 1)
             for one in [self.job(cell, row, fold, seed, rate_of(rates, cell, row))]
         }
@@ -250,7 +269,11 @@ def train_one(job: Job) -> None:
 def finish(bench: Bench, rates: dict[str, float], keep: bool) -> None:
     """Print the tables of the finished runs, and the line of JSON; keep the figures of the final run."""
     cells: list[Cell] = []
+    curves: dict[str, dict[str, float]] = {}
     for cell in bench.cells:
+        points = {row.name: _scored(bench, cell, row, rates) for row in bench.curves(cell)}
+        if shown := {name: round(one.uar, 2) for name, one in points.items() if one is not None}:
+            curves[f"{cell[0]}, {cell[1]}"] = shown
         scored = {row.name: _scored(bench, cell, row, rates) for row in bench.rows(cell)}
         found = {name: one for name, one in scored.items() if one is not None}
         if found:
@@ -258,8 +281,8 @@ def finish(bench: Bench, rates: dict[str, float], keep: bool) -> None:
     if not cells:
         raise UserError(f"There is no finished run in {bench.caches.folder}: start the benchmark without --table.")
     runs = f"{sum(len(one.runs) for each in cells for one in each.scores.values())}"
-    found_figures = figures(cells) | {"runs": runs, "learning_rates": rates}
-    BENCHMARK.report(found_figures, keep=keep, tables=tables(cells))
+    found_figures = figures(cells) | {"curves": curves, "runs": runs, "learning_rates": rates}
+    BENCHMARK.report(found_figures, keep=keep, tables=[*tables(cells), *curve_tables(curves, cells)])
 
 
 def _scored(bench: Bench, cell: tuple[str, str], row: Row, rates: dict[str, float]) -> Score | None:

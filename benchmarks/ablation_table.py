@@ -173,6 +173,24 @@ def cell_table(cell: Cell) -> Table:
     return table(title, columns, rows)
 
 
+def curve_tables(curves: Mapping[str, Mapping[str, float]], cells: Iterable[Cell]) -> Iterator[Table]:
+    """UAR by the share of the training clips that was learned from; a point is named ``<row> at <share>``."""
+    whole = {cell_name(cell): {name: one.uar for name, one in cell.scores.items()} for cell in cells}
+    for cell, points in curves.items():
+        rows = list(dict.fromkeys(name.rpartition(" at ")[0] for name in points))
+        shares = sorted({float(name.rpartition(" at ")[2]) for name in points})
+        lines = [
+            (
+                row,
+                *(f"{points[key]:.1f}" if (key := f"{row} at {share:g}") in points else "" for share in shares),
+                f"{whole[cell][row]:.1f}" if row in whole.get(cell, {}) else "",
+            )
+            for row in rows
+        ]
+        columns = ("UAR, %", *(f"{share:.0%}" for share in shares), "all")
+        yield table(f"vision and text {cell}: learned from a share of the training clips", columns, lines)
+
+
 def _tests(cell: Cell) -> dict[str, tuple[Lead, float]]:
     """GRACE against every other row."""
     if "grace" not in cell.scores:

@@ -70,7 +70,7 @@ def scores(train: tuple[pd.DataFrame, np.ndarray], test: pd.DataFrame, sources: 
 
 
 def uars(labels: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """UAR [resamples] of predictions, a clip counted as often as each resample drew it; ``weights`` [resamples, clips]."""
+    """UAR [resamples] of predictions; ``weights`` [resamples, clips]: how often each resample drew a clip."""
     recalls = []
     for label in np.unique(labels):
         of_label = weights[:, labels == label]

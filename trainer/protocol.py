@@ -7,6 +7,7 @@ part; the test part is read once, at the end. Clips without a label take no part
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -75,9 +76,10 @@ def split(cache: Cache, fold: int, settings: TrainSettings) -> Fold:
     test_subset = Subset(cache, tuple(scored))
     chosen_on = tuple(clip_id for clip_id in validation if not cache.failure(clip_id))
     if settings.protocol == "best-test":
-        return _texts(Fold(TrainSelection(Subset(cache, tuple(usable)), test_subset), test_subset, missing), settings)
+        selection = TrainSelection(Subset(cache, _drawn(cache, usable, settings)), test_subset)
+        return _texts(Fold(selection, test_subset, missing), settings)
     learned, held_out = (tuple(usable), chosen_on) if chosen_on else _validation(cache, usable, settings)
-    selection = TrainSelection(Subset(cache, learned), Subset(cache, held_out))
+    selection = TrainSelection(Subset(cache, _drawn(cache, learned, settings)), Subset(cache, held_out))
     return _texts(Fold(selection, test_subset, missing), settings)
 
 
@@ -91,6 +93,17 @@ def _texts(fold: Fold, settings: TrainSettings) -> Fold:
 
     selection = TrainSelection(changed(fold.selection.train), changed(fold.selection.validation))
     return Fold(selection, changed(fold.test), fold.missing)
+
+
+def _drawn(cache: Cache, clip_ids: Sequence[str], settings: TrainSettings) -> tuple[str, ...]:
+    """``train.train_size`` of each class's clips, one at least; a smaller share is a part of a larger one."""
+    if settings.train_size == 1:
+        return tuple(clip_ids)
+    by_label: dict[str, list[str]] = {}
+    for index in np.random.default_rng(settings.seed).permutation(len(clip_ids)):
+        by_label.setdefault(cache.rows[clip_ids[index]]["label"], []).append(clip_ids[index])
+    kept = {one for each in by_label.values() for one in each[: max(1, math.ceil(settings.train_size * len(each)))]}
+    return tuple(one for one in clip_ids if one in kept)
 
 
 def _members(cache: Cache, fold: int, part: str) -> list[str]:

@@ -52,6 +52,7 @@ class TrainSettings(Section):
     patience: Count = 8  # epochs without a better validation UAR
     selection_window: Count = 3  # epochs over which the validation UAR is averaged to choose an epoch
     validation: Share = 0.15  # share of the training fold
+    train_size: Share = 1.0  # share of each class's training clips that is learned from, for learning curves
     ema: Share = 0.9  # decay of the averaged weights, per step
     clip_norm: Positive = 1.0  # largest norm of the gradient
     seeds: Count = 1  # runs of each fold, from train.seed on; tables show their mean and spread

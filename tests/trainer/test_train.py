@@ -170,6 +170,17 @@ def test_validation_shares_no_subject_with_training_and_holds_every_class(tmp_pa
     assert split(cache, 1, SETTINGS).selection == selection
 
 
+def test_a_share_of_the_training_clips_is_of_every_class_and_part_of_a_larger_share(tmp_path: Path) -> None:
+    cache = Cache(toy_cache(tmp_path / "data", clips=90))
+    whole, half, tenth = (split(cache, 1, TrainSettings(train_size=share)) for share in (1.0, 0.5, 0.1))
+    ids = [set(fold.selection.train.clip_ids) for fold in (whole, half, tenth)]
+    assert ids[2] < ids[1] < ids[0]
+    assert {cache.rows[clip_id]["label"] for clip_id in ids[2]} == set(LABELS)
+    assert len(ids[1]) == pytest.approx(len(ids[0]) / 2, abs=len(LABELS))
+    assert half.selection.validation.clip_ids == tenth.selection.validation.clip_ids
+    assert half.test.clip_ids == whole.test.clip_ids
+
+
 def test_best_test_is_labelled_wherever_its_numbers_appear(tmp_path: Path) -> None:
     folder = toy_cache(tmp_path)
     metrics = train(folder, SHORT.model_copy(update={"protocol": "best-test"}), 1, quiet=True)
