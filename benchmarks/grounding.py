@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,8 @@ from rich.table import Table
 from benchmarks.harness import PROJECT, Benchmark, add_world_options, table
 from grace.pipeline.store import Row, Store, UserError
 from grace.pipeline.store.schemas import FACES, MOTION, TOKENS
-from grace.pipeline.visualize.alignment import merge_subwords
+from grace.pipeline.tokens.settings import TokensSettings
+from grace.pipeline.visualize.alignment import aligned_words
 from grace.pipeline.world.actions import ACTIONS, REGIONS
 from grace.settings import load_settings
 from grace.trainer.classifier import TokenClassifier
@@ -111,26 +112,35 @@ def main() -> None:
 
 def measured(data: Path, root: Path, work: Path, settings: TrainSettings, fold: int) -> Iterator[Landing]:
     """Every region word of the test clips of a fold, each way."""
-    from transformers import AutoTokenizer
-
     name = "quick" if settings.epochs < TrainSettings().epochs else "runs"
     classifiers = {}
     for way, changed in TRAINED.items():
         runs = work / name / way.replace(" ", "-")
         train(data, settings.model_copy(update=changed), fold, runs)
         classifiers[way] = TokenClassifier.from_pretrained(fold_folder(runs, "grace", fold))
-    tokens = load_settings(PROJECT / "params.yaml").tokens
-    tokenizer = AutoTokenizer.from_pretrained(tokens.model, revision=tokens.revision)
     clips = set(split(Cache(data), fold, settings).test.clip_ids)
+    tokens = load_settings(PROJECT / "params.yaml").tokens
+    yield from landings_of(data, root, classifiers, tokens, clips, settings.epsilon)
+
+
+def landings_of(
+    data: Path,
+    root: Path,
+    classifiers: Mapping[str, TokenClassifier],
+    tokens: TokensSettings,
+    clips: set[str],
+    epsilon: float,
+) -> Iterator[Landing]:
+    """Every region word of the clips, for each classifier's plan and, in a shared space, for plain cosine."""
     frames = truth(root)
     for row in rows(data, clips):
         region, moving = where_and_when(row, frames[row["clip_id"]], side=_side(row))
-        pieces = tokenizer.convert_ids_to_tokens(row["text_id"].tolist())
         plans = {way: classifier.predict(row)[1] for way, classifier in classifiers.items()}
-        plans["cosine"] = scatter_to_grid(cosine(row, settings.epsilon), row)
+        if tokens.vision is None and tokens.text_encoder is None:
+            plans["cosine"] = scatter_to_grid(cosine(row, epsilon), row)
         for way, plan in plans.items():
             assert plan is not None
-            for word in merge_subwords(pieces, row["sentence"], row["text_mask"], plan):
+            for word in aligned_words(row, plan, tokens):
                 part = NAMED.get(word.text)
                 if part is not None and moving[part].any():
                     yield landed(way, part, word.mass, region[part], moving[part])
