@@ -36,7 +36,7 @@ def fit_probe(model: Probe, selection: TrainSelection, size: int, column: str) -
         held_out, true = features(model, selection.validation, size)
     history, best = [], (-1.0, 0)
     for number, strength in enumerate(PENALTIES, start=1):
-        fitted = LogisticRegression(C=strength, max_iter=300, class_weight="balanced").fit(train, labels)
+        fitted = LogisticRegression(C=strength, max_iter=5000, class_weight="balanced").fit(train, labels)
         predicted = fitted.predict(held_out)
         score = uar(true, predicted, model.config.classes)
         row = {"epoch": float(number), "inverse_penalty": strength, column: score}
