@@ -69,7 +69,7 @@ def actions_f1(cell: Path, root: Path) -> float:
     """F1 of the actions that descriptions name against those that truly happened, over all clips."""
     truth = timelines(root)
     hits = named = true = 0
-    for row in Store(cell / "descriptions", DESCRIPTIONS).rows(["description"]):
+    for row in Store(cell / "descriptions", DESCRIPTIONS).rows(["clip_id", "description"]):
         said, real = named_actions(row["description"]), true_actions(truth[row["clip_id"]])
         hits, named, true = hits + len(said & real), named + len(said), true + len(real)
     return 2 * hits / max(1, named + true)
@@ -78,7 +78,7 @@ def actions_f1(cell: Path, root: Path) -> float:
 def region_rates(cell: Path) -> list[float]:
     """Of each region, the share of the descriptions that name it."""
     named = [
-        named_regions(row["description"]) for row in Store(cell / "descriptions", DESCRIPTIONS).rows(["description"])
+        named_regions(row["description"]) for row in Store(cell / "descriptions", DESCRIPTIONS).rows(["clip_id", "description"])
     ]
     return [fmean(region in regions for regions in named) for region in REGIONS]
 

@@ -34,16 +34,19 @@ def fit_probe(model: Probe, selection: TrainSelection, size: int, column: str) -
     with torch.no_grad():
         train, labels = features(model, selection.train, size)
         held_out, true = features(model, selection.validation, size)
+    # An L2 penalty keeps the weights in the space that the clips span: fewer numbers where features outnumber clips.
+    basis = np.linalg.qr(train.T)[0] if len(train) < train.shape[1] else np.eye(train.shape[1], dtype=train.dtype)
+    train, held_out = train @ basis, held_out @ basis
     history, best = [], (-1.0, 0)
+    fitted = LogisticRegression(max_iter=5000, class_weight="balanced", warm_start=True)
     for number, strength in enumerate(PENALTIES, start=1):
-        fitted = LogisticRegression(C=strength, max_iter=5000, class_weight="balanced").fit(train, labels)
-        predicted = fitted.predict(held_out)
+        predicted = fitted.set_params(C=strength).fit(train, labels).predict(held_out)
         score = uar(true, predicted, model.config.classes)
         row = {"epoch": float(number), "inverse_penalty": strength, column: score}
         history.append({**row, column.replace("uar", "war"): war(true, predicted)})
         if score > best[0]:
             best = (score, number)
-            _set_weights(model, fitted)
+            _set_weights(model, fitted, basis)
     return best[1], history
 
 
@@ -53,8 +56,9 @@ def features(model: Probe, subset: Subset, size: int) -> tuple[Float[np.ndarray,
     return np.concatenate(rows), subset.labels
 
 
-def _set_weights(model: Probe, fitted: object) -> None:
-    coefficients, offsets = np.asarray(fitted.coef_), np.asarray(fitted.intercept_)  # type: ignore[attr-defined]
+def _set_weights(model: Probe, fitted: object, basis: np.ndarray) -> None:
+    coefficients = np.asarray(fitted.coef_) @ basis.T  # type: ignore[attr-defined]
+    offsets = np.asarray(fitted.intercept_)  # type: ignore[attr-defined]
     if len(coefficients) == 1:  # of two classes scikit-learn keeps the second one's alone
         coefficients, offsets = np.concatenate([-coefficients, coefficients]) / 2, np.r_[-offsets, offsets] / 2
     with torch.no_grad():
