@@ -78,7 +78,7 @@ def actions_f1(cell: Path, root: Path) -> float:
 def region_rates(cell: Path) -> list[float]:
     """Of each region, the share of the descriptions that name it."""
     named = [
-        named_regions(row["description"]) for row in Store(cell / "descriptions", DESCRIPTIONS).rows(["clip_id", "description"])
+        named_regions(row["description"]) for row in Store(cell / "descriptions", DESCRIPTIONS).rows(["description"])
     ]
     return [fmean(region in regions for regions in named) for region in REGIONS]
 
