@@ -35,7 +35,7 @@ from typing import Any
 from tqdm import tqdm
 
 from benchmarks.ablation_caches import Caches, World
-from benchmarks.ablation_levels import DECIDING, TEXTS, Noise
+from benchmarks.ablation_levels import DECIDING, TEXTS, VISIONS, Noise
 from benchmarks.ablation_readings import readings
 from benchmarks.ablation_table import Cell, Score, curve_tables, figures, score, tables, validation_uar
 from benchmarks.harness import PROJECT, Benchmark, progress
@@ -189,6 +189,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--choose", action="store_true", help="each method's learning rate")
     options.add_argument("--table", action="store_true", help="train nothing")
     options.add_argument("--real-models", type=Path, help="folder with dinov2-small and minilm")
+    options.add_argument(
+        "--vision", nargs="+", choices=VISIONS, default=VISIONS, help="levels of vision, all if not given"
+    )
     options.add_argument("--work", type=Path, default=PROJECT / "data/ablation", help="where everything is kept")
     options.add_argument("--workers", type=int, default=2, help="training runs side by side, one thread each")
     return options
@@ -198,7 +201,7 @@ def main() -> None:
     """Set, choose, or run what is missing and report."""
     args = parser().parse_args()
     world = SETTING if args.set else CHOOSING if args.choose else SMALL if args.quick else FINAL
-    bench = Bench(Caches(args.work, world, Noise(), args.real_models))
+    bench = Bench(Caches(args.work, world, Noise(), args.real_models, tuple(args.vision)))
     if args.real_models is None and not args.quick:
         progress("Without --real-models the cells of dinov2 are left out.")
     if args.choose:
@@ -238,7 +241,9 @@ def choose(bench: Bench, workers: int) -> None:
     }
     for (vision, method, rate), value in reached.items():
         progress(f"{vision:8} {method:10} {rate:g}  {100 * value:.1f}")
-    (bench.caches.work / "rates.json").write_text(json.dumps(best, indent=2) + "\n")
+    file = bench.caches.work / "rates.json"
+    known = json.loads(file.read_text()) if file.exists() else {}
+    file.write_text(json.dumps(known | best, indent=2) + "\n")
 
 
 def chosen(work: Path) -> dict[str, float]:

@@ -73,9 +73,9 @@ class Noise:
             "brows": 0.54, "eyes": 0.87, "nose": 0.002, "cheeks": 0.002, "mouth": 0.90, "jaw": 0.03
         }
     )  # fmt: skip
-    seen: float = 0.80
-    confused: float = 0.20
-    invented: float = 0.8
+    seen: float = 0.75
+    confused: float = 0.30
+    invented: float = 1.0
     vague: float = 0.4
 
     def clauses(self, true: Sequence[Clause], rng: np.random.Generator) -> tuple[Clause, ...]:
