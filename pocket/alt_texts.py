@@ -11,10 +11,11 @@ import numpy as np
 from grace.pipeline.world.emotions import WORLD_LABELS
 from grace.pipeline.world.identity import Identity
 from grace.pipeline.world.scenario import Scenario, Scene
+from grace.pipeline.world.timeline import VISIBLE
 
-EXPRESSION_SHARE = 0.20
-"""Share of the texts with a word for the expression."""
-WRONG_SHARE = 0.30
+EXPRESSION_SHARE = 0.50
+"""Share of the texts with a word for the expression: of what shows in the picture, which is calm before an onset."""
+WRONG_SHARE = 0.15
 """Share of those words that belong to another, random label."""
 
 EXPRESSIONS = {
@@ -58,19 +59,24 @@ def alt_text(rng: np.random.Generator, scenario: Scenario, person: Identity, tim
         'a still of an old man with no hair, in a blue shirt, out of focus'
     """
     scene = [each for each in scenario.scenes if each.start <= time][-1]
-    said = [_who(rng, scenario, person)]
+    said = [_who(rng, _shown(scenario, time), person)]
     details = [*_person(person), *_place(scenario, scene), *_camera(scene)]
     picked = rng.permutation(len(details))[: int(rng.integers(1, 4))]
     with_ = [details[index] for index in sorted(picked)]
     return f"{rng.choice(_OPENINGS)} {', '.join([' '.join([said[0], with_[0]]), *with_[1:]])}".strip()
 
 
-def _who(rng: np.random.Generator, scenario: Scenario, person: Identity) -> str:
+def _shown(scenario: Scenario, time: float) -> str:
+    """What a person who sees the picture alone may call the expression."""
+    return scenario.label if scenario.timeline.intensities(np.array([time])).max() >= VISIBLE else "neutral"
+
+
+def _who(rng: np.random.Generator, shown: str, person: Identity) -> str:
     noun = "woman" if person.lashes > _LASHES_OF_WOMEN else "man"
     age = "old" if person.age > 0.55 else "young" if person.age < 0.25 else ""
     word = ""
     if rng.random() < EXPRESSION_SHARE:
-        label = str(rng.choice(WORLD_LABELS)) if rng.random() < WRONG_SHARE else scenario.label
+        label = str(rng.choice(WORLD_LABELS)) if rng.random() < WRONG_SHARE else shown
         word = str(rng.choice(EXPRESSIONS[label]))
     words = [each for each in (word, age, noun) if each]
     return f"{'an' if words[0][0] in 'aeiou' else 'a'} {' '.join(words)}"

@@ -1,7 +1,7 @@
 """A general CLIP for the bench: trained from scratch on whole pictures and their alternative texts, as CLIPs are.
 
 No action, no region, no intensity and no tower of another model is used (``pocket/train_clip.py`` has all of them):
-what it knows of an expression is what a word in a fifth of its texts, some of them wrong, teaches. The loss is CLIP's
+what it knows of an expression is what a word in half of its texts, some of them wrong, teaches. The loss is CLIP's
 (Radford et al. 2021). Its weights are made by the bench and are not part of the package.
 """
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 BLOCKS = 16
 """Blocks of 250 clips: 4,000 clips of 1,334 people, of which no data set of the project has one."""
 BATCH = 96
-SCHEDULE = Schedule(steps=600, muon=5e-3)
+SCHEDULE = Schedule(steps=1200, muon=5e-3)
 
 
 def build(folder: Path, work: Path, workers: int = 2, schedule: Schedule = SCHEDULE) -> None:
