@@ -13,6 +13,7 @@ intervals (95 %, bootstrap over clips).
 
 from __future__ import annotations
 
+import argparse
 import sys
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -30,6 +31,11 @@ STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0)
 RESAMPLES = 2000
 
 BENCHMARK = Benchmark("several_texts", __doc__, keys=("gain_two", "gain_four"), quick="one choice of each number")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    return BENCHMARK.parser()
 
 
 def captions(part: str) -> tuple[pd.DataFrame, np.ndarray]:
@@ -80,7 +86,7 @@ def uars(labels: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.n
 
 def main() -> None:
     """Every choice of captions, and what several give over one."""
-    args = BENCHMARK.parser().parse_args()
+    args = parser().parse_args()
     if not (SHARED / "captions").is_dir():
         sys.exit(f"This benchmark reads the captions in {SHARED / 'captions'}, which is not there.")
     train, (test, labels) = captions("train"), captions("dev")
