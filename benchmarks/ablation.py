@@ -189,9 +189,8 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--choose", action="store_true", help="each method's learning rate")
     options.add_argument("--table", action="store_true", help="train nothing")
     options.add_argument("--real-models", type=Path, help="folder with dinov2-small and minilm")
-    options.add_argument(
-        "--vision", nargs="+", choices=VISIONS, default=VISIONS, help="levels of vision, all if not given"
-    )
+    options.add_argument("--vision", nargs="+", choices=VISIONS, default=VISIONS, help="levels, all if not given")
+    options.add_argument("--text", nargs="+", choices=TEXTS, default=TEXTS, help="levels, all if not given")
     options.add_argument("--work", type=Path, default=PROJECT / "data/ablation", help="where everything is kept")
     options.add_argument("--workers", type=int, default=2, help="training runs side by side, one thread each")
     return options
@@ -201,7 +200,7 @@ def main() -> None:
     """Set, choose, or run what is missing and report."""
     args = parser().parse_args()
     world = SETTING if args.set else CHOOSING if args.choose else SMALL if args.quick else FINAL
-    bench = Bench(Caches(args.work, world, Noise(), args.real_models, tuple(args.vision)))
+    bench = Bench(Caches(args.work, world, Noise(), args.real_models, tuple(args.vision)), tuple(args.text))
     if args.real_models is None and not args.quick:
         progress("Without --real-models the cells of dinov2 are left out.")
     if args.choose:
