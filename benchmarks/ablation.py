@@ -35,7 +35,7 @@ from typing import Any
 from tqdm import tqdm
 
 from benchmarks.ablation_caches import Caches, World
-from benchmarks.ablation_levels import DECIDING, TEXTS, VISIONS, Noise
+from benchmarks.ablation_levels import DECIDING, TEXTS, TWO_SPACES, VISIONS, Noise
 from benchmarks.ablation_readings import readings
 from benchmarks.ablation_table import Cell, Score, curve_tables, figures, score, tables, validation_uar
 from benchmarks.harness import PROJECT, Benchmark, progress
@@ -140,7 +140,12 @@ class Bench:
 
     def rows(self, cell: tuple[str, str]) -> tuple[Row, ...]:
         """The rows of a cell's table."""
-        return ROWS + (PARTS if cell in self.decided else ())
+        return self.rows_of(cell[0]) + (PARTS if cell in self.decided else ())
+
+    @staticmethod
+    def rows_of(vision: str) -> tuple[Row, ...]:
+        """The rows that a level of vision can have: ``template`` compares tokens of one space."""
+        return tuple(row for row in ROWS if vision not in TWO_SPACES or row.method != "template")
 
     def curves(self, cell: tuple[str, str]) -> tuple[Row, ...]:
         """The points of a cell's learning curves."""
@@ -159,12 +164,12 @@ class Bench:
         return Job(self.caches.cell(vision, text), runs, fold, settings)
 
     def jobs(self, rates: dict[str, float]) -> list[Job]:
-        """All runs: the first seed of every cell, then the learning curves, then the other seeds."""
+        """All runs: the first seed of every cell, those that decide before others; learning curves; the other seeds."""
         wanted = [
             (cell, row, seed)
             for seed in range(self.seeds)
             for rows in ((self.rows, self.curves) if seed == 0 else (self.rows,))
-            for cell in self.cells
+            for cell in sorted(self.cells, key=lambda cell: cell not in self.decided)
             if seed < self.seeds_of(cell)
             for row in rows(cell)
         ]
@@ -222,21 +227,23 @@ def main() -> None:
 
 def choose(bench: Bench, workers: int) -> None:
     """The learning rate of each method and level of vision: the best mean validation UAR over the folds."""
-    rows = [row for row in ROWS if row.kind != "probe" and not row.changed]
+    rows = [
+        (vision, row)
+        for vision in bench.caches.visions
+        for row in bench.rows_of(vision)
+        if row.kind != "probe" and not row.changed
+    ]
     jobs = {
         (vision, row.method, rate): [
             bench.job((vision, "noisy"), row, fold, 0, rate) for fold in range(1, bench.folds + 1)
         ]
-        for vision in bench.caches.visions
-        for row in rows
+        for vision, row in rows
         for rate in RATES
     }
     run_all([one for folds in jobs.values() for one in folds], workers, "choosing")
     reached = {key: fmean(validation_uar(one.folder) for one in folds) for key, folds in jobs.items()}
     best = {
-        f"{vision} {row.method}": max(RATES, key=lambda rate: reached[vision, row.method, rate])
-        for vision in bench.caches.visions
-        for row in rows
+        f"{vision} {row.method}": max(RATES, key=lambda rate: reached[vision, row.method, rate]) for vision, row in rows
     }
     for (vision, method, rate), value in reached.items():
         progress(f"{vision:8} {method:10} {rate:g}  {100 * value:.1f}")
@@ -258,8 +265,12 @@ def run_all(jobs: list[Job], workers: int, name: str) -> None:
     """Train every run that is missing, several side by side."""
     with ProcessPoolExecutor(workers, get_context("spawn"), exit_with_parent) as pool:
         waiting = [pool.submit(train_one, one) for one in jobs]
-        for future in tqdm(as_completed(waiting), name, len(waiting), unit="run"):
-            future.result()
+        try:
+            for future in tqdm(as_completed(waiting), name, len(waiting), unit="run"):
+                future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def train_one(job: Job) -> None:

@@ -39,6 +39,9 @@ TEXTS = ("true", "noisy", "pocket")
 """True: descriptions written from the truth. Noisy: the same, with misses and inventions at the rates of real captions.
 Pocket: what the demo's VLM and LLM write."""
 
+TWO_SPACES = ("dinov2",)
+"""Levels whose video and texts have encoders of their own."""
+
 GENERAL_EYES = ("general", "dinov2")
 DECIDING = (("general", "noisy"), ("dinov2", "noisy"))
 """The cells that decide, named before any run: three seeds there."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from grace.trainer.data import Subset
-from grace.trainer.layers import Standard
+from grace.trainer.layers import Projection, Standard
 from grace.trainer.model import Model
 
 CLIPS = 2000
@@ -34,14 +34,13 @@ def standardise(model: Model, training: Subset, size: int, device: torch.device)
     Each layer measures what it is given itself, so a method states nowhere which features it has. A feature that does
     not vary is left as it is, but for its mean.
     """
-    layers = [module for module in model.modules() if isinstance(module, Standard)]
-    sums = {layer: _Sums(layer) for layer in layers}
+    measured = _measured(model)
+    sums = {module: _Sums(layer) for module, layer in measured.items()}
 
-    def measure(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        assert isinstance(layer, Standard)
-        sums[layer].add(inputs[0])
+    def measure(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        sums[module].add(inputs[0])
 
-    hooks = [layer.register_forward_pre_hook(measure) for layer in layers]
+    hooks = [module.register_forward_pre_hook(measure) for module in measured]
     ids = training.clip_ids
     part = range(0, len(ids), max(1, len(ids) // CLIPS))
     some = Subset(training.cache, tuple(ids[index] for index in part))
@@ -53,11 +52,23 @@ def standardise(model: Model, training: Subset, size: int, device: torch.device)
     finally:
         for hook in hooks:
             hook.remove()
-    for layer, found in sums.items():
+    for module, found in sums.items():
         if found.count:
+            layer = measured[module]
             mean = found.total / found.count
             spread = (found.squares / found.count - mean.square()).clamp_min(0).sqrt()
             layer.mean.copy_(mean)
             layer.spread.copy_(
                 torch.where(spread > 1e-5 * spread.max().clamp_min(1e-12), spread, torch.ones_like(spread))
             )
+
+
+def _measured(model: Model) -> dict[nn.Module, Standard]:
+    """The modules whose inputs are standardised, and the mean and spread of each; a projection has them inside."""
+    found: dict[nn.Module, Standard] = {}
+    for module in model.modules():
+        if isinstance(module, Projection):
+            found[module] = module.standard
+        elif isinstance(module, Standard) and module not in found.values():
+            found[module] = module
+    return found
