@@ -20,5 +20,5 @@ def show_picture(file: Path) -> bool:
 
     if Image not in (SixelImage, TGPImage):
         return False
-    console().print(Image(str(file)))
+    console().print(Image(str(file), width="auto", height="auto"))  # as large as fits; larger ones are not shown
     return True
