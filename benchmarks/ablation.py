@@ -295,8 +295,7 @@ def finish(bench: Bench, rates: dict[str, float], keep: bool) -> None:
             cells.append(Cell(*cell, found, {row.name: row.kind for row in bench.rows(cell)}))
     if not cells:
         raise UserError(f"There is no finished run in {bench.caches.folder}: start the benchmark without --table.")
-    runs = f"{sum(len(one.runs) for each in cells for one in each.scores.values())}"
-    found_figures = figures(cells) | {"curves": curves, "runs": runs, "learning_rates": rates}
+    found_figures = figures(cells) | {"curves": curves, "learning_rates": rates}
     BENCHMARK.report(found_figures, keep=keep, tables=[*tables(cells), *curve_tables(curves, cells)])
 
 

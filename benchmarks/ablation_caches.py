@@ -1,6 +1,6 @@
 """The bench's worlds and caches: each world is rendered and taken through the stages once, each cell has its tokens.
 
-data/ablation/general-clip/         the general CLIP
+data/ablation/general-clip-<recipe>/   the general CLIP
 data/ablation/<world>/raw           the rendered clips and their truth
 data/ablation/<world>/base          clips, faces, motion, and what the demo's VLM and LLM wrote
 data/ablation/<world>/cells/<vision>-<text>   the same by links, with a cell's descriptions and tokens
@@ -22,7 +22,7 @@ from grace.pipeline.errors import ClipError
 from grace.pipeline.execution.runner import run
 from grace.pipeline.execution.step import Step
 from grace.pipeline.steps import make_step
-from grace.pipeline.store import Clips, Row
+from grace.pipeline.store import Clips, Row, fingerprint
 from grace.pipeline.tokens.step import TokensStep
 from grace.settings import Settings, load_settings
 from grace.trainer.data import Cache
@@ -90,6 +90,13 @@ class Caches:
         """Who is seen in each clip."""
         return {row["clip_id"]: row["subject"] for row in Clips(self.folder / "base", ["subject"]).rows}
 
+    @property
+    def general_clip(self) -> Path:
+        """The general CLIP, which another recipe does not take for its own."""
+        from grace.pocket.train_general_clip import recipe
+
+        return self.work / f"general-clip-{fingerprint(recipe())[:8]}"
+
     def cell(self, vision: str, text: str) -> Path:
         """The folder of a cell."""
         return self.folder / "cells" / f"{vision}-{text}"
@@ -105,19 +112,19 @@ class Caches:
             "world.difficulty": world.difficulty,
             "roots.base": self.folder / "raw",
         }
-        encoders = token_settings(vision, self.work / "general-clip", self.real_models)
+        encoders = token_settings(vision, self.general_clip, self.real_models)
         values |= {f"tokens.{key}": value for key, value in encoders.items()}
         return load_settings(PROJECT / "params.yaml", [f"{key}={value}" for key, value in values.items()])
 
     def make(self, cells: list[tuple[str, str]]) -> None:
         """Make what is missing: the world, its stages, the general CLIP, the texts and tokens of the cells."""
         self._base("captions" if any(text == "pocket" for _, text in cells) else "motion")
-        general = self.work / "general-clip"
+        general = self.general_clip
         if any(vision == "general" for vision, _ in cells) and not (general / "config.json").exists():
             from grace.pocket.train_general_clip import build
 
             progress("general CLIP: rendering and training, resumable")
-            build(general, self.work / "general-clip-training")
+            build(general, general.with_name(f"{general.name}-training"))
         for vision, text in cells:
             progress(f"{self.world.name}: {vision}, {text}")
             self._link(vision, text)

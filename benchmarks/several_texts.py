@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.harness import SHARED, Benchmark, table
+from grace.trainer.significance import counted, resampled, statistics
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,13 +76,14 @@ def scores(train: tuple[pd.DataFrame, np.ndarray], test: pd.DataFrame, sources: 
     return logits
 
 
-def uars(labels: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """UAR [resamples] of predictions; ``weights`` [resamples, clips]: how often each resample drew a clip."""
-    recalls = []
-    for label in np.unique(labels):
-        of_label = weights[:, labels == label]
-        recalls.append(of_label @ (predicted[labels == label] == label) / np.maximum(of_label.sum(1), 1))
-    return np.mean(recalls, axis=0)
+def uars(labels: np.ndarray, predicted: list[np.ndarray]) -> np.ndarray:
+    """Mean UAR of some predictions [1 + RESAMPLES]: of the clips as they are, then of each draw of them."""
+    right = np.array([each == labels for each in predicted], dtype=float)
+    classes = len(LABELS)
+    total, hits = resampled(labels, right, classes, RESAMPLES)
+    whole = [statistics(*counted(labels, each, classes), LABELS, ())["UAR"] for each in right]
+    drawn = [statistics(total, each, LABELS, ())["UAR"] for each in hits]
+    return np.concatenate([[np.mean(whole)], np.mean(drawn, axis=0)])
 
 
 def main() -> None:
@@ -90,13 +92,11 @@ def main() -> None:
     if not (SHARED / "captions").is_dir():
         sys.exit(f"This benchmark reads the captions in {SHARED / 'captions'}, which is not there.")
     train, (test, labels) = captions("train"), captions("dev")
-    drawn = np.random.default_rng(0).multinomial(len(labels), np.full(len(labels), 1 / len(labels)), RESAMPLES)
-    weights = np.concatenate([np.ones((1, len(labels))), drawn])  # the first is the clips as they are
     by_number = {}
     for number in range(1, len(test.columns) + 1):
-        choices = list(combinations(test.columns, number))[: 1 if args.quick else None]
+        choices = list(combinations(range(len(test.columns)), number))[: 1 if args.quick else None]
         predicted = [scores(train, test, choice).argmax(1) for choice in choices]
-        by_number[number] = np.mean([uars(labels, each, weights) for each in predicted], axis=0)
+        by_number[number] = uars(labels, predicted)
     rows = [
         (f"{number} of 4", f"{100 * values[0]:.1f}", *_difference(values - by_number[1]))
         for number, values in by_number.items()

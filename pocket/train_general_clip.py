@@ -7,12 +7,13 @@ what it knows of an expression is what a word in half of its texts, some of them
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from grace.pocket.alt_texts import alt_text
+from grace.pocket.alt_texts import EXPRESSION_SHARE, WRONG_SHARE, alt_text
 from grace.pocket.batches import normalised, place_crops
 from grace.pocket.loop import Schedule, fit
 from grace.pocket.render_dataset import TRAIN, RenderedBlock, draw, instants, load, training_scenario
@@ -28,6 +29,14 @@ BLOCKS = 16
 """Blocks of 250 clips: 4,000 clips of 1,334 people, of which no data set of the project has one."""
 BATCH = 96
 SCHEDULE = Schedule(steps=1200, muon=5e-3)
+TEXTS = 2
+"""Rises when ``alt_texts`` writes others."""
+
+
+def recipe() -> dict[str, Any]:
+    """Everything that its weights depend on: who changes it gets another model, never the old one's weights."""
+    shares = {"expression": EXPRESSION_SHARE, "wrong": WRONG_SHARE}
+    return {"texts": TEXTS, **shares, "blocks": BLOCKS, "batch": BATCH, "schedule": asdict(SCHEDULE)}
 
 
 def build(folder: Path, work: Path, workers: int = 2, schedule: Schedule = SCHEDULE) -> None:

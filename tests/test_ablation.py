@@ -66,6 +66,16 @@ def test_rows_that_read_no_text_are_trained_once_per_level_of_vision(tmp_path: P
     assert rates == {1e-3, 2e-3}
 
 
+def test_a_general_clip_of_another_recipe_is_not_taken_for_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caches = bench(tmp_path).caches
+    ours = caches.general_clip
+    assert caches.general_clip == ours
+    monkeypatch.setattr("grace.pocket.train_general_clip.WRONG_SHARE", 0.9)
+    assert caches.general_clip != ours
+
+
 def test_worlds_share_no_clip() -> None:
     assert SETTING.seed != FINAL.seed
     assert {row.kind for row in ROWS} == {"method", "control", "probe"}

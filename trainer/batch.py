@@ -71,7 +71,9 @@ class Batch:
         kept = max(1, round((1 - dropout) * self.motion.shape[2]))
         indices = torch.rand_like(self.motion).argsort(2)[..., :kept]  # [B, T, kept]
         frame = torch.arange(indices[..., 0].numel(), device=indices.device)[:, None] * self.motion.shape[2]
-        rows = (frame + indices.flatten(0, 1)).flatten()  # whole tokens are copied, many times faster than a gather
+        rows = (
+            frame + indices.flatten(0, 1)
+        ).flatten()  # whole tokens are copied, which a gather does number by number
         visual = self.visual.flatten(0, 2).index_select(0, rows).unflatten(0, indices.shape)
         return replace(self, visual=visual, motion=self.motion.gather(2, indices))
 

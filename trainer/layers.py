@@ -77,8 +77,7 @@ class Standard(nn.Module):
 
     def forward(self, features: Float[Tensor, "*shape width"]) -> Float[Tensor, "*shape width"]:
         """The standardised features, in float32."""
-        scale = 1 / self.spread
-        return torch.addcmul(-self.mean * scale, features.float(), scale)  # one pass over the features
+        return (features.float() - self.mean) / self.spread
 
 
 class Projection(nn.Linear):
