@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 from zlib import crc32
 
 import numpy as np
@@ -18,11 +18,10 @@ from benchmarks.harness import PROJECT
 from grace.pipeline.execution.step import ClipStep
 from grace.pipeline.store import Row
 from grace.pipeline.store.schemas import DESCRIPTIONS
-from grace.pipeline.world.actions import ACTIONS, REGIONS
+from grace.pipeline.vocabulary import INTENSITIES, PHASES, REGIONS, Intensity, Phase, Region
+from grace.pipeline.world.actions import ACTIONS, Action
 from grace.pipeline.world.sentences import (
-    INTENSITIES,
     MAX_CLAUSES,
-    PHASES,
     Clause,
     caption_from_clauses,
     cues_from_clauses,
@@ -30,6 +29,8 @@ from grace.pipeline.world.sentences import (
     timeline_clauses,
 )
 from grace.pipeline.world.timeline import Event, Timeline
+
+T = TypeVar("T")
 
 VISIONS = ("general", "pocket", "dinov2")
 """General: a CLIP trained on whole pictures and alternative texts (``pocket/train_general_clip.py``). Pocket: the CLIP
@@ -90,24 +91,25 @@ class Noise:
                 said.append(Clause(action, *self._manner(clause, rng)))
         weights = np.array([self.named[region] for region in REGIONS])
         for _ in range(rng.poisson(self.invented)):
-            region = str(rng.choice(REGIONS, p=weights / weights.sum()))
+            region = REGIONS[rng.choice(len(REGIONS), p=weights / weights.sum())]
             third = int(rng.integers(3))
-            said.append(
-                Clause(self._of_region(region, rng), str(rng.choice(INTENSITIES)), str(rng.choice(PHASES)), third)
-            )
+            said.append(Clause(self._of_region(region, rng), _one_of(INTENSITIES, rng), _one_of(PHASES, rng), third))
         once = {clause.action.name: clause for clause in said}
         return tuple(sorted(once.values(), key=lambda clause: clause.third)[:MAX_CLAUSES])
 
-    def _manner(self, clause: Clause, rng: np.random.Generator) -> tuple[str, str, int]:
-        level = str(rng.choice(INTENSITIES)) if rng.random() < self.vague else clause.level
-        phase = str(rng.choice(PHASES)) if rng.random() < self.vague else clause.phase
+    def _manner(self, clause: Clause, rng: np.random.Generator) -> tuple[Intensity, Phase, int]:
+        level = _one_of(INTENSITIES, rng) if rng.random() < self.vague else clause.level
+        phase = _one_of(PHASES, rng) if rng.random() < self.vague else clause.phase
         third = int(rng.integers(3)) if rng.random() < self.vague else clause.third
         return level, phase, third
 
     @staticmethod
-    def _of_region(region: str, rng: np.random.Generator) -> Any:
-        choices = [action for action in ACTIONS if action.region == region]
-        return choices[int(rng.integers(len(choices)))]
+    def _of_region(region: Region, rng: np.random.Generator) -> Action:
+        return _one_of([action for action in ACTIONS if action.region == region], rng)
+
+
+def _one_of(choices: Sequence[T], rng: np.random.Generator) -> T:
+    return choices[int(rng.integers(len(choices)))]
 
 
 @dataclass

@@ -12,7 +12,7 @@ from benchmarks.ablation_levels import timelines
 from benchmarks.harness import table
 from grace.pipeline.store import Store
 from grace.pipeline.store.schemas import DESCRIPTIONS
-from grace.pipeline.world.actions import REGIONS
+from grace.pipeline.vocabulary import REGIONS
 from grace.pipeline.world.sentences import named_actions, named_regions, true_actions
 
 TARGETS = {"video, general": (0.30, 0.50), "actions, noisy": (0.42, 0.48)}

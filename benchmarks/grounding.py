@@ -34,7 +34,8 @@ from grace.pipeline.store import Row, Store, UserError
 from grace.pipeline.store.schemas import FACES, MOTION, TOKENS
 from grace.pipeline.tokens.settings import TokensSettings
 from grace.pipeline.visualize.alignment import aligned_words
-from grace.pipeline.world.actions import ACTIONS, REGIONS
+from grace.pipeline.vocabulary import REGIONS
+from grace.pipeline.world.actions import ACTIONS
 from grace.settings import load_settings
 from grace.trainer.classifier import TokenClassifier
 from grace.trainer.data import Cache, scatter_to_grid

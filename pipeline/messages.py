@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import groupby
+
 
 def one_line(text: object, limit: int = 200) -> str:
     """The first ``limit`` characters of ``str(text)``, on one line with single spaces.
@@ -46,3 +49,17 @@ def percent(share: float | None, unit: str = " %") -> str:
         ('73.4 %', '73.4', '–')
     """
     return "–" if share is None else f"{100 * share:.1f}{unit}"
+
+
+def number_ranges(numbers: Iterable[int]) -> str:
+    """Whole numbers as one writes them, three or more in a row by their ends.
+
+    Example:
+        >>> number_ranges([1, 2, 3, 4, 5]), number_ranges([24, 1, 2, 7, 8, 9])
+        ('1 to 5', '1, 2, 7 to 9, 24')
+    """
+    written: list[str] = []
+    for _, run in groupby(enumerate(sorted(numbers)), key=lambda item: item[1] - item[0]):
+        row = [str(number) for _, number in run]
+        written += [f"{row[0]} to {row[-1]}"] if len(row) > 2 else row
+    return ", ".join(written)

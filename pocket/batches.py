@@ -5,7 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from grace.pipeline.world.actions import ACTIONS, REGIONS
+from grace.pipeline.vocabulary import REGIONS
+from grace.pipeline.world.actions import ACTIONS
 from grace.pocket.render_dataset import SIZE, RenderedBlock
 
 CLIPS, FRAMES = 64, 2

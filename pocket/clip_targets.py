@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
+from grace.pipeline.vocabulary import INTENSITIES, PHASES
 from grace.pipeline.world.actions import ACTIONS
-from grace.pipeline.world.sentences import PHASES, WHEN_FINE, Clause, description_from_clauses, moment_sentence
+from grace.pipeline.world.sentences import WHEN_FINE, Clause, description_from_clauses, moment_sentence
 from grace.pipeline.world.timeline import VISIBLE
 
-CENTRES = {"slightly": 0.33, "clearly": 0.58, "strongly": 0.86}
+CENTRES = dict(zip(INTENSITIES, (0.33, 0.58, 0.86), strict=True))
 """The intensity that each word means."""
 
 
 def action_sentences(rng: np.random.Generator) -> tuple[list[str], np.ndarray]:
     """A sentence for each action at a random level, as a moment or a description, and the levels' intensities."""
-    levels = [str(rng.choice(list(CENTRES))) for _ in ACTIONS]
+    levels = [INTENSITIES[rng.integers(len(INTENSITIES))] for _ in ACTIONS]
     texts = []
     for action, level in zip(ACTIONS, levels, strict=True):
         if rng.random() < 0.5:
             texts.append(moment_sentence([(action, CENTRES[level])]))
         else:
-            clause = Clause(action, level, str(rng.choice(PHASES)), int(rng.integers(len(WHEN_FINE))))
+            clause = Clause(action, level, PHASES[rng.integers(len(PHASES))], int(rng.integers(len(WHEN_FINE))))
             texts.append(description_from_clauses([clause]))
     return texts, np.array([CENTRES[level] for level in levels], dtype=np.float32)
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from grace.pipeline.world.actions import ACTIONS, REGIONS
+from grace.pipeline.vocabulary import REGIONS
+from grace.pipeline.world.actions import ACTIONS
 from grace.pipeline.world.sentences import (
     coarse_caption,
     cues,

@@ -10,11 +10,10 @@ import numpy as np
 
 from grace.pipeline.text.prompts import Prompt
 from grace.pipeline.text.refine import refine_request
+from grace.pipeline.vocabulary import INTENSITIES, PHASES
 from grace.pipeline.world.actions import ACTIONS
 from grace.pipeline.world.sentences import (
-    INTENSITIES,
     MAX_CLAUSES,
-    PHASES,
     Clause,
     caption_from_clauses,
     cues_from_clauses,
@@ -51,9 +50,9 @@ def random_clauses(rng: np.random.Generator) -> tuple[Clause, ...]:
     thirds = rng.integers(3, size=count)
     if rng.random() < 0.92:
         thirds = np.sort(thirds)
-    levels, phases = rng.choice(INTENSITIES, size=count), rng.choice(PHASES, size=count)
+    levels, phases = rng.choice(len(INTENSITIES), size=count), rng.choice(len(PHASES), size=count)
     return tuple(
-        Clause(ACTIONS[action], str(level), str(phase), int(third))
+        Clause(ACTIONS[action], INTENSITIES[level], PHASES[phase], int(third))
         for action, level, phase, third in zip(actions, levels, phases, thirds, strict=True)
     )
 

@@ -18,7 +18,8 @@ from transformers import CLIPModel
 from transformers.models.idefics3.configuration_idefics3 import Idefics3VisionConfig
 from transformers.models.idefics3.modeling_idefics3 import Idefics3VisionTransformer
 
-from grace.pipeline.world.actions import ACTIONS, REGIONS
+from grace.pipeline.vocabulary import REGIONS
+from grace.pipeline.world.actions import ACTIONS
 from grace.pocket.batches import dense_target, sample_batch
 from grace.pocket.loop import Schedule, fit
 from grace.pocket.render_dataset import SIZE, TRAIN, load

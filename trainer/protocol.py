@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from grace.pipeline.messages import number_ranges
 from grace.pipeline.store import UserError
 from grace.pipeline.store.schemas import fold_column
 from grace.trainer.data import Cache, Subset
@@ -126,16 +127,10 @@ def _check_parts(cache: Cache, fold: int, train: Sequence[str], test: Sequence[s
             f"`grace index --dataset {name}` again."
         )
     if fold not in cache.folds:
-        raise UserError(f"There is no fold {fold} in {table}: it has {_numbers(cache.folds)}.")
+        raise UserError(f"There is no fold {fold} in {table}: it has {number_ranges(cache.folds)}.")
     for part, members in (("train", train), ("test", test)):
         if not members:
             raise UserError(f"Fold {fold} of {table} has no labelled clip in its {part} part.")
-
-
-def _numbers(folds: Sequence[int]) -> str:
-    """Folds as one writes them: ``1 to 5``, or each."""
-    gapless = len(folds) > 2 and list(folds) == list(range(folds[0], folds[-1] + 1))
-    return f"{folds[0]} to {folds[-1]}" if gapless else ", ".join(str(fold) for fold in folds)
 
 
 def _check_labels(cache: Cache, clip_ids: Sequence[str]) -> None:

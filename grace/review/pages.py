@@ -9,6 +9,7 @@ import numpy as np
 
 from grace.pipeline.audit.report import METRICS, PLOTS
 from grace.pipeline.errors import UserError
+from grace.pipeline.messages import number_ranges
 from grace.review.agreement import RATINGS, agreement, digest, sample
 from grace.review.query import TEXTS, Filter
 from grace.review.runs import Predictions, compare, curves, polyline
@@ -54,7 +55,7 @@ def _side(run: Predictions) -> dict[str, Any]:
         "name": run.run.name,
         "method": config.settings.method,
         "protocol": config.protocol,
-        "folds": sorted(run.run.folders),
+        "folds": number_ranges(run.run.folders),
         "labels": run.labels,
         "scores": scores,
         "matrix": _matrix(scores["confusion"]) if scores else [],

@@ -97,8 +97,8 @@ class Filter:
                     raise ValueError
             except ValueError:
                 raise UserError(f"{name} is '{getattr(self, name)}', not a confidence in % (0 to 100).") from None
-        if self.fold and self.fold not in "12345":
-            raise UserError(f"fold is '{self.fold}', not one of 1 to 5.")
+        if self.fold and not (self.fold.isdecimal() and len(self.fold) < 6):
+            raise UserError(f"fold is '{self.fold}', not a whole number from 1.")
 
     def pairs(self) -> dict[str, str]:
         """The parts that are asked for, without the page."""

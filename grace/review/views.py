@@ -12,6 +12,7 @@ import numpy as np
 import yaml
 
 from grace.pipeline.errors import UserError
+from grace.pipeline.messages import number_ranges
 from grace.pipeline.store import Row, Store
 from grace.pipeline.store.schemas import DESCRIPTIONS, STORES
 from grace.pipeline.vocabulary import INTENSITIES, PHASES, REGIONS
@@ -168,7 +169,7 @@ def clip(review: Review, clip_id: str, asked: Filter) -> dict[str, Any]:
         "around": _around(catalogue, order, number),
         "facts": {name: catalogue.cell(number, name) for name in ("path", "source", "n_frames", "fps", "subject")},
         "size": [int(catalogue.cell(number, "width")), int(catalogue.cell(number, "height"))],
-        "folds": {fold: values[number] for fold, values in catalogue.folds.items() if values[number]},
+        "parts": {part: number_ranges(folds) for part, folds in _folds_by_part(catalogue, number).items()},
         "stages": _stages(catalogue, number),
         "caption": catalogue.text(number, "caption"),
         "description": text.get("description") or "",
@@ -196,6 +197,15 @@ def _stored(catalogue: Catalogue, number: int, store: str, columns: Sequence[str
     rows = Store(catalogue.folder / store, STORES[store]).read(stage.value(number, "shard"), ["clip_id", *columns])
     at = stage.value(number, "row")
     return rows[at] if at < len(rows) and rows[at]["clip_id"] == catalogue.clip_id(number) else None
+
+
+def _folds_by_part(catalogue: Catalogue, number: int) -> dict[str, list[int]]:
+    """The parts that a clip is in, and in which folds: a set may have one fold for each of hundreds of people."""
+    parts: dict[str, list[int]] = {}
+    for fold, values in catalogue.folds.items():
+        if values[number]:
+            parts.setdefault(values[number], []).append(fold)
+    return parts
 
 
 def _around(catalogue: Catalogue, order: np.ndarray, number: int) -> dict[str, Any]:

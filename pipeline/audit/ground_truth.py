@@ -16,7 +16,8 @@ from typing import Any
 from grace.pipeline.audit.sources import AuditedText
 from grace.pipeline.errors import UserError
 from grace.pipeline.store.checksum import verify
-from grace.pipeline.world.sentences import INTENSITIES, find_actions, named_regions, phase
+from grace.pipeline.vocabulary import INTENSITIES
+from grace.pipeline.world.sentences import find_actions, named_regions, phase
 from grace.pipeline.world.timeline import Event
 
 SIMULTANEOUS = 0.2

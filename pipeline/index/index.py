@@ -46,7 +46,7 @@ from grace.pipeline.media.content import content_digest
 from grace.pipeline.media.files import MissingError, NoFramesError, link_out
 from grace.pipeline.media.frames import list_images
 from grace.pipeline.media.video import Probe, probe
-from grace.pipeline.messages import error_line
+from grace.pipeline.messages import error_line, number_ranges
 from grace.pipeline.store import Row, failure, write_clips
 from grace.pipeline.store.schemas import fold_column
 
@@ -273,7 +273,7 @@ def _count(found: Reconciliation, listing: Listing, probed: Contents | Unusable)
     if not listing.label:
         found.note(UNLABELLED, listing.clip_id)
     if listing.leaked:
-        folds = ", ".join(str(fold) for fold in listing.leaked)
+        folds = number_ranges(listing.leaked)
         found.note(LEAKED, listing.clip_id, f"fold {folds}: kept in the last of its parts")
     if listing.problem is None and not (isinstance(probed, Unusable) and probed.finding == MISSING):
         found.videos += listing.source == "video"

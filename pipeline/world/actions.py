@@ -1,7 +1,7 @@
 """What a drawn face can do: FACS action units, the region that each one moves, and the words for it.
 
 The renderer, the ground truth, the true texts and the benchmarks share this vocabulary: ``ACTIONS`` lists the action
-units, ``BY_NAME`` and ``BY_UNIT`` find one, ``REGIONS`` are the parts of the face.
+units, ``BY_NAME`` and ``BY_UNIT`` find one.
 Source: Ekman, Friesen & Hager, *Facial Action Coding System* (2002).
 
 Example:
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-REGIONS = ("brows", "eyes", "nose", "cheeks", "mouth", "jaw")
+from grace.pipeline.vocabulary import Region
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Action:
 
     unit: int
     name: str
-    region: str
+    region: Region
     subject: str
     verb: str
 

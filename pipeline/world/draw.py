@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from grace.pipeline.world.actions import REGIONS
+from grace.pipeline.vocabulary import REGIONS
 from grace.pipeline.world.creases import add_creases
 from grace.pipeline.world.features import paint_brows, paint_eyes, paint_mouth, paint_nose
 from grace.pipeline.world.geometry import SIDES, face
@@ -17,7 +17,7 @@ from grace.pipeline.world.pose import Points, Pose
 from grace.pipeline.world.shading import NEUTRAL, lines, relief
 
 Boxes = Float[np.ndarray, "regions 4"]
-"""x0, y0, x1, y1 in pixels: one row for each of ``actions.REGIONS``, then the face's."""
+"""x0, y0, x1, y1 in pixels: one row for each of ``vocabulary.REGIONS``, then the face's."""
 
 
 def draw_face(image: Image, identity: Identity, pose: Pose, light: float = 0.0) -> Boxes:

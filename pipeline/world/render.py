@@ -27,7 +27,7 @@ class RenderedFrame:
     image: UInt8[np.ndarray, "height width 3"]  # BGR
     time: float  # seconds
     intensities: Float[np.ndarray, " actions"]  # in the order of ``actions.ACTIONS``
-    regions: Float[np.ndarray, "regions 4"]  # in the order of ``actions.REGIONS``
+    regions: Float[np.ndarray, "regions 4"]  # in the order of ``vocabulary.REGIONS``
     face: Float[np.ndarray, "4"]  # cheek to cheek, hairline to chin
     rigid: Float[np.ndarray, "4"]  # of the head since the clip's first frame: dx, dy (pixels), rotation (rad), scale
     cut: bool  # first frame of another camera position

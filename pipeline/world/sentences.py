@@ -13,14 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grace.pipeline.world.actions import ACTIONS, BY_NAME, REGIONS, Action
-from grace.pipeline.world.timeline import LEVELS, Event, Timeline
+from grace.pipeline.vocabulary import INTENSITIES, REGIONS, Intensity, Phase
+from grace.pipeline.world.actions import ACTIONS, BY_NAME, Action
+from grace.pipeline.world.timeline import Event, Timeline, intensity_word
 
 MAX_CLAUSES = 6
 """Movements that a caption names at most, the strongest ones: texts stay short enough for a text encoder."""
-
-INTENSITIES = tuple(word for _, word in LEVELS)
-PHASES = ("onset", "apex", "offset")
 
 LATE_APEX = 0.8
 """An action whose apex begins after this share of the clip is still building up when the clip ends."""
@@ -36,7 +34,7 @@ REST_FINE = "The face stays at rest. No part of it moves."
 
 WHEN = ("At first", "Then", "At the end")
 WHEN_FINE = ("In the beginning", "In the middle", "Towards the end")
-UNFOLDING_FINE = {
+UNFOLDING_FINE: dict[Phase, str] = {
     "onset": "still building as the clip ends",
     "apex": "at a peak that holds",
     "offset": "at a peak that fades again",
@@ -61,12 +59,12 @@ class Clause:
     """One movement as texts state it. ``third`` is the part of the clip that it begins in: 0, 1 or 2."""
 
     action: Action
-    level: str
-    phase: str
+    level: Intensity
+    phase: Phase
     third: int
 
 
-def phase(event: Event, duration: float) -> str:
+def phase(event: Event, duration: float) -> Phase:
     """How an action unfolds inside its clip of ``duration`` seconds.
 
     Args:
@@ -197,12 +195,8 @@ def moment_sentence(active: Iterable[tuple[Action, float]]) -> str:
         >>> moment_sentence([(BY_NAME["brow lower"], 0.6), (BY_NAME["lips part"], 0.3)])
         'The brows lower and draw together clearly; the lips part slightly.'
     """
-    phrases = [f"{action.subject} {action.verb} {_level(intensity)}" for action, intensity in active]
+    phrases = [f"{action.subject} {action.verb} {intensity_word(intensity)}" for action, intensity in active]
     return _capital("; ".join(phrases)) + "." if phrases else REST
-
-
-def _level(intensity: float) -> str:
-    return next(word for bound, word in LEVELS if intensity < bound)
 
 
 def _by_third(

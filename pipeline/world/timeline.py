@@ -11,13 +11,24 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from grace.pipeline.vocabulary import INTENSITIES, Intensity
 from grace.pipeline.world.actions import ACTIONS, BY_NAME
 
 VISIBLE = 0.25
 """An action whose intensity never reaches this share of its full range is not part of the ground truth."""
 
-LEVELS = ((0.45, "slightly"), (0.72, "clearly"), (1.01, "strongly"))
-"""Upper bound of the apex intensity for each word."""
+BOUNDS = (0.45, 0.72, 1.01)
+"""Upper bound of the apex intensity for each word of ``INTENSITIES``."""
+
+
+def intensity_word(intensity: float) -> Intensity:
+    """The word for an apex intensity in [0, 1].
+
+    Example:
+        >>> intensity_word(0.3), intensity_word(1.0)
+        ('slightly', 'strongly')
+    """
+    return next(word for bound, word in zip(BOUNDS, INTENSITIES, strict=True) if intensity < bound)
 
 
 @dataclass(frozen=True)
@@ -39,9 +50,9 @@ class Event:
         return self.intensity * smooth
 
     @property
-    def level(self) -> str:
-        """The word for the apex intensity: slightly, clearly or strongly."""
-        return next(word for bound, word in LEVELS if self.intensity < bound)
+    def level(self) -> Intensity:
+        """The word for the apex intensity."""
+        return intensity_word(self.intensity)
 
 
 @dataclass(frozen=True)

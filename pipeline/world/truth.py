@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 from grace.pipeline.errors import GraceError, os_error_sentence
 from grace.pipeline.store import temporary_name
 from grace.pipeline.store.checksum import PLACEHOLDER, seal
-from grace.pipeline.world.actions import ACTIONS, BY_NAME, REGIONS
+from grace.pipeline.vocabulary import REGIONS
+from grace.pipeline.world.actions import ACTIONS, BY_NAME
 from grace.pipeline.world.render import FrameTruth
 from grace.pipeline.world.scenario import Scenario
 from grace.pipeline.world.sentences import coarse_caption, fine_description

@@ -21,7 +21,6 @@ from grace.pipeline.text.refine import RefineStep, refine_request, refine_step
 from grace.pipeline.text.settings import RefineSettings
 from grace.pipeline.vocabulary import INTENSITIES, PHASES, REGIONS, regions_in
 from grace.pipeline.world.actions import ACTIONS
-from grace.pipeline.world.timeline import LEVELS
 from tests.support.face_stores import PLANTED, write_clips_with_faces, write_texts
 from tests.support.fake_engines import Recorder, Script
 from tests.support.texts import CAPTION, CUE, GOOD
@@ -110,7 +109,6 @@ def test_regions_are_found_by_all_their_words() -> None:
 
 def test_prompts_and_the_rendered_world_use_the_words_of_cues() -> None:
     assert {action.region for action in ACTIONS} == set(REGIONS)
-    assert tuple(word for _, word in LEVELS) == INTENSITIES
     for name in ("refine-v1", "refine-label-v1"):
         for words in (REGIONS, INTENSITIES, PHASES):
             assert f": {', '.join(words[:-1])} or {words[-1]}." in read_prompt(name).text

@@ -9,8 +9,9 @@ import pytest
 
 from grace.pipeline.audit.lexicon import actions_in
 from grace.pipeline.errors import UserError
-from grace.pipeline.store import Store
+from grace.pipeline.store import Clips, Store, write_clips
 from grace.pipeline.store.schemas import DESCRIPTIONS
+from grace.review import views
 from grace.review.catalogue import cause_of
 from grace.review.query import Filter, select
 from grace.review.state import Review
@@ -55,6 +56,19 @@ def test_texts_status_causes_and_persons(review: Review, data: Path) -> None:
     assert found(review, subject="person-003") == ["000/000003"]
     assert found(review, fold="2") == []
     assert found(review, label="nothing like that") == []
+
+
+def test_any_number_of_folds(data: Path, tmp_path: Path) -> None:
+    table = Clips(data)
+    rows = [{**row, "fold_24": "test" if at % 10 == 3 else "train"} for at, row in enumerate(table.rows)]
+    write_clips(data, rows, table.labels)
+    review = Review("many", data, tmp_path, tmp_path / "overrides")
+    assert found(review, fold="24") == [row["clip_id"] for row in rows[3::10]]
+    assert found(review, fold="4") == []
+    parts = views.clip(review, rows[3]["clip_id"], Filter(fold="24"))["parts"]
+    assert "24" in parts["test"].split(", ")
+    with pytest.raises(UserError, match="fold is 'x', not a whole number from 1"):
+        Filter.read({"fold": "x"})
 
 
 def test_what_people_said_is_found(review: Review) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from grace.pipeline.world.actions import ACTIONS, REGIONS, Action
+from grace.pipeline.vocabulary import REGIONS
+from grace.pipeline.world.actions import ACTIONS, Action
 from grace.pipeline.world.draw import draw_face, measure_face
 from grace.pipeline.world.expression_sheet import EXPRESSIONS, expression_sheet
 from grace.pipeline.world.identity import Identity, sample_identity

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from grace.pipeline.errors import UserError
-from grace.pipeline.world.actions import ACTIONS, REGIONS
+from grace.pipeline.vocabulary import REGIONS
+from grace.pipeline.world.actions import ACTIONS
 from grace.pipeline.world.emotions import WORLD_LABELS
 from grace.pipeline.world.layouts import LAYOUTS
 from grace.pipeline.world.render import frame_times, render_instants
