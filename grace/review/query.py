@@ -10,7 +10,8 @@ from urllib.parse import urlencode
 import numpy as np
 
 from grace.pipeline.errors import UserError
-from grace.review.catalogue import STATUSES, Catalogue
+from grace.pipeline.messages import number_ranges
+from grace.review.catalogue import PARTS, STATUSES, Catalogue
 from grace.review.text_marks import bits
 
 if TYPE_CHECKING:
@@ -146,8 +147,10 @@ def select(
     if asked.subject:
         keep &= catalogue.subject.codes == catalogue.subject.code(asked.subject)
     if asked.fold:
-        folds = catalogue.folds.get(int(asked.fold))
-        keep &= folds.codes == 1 if folds else False
+        fold = int(asked.fold)
+        if fold not in catalogue.folds:
+            raise UserError(f"There is no fold {fold}: the set has {number_ranges(catalogue.folds) or 'none'}.")
+        keep &= catalogue.folds[fold].codes == PARTS.index("test")
     if asked.status:
         keep &= catalogue.status == STATUSES.index(asked.status)
     if asked.cause:
