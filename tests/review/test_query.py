@@ -63,7 +63,7 @@ def test_any_number_of_folds(data: Path, tmp_path: Path) -> None:
     write_clips(data, rows, table.labels)
     review = Review("many", data, tmp_path, tmp_path / "overrides")
     assert found(review, fold="24") == [row["clip_id"] for row in rows[3::10]]
-    with pytest.raises(UserError, match="There is no fold 9: the set has .*24"):
+    with pytest.raises(UserError, match=r"There is no fold 9: the set has .*24"):
         found(review, fold="9")
     parts = views.clip(review, rows[3]["clip_id"], Filter(fold="24"))["parts"]
     assert "24" in parts["test"].split(", ")
