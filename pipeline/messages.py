@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from itertools import groupby
 
@@ -63,3 +64,16 @@ def number_ranges(numbers: Iterable[int]) -> str:
         row = [str(number) for _, number in run]
         written += [f"{row[0]} to {row[-1]}"] if len(row) > 2 else row
     return ", ".join(written)
+
+
+def cause_of(error: str) -> str:
+    """An error without its numbers and paths, so that like causes count as one.
+
+    Example:
+        >>> cause_of("faces: the face was found in only 3 of the 16 instants searched")
+        'faces: the face was found in only … of the … instants searched'
+    """
+    stage, _, rest = error.partition(": ")
+    where, colon, cause = rest.rpartition(": ")
+    kept = cause if (colon and "/" in where) or "." in where else rest
+    return re.sub(r"\d+(?:\.\d+)?", "…", f"{stage}: {kept}" if rest else stage)[:200]

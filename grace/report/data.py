@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from grace.review.catalogue import PARTS, STATUSES, Catalogue, cause_of
+from grace.pipeline.messages import cause_of
+from grace.review.catalogue import PARTS, STATUSES, Catalogue
 
 MOST_CAUSES = 4
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections import Counter
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from grace.pipeline.messages import cause_of
 from grace.pipeline.store.clips import FILE, Clips
 from grace.pipeline.store.schemas import STORES, fold_column
 from grace.pipeline.store.store import Store
@@ -171,19 +171,6 @@ def _worst(table: pa.Table, stages: dict[str, Stage]) -> tuple[np.ndarray, Coded
     values = tuple(cause for cause, _ in counted.most_common())
     number = {cause: code for code, cause in enumerate(values)}
     return status, Coded(np.array([number.get(cause, -1) for cause in causes], np.int32), values)
-
-
-def cause_of(error: str) -> str:
-    """An error without its numbers and paths, so that like causes count as one.
-
-    Example:
-        >>> cause_of("faces: the face was found in only 3 of the 16 instants searched")
-        'faces: the face was found in only … of the … instants searched'
-    """
-    stage, _, rest = error.partition(": ")
-    where, colon, cause = rest.rpartition(": ")
-    kept = cause if (colon and "/" in where) or "." in where else rest
-    return re.sub(r"\d+(?:\.\d+)?", "…", f"{stage}: {kept}" if rest else stage)[:200]
 
 
 def _stamp(path: Path) -> Stamps:

@@ -19,6 +19,7 @@ from grace.pipeline.audit.lexicon import (
 )
 from grace.pipeline.audit.sources import AuditedText
 from grace.pipeline.datasets.labels import CANONICAL_LABELS
+from grace.pipeline.messages import cause_of
 from grace.pipeline.sentences import split_sentences
 from grace.pipeline.text.quality import english, looping, refusing
 from grace.pipeline.vocabulary import REGION_WORDS, regions_in
@@ -58,6 +59,7 @@ def measure(texts: Sequence[AuditedText], tokenizer: PreTrainedTokenizerFast) ->
         "clips": len({text.clip_id for text in texts}),
         "empty": len(texts) - len(written),
         "status": dict(sorted(Counter(text.status for text in texts).items())),
+        **_obeyed(texts),
         "words": _spread(words),
         "sentences": _spread([len(split_sentences(text.text)) for text in written]),
         "tokens": _tokens(written, tokenizer),
@@ -70,6 +72,16 @@ def measure(texts: Sequence[AuditedText], tokenizer: PreTrainedTokenizerFast) ->
         "actions": _coverage(written, actions_in, ACTION_WORDS),
         "emotion": _emotion(written),
         "identity": _identity(written),
+    }
+
+
+def _obeyed(texts: Sequence[AuditedText]) -> dict[str, Any]:
+    """How often a model had to be asked again, and why texts are not all that was asked for."""
+    asked = [text for text in texts if text.attempts]
+    causes = Counter(cause_of(text.error) for text in texts if text.error)
+    return {
+        "asked_again": _share(text.attempts > 1 for text in asked),
+        "causes": [[cause, count] for cause, count in causes.most_common(TOP_ENTRIES)],
     }
 
 

@@ -29,6 +29,10 @@ class AuditedText:
     status: str = "ok"
     cut_short: bool = False
     """Whether its engine reports that it reached the length limit."""
+    error: str = ""
+    """Why the text is not all that the model was asked for."""
+    attempts: int = 0
+    """How often the model was asked; 0 where that is not known."""
 
 
 TextsByKind = dict[str, list[AuditedText]]
@@ -66,6 +70,8 @@ def _text(clip: Row, row: Row, text: str) -> AuditedText:
         group=clip.get("subject", "") or row["clip_id"],
         status=row["status"],
         cut_short=row.get("finish_reason") == "length",
+        error=row["error"],
+        attempts=row.get("attempts") or 0,
     )
 
 

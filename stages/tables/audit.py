@@ -40,6 +40,7 @@ ROWS: tuple[tuple[str, Cell] | None, ...] = (
     ("texts", lambda found: str(found["texts"])),
     ("of clips", lambda found: str(found["clips"])),
     ("status", lambda found: ", ".join(f"{name} {count}" for name, count in found["status"].items())),
+    ("asked again for a better answer", _at("asked_again")),
     ("empty", lambda found: str(found["empty"])),
     None,
     ("words, mean (5–95 %)", _lengths("words")),
@@ -91,6 +92,8 @@ def tables(report: dict[str, Any], title: str) -> Iterator[RenderableType]:
     texts = {name: found for name, found in report.items() if name != "refining"}
     yield _side_by_side(title, texts, ROWS)
     for name, found in texts.items():
+        if found["causes"]:
+            yield _causes(name, found)
         yield _most(name, found)
         yield _coverage(name, found)
     for name, found in texts.items():
@@ -112,6 +115,15 @@ def _side_by_side(title: str, texts: dict[str, Any], rows: tuple[tuple[str, Cell
         cells = [row[1](found) for found in texts.values()]
         if any(cells):
             table.add_row(row[0], *map(_text, cells))
+    return table
+
+
+def _causes(name: str, found: dict[str, Any]) -> Table:
+    table = _table(f"{name}: why a text is not all that was asked for")
+    table.add_column("texts", justify="right", no_wrap=True)
+    table.add_column("cause", ratio=1)
+    for cause, count in found["causes"]:
+        table.add_row(str(count), _text(cause))
     return table
 
 

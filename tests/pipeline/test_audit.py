@@ -148,6 +148,22 @@ def test_faults_are_counted_as_shares_of_the_texts_that_are_not_empty(tokenizer:
     assert found["regions"]["share"]["brows"] == pytest.approx(2 / 6, abs=1e-3)
 
 
+def test_how_a_model_obeyed_is_counted_by_cause(tokenizer: Any) -> None:
+    kept = "the coarse caption is kept: the answer is not JSON"
+    found = measure(
+        [
+            AuditedText("a", "The jaw drops.", attempts=1),
+            AuditedText("b", "The jaw drops.", attempts=2),
+            AuditedText("c", "The lips part.", attempts=3, status="fallback", error=kept),
+            AuditedText("d", "The eyes close.", attempts=3, status="fallback", error=kept),
+            AuditedText("e", "A person wrote this."),
+        ],
+        tokenizer,
+    )
+    assert found["asked_again"] == 0.75  # of those that a model was asked for
+    assert found["causes"] == [[kept, 2]]
+
+
 def test_what_a_cut_at_77_tokens_loses_is_what_stands_behind_it(tokenizer: Any) -> None:
     padding = "the face is still " * 20
     found = measure(texts(f"The brows rise {padding} the jaw drops open.", "The lips part."), tokenizer)["tokens"]

@@ -9,10 +9,10 @@ import pytest
 
 from grace.pipeline.audit.lexicon import actions_in
 from grace.pipeline.errors import UserError
+from grace.pipeline.messages import cause_of
 from grace.pipeline.store import Clips, Store, write_clips
 from grace.pipeline.store.schemas import DESCRIPTIONS
 from grace.review import views
-from grace.review.catalogue import cause_of
 from grace.review.query import Filter, select
 from grace.review.state import Review
 from grace.trainer.runs import open_run
