@@ -187,18 +187,19 @@ def response_lines(st: Any, folder: Path) -> Any:
 
 def journals(st: Any, folder: Path) -> Any:
     """A damaged journal of an index gives what was counted, or nothing."""
-    from grace.pipeline.index.journal import FILE, Journal
+    from grace.pipeline.index.index import PARTIAL
+    from grace.pipeline.store.journal import Journal
 
     (folder / "a.mp4").write_bytes(b"one")
 
     def test(drawn: tuple[bytes, int]) -> None:
         garbage, place = drawn
-        (folder / FILE).unlink(missing_ok=True)
-        Journal(folder, folder).add("a.mp4", {"n_frames": 7})
-        content = (folder / FILE).read_bytes()
+        (folder / PARTIAL).unlink(missing_ok=True)
+        Journal(folder / PARTIAL, folder).add("a.mp4", {"n_frames": 7})
+        content = (folder / PARTIAL).read_bytes()
         place %= len(content)
-        (folder / FILE).write_bytes(content[:place] + garbage + content[place + 1 :])
-        assert Journal(folder, folder).get("a.mp4") in (None, {"n_frames": 7})
+        (folder / PARTIAL).write_bytes(content[:place] + garbage + content[place + 1 :])
+        assert Journal(folder / PARTIAL, folder).get("a.mp4") in (None, {"n_frames": 7})
 
     return st.tuples(st.binary(max_size=20), st.integers(0, 10**6)), test
 

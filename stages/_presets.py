@@ -39,6 +39,7 @@ _LARGE: dict[str, dict[str, Any]] = {
     "refine": {**_VLLM, "model": "Qwen/Qwen2.5-14B-Instruct", "vllm": {"max_length": 8192}},
     "tokens": {"model": "openai/clip-vit-base-patch16", "storage": "int8", "batch": 1024},
     "motion": {"grid": 14},
+    "train": {"hidden": 256, "batch": 64},
 }
 
 MACHINES: dict[str, dict[str, dict[str, Any]]] = {
@@ -46,16 +47,19 @@ MACHINES: dict[str, dict[str, dict[str, Any]]] = {
         "caption": {**_SMALL, "model": "HuggingFaceTB/SmolVLM-256M-Instruct", "images": 4, "batch": 4},
         "refine": {**_SMALL, "model": "Qwen/Qwen2.5-0.5B-Instruct", "batch": 4},
         "tokens": {"batch": 32},
+        "train": {"hidden": 128},
     },
     "16gb": {
         "caption": {**_VLLM, "model": "Qwen/Qwen2.5-VL-3B-Instruct", "vllm": {"max_length": 4096}},
         "refine": {**_VLLM, "model": "Qwen/Qwen2.5-3B-Instruct", "vllm": {"max_length": 4096}},
         "tokens": {"batch": 256},
+        "train": {"hidden": 256},
     },
     "24gb": {
         "caption": {**_VLLM, "vllm": {"max_length": 4096}},
         "refine": {**_VLLM, "vllm": {"max_length": 4096}},
         "tokens": {"batch": 512},
+        "train": {"hidden": 256},
     },
     "80gb": _LARGE,
     "8x80gb": _LARGE,  # each GPU has its own copy of the models
@@ -112,8 +116,9 @@ def remarks(dataset: str, gpu: str) -> list[str]:
             "with 8 images takes about 700 tokens, by arithmetic."
         )
     lines += [
-        "No preset was run on such a machine: sizes are arithmetic. `grace doctor` looks at yours, `grace estimate` "
-        "measures a few clips.",
+        "No preset was run on such a machine: sizes are arithmetic, and train.hidden (64 for the drawn world) is a "
+        "guess for thousands of real clips that `grace tune` can replace.",
+        "`grace doctor` looks at your machine, `grace estimate` measures a few clips.",
         "Fetch the models once where there is a network:",
         *(f"  hf download {name}" for name in models),
     ]

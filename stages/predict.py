@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,8 +18,11 @@ from stages.tables.formats import strip_control
 if TYPE_CHECKING:
     from grace import GraceClassifier, Prediction
     from grace.pipeline.settings import PipelineSettings
+    from grace.pipeline.store.journal import Journal
 
 PICTURES = (".png", ".jpg", ".jpeg")
+JOURNAL_VERSION = 1
+"""Rises when a clip's rows hold something else."""
 
 
 class Faces(StrEnum):
@@ -119,7 +123,7 @@ def _one(classifier: GraceClassifier, clip: Path, out: Path | None, text: bool) 
 
     prediction = classifier.predict(clip, text=text)
     _print(clip.name, prediction)
-    _remark(classifier, [prediction])
+    _remark(classifier, prediction.clip.remarks)
     sheet = prediction.alignment_sheet()
     if sheet is None:
         method = classifier.method
@@ -137,21 +141,55 @@ def _many(classifier: GraceClassifier, clips: Sequence[Path], out: Path, text: b
     from grace.pipeline.errors import GraceError
     from grace.pipeline.table_files import write_rows
 
-    predict = classifier.predict_people if faces == Faces.all else classifier.predict_many
-    predictions = list(predict(clips, text=text, progress=True))
-    rows = [prediction.row(classifier.labels) for prediction in predictions]
+    made = _predicted(classifier, clips, out, text, faces)
+    rows = [row for clip in made for row in clip["rows"]]
     write_rows(out, list(rows[0]), rows)
-    failed = [prediction for prediction in predictions if prediction.error]
-    counts = Counter(prediction.label for prediction in predictions if not prediction.error)
+    _journal(classifier, out, text, faces).remove()
+    failed = [row for row in rows if row["error"]]
+    counts = Counter(row["label"] for row in rows if not row["error"])
     shown = [(label, str(count)) for label, count in counts.most_common()]
     what = (
         f"{len(rows) - len(failed):,} faces in {len(clips):,} clips" if faces == Faces.all else f"{len(rows):,} clips"
     )
     print_table(what, [*shown, ("could not be used", str(len(failed)))])
-    _remark(classifier, predictions)
+    _remark(classifier, [remark for clip in made for remark in clip["remarks"]])
     console().print(f"Every clip with its probabilities and texts: {out}", markup=False, soft_wrap=True)
-    if len(failed) == len(predictions):
-        raise GraceError(f"No clip could be used ({clips[0]}: {failed[0].error}).")
+    if len(failed) == len(rows):
+        raise GraceError(f"No clip could be used ({clips[0]}: {failed[0]['error']}).")
+
+
+def _predicted(
+    classifier: GraceClassifier, clips: Sequence[Path], out: Path, text: bool, faces: Faces
+) -> list[dict[str, Any]]:
+    """Rows and remarks of each clip; what a command that was killed has predicted is taken over.
+
+    Only these are held: crops, maps and tokens of 40,000 clips would fill any memory.
+    """
+    journal = _journal(classifier, out, text, faces)
+    paths = [str(clip.absolute()) for clip in clips]
+    made = {path: kept for path in paths if (kept := journal.get(path)) is not None}
+    left = [Path(path) for path in paths if path not in made]
+    if made:
+        note(f"{len(made):,} of {len(paths):,} clips were predicted before; {len(left):,} are left.")
+    predict = classifier.predict_people if faces == Faces.all else classifier.predict_many
+    of_clip: dict[str, Any]
+    for path, found in groupby(predict(left, text=text, progress=True), key=lambda each: str(each.clip.row["path"])):
+        of_clip = {"rows": [], "remarks": []}
+        for prediction in found:  # one, or one per person
+            of_clip["rows"].append(prediction.row(classifier.labels))
+            of_clip["remarks"] += prediction.clip.remarks
+        made[path] = of_clip
+        journal.add(path, of_clip)
+    return [made[path] for path in paths]
+
+
+def _journal(classifier: GraceClassifier, out: Path, text: bool, faces: Faces) -> Journal:
+    from grace.pipeline.store import fingerprint
+    from grace.pipeline.store.journal import Journal
+
+    run, settings = classifier.classifier.run.model_dump(mode="json"), classifier.settings.model_dump(mode="json")
+    asked = fingerprint([JOURNAL_VERSION, run, settings, text, faces.value])
+    return Journal(out.with_name(f"{out.name}.partial.jsonl"), Path("/"), {"asked": asked})
 
 
 def _over_time(
@@ -166,7 +204,7 @@ def _over_time(
         if row["label"]
     ]
     print_table(clip.name, rows)
-    _remark(classifier, found.windows)
+    _remark(classifier, [remark for each in found.windows for remark in each.clip.remarks])
     picture = out if out is not None and out.suffix.lower() in PICTURES else Path(f"{clip.stem}-over-time.png")
     found.plot().savefig(picture, dpi=110)
     console().print(f"Probabilities over time: {picture}", markup=False, soft_wrap=True)
@@ -188,11 +226,11 @@ def _encoders(settings: PipelineSettings) -> tuple[str, str]:
     return settings.tokens.vision_model[0], settings.tokens.text_model[0]
 
 
-def _remark(classifier: GraceClassifier, predictions: Sequence[Prediction]) -> None:
+def _remark(classifier: GraceClassifier, remarks: Iterable[str]) -> None:
     """Say where the results must not be trusted."""
     from grace.pipeline.checkpoints import knows_only
 
-    for remark in dict.fromkeys(remark for prediction in predictions for remark in prediction.clip.remarks):
+    for remark in dict.fromkeys(remarks):
         note(remark)
     settings = classifier.settings
     limits = {name: knows_only(name) for name in (settings.caption.model, settings.refine.model, *_encoders(settings))}

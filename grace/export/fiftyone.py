@@ -22,8 +22,8 @@ NO_FRAMES = "frames/none.json"
 def write(content: Content, folder: Path) -> str:
     """Write one FiftyOne data set; of a set that has videos and folders of frames, one of each."""
     parts, predicted = content.by_source(), content.predicted()
-    for kind, rows in parts.items():
-        place = folder if len(parts) == 1 else folder / kind
+    places = [folder if len(parts) == 1 else folder / kind for kind in parts]
+    for place, (kind, rows) in zip(places, parts.items(), strict=True):
         samples = [_sample(content, row, predicted.get(row["clip_id"]), folder) for row in rows]
         metadata = {
             "name": content.dataset,
@@ -34,7 +34,9 @@ def write(content: Content, folder: Path) -> str:
         write_atomic(place / "samples.json", _json({"samples": samples}))
         if kind == "video":
             write_atomic(place / NO_FRAMES, _json({"frames": {}}))
-    return f"fiftyone.Dataset.from_dir({str(folder)!r}, dataset_type=fiftyone.types.FiftyOneDataset)"
+    return "\n".join(
+        f"fiftyone.Dataset.from_dir({str(place)!r}, dataset_type=fiftyone.types.FiftyOneDataset)" for place in places
+    )
 
 
 def _sample(content: Content, row: Row, predicted: Row | None, folder: Path) -> dict[str, Any]:

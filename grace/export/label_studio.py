@@ -21,7 +21,7 @@ def write(content: Content, folder: Path) -> str:
     for kind, rows in content.by_source().items():
         tasks = [_task(content, row, predicted.get(row["clip_id"]), folder) for row in rows]
         write_atomic(folder / f"{kind}-tasks.json", f"{json.dumps(tasks, indent=1)}\n".encode())
-        write_atomic(folder / f"{kind}-interface.xml", _interface(kind, content.labels).encode())
+        write_atomic(folder / f"{kind}-interface.xml", interface(kind, content.labels).encode())
     if content.copied:
         root = str((folder / MEDIA).absolute())
     else:
@@ -64,14 +64,14 @@ def _address(path: str) -> str:
     return LOCAL_FILES + quote(path)
 
 
-def _interface(kind: str, labels: list[str]) -> str:
+def interface(kind: str, labels: list[str]) -> str:
+    """The labelling interface for ``video`` or ``frames``: the clip, its emotion where there are classes, its text."""
     shown = '<Video name="clip" value="$clip"/>' if kind == "video" else '<Image name="clip" valueList="$clip"/>'
-    choices = "\n".join(f"    <Choice value={quoteattr(label)}/>" for label in labels)
+    listed = "".join(f"    <Choice value={quoteattr(label)}/>\n" for label in labels)
+    open_choices = '  <Choices name="emotion" toName="clip" choice="single" showInline="true">\n'
+    choices = f"{open_choices}{listed}  </Choices>\n" if labels else ""
     return f"""<View>
   {shown}
-  <Choices name="emotion" toName="clip" choice="single" showInline="true">
-{choices}
-  </Choices>
-  <TextArea name="description" toName="clip" editable="true" rows="4" maxSubmissions="1"/>
+{choices}  <TextArea name="description" toName="clip" editable="true" rows="4" maxSubmissions="1"/>
 </View>
 """

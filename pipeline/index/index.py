@@ -21,7 +21,6 @@ from grace.pipeline.errors import ClipError, GraceError, UserError
 from grace.pipeline.execution.processes import run_in_processes, watched_clips
 from grace.pipeline.execution.progress import ClipProgress
 from grace.pipeline.index.folds import make_folds
-from grace.pipeline.index.journal import Journal, state_of
 from grace.pipeline.index.leaks import on_both_sides
 from grace.pipeline.index.marks import apply_marks, read_marks
 from grace.pipeline.index.reconciliation import (
@@ -48,10 +47,15 @@ from grace.pipeline.media.frames import list_images
 from grace.pipeline.media.video import Probe, probe
 from grace.pipeline.messages import error_line, number_ranges
 from grace.pipeline.store import Row, failure, write_clips
+from grace.pipeline.store.journal import Journal, state_of
 from grace.pipeline.store.schemas import fold_column
 
 BATCH = 16
 """Clips per job, after which a process reports what it counted."""
+PARTIAL = "index.partial.jsonl"
+"""The journal of an index that is not whole yet."""
+COUNTING = 1
+"""Rises when counting gives other figures for the same files."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,8 @@ def index(
     folds = sorted({fold for listing in listings for fold in listing.folds})
     found = Reconciliation(annotated=len(listings))
     task, rows = _ProbeTask(root, hash_images, tuple(links)), []
-    journal = Journal(folder, root, {"hash_images": hash_images, "links": sorted(map(str, links))})
+    options = {"version": COUNTING, "hash_images": hash_images, "links": sorted(map(str, links))}
+    journal = Journal(folder / PARTIAL, root, options)
     for listing, probed in zip(listings, _probe_all(task, listings, journal, workers, clip_timeout), strict=True):
         rows.append(_row(listing, probed, classes, folds))
         _count(found, listing, probed)

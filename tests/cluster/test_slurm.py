@@ -58,22 +58,30 @@ def wait_for_shards(folder: Path, count: int) -> None:
         time.sleep(0.02)
 
 
-def test_a_killed_job_goes_on_and_ends_with_the_same_bytes(slurm: Slurm, project: Path, demo: Path) -> None:
+@pytest.mark.parametrize("runner", ["processes", "ray"])
+def test_a_killed_job_goes_on_and_ends_with_the_same_bytes(
+    slurm: Slurm, project: Path, demo: Path, runner: str
+) -> None:
+    if runner == "ray":
+        pytest.importorskip("ray")
     grace(demo, "faces", *SETTINGS)
     expected = digests(demo / "data/demo/faces")
     assert len(expected) == 12
     (demo / "data/demo/faces").rename(demo / "whole")
     script = project / "cluster/grace.sbatch"
-    job = slurm.submit(script, "grace", "faces", *SETTINGS, cwd=demo)
+    with_runner = (*SETTINGS, "-S", f"runner={runner}", "-S", "ray.gpus=0")
+    job = slurm.submit(script, "grace", "faces", *with_runner, cwd=demo)
     wait_for_shards(demo / "data/demo/faces", 2)
     slurm.call("scancel", "--signal=KILL", "--full", str(job))
     assert slurm.wait(job) in ("FAILED", "CANCELLED", "NODE_FAIL")
     made = len(digests(demo / "data/demo/faces"))
     assert 2 <= made < 12, "it was killed in the middle"
-    again = slurm.submit(script, "grace", "faces", *SETTINGS, cwd=demo)
+    again = slurm.submit(script, "grace", "faces", *with_runner, cwd=demo)
     assert slurm.wait(again) == "COMPLETED", (demo / f"grace-{again}.log").read_text()[-3000:]
     assert digests(demo / "data/demo/faces") == expected
-    assert "skipped (done before)" in (demo / f"grace-{again}.log").read_text()
+    log = (demo / f"grace-{again}.log").read_text()
+    assert "skipped (done before)" in log
+    assert (runner == "ray") == ("ray" in log.lower()), log[-3000:]
 
 
 def test_a_job_without_a_command_says_so(slurm: Slurm, project: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -14,6 +15,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 import grace
+from grace.export import label_studio
 from grace.pipeline.store import Clips, Store, write_clips
 from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS
 from grace.settings import Settings
@@ -141,6 +143,9 @@ def test_fiftyone_gets_samples_with_labels_and_texts(project: Path, tmp_path: Pa
     assert sample["tags"] == ["fold_1_train", "fold_2_test"]
     assert json.loads((tmp_path / "fo/video" / sample["frames"]).read_text()) == {"frames": {}}
     assert frames[0]["filepath"].endswith("/1.png")
+    places = re.findall(r"Dataset.from_dir\('([^']+)'", result.stdout)
+    assert len(places) == 2
+    assert all((Path(place) / "samples.json").is_file() for place in places), "each line that is printed opens one"
 
 
 def test_fiftyone_opens_the_samples(project: Path, tmp_path: Path) -> None:
@@ -177,6 +182,11 @@ def test_label_studio_gets_tasks_whose_names_fit_its_interface(project: Path, tm
         assert tasks[0]["data"]["description"] == NASTY
     clips = {task["data"]["clip_id"]: task for task in json.loads((tmp_path / "ls/video-tasks.json").read_text())}
     assert clips["clip-005"]["data"]["error"] == "refine: the answer is empty"
+
+
+def test_without_labels_there_is_nothing_to_choose() -> None:
+    interface = ElementTree.fromstring(label_studio.interface("video", []))
+    assert [each.tag for each in interface] == ["Video", "TextArea"]
 
 
 def test_a_run_opens_again_from_its_hub_folder(project: Path, tmp_path: Path) -> None:

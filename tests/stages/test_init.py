@@ -73,6 +73,7 @@ def test_a_preset_is_one_usable_file_and_says_what_it_rests_on(tmp_path: Path, d
     assert settings.caption.engine == ("transformers" if gpu == "cpu" else "vllm")
     assert settings.motion.grid == (14 if settings.tokens.model.endswith("patch16") else 7)
     assert (settings.runner == "ray") == (gpu == "8x80gb")
+    assert settings.train.hidden > load_settings(None).train.hidden, "the drawn world's few clips need less"
     if gpu in GPU_GIGABYTES:
         assert settings.caption.vllm.max_length is not None
         for model in (settings.caption.model, settings.refine.model):

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -96,6 +100,37 @@ def test_many_clips_give_what_each_alone_gives_and_a_bad_file_costs_its_row(trai
     assert [one[name] for name in classes] == pytest.approx(list(good.iloc[3][classes]), abs=0.05), (
         "batches round otherwise"
     )
+
+
+@pytest.mark.slow
+def test_a_prediction_that_was_killed_goes_on_where_it_stopped(trained: Path) -> None:
+    clips = sorted((trained / "raw/demo/clips").glob("*.mp4"))
+    whole = predict(trained, "raw/demo/clips", "--no-text", "--out", "whole.jsonl")
+    assert whole.exit_code == 0, whole.output
+    journal = trained / "killed.jsonl.partial.jsonl"
+    command = [sys.executable, "-m", "stages", "predict", "raw/demo/clips", "--no-text", "--out", "killed.jsonl"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen(command, cwd=trained, env=environment, stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 240
+    while not journal.exists() or journal.read_bytes().count(b"\n") < 3:
+        assert time.monotonic() < end
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    kept = journal.read_bytes().count(b"\n")
+    assert 3 <= kept < len(clips)
+    assert not (trained / "killed.jsonl").exists()
+    again = predict(trained, "raw/demo/clips", "--no-text", "--out", "killed.jsonl")
+    assert again.exit_code == 0, again.output
+    assert f"{kept} of {len(clips)} clips were predicted before" in " ".join(again.stderr.split())
+    assert not journal.exists()
+    rows, expected = (
+        [json.loads(line) for line in (trained / name).read_text().splitlines()]
+        for name in ("killed.jsonl", "whole.jsonl")
+    )
+    assert [row["path"] for row in rows] == [row["path"] for row in expected]
+    assert [row["label"] for row in rows] == [row["label"] for row in expected]
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
-"""What an index has counted so far, so that one that was killed goes on where it stopped.
+"""What was computed of each clip so far, so that a command that was killed goes on where it stopped.
 
 A line of JSON for each clip, with a checksum; a torn or damaged line is skipped. A line counts only while the clip's
-files are as they were: their names, sizes and times of change. The journal is removed when the index is whole.
+files are as they were: their names, sizes and times of change. The journal is removed when the result is whole.
 """
 
 from __future__ import annotations
@@ -17,48 +17,45 @@ import xxhash
 
 from grace.pipeline.errors import GraceError, os_error_sentence
 
-FILE = "index.partial.jsonl"
-VERSION = 1
-"""Rises when counting gives other figures for the same files."""
-
-Counted = dict[str, Any]
-"""What was counted of a clip, as JSON."""
+Kept = dict[str, Any]
+"""What was computed of a clip, as JSON."""
 
 
 class Journal:
-    """The journal of one data set.
+    """The journal of one result.
 
     Args:
-        folder: ``data/<dataset>``.
-        root: The folder of its raw files.
-        options: Whatever else the figures depend on.
+        file: Where it lies, ``….partial.jsonl``.
+        root: The folder of the raw files.
+        options: Whatever else the result depends on, the version of the code among it.
 
     Example:
         >>> from tempfile import mkdtemp
-        >>> root, folder = Path(mkdtemp()), Path(mkdtemp())
+        >>> root = Path(mkdtemp())
+        >>> file = root / "index.partial.jsonl"
         >>> _ = (root / "a.mp4").write_bytes(b"one")
-        >>> Journal(folder, root).add("a.mp4", {"n_frames": 1})
-        >>> Journal(folder, root).get("a.mp4")
+        >>> Journal(file, root).add("a.mp4", {"n_frames": 1})
+        >>> Journal(file, root).get("a.mp4")
         {'n_frames': 1}
         >>> _ = (root / "a.mp4").write_bytes(b"another")
-        >>> Journal(folder, root).get("a.mp4")
+        >>> Journal(file, root).get("a.mp4")
     """
 
-    def __init__(self, folder: Path, root: Path, options: Mapping[str, Any] | None = None) -> None:
-        self.path = Path(folder) / FILE
+    def __init__(self, file: Path, root: Path, options: Mapping[str, Any] | None = None) -> None:
+        self.path = Path(file)
         self.root = Path(root)
-        self._made_by = json.dumps([VERSION, os.path.realpath(root), dict(options or {})], sort_keys=True)
-        self._known: dict[str, tuple[str, Counted]] = {}
+        self._made_by = json.dumps([os.path.realpath(root), dict(options or {})], sort_keys=True)
+        self._known: dict[str, tuple[str, Kept]] = {}
         self._ends_whole = True
         self._read()
 
-    def get(self, path: str) -> Counted | None:
-        """What was counted of a clip, or None where nothing was, or its files have changed since."""
-        state, counted = self._known.get(path, ("", None))
-        return counted if counted is not None and state == state_of(self.root / path) else None
+    def get(self, path: str) -> Kept | None:
+        """What was computed of a clip, or None where nothing was, or its files have changed since."""
+        state, kept = self._known.get(path, ("", None))
+        return kept if kept is not None and state == state_of(self.root / path) else None
 
-    def add(self, path: str, counted: Counted, state: str | None = None) -> None:
-        """Keep what was counted of a clip whose files were in ``state`` before that; as they are now by default.
+    def add(self, path: str, kept: Kept, state: str | None = None) -> None:
+        """Keep what was computed of a clip whose files were in ``state`` before that; as they are now by default.
 
         Raises:
             GraceError: The journal cannot be written.
@@ -66,7 +63,7 @@ class Journal:
         state = state_of(self.root / path) if state is None else state
         if not state:
             return
-        line = _sealed({"made_by": self._made_by, "path": path, "state": state, "counted": counted})
+        line = _sealed({"made_by": self._made_by, "path": path, "state": state, "kept": kept})
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("ab", buffering=0) as file:
@@ -77,20 +74,20 @@ class Journal:
         self._ends_whole = True
 
     def remove(self) -> None:
-        """The index is whole."""
+        """The result is whole."""
         with suppress(OSError):
             self.path.unlink(missing_ok=True)
 
     def _read(self) -> None:
         try:
             content = self.path.read_bytes()
-        except OSError:  # there is none: all is counted
+        except OSError:  # there is none
             content = b""
         self._ends_whole = not content or content.endswith(b"\n")
         for line in content.splitlines():
             entry = _unsealed(line)
             if entry is not None and entry["made_by"] == self._made_by:
-                self._known[entry["path"]] = (entry["state"], entry["counted"])
+                self._known[entry["path"]] = (entry["state"], entry["kept"])
 
 
 def state_of(path: Path) -> str:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from grace.pipeline.index import index as indexing
-from grace.pipeline.index.journal import FILE, Journal, state_of
+from grace.pipeline.index.index import PARTIAL
 from grace.pipeline.store import Clips
+from grace.pipeline.store.journal import Journal, state_of
 from tests.support.fake_step import files
 from tests.support.videos import write_video
 
@@ -56,7 +57,7 @@ def test_what_was_counted_before_a_kill_is_not_counted_again(tmp_path: Path, mon
     make_set(tmp_path / "raw", 20)
     index(tmp_path / "raw", tmp_path / "alone")
     interrupt(tmp_path / "raw", tmp_path / "own", monkeypatch)
-    journal = tmp_path / "own" / FILE
+    journal = tmp_path / "own" / PARTIAL
     lines = journal.read_bytes().splitlines(keepends=True)
     assert len(lines) == 20
     damaged = lines[2].replace(b'"n_frames": ', b'"n_frames": 9')
@@ -78,29 +79,29 @@ def test_a_whole_index_leaves_no_journal_and_counts_again(tmp_path: Path, monkey
     index(tmp_path / "raw", tmp_path / "own")
     index(tmp_path / "raw", tmp_path / "own")
     assert numbers == [2, 2]
-    assert not (tmp_path / "own" / FILE).exists()
+    assert not (tmp_path / "own" / PARTIAL).exists()
 
 
 def test_other_options_another_root_or_another_file_are_not_believed(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "x.mp4").write_bytes(b"content")
-    Journal(tmp_path, tmp_path / "a", {"hash": True}).add("x.mp4", {"n_frames": 1})
-    assert Journal(tmp_path, tmp_path / "a", {"hash": True}).get("x.mp4") == {"n_frames": 1}
-    assert Journal(tmp_path, tmp_path / "a", {"hash": False}).get("x.mp4") is None
-    assert Journal(tmp_path, tmp_path / "b", {"hash": True}).get("x.mp4") is None
+    Journal(tmp_path / PARTIAL, tmp_path / "a", {"hash": True}).add("x.mp4", {"n_frames": 1})
+    assert Journal(tmp_path / PARTIAL, tmp_path / "a", {"hash": True}).get("x.mp4") == {"n_frames": 1}
+    assert Journal(tmp_path / PARTIAL, tmp_path / "a", {"hash": False}).get("x.mp4") is None
+    assert Journal(tmp_path / PARTIAL, tmp_path / "b", {"hash": True}).get("x.mp4") is None
     before = (tmp_path / "a" / "x.mp4").stat()
     (tmp_path / "a" / "x.mp4").write_bytes(b"CONTENT")
     os.utime(tmp_path / "a" / "x.mp4", ns=(before.st_atime_ns, before.st_mtime_ns))  # as `cp -p` and rsync do
-    assert Journal(tmp_path, tmp_path / "a", {"hash": True}).get("x.mp4") is None
+    assert Journal(tmp_path / PARTIAL, tmp_path / "a", {"hash": True}).get("x.mp4") is None
 
 
 def test_a_clip_that_went_or_changed_while_it_was_counted_is_not_kept(tmp_path: Path) -> None:
-    journal = Journal(tmp_path, tmp_path)
+    journal = Journal(tmp_path / PARTIAL, tmp_path)
     journal.add("gone.mp4", {"n_frames": 1})
     assert not journal.path.exists()
     (tmp_path / "x.mp4").write_bytes(b"one")
     state = state_of(tmp_path / "x.mp4")
     (tmp_path / "x.mp4").write_bytes(b"two, longer")
     journal.add("x.mp4", {"n_frames": 1}, state)
-    assert Journal(tmp_path, tmp_path).get("x.mp4") is None
+    assert Journal(tmp_path / PARTIAL, tmp_path).get("x.mp4") is None
