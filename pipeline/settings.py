@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
+from grace.pipeline.arguments import as_list
 from grace.pipeline.datasets.roots import check_name
 from grace.pipeline.datasets.settings import ListFilesSettings
 from grace.pipeline.errors import UserError
@@ -99,7 +100,7 @@ def read_settings(model: type[S], path: str | Path | None = "params.yaml", overr
         8
     """
     content = {} if path is None else _read_file(Path(path))
-    for override in overrides:
+    for override in as_list(overrides):
         _apply(override, content)
     return validate(model, content, "the settings" if path is None else str(path))
 
@@ -137,7 +138,7 @@ def apply_overrides(settings: S, overrides: Sequence[str]) -> S:
         96
     """
     content = settings.model_dump()
-    for override in overrides:
+    for override in as_list(overrides):
         if override.partition("=")[0].strip().split(".")[0] in content:
             _apply(override, content)
     return validate(type(settings), content, "--set")
