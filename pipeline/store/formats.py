@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from grace.pipeline.arguments import as_list
 from grace.pipeline.errors import GraceError, UserError, os_error_sentence
 from grace.pipeline.store.checksum import MARK, PLACEHOLDER, seal, verify
 from grace.pipeline.store.schema import Column, Row, Schema
@@ -44,7 +43,8 @@ def decode(schema: Schema, path: Path | BytesIO, columns: Sequence[str] | None =
 
     Raises :class:`UserError` when it is not such a file, is damaged, or has no such column.
     """
-    names = tuple(as_list(columns)) if columns is not None else tuple(c.name for c in schema.all_columns)
+    columns = [columns] if isinstance(columns, str) else columns  # one name, not its letters
+    names = tuple(columns) if columns is not None else tuple(c.name for c in schema.all_columns)
     for name in names:
         schema.column(name)
     if isinstance(path, Path):
