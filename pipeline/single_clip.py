@@ -23,6 +23,7 @@ from grace.pipeline.errors import ClipError, UserError
 from grace.pipeline.execution.step import Step, process_rows
 from grace.pipeline.faces.step import FacesStep
 from grace.pipeline.media.frames import FRAMES_FPS
+from grace.pipeline.messages import one_line
 from grace.pipeline.settings import PipelineSettings
 from grace.pipeline.steps import STEPS, make_step
 from grace.pipeline.store import Row, Schema
@@ -113,7 +114,8 @@ class ClipPipeline:
     def __init__(self, settings: PipelineSettings | None = None, stages: Sequence[str] = tuple(STEPS)) -> None:
         if settings is not None and not isinstance(settings, PipelineSettings):
             raise UserError(
-                f"ClipPipeline takes settings, not {settings!r}: read a file of settings with grace.load_settings."
+                f"ClipPipeline takes settings, not {one_line(repr(settings), 60)}: read a file of settings with "
+                "grace.load_settings."
             )
         self.settings = settings or PipelineSettings()
         self.steps = make_steps(self.settings, as_list(stages))
