@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from tqdm import tqdm
 
+from grace.pipeline.arguments import as_list, check_at_least, clip_paths
 from grace.pipeline.errors import UserError
 from grace.pipeline.settings import PipelineSettings, apply_overrides, validate
 from grace.pipeline.single_clip import ClipPipeline, ClipResult
@@ -25,9 +26,12 @@ class GraceClassifier:
 
     Example:
         >>> import grace
-        >>> classifier = grace.GraceClassifier.from_pretrained("data/demo/runs/grace/fold-1")  # doctest: +SKIP
-        >>> classifier.predict("raw/demo/clips/00003.mp4").label  # doctest: +SKIP
+        >>> classifier = grace.GraceClassifier.from_pretrained("data/demo/runs/grace/fold-1")
+        >>> prediction = classifier.predict("raw/demo/clips/00003.mp4", text=False)  # True writes and reads a text
+        >>> prediction.label
         'happiness'
+        >>> prediction.to_pandas().columns.tolist()
+        ['label', 'probability']
     """
 
     def __init__(self, classifier: TokenClassifier, settings: PipelineSettings) -> None:
@@ -54,7 +58,7 @@ class GraceClassifier:
                 f"{source} does not say which settings made the run's tokens: run `grace train` again, or name another "
                 "run."
             )
-        settings = validate(PipelineSettings, content, str(source))
+        settings, overrides = validate(PipelineSettings, content, str(source)), as_list(overrides)
         changed = apply_overrides(settings, overrides)
         if stages := contradictions(settings, changed):
             raise UserError(
@@ -100,34 +104,39 @@ class GraceClassifier:
         return self._prediction(self._pipeline(text)(clip), text)
 
     def predict_many(
-        self, clips: Sequence[str | Path], text: bool = True, batch: int = 16, progress: bool = False
+        self, clips: str | Path | Iterable[str | Path], text: bool = True, batch: int = 16, progress: bool = False
     ) -> Iterator[Prediction]:
         """Probabilities of the classes for many clips; models are opened once and take clips in batches.
 
         Args:
-            clips: Video files, or folders of frames.
+            clips: Video files, or folders of frames; a single path is one clip.
             text: As in :meth:`predict`.
             batch: Clips that go through the steps together.
             progress: Whether to show a bar.
 
         Yields:
             One prediction per clip, in order. A clip that cannot be used has an ``error``, and costs no other.
+
+        Raises:
+            UserError: One of ``clips`` is no path, or the run cannot predict them with or without a text, as asked.
         """
-        with tqdm(total=len(clips), desc="predict", unit="clip", disable=not progress) as bar:
-            for start in range(0, len(clips), batch):
-                for clip in self._pipeline(text).many(clips[start : start + batch]):
+        check_at_least("batch", batch, 1)
+        paths, pipeline = clip_paths(clips), self._pipeline(text)
+        with tqdm(total=len(paths), desc="predict", unit="clip", disable=not progress) as bar:
+            for start in range(0, len(paths), batch):
+                for clip in pipeline.many(paths[start : start + batch]):
                     yield Prediction({}, clip) if clip.error else self._prediction(clip, text)
                     bar.update()
 
     def predict_people(
-        self, clips: Sequence[str | Path], text: bool = True, progress: bool = False
+        self, clips: str | Path | Iterable[str | Path], text: bool = True, progress: bool = False
     ) -> Iterator[Prediction]:
         """Probabilities of the classes for everybody whom the clips show, by tracked face.
 
         A person who is seen again after a cut is another track; every track has a text of its own.
 
         Args:
-            clips: Video files, or folders of frames.
+            clips: Video files, or folders of frames; a single path is one clip.
             text: As in :meth:`predict`.
             progress: Whether to show a bar.
 
@@ -138,8 +147,9 @@ class GraceClassifier:
         Raises:
             UserError: The run's faces were not found by a detector.
         """
-        for clip in tqdm(clips, desc="predict", unit="clip", disable=not progress):
-            for person in self._pipeline(text).people(clip):
+        pipeline = self._pipeline(text)
+        for clip in tqdm(clip_paths(clips), desc="predict", unit="clip", disable=not progress):
+            for person in pipeline.people(clip):
                 person.row.setdefault("track", 0)
                 yield Prediction({}, person) if person.error else self._prediction(person, text)
 
@@ -150,22 +160,37 @@ class GraceClassifier:
 
         Args:
             clip: A video file, or a folder of frames.
-            seconds: Length of a window.
-            stride: Seconds from one window's start to the next one's.
+            seconds: Length of a window; at least 0.1.
+            stride: Seconds from one window's start to the next one's; at least 0.05.
             text: As in :meth:`predict`; each window has a text of its own.
 
         Returns:
             One prediction per window, with ``to_pandas()`` and ``plot()``.
 
         Raises:
-            UserError: The clip cannot be used.
+            UserError: The clip cannot be used, or a number is too small.
         """
         found = self._pipeline(text).windows(clip, seconds, stride)
         windows = [Prediction({}, window) if window.error else self._prediction(window, text) for window in found]
         return PredictionOverTime(tuple(windows), tuple(self.labels))
 
     def _pipeline(self, text: bool) -> ClipPipeline:
+        """The steps with or without a text. Raises :class:`UserError` where the run cannot do so for new clips."""
+        self.classifier.check_text(text)
+        if text and (known := self._text_of_known_clips()):
+            todo = "predict without a text (text=False, or `grace predict --no-text`)"
+            if self.classifier.reads_only_text:
+                todo = f"it cannot predict new clips, since method {self.method} reads nothing but text"
+            raise UserError(f"The run was trained on {known}, which a new clip does not have: {todo}.")
         return self.pipeline if text else self.silent_pipeline
+
+    def _text_of_known_clips(self) -> str:
+        """What the run's texts are, where only the clips of its data set can have such; else empty."""
+        if self.settings.caption.engine == "annotation":
+            return "texts that its data set ships (caption.engine is annotation)"
+        if self.settings.refine.use_label:
+            return "texts that were written from its data set's labels (refine.use_label is true)"
+        return ""
 
     def _prediction(self, clip: ClipResult, text: bool) -> Prediction:
         probabilities, plan = self.classifier.predict(clip.row, text)

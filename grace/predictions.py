@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
+from grace.pipeline.errors import UserError
 from grace.pipeline.single_clip import ClipResult
 from grace.pipeline.store import Row
 
@@ -54,9 +55,15 @@ class Prediction:
         return table.sort_values("probability", ascending=False, ignore_index=True)
 
     def plot(self) -> Figure:
-        """Probabilities as bars, and beneath, where the words' mass went, as a matplotlib figure."""
+        """Probabilities as bars, and beneath, where the words' mass went, as a matplotlib figure.
+
+        Raises:
+            UserError: The clip could not be used.
+        """
         from matplotlib.figure import Figure
 
+        if self.error:
+            raise UserError(f"{self.clip.row['path']} has no prediction to draw: {self.error}.")
         sheet = self.alignment_sheet()
         figure = Figure(
             figsize=(9, 3 if sheet is None else 3 + 9 * sheet.shape[0] / sheet.shape[1]), layout="constrained"
@@ -138,16 +145,21 @@ class PredictionOverTime:
         return pd.DataFrame(self.rows)
 
     def plot(self) -> Figure:
-        """The film strip above the probabilities of the classes over time, as a matplotlib figure."""
+        """The film strip above the probabilities of the classes over time, as a matplotlib figure.
+
+        Raises:
+            UserError: No window could be used.
+        """
         from matplotlib.figure import Figure
 
         from grace.pipeline.visualize.contact_sheets import decode_crops
 
         rows = [row for row in self.rows if not row["error"]]
+        if not rows:
+            first = self.windows[0].clip
+            raise UserError(f"{first.row['path']} has no window to draw: {first.error}.")
         figure = Figure(figsize=(10, 4.2), layout="constrained")
         film, lines = figure.subplots(2, 1, sharex=True, height_ratios=(1, 3))
-        if not rows:
-            return figure
         begin, end = rows[0]["start"], max(rows[-1]["end"], rows[0]["start"] + 1e-3)
         shown = [window for window in self.windows if not window.error]
         width = (end - begin) / 12

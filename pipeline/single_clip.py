@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -11,15 +11,24 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from grace.pipeline.arguments import (
+    SHORTEST_STRIDE,
+    SHORTEST_WINDOW,
+    as_list,
+    check_at_least,
+    clip_path,
+    clip_paths,
+)
 from grace.pipeline.errors import ClipError, UserError
 from grace.pipeline.execution.step import Step, process_rows
 from grace.pipeline.faces.step import FacesStep
 from grace.pipeline.media.frames import FRAMES_FPS
+from grace.pipeline.messages import one_line
 from grace.pipeline.settings import PipelineSettings
 from grace.pipeline.steps import STEPS, make_step
 from grace.pipeline.store import Row, Schema
 from grace.pipeline.store.formats import decode, encode
-from grace.pipeline.store.schemas import CLIPS, DESCRIPTIONS
+from grace.pipeline.store.schemas import CLIPS, DESCRIPTIONS, STORES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,11 +62,18 @@ class ClipResult:
         return pd.DataFrame(self.row.get("cues") or [], columns=["region", "action", "intensity", "phase"])
 
     def plot(self) -> Figure:
-        """The face crops with their motion maps beneath, as a matplotlib figure."""
+        """The face crops with their motion maps beneath, as a matplotlib figure.
+
+        Raises:
+            UserError: There are no face crops.
+        """
         from matplotlib.figure import Figure
 
         from grace.pipeline.visualize.contact_sheets import crop_sheet
 
+        if "frames" not in self.row:
+            cause = self.error or "it was not taken through the step faces"
+            raise UserError(f"{self.row['path']} has no face crops to draw: {cause}.")
         sheet = crop_sheet(self.row, self.row if "motion" in self.row else None)
         figure = Figure(figsize=(sheet.shape[1] / 100, sheet.shape[0] / 100 + 0.4), layout="constrained")
         axes = figure.add_subplot()
@@ -75,18 +91,34 @@ class ClipPipeline:
 
     Args:
         settings: What the steps shall do; the defaults use the models that come with the package.
-        stages: The steps to take, in the order of :data:`~grace.pipeline.steps.STEPS`; all of them unless given.
+        stages: The steps to take, in the order of :data:`~grace.pipeline.steps.STEPS`; all of them unless given. Each
+            must come after the steps whose results it reads; without ``refine``, a clip's text is empty.
+
+    Raises:
+        UserError: ``settings`` are no settings, or name a model or a prompt that is not there; a step does not exist,
+            is named twice, or comes before one that it needs.
 
     Example:
-        >>> from grace import ClipPipeline
-        >>> with ClipPipeline(stages=["faces", "motion"]) as pipeline:
-        ...     print([step.name for step in pipeline.steps])
-        ['faces', 'motion']
+        >>> import tempfile
+        >>> from grace import ClipPipeline, load_settings
+        >>> from grace.pipeline.media.images import write_image
+        >>> settings = load_settings(None, ["faces.detector=none", "faces.instants=4", "motion.grid=8"])
+        >>> with tempfile.TemporaryDirectory() as clip, ClipPipeline(settings, ["faces", "motion"]) as pipeline:
+        ...     for number in range(9):  # a folder of frames is a clip, as a video file is
+        ...         write_image(Path(clip, f"{number}.png"), np.full((96, 96, 3), 20 * number, np.uint8))
+        ...     result = pipeline(clip)
+        >>> result.row["motion"].shape  # instants, rows and columns of the grid
+        (4, 8, 8)
     """
 
     def __init__(self, settings: PipelineSettings | None = None, stages: Sequence[str] = tuple(STEPS)) -> None:
+        if settings is not None and not isinstance(settings, PipelineSettings):
+            raise UserError(
+                f"ClipPipeline takes settings, not {one_line(repr(settings), 60)}: read a file of settings with "
+                "grace.load_settings."
+            )
         self.settings = settings or PipelineSettings()
-        self.steps: list[Step] = [make_step(stage, self.settings, root=".") for stage in stages]
+        self.steps = make_steps(self.settings, as_list(stages))
         self._open: list[Step] = []
 
     def __call__(self, clip: str | Path) -> ClipResult:
@@ -101,38 +133,44 @@ class ClipPipeline:
         Raises:
             UserError: It is missing or cannot be decoded, or a step fails on it; the sentence says why.
         """
-        (result,) = self.many([clip])
+        (result,) = self.many([clip_path(clip)])
         if result.error:
             raise UserError(f"{clip} cannot be used: {result.error}.")
         return result
 
-    def many(self, clips: Sequence[str | Path]) -> list[ClipResult]:
+    def many(self, clips: str | Path | Iterable[str | Path]) -> list[ClipResult]:
         """Take several clips through the steps together, so that a model gets them in batches.
 
         Args:
-            clips: Video files, or folders of frames.
+            clips: Video files, or folders of frames; a single path is one clip.
 
         Returns:
             One result per clip, in order. A clip that cannot be used has an ``error`` and costs no other.
+
+        Raises:
+            UserError: One of ``clips`` is no path.
         """
-        return self._through([self._clip(Path(clip), number) for number, clip in enumerate(clips)], self.steps)
+        return self._through([self._clip(clip, number) for number, clip in enumerate(clip_paths(clips))], self.steps)
 
     def windows(self, clip: str | Path, seconds: float, stride: float) -> list[ClipResult]:
         """Take the windows of one clip through the steps, each as a clip of its own.
 
         Args:
             clip: A video file, or a folder of frames.
-            seconds: Length of a window, in which ``faces.instants`` instants are sampled.
-            stride: Seconds from one window's start to the next one's.
+            seconds: Length of a window, in which ``faces.instants`` instants are sampled; at least 0.1.
+            stride: Seconds from one window's start to the next one's; at least 0.05.
 
         Returns:
             One result per window, in order of time; ``row["times"]`` are seconds from the clip's start. A clip that is
             shorter than a window is one.
 
         Raises:
-            UserError: The clip cannot be used, or no face is to be cropped.
+            UserError: The clip cannot be used, a number is too small, or faces is not the first step.
         """
-        row, faces, *steps = self._clip(Path(clip), 0), *self.steps
+        check_at_least("seconds", seconds, SHORTEST_WINDOW)
+        check_at_least("stride", stride, SHORTEST_STRIDE)
+        faces, steps = self._faces_and_others()
+        row = self._clip(clip_path(clip), 0)
         instants = self.settings.faces.instants
         length = row.get("n_frames", 0) / (row.get("fps") or FRAMES_FPS)
         dense = max(instants, round(length / seconds * instants))
@@ -159,12 +197,12 @@ class ClipPipeline:
             the clip cannot be used or shows no face.
 
         Raises:
-            UserError: ``faces.detector`` is none.
+            UserError: ``faces.detector`` is none, or faces is not the first step.
         """
-        row, faces, *steps = self._clip(Path(clip), 0), *self.steps
-        assert isinstance(faces, FacesStep)
+        faces, steps = self._faces_and_others()
         if self.settings.faces.detector == "none":
             raise UserError("People are tracked by a detector, and faces.detector is none: name a run that has one.")
+        row = self._clip(clip_path(clip), 0)
         if row["status"] == "failed":
             return [ClipResult(row, error=str(row["error"]))]
         if faces not in self._open:
@@ -194,6 +232,15 @@ class ClipPipeline:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _faces_and_others(self) -> tuple[FacesStep, list[Step]]:
+        """The step that crops faces, which must be the first one, and those that follow."""
+        faces, *others = self.steps
+        if not isinstance(faces, FacesStep):
+            raise UserError(
+                f"Windows and people are cut out by the step faces: name it first in stages, not {faces.name}."
+            )
+        return faces, others
 
     def _clip(self, clip: Path, number: int) -> Row:
         """The row that ``index`` would make of the clip; ids are numbers, since names may repeat."""
@@ -237,6 +284,34 @@ class ClipPipeline:
         asked = [{name: row[name] for name in columns} for row in rows]
         made = {row["clip_id"]: as_stored(step.schema, row) for row in process_rows(step, asked)}
         return [made[row["clip_id"]] for row in rows]
+
+
+def make_steps(settings: PipelineSettings, stages: Sequence[str]) -> list[Step]:
+    """The steps of these names, for single clips.
+
+    Raises:
+        UserError: There is none, one does not exist, is named twice, or comes before one whose results it reads.
+
+    Example:
+        >>> [step.name for step in make_steps(PipelineSettings(), ["faces", "motion", "tokens"])]
+        ['faces', 'motion', 'tokens']
+    """
+    if not stages:
+        raise UserError(f"There is no step to take: name some of {', '.join(STEPS)}.")
+    for number, stage in enumerate(stages):
+        if stage not in list(STEPS):  # a list of names, say, which no dictionary can look for
+            raise UserError(f"There is no step {stage!r}: choose among {', '.join(STEPS)}.")
+        if stage in stages[:number]:
+            raise UserError(f"The step {stage} is named twice: name it once.")
+    steps = [make_step(stage, settings, root=".") for stage in stages]
+    there = {"clips"} if "refine" in stages else {"clips", "descriptions"}
+    for step in steps:
+        if missing := [STORES[name].stage for name in step.reads if name not in there]:
+            raise UserError(
+                f"The step {step.name} reads what {' and '.join(missing)} made: name {' and '.join(missing)} before it."
+            )
+        there.add(step.folder)
+    return steps
 
 
 def window_starts(count: int, width: int, stride: int) -> list[int]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from grace.pipeline.arguments import SHORTEST_STRIDE, SHORTEST_WINDOW
 from grace.pipeline.messages import percent
 from stages._options import Dataset, Params, Set, load_settings, picture_file, run_folder
 from stages._output import console, note, print_table, user_errors
@@ -53,8 +54,10 @@ def command(
     over_time: Annotated[
         bool, typer.Option("--over-time", help="Probabilities of the windows of one clip, and their plot.")
     ] = False,
-    window: Annotated[float, typer.Option("--window", min=0.1, help="Seconds of a window.")] = 2.0,
-    stride: Annotated[float, typer.Option("--stride", min=0.05, help="Seconds from window to window.")] = 1.0,
+    window: Annotated[float, typer.Option("--window", min=SHORTEST_WINDOW, help="Seconds of a window.")] = 2.0,
+    stride: Annotated[
+        float, typer.Option("--stride", min=SHORTEST_STRIDE, help="Seconds from window to window.")
+    ] = 1.0,
     dataset: Dataset = "demo",
     params: Params = Path("params.yaml"),
     override: Set = [],  # noqa: B006

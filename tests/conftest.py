@@ -25,6 +25,14 @@ def project() -> Path:
 
 
 @pytest.fixture(scope="session")
+def small_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with ``raw/demo``, ``data/demo`` and a run; tests read it and leave it as it is."""
+    from tests.support.small_demo import make_small_demo
+
+    return make_small_demo(tmp_path_factory.mktemp("small_demo"))
+
+
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real footage and annotations beside the project; its tests are skipped where it is absent."""
     folder = PROJECT.parent / "shared"

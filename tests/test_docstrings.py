@@ -1,7 +1,8 @@
 """The examples in docstrings run: every module of ``grace`` and ``stages`` that has some, under its installed name.
 
 Examples of the trainer may read a data set ``data/demo`` with runs of ``grace`` and ``vision``, and another one,
-``data/other``: toy sets here. All others run in an empty folder.
+``data/other``: toy sets here. Those of ``grace.classifier`` run in a project with ``raw/demo`` and ``data/demo``. All
+others run in an empty folder.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import pytest
 PACKAGES = ("grace", "stages")
 OPTIONAL = {"av", "ray", "vllm"}
 """Packages that only some installations have; a module that needs one is skipped where it is missing."""
+FOLDERS = {"grace.classifier": "small_demo"}
+"""Modules to the fixture in whose folder their examples run."""
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -64,10 +67,9 @@ def with_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", list(modules_with_examples()))
-def test_examples_run(
-    name: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(request.getfixturevalue("with_runs") if name.startswith("grace.trainer.") else tmp_path)
+def test_examples_run(name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    fixture = FOLDERS.get(name, "with_runs" if name.startswith("grace.trainer.") else "tmp_path")
+    monkeypatch.chdir(request.getfixturevalue(fixture))
     try:
         module = import_module(name)
     except ModuleNotFoundError as error:

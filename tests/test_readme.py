@@ -1,11 +1,11 @@
-"""Blocks of README.md are usable as they stand: settings load and suffice for DVC, Python names what exists."""
+"""Blocks of README.md are usable as they stand: settings load and suffice for DVC, Python runs on the demo."""
 
 from __future__ import annotations
 
-import ast
 import re
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -38,11 +38,14 @@ def test_the_settings_load_and_hold_all_that_dvc_asks_for(project: Path, tmp_pat
                 value = value[key]
 
 
-def test_python_names_what_exists(project: Path) -> None:
-    for block in blocks(project, "python"):
-        for node in ast.walk(ast.parse(block)):
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "grace":
-                assert hasattr(grace, node.attr)
+def test_python_runs_on_the_demo(project: Path, small_demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (block,) = blocks(project, "python")
+    monkeypatch.chdir(small_demo)
+    names: dict[str, Any] = {}
+    exec(compile(block, "README.md", "exec"), names)
+    assert names["prediction"].label == "happiness", "the film 00003 is a happy one"
+    assert [each.error for each in names["predictions"]] == ["", ""]
+    assert names["texts"].groupby("label").size().to_dict() == {"happiness": 8, "sadness": 8}
 
 
 @pytest.mark.parametrize("name", sorted(get_command(app).commands))  # type: ignore[attr-defined]

@@ -87,8 +87,7 @@ class TokenClassifier:
             UserError: a size differs from the run's, or the method reads nothing but text and there is none.
         """
         self._check(row)
-        if not text and set(self.model.heads) <= self.model.of_text:
-            raise UserError(f"Method {self.run.settings.method} reads nothing but text: it says nothing without one.")
+        self.check_text(text)
         device = next(self.model.parameters()).device
         with torch.inference_mode():
             batch = collate([row]).to(device)
@@ -101,6 +100,16 @@ class TokenClassifier:
         solved = output.alignment.plan[0].cpu().numpy()
         plan[: len(solved)] = solved.reshape(len(solved), *row["visual"].shape[:2])
         return probabilities, scatter_to_grid(plan, row)
+
+    @property
+    def reads_only_text(self) -> bool:
+        """Whether every head of the run's method reads the text."""
+        return set(self.model.heads) <= self.model.of_text
+
+    def check_text(self, text: bool) -> None:
+        """Raise :class:`UserError` when there is no ``text`` and the run's method reads nothing else."""
+        if not text and self.reads_only_text:
+            raise UserError(f"Method {self.run.settings.method} reads nothing but text: it says nothing without one.")
 
     def _check(self, row: Row) -> None:
         config = self.model.config

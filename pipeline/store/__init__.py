@@ -1,7 +1,8 @@
 """Storage: rows keyed by ``clip_id``, split into shards, each of which exists whole or not at all.
 
-``schema`` describes what a file holds, ``schemas`` lists every file, ``store`` reads and writes shards, ``reader``
-reads single clips, ``atomic`` writes a file whole, ``fingerprint`` identifies what a shard was made from.
+``schema`` describes what a file holds, ``schemas`` lists every file, ``store`` reads and writes shards, ``opening``
+opens a store by its name, ``reader`` reads single clips, ``atomic`` writes a file whole, ``fingerprint`` identifies
+what a shard was made from.
 """
 
 from grace.pipeline.errors import ClipError, GraceError, UserError
@@ -14,9 +15,10 @@ from grace.pipeline.store.atomic import (
 from grace.pipeline.store.clips import Clips, write_clips
 from grace.pipeline.store.fingerprint import fingerprint
 from grace.pipeline.store.groups import find_row
+from grace.pipeline.store.opening import open_store
 from grace.pipeline.store.reader import Reader, finite
 from grace.pipeline.store.schema import Column, Row, Schema, failure, fallback
-from grace.pipeline.store.store import Store, open_store, read_table, write_table
+from grace.pipeline.store.store import Store, read_table, write_table
 
 __all__ = [
     "ClipError",

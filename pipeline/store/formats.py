@@ -43,6 +43,7 @@ def decode(schema: Schema, path: Path | BytesIO, columns: Sequence[str] | None =
 
     Raises :class:`UserError` when it is not such a file, is damaged, or has no such column.
     """
+    columns = [columns] if isinstance(columns, str) else columns  # one name, not its letters
     names = tuple(columns) if columns is not None else tuple(c.name for c in schema.all_columns)
     for name in names:
         schema.column(name)

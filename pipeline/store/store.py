@@ -115,27 +115,3 @@ def write_table(path: Path, schema: Schema, rows: Sequence[Row], meta: dict[str,
 def read_table(path: Path, schema: Schema, columns: Sequence[str] | None = None) -> list[Row]:
     """The rows of one file of a schema."""
     return decode(schema, path, columns)
-
-
-def open_store(folder: str | Path, name: str) -> Store:
-    """What a stage wrote for a data set.
-
-    Args:
-        folder: The data set's folder, such as ``data/demo``.
-        name: ``faces``, ``captions``, ``descriptions``, ``motion`` or ``tokens``.
-
-    Returns:
-        The store; ``to_pandas()`` gives all its rows, ``find(clip_id)`` one.
-
-    Raises:
-        UserError: No store has that name.
-
-    Example:
-        >>> open_store("data/demo", "descriptions").schema.stage
-        'refine'
-    """
-    from grace.pipeline.store.schemas import STORES
-
-    if name not in STORES:
-        raise UserError(f"There is no store '{name}': choose one of {', '.join(STORES)}.")
-    return Store(Path(folder) / name, STORES[name])
