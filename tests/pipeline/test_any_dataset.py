@@ -57,7 +57,7 @@ def test_a_folder_without_any_clip_is_refused(tmp_path: Path) -> None:
 
 def test_classes_are_the_sets_own_in_any_spelling(tmp_path: Path) -> None:
     lines = ["a,ANG", "b,hap", "c,Calm", "d,boredom", "e,", "f,angry", "g,calm", "h,boredon", "i,boredom"]
-    listings, classes = read("mine", table(tmp_path, "path,label", *lines))
+    listings, classes, *_ = read("mine", table(tmp_path, "path,label", *lines))
     assert classes == ["happiness", "anger", "calm", "boredom", "boredon"]
     assert [clip.label for clip in listings][:5] == ["anger", "happiness", "calm", "boredom", ""]
     for name in "abcdefghi":
@@ -71,7 +71,7 @@ def test_classes_are_the_sets_own_in_any_spelling(tmp_path: Path) -> None:
 
 def test_named_classes_give_the_order_and_what_numbers_mean(tmp_path: Path) -> None:
     root = table(tmp_path, "path,label", "a,1", "b,0", "c,calm", "d,2")
-    listings, classes = read("mine", root, labels=["calm", "Angry"])
+    listings, classes, *_ = read("mine", root, labels=["calm", "Angry"])
     assert classes == ["calm", "anger"]
     assert [clip.label for clip in listings] == ["anger", "calm", "calm", "2"]
     assert listings[3].problem is not None
@@ -92,7 +92,7 @@ def test_votes_and_splits_are_kept(tmp_path: Path) -> None:
 
 def test_more_than_five_folds(tmp_path: Path) -> None:
     root = table(tmp_path, "path,label,fold", *(f"c{k},fear,{k % 12 + 1}" for k in range(24)))
-    listings, _ = read("mine", root)
+    listings, *_ = read("mine", root)
     assert sorted(listings[0].folds) == list(range(1, 13))
     assert Counter(listings[0].folds.values()) == {"train": 11, "test": 1}
 

@@ -34,7 +34,7 @@ def test_real_cremad_tables(shared: Path, tmp_path: Path) -> None:
     source = shared / "annotations/cremad"
     shutil.copy(source / "SentenceFilenames.csv", tmp_path)
     touch(tmp_path, *(source / "VideoFlash_files.txt").read_text().split())
-    listings, classes = read("cremad", tmp_path)
+    listings, classes, *_ = read("cremad", tmp_path)
     assert len(listings) == 7442
     assert classes == ["happiness", "sadness", "neutral", "anger", "disgust", "fear"]
     assert Counter(listing.label for listing in listings)["neutral"] == 1087
@@ -72,7 +72,7 @@ def test_ravdess_is_one_clip_per_performance(tmp_path: Path) -> None:
         ]
         touch(tmp_path, *(f"Actor_{actor:02d}/{name}" for name in names))
     touch(tmp_path, "Actor_01/03-01-06-01-02-01-01.wav", "Actor_02/02-01-06-02-02-01-02.mp4", "Actor_02/notes.mp4")
-    listings, classes = read("ravdess", tmp_path)
+    listings, classes, *_ = read("ravdess", tmp_path)
     assert len(listings) == 24 * 6 + 1
     assert classes[-1] == "calm"
     assert Counter(listing.label for listing in listings) == {"neutral": 48, "calm": 48, "surprise": 48, "fear": 1}
@@ -90,7 +90,7 @@ def test_real_meld_lists(shared: Path, tmp_path: Path) -> None:
     for part in ("dev", "test"):
         shutil.copy(shared / f"annotations/meld/{part}_sent_emo.csv", tmp_path)
     touch(tmp_path, "dev_splits_complete/dia0_utt0.mp4", "output_repeated_splits_test/dia0_utt0.mp4")
-    listings, classes = read("meld", tmp_path)
+    listings, classes, *_ = read("meld", tmp_path)
     assert len(listings) == 800
     assert classes == ["happiness", "sadness", "neutral", "anger", "surprise", "disgust", "fear"]
     clips = {listing.clip_id: listing for listing in listings}
@@ -102,7 +102,7 @@ def test_real_meld_lists(shared: Path, tmp_path: Path) -> None:
 
 def test_afew_is_its_folders(tmp_path: Path) -> None:
     touch(tmp_path, "Train_AFEW/Angry/000046280.avi", "Train_AFEW/Happy/1.avi", "Val_AFEW/Sad/000149120.avi")
-    listings, _ = read("afew", tmp_path)
+    listings, *_ = read("afew", tmp_path)
     assert [(clip.clip_id, clip.label, clip.folds) for clip in listings] == [
         ("Train_AFEW/Angry/000046280", "anger", {1: "train"}),
         ("Train_AFEW/Happy/1", "happiness", {1: "train"}),
