@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from grace.pipeline.datasets import Listing, read
-from grace.pipeline.errors import UserError
+from grace.pipeline.errors import GraceError, UserError
 from grace.pipeline.index.index import index
 from grace.pipeline.store import Clips
 from tests.support.videos import write_video
@@ -63,6 +63,48 @@ def test_cremad_votes_are_those_on_the_face(tmp_path: Path) -> None:
     assert list(rows["1001_DFA_ANG_XX"]["votes"]) == [0, 0, 1, 8, 1, 0]
     assert list(rows["1002_DFA_HAP_XX"]["votes"]) == []
     assert (found.usable, found.count("unreadable"), found.count("missing")) == (1, 1, 1)
+
+
+def test_cremad_votes_may_name_files_and_those_of_no_clip_are_found(tmp_path: Path) -> None:
+    write_video(tmp_path / "VideoFlash/1001_DFA_ANG_XX.avi", 3, codec="MJPG")
+    (tmp_path / "SentenceFilenames.csv").write_text("Stimulus_Number,Filename\n1,1001_DFA_ANG_XX\n")
+    (tmp_path / "processedResults").mkdir()
+    (tmp_path / "processedResults/tabulatedVotes.csv").write_text(
+        '"","A","D","F","H","N","S","fileName"\n"200001",8,1,0,0,1,0,"1001_DFA_ANG_XX.flv"\n'
+        '"200002",5,0,0,0,5,0,"9999_DFA_ANG_XX"\n'
+    )
+    found = index("cremad", tmp_path, tmp_path / "made")
+    assert list(Clips(tmp_path / "made").rows[0]["votes"]) == [0, 0, 1, 8, 1, 0]
+    assert found.findings["votes that name no clip"] == [("9999_DFA_ANG_XX", "")]
+    assert "votes that name no clip" in found.faults()
+
+
+@pytest.mark.parametrize(
+    ("dataset", "file", "content", "clip"),
+    [
+        (
+            "meld",
+            "test_sent_emo.csv",
+            "Dialogue_ID,Utterance_ID,Speaker,Emotion\n0,0,Joey,joy\n",
+            "output_repeated_splits_test/dia0_utt0.mp4",
+        ),
+        ("afew", "notes.txt", "", "Val_AFEW/Angry/000149120.mp4"),
+        (
+            "dfew",
+            "EmoLabel_DataSplit/test(single-labeled)/set_1.csv",
+            "video_name,label\n1,1\n",
+            "Clip/original/1.mp4",
+        ),
+    ],
+)
+def test_half_a_set_is_a_fault(tmp_path: Path, dataset: str, file: str, content: str, clip: str) -> None:
+    touch(tmp_path, file)
+    (tmp_path / file).write_text(content)
+    write_video(tmp_path / clip, 3)
+    found = index(dataset, tmp_path, tmp_path / "made")
+    assert found.findings["fold without a train or test part"] == [("fold 1", "0 train, 1 test")]
+    with pytest.raises(GraceError, match="fold without a train or test part: 1"):
+        index(dataset, tmp_path, tmp_path / "made", strict=True)
 
 
 def test_ravdess_is_one_clip_per_performance(tmp_path: Path) -> None:

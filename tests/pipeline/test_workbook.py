@@ -96,6 +96,9 @@ def test_dfew_votes_come_from_the_workbook_with_and_without_a_heading(
     votes = {clip.clip_id: {label: count for label, count in clip.votes.items() if count} for clip in listings}
     assert votes == {"00001": {"happiness": 8, "neutral": 2}, "00002": {}}
     assert list(listings[0].votes) == classes
+    found = index("dfew", root, tmp_path / "made")
+    assert found.findings["votes that name no clip"] == [("00003", "")]
+    assert found.faults() == {}, "its owner's annotators judged more clips than the lists name"
 
 
 @pytest.mark.parametrize(
