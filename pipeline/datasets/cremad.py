@@ -59,7 +59,7 @@ def _entries(
         parts = name.split("_")
         if len(parts) != 4 or parts[2] not in EMOTIONS:
             raise UserError(f"{file}, line {line}: expected a name such as 1001_DFA_ANG_XX, got '{name}'.")
-        for fold in range(1, FOLDS + 1):
+        for fold in sorted(set(tested.values())):
             yield Entry(
                 name,
                 tree.find(clips, name),
