@@ -161,9 +161,8 @@ class _Run:
         return self.progress.epoch - self.progress.best_epoch >= self.settings.patience
 
     def _class_shares(self) -> Float[np.ndarray, " classes"]:
-        """The share of each class in what is learned; one that no label or no vote names counts as one clip."""
-        classes = self.model.config.classes
-        counts = np.maximum(np.bincount(self.training.labels, minlength=classes), 1).astype(np.float64)
+        """The share of each class in what is learned; a class that has a label but no vote counts as one clip."""
+        counts = np.bincount(self.training.labels, minlength=self.model.config.classes).astype(np.float64)
         if self.settings.sampling == "balanced":
             counts = np.minimum(counts, 1)
         elif self.soft is not None:

@@ -65,7 +65,7 @@ class ListedSet(NamedTuple):
     listings: list[Listing]
     """One per clip, in order of ``clip_id``; a clip that nobody labelled has the label ``""``."""
     classes: list[str]
-    """Those that the data set declares, else those of its labels and votes, canonical ones first."""
+    """Those that it declares, else those of its labels or, without any, of its votes; canonical ones first."""
     votes_for_no_clip: list[str]
     """What annotators judged and no list names."""
     judged_more: bool

@@ -137,10 +137,13 @@ def by_class(votes: Mapping[str, float]) -> dict[str, float]:
 
 
 def classes_of(listings: Sequence[Listing]) -> list[str]:
-    """The classes of a set that declares none: those of its labels, and those that annotators chose."""
+    """The classes of a set that declares none: those of its labels; where it has no label, those that annotators chose.
+
+    A class without a labelled clip could not be trained, so that votes for it are a finding where there are labels.
+    """
     named = [clip.label for clip in listings if clip.label_known]
-    voted = [name for clip in listings for name, count in clip.votes.items() if count and is_class_name(name)]
-    return ordered([*named, *voted])
+    voted = (name for clip in listings for name, count in clip.votes.items() if count and is_class_name(name))
+    return ordered(named or voted)
 
 
 def is_class_name(name: str) -> bool:

@@ -255,7 +255,7 @@ def _row(listing: Listing, probed: Contents | Unusable, classes: Sequence[str], 
         "content": "",
         "label": listing.label if known else "",
         "label_id": classes.index(listing.label) if known else -1,
-        "votes": [listing.votes.get(name, 0.0) for name in classes] if listing.votes else [],
+        "votes": _votes(listing, classes),
         **{fold_column(fold): listing.folds.get(fold, "") for fold in folds},
         "subject": listing.subject,
         "scene": listing.columns.get(SCENE, ""),
@@ -274,6 +274,12 @@ def _row(listing: Listing, probed: Contents | Unusable, classes: Sequence[str], 
     return row
 
 
+def _votes(listing: Listing, classes: Sequence[str]) -> list[float]:
+    """How many annotators chose each class; nothing of a clip that most of them gave to no class of the data set."""
+    votes = [listing.votes.get(name, 0.0) for name in classes]
+    return votes if listing.votes and 2 * sum(votes) >= sum(listing.votes.values()) else []
+
+
 def _check_parts(found: Reconciliation) -> None:
     """Note folds that nothing can be trained or tested in: a list is missing."""
     for fold, parts in sorted(found.folds.items()):
@@ -285,7 +291,8 @@ def _count(found: Reconciliation, listing: Listing, probed: Contents | Unusable,
     """Add one clip to the reconciliation."""
     if strangers := {name: count for name, count in listing.votes.items() if count and name not in classes}:
         votes = ", ".join(f"{escape(name)}: {count:g}" for name, count in sorted(strangers.items()))
-        found.note(VOTED_NO_CLASS, listing.clip_id, f"{votes} of {sum(listing.votes.values()):g}")
+        unused = "" if _votes(listing, classes) else "; its votes are not kept"
+        found.note(VOTED_NO_CLASS, listing.clip_id, f"{votes} of {sum(listing.votes.values()):g}{unused}")
     for fold, split in listing.folds.items():
         found.folds.setdefault(fold, Counter())[split] += 1
     if listing.repeated:

@@ -90,18 +90,20 @@ def test_votes_and_splits_are_kept(tmp_path: Path) -> None:
     assert [rows[name]["fold_1"] for name in "abc"] == ["train", "val", "test"]
 
 
-def test_votes_under_two_spellings_are_added_and_a_voted_class_is_one(tmp_path: Path) -> None:
-    root = table(tmp_path, "path,label,votes_happy,votes_joy,votes_bored,votes_none", "a,happy,3,1,,0", "b,sad,,1,9,0")
-    for name in "ab":
+def test_votes_under_two_spellings_are_added_and_those_for_no_class_are_found(tmp_path: Path) -> None:
+    lines = ["a,happy,3,1,,0", "b,sad,,1,9,0", "c,sad,3,3,4,0"]
+    root = table(tmp_path, "path,label,votes_happy,votes_joy,votes_bored,votes_none", *lines)
+    for name in "abc":
         write_images(root / name, 2)
     found = index("mine", root, tmp_path / "data")
-    assert Clips(tmp_path / "data").labels == ["happiness", "sadness", "bored"]
-    assert {name: list(row["votes"]) for name, row in rows_of(tmp_path / "data").items()} == {
-        "a": [4, 0, 0],
-        "b": [1, 0, 9],
-    }
-    assert found.classes == {"happiness": 1, "sadness": 1, "bored": 0}
-    assert found.faults() == {}
+    assert Clips(tmp_path / "data").labels == ["happiness", "sadness"]
+    rows = rows_of(tmp_path / "data")
+    assert {name: list(row["votes"]) for name, row in rows.items()} == {"a": [4, 0], "b": [], "c": [6, 0]}
+    assert found.findings["votes for no class"] == [
+        ("b", "bored: 9 of 10; its votes are not kept"),
+        ("c", "bored: 4 of 10"),
+    ]
+    assert found.faults() == {"votes for no class": 2}
 
 
 def test_votes_alone_make_classes_and_a_misspelt_one_is_named(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_every_listed_clip_has_a_row_with_its_cause(indexed: tuple[Path, Reconci
     assert (good["n_frames"], good["width"], good["height"], good["fps"]) == (30, 96, 64, 25.0)
     assert (good["label"], good["label_id"], good["subject"]) == ("happiness", 0, "p1")
     assert (good["fold_1"], good["fold_2"], good["fold_3"], "fold_4" in good) == ("test", "train", "train", False)
-    assert list(good["votes"]) == [4, 0, 0]
+    assert list(good["votes"]) == []
     assert (frames["source"], frames["n_frames"], frames["annotated_frames"]) == ("frames", 12, 12)
     assert 30 < cut["n_frames"] < 70
     assert cut["status"] == "fallback"
@@ -125,7 +125,7 @@ def test_reconciliation_counts_each_trouble_and_keeps_every_one(indexed: tuple[P
         "files that no list names": 2,
     }
     assert found.findings["fold without a train or test part"] == [("fold 3", "1 train, 0 test")]
-    assert found.findings["votes for no class"] == [("clips/good", "bored: 9 of 13")]
+    assert found.findings["votes for no class"] == [("clips/good", "bored: 9 of 13; its votes are not kept")]
     assert (found.videos, found.folders) == (6, 3)
     assert found.differences == {-1: 1}
     assert found.distribution() == [("-1", 1)]
