@@ -33,9 +33,11 @@ def page(project: Path, name: str) -> str:
 
 
 def blocks(text: str, language: str = "") -> list[list[str]]:
-    """The lines of each block of commands, comments cut."""
-    found = re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.M)
-    return [[line.partition(" #")[0].strip() for line in block.splitlines()] for block in found]
+    """The lines of each block in a language, or of commands; comments cut."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```", text, re.DOTALL | re.M)
+    return [
+        [line.partition(" #")[0].strip() for line in block.splitlines()] for kind, block in found if kind == language
+    ]
 
 
 def write_trees() -> None:

@@ -45,7 +45,7 @@ def test_a_folder_that_bears_a_known_name_is_read_as_it_is_and_not_mistaken_for_
     write_images(Path("here/meld/one"), 3)
     result = CliRunner().invoke(app, ["index", "here/meld"])
     assert result.exit_code == 0, result.output
-    assert "note: here/meld is not meld as its owner ships it" in " ".join(result.stderr.split())
+    assert "meld is not meld as its owner ships it, and is read as videos." in " ".join(result.stderr.split())
     again = CliRunner().invoke(app, ["index", "--dataset", "meld", "-S", "workers=1"])
     assert "There is no settings file" in again.stderr
     Path("params.yaml").write_text("workers: 1\n")
