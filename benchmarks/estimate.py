@@ -6,9 +6,8 @@ and takes their time; once with nothing else to do, once beside a process that k
     python -m benchmarks.estimate [--quick] [--clips 240]
 
 Ends with one line of JSON: idle_ratio and busy_ratio, the estimated seconds of all stages ÷ those they took (goal: 0.75
-to 1.25 each), and beside them disk_ratio, the same of bytes, both sides in
-seconds, and the cores that other work wanted when the estimate was made: above 0.2 and 1.2 the figures are not to be
-believed.
+to 1.25 each), and beside them disk_ratio, estimated ÷ written bytes, the seconds of both sides, and the cores that
+other work wanted when the estimate was made: above 0.2 (idle) and 1.2 (busy) the figures are not to be believed.
 
 --quick takes 40 clips, whose start counts for more.
 """

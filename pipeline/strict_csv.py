@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,16 +46,19 @@ def read_text(file: Path, encodings: Sequence[str] = UTF8, lenient: bool = False
     raise UserError(f"{file} is not {' or '.join(encodings).upper()} text: save it as UTF-8.")
 
 
-def read_rows(file: Path, required: Sequence[str], prose: str = "") -> Iterator[tuple[int, dict[str, str]]]:
+def read_rows(
+    file: Path, required: Sequence[str], prose: str = "", spelling: Callable[[str], str] = str
+) -> Iterator[tuple[int, dict[str, str]]]:
     """The rows of a CSV file with their line numbers: column name to cell, without blanks around either.
 
     Raises :class:`UserError` naming the file, and the line where there is one, when a column of ``required`` is
     missing, two columns have one name, a row has more cells than there are columns, or quotes are not closed; also when
     the cell after the one of ``prose``, a column of free text, looks like the rest of a text that held a comma.
+    ``spelling`` gives the name under which a written column is known.
     """
     reader = csv.reader(io.StringIO(read_text(file), newline=""), strict=True)
     try:
-        names = [name.strip() for name in next(reader, [])]
+        names = [spelling(name.strip()) for name in next(reader, [])]
         if missing := [name for name in required if name not in names]:
             raise UserError(f"{file} lacks the column {' and '.join(missing)}; it has {', '.join(names) or 'none'}.")
         if len(set(names)) < len(names):

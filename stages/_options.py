@@ -85,6 +85,11 @@ def dataset_of(clips: Path | None, dataset: str | None, settings: Settings) -> s
     if not clips.is_dir():
         raise UserError(f"{clips} is not a folder: name one that holds clips.")
     name = dataset or name_of(clips)
+    named = settings.roots.get(name)
+    if named is not None and Path(named).resolve() != clips.resolve():
+        raise UserError(
+            f"roots.{name} in {PARAMS} is {named}, not {clips}: give the folder a name of its own with --dataset."
+        )
     remember_root(settings.folder(name), clips)
     return name
 

@@ -39,7 +39,7 @@ def command(
             raise UserError(f"{clips_folder} is not a folder: name one that holds clips.")
         name = dataset or name_of(clips_folder)
         settings = settings.model_copy(update={"roots": {**settings.roots, name: str(clips_folder)}})
-    made = estimate(settings, name, clips)
+    made = estimate(settings, name, clips, any_folder=clips_folder is not None)
     console().print(stage_table(made, settings, name))
     for sentence in (*machine_sentences(made, settings), *price_sentences(made, settings)):
         console().print(sentence, markup=False)
@@ -48,6 +48,10 @@ def command(
     for cost in made.costs:
         if cost.note:
             note(f"{cost.stage}: {cost.note}")
+    if not made.trainable:
+        note("train: not counted, since no clip has a label and a fold.")
+    for sentence in made.notes:
+        note(sentence)
     if made.machine.note:
         note(f"{made.machine.note.rstrip('.')}.")
     _warn_of_disk(made, settings, name)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stages._options import ClipsFolder, DatasetOrFolder, Params, Root, Set, dataset_of, load_settings
-from stages._output import console, user_errors
+from stages._output import console, note, user_errors
 from stages.tables.formats import strip_control
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def command(
 def run_index(dataset: str, settings: Settings, root: str | None = None, strict: bool = False) -> None:
     """List the clips of a data set, and print what does not fit."""
     from grace.pipeline.datasets import root_of
+    from grace.pipeline.datasets.roots import remembered_root
     from grace.pipeline.index.index import index
 
     folder = settings.folder(dataset)
@@ -52,6 +53,7 @@ def run_index(dataset: str, settings: Settings, root: str | None = None, strict:
         hash_images=settings.index.hash,
         strict=strict or settings.index.strict,
         accept=accepted,
+        any_folder=not root and dataset not in settings.roots and remembered_root(folder) is not None,
         marks=Path(settings.refine.overrides) / f"{dataset}.clips.csv",
         report=lambda found: _show(found, dataset, folder, accepted),
     )
@@ -67,3 +69,5 @@ def _show(found: Reconciliation, dataset: str, folder: Path, accepted: Collectio
     screen.print(reconciliation_table(found, dataset, screen.width, accepted))
     if any(found.findings.values()):
         screen.print(Text(strip_control(f"Every finding, clip by clip: {folder / FILE}")), soft_wrap=True)
+    for sentence in found.notes:
+        note(sentence)

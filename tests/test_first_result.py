@@ -1,9 +1,10 @@
-"""Every line of docs/first-result.md that needs no download runs on a small tree of its set's own names."""
+"""Every line of docs/first-result that needs no download runs as it stands, on a small tree of its set's own names."""
 
 from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import yaml
 from openpyxl import Workbook
 from typer.testing import CliRunner
 
+from grace.pipeline.datasets import DATASETS
 from grace.pipeline.datasets.mafw import CLASSES
 from grace.pipeline.store import Clips, write_clips
 from grace.pipeline.tokens.class_prompts import class_sentences
@@ -19,19 +21,23 @@ from stages import app
 from tests.support.toy_cache import toy_cache
 from tests.support.videos import write_images, write_video
 
-NEEDS_A_DOWNLOAD = ("grace estimate", "dvc ", "grace doctor")
-"""What the general block goes on with: models are opened, or missed, from here on."""
+SETS = ("cremad", "ravdess", "meld", "afew", "dfew", "ferv39k", "mafw")
+GETS_THE_SET = ("git ", "unzip ", "wget ", "tar ", "for part in ")
+"""How the lines begin that leave the tree which the test makes."""
+DOWNLOAD = "grace models fetch"
+"""The line from which on a block needs a network."""
 
 
-def sections(project: Path) -> dict[str, list[str]]:
-    """Section of the page to its command lines, comments cut."""
-    text = (project / "docs/first-result.md").read_text(encoding="utf-8")
-    found = {}
-    for part in re.split(r"^## ", text, flags=re.M)[1:]:
-        blocks = re.findall(r"^```\n(.*?)^```", part, re.DOTALL | re.M)
-        lines = [line.partition(" #")[0].strip() for block in blocks for line in block.splitlines()]
-        found[part.splitlines()[0]] = lines
-    return found
+def page(project: Path, name: str) -> str:
+    return (project / "docs" / f"{name}.md").read_text(encoding="utf-8")
+
+
+def blocks(text: str, language: str = "") -> list[list[str]]:
+    """The lines of each block in a language, or of commands; comments cut."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```", text, re.DOTALL | re.M)
+    return [
+        [line.partition(" #")[0].strip() for line in block.splitlines()] for kind, block in found if kind == language
+    ]
 
 
 def write_trees() -> None:
@@ -81,57 +87,58 @@ def run(line: str) -> str:
     return result.output
 
 
-SETS = ("CREMA-D", "RAVDESS", "MELD", "AFEW", "DFEW, FERV39k, MAFW")
+def follow(lines: list[str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run the lines of a block as they stand, up to the download; what they print."""
+    said = ""
+    for line in lines:
+        if line == DOWNLOAD:
+            break
+        if line.startswith("cd "):
+            monkeypatch.chdir(line.removeprefix("cd "))
+        elif line.startswith("grace "):
+            said += run(line)
+        elif not line.startswith(GETS_THE_SET):
+            subprocess.run(line, shell=True, check=True)
+    return said
 
 
-def test_every_set_has_its_section(project: Path) -> None:
-    assert set(SETS) < sections(project).keys()
+def test_every_adapter_of_a_set_has_its_page(project: Path) -> None:
+    assert set(DATASETS) - {"folder", "videos", "mafw-compound"} == set(SETS)
+    for name in (*SETS, "own-clips"):
+        assert f"(first-result/{name}.md)" in page(project, "first-result")
+        assert f"first-result/{name}.md" in (project / "mkdocs.yml").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_a_set_goes_from_its_tree_to_an_index(
+def test_the_lines_of_a_page_go_from_the_sets_tree_to_the_download(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_trees()
-    lines = sections(project)[name]
-    assert len(lines) >= 2
-    for line in lines:
-        if line.startswith("grace index"):
-            dataset = shlex.split(line)[3]
-            run(f"{line} --params my-{dataset}/params.yaml --strict")
-            clips = Clips(tmp_path / "data" / dataset)
-            assert {row["status"] for row in clips.rows} == {"ok"}
-            assert clips.folds
-            assert all(row["label"] for row in clips.rows)
-        else:
-            run(line)
-
-
-def test_the_general_block_runs_up_to_the_download(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    write_trees()
-    general = re.findall(r"^```\n(.*?)^```", (project / "docs/first-result.md").read_text(), re.DOTALL | re.M)[0]
-    for line in [each.partition(" #")[0].strip() for each in general.splitlines()]:
-        if line.startswith("cd "):
-            monkeypatch.chdir(tmp_path / line[3:])
-        elif line.startswith("grace index"):
-            run(f"{line} --root {tmp_path}/CREMA-D")
-        elif not line.startswith(NEEDS_A_DOWNLOAD):
-            said = run(line)
-            assert line != "grace models" or "hf download Qwen/Qwen2.5-VL-7B-Instruct" in said
+    text = page(project, f"first-result/{name}")
+    assert "<https://" in text, "the page from which it is downloaded"
+    of_page = blocks(text)
+    assert sum(DOWNLOAD in block for block in of_page) == 1
+    said = "".join(follow(block, monkeypatch) for block in of_page)
+    assert "hf download Qwen/Qwen2.5-VL-7B-Instruct" in said
+    assert Path.cwd() == tmp_path / f"my-{name}"
+    clips = Clips(Path("data") / name)
+    assert {row["status"] for row in clips.rows} == {"ok"}
+    assert clips.folds
+    assert all(row["label"] for row in clips.rows)
+    run(f"grace index --dataset {name} --strict")
 
 
 def test_a_folder_of_ones_own(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_trees()
-    first, second = sections(project)["A folder of your own"]
-    run(first)
+    text = page(project, "first-result/own-clips")
+    first, second = blocks(text)
+    follow(first, monkeypatch)
     assert Clips(tmp_path / "data/footage").labels == []
-    Path("footage/clips.csv").write_text("path,label,subject\na,calm,anna\nb,bored,berta\n")
-    run(second)
+    (table,) = blocks(text, "csv")
+    Path("footage/clips.csv").write_text("\n".join(table) + "\n")
+    follow(second, monkeypatch)
     clips = Clips(tmp_path / "data/footage")
     assert (clips.labels, clips.folds) == (["calm", "bored"], [1, 2])
 
@@ -143,7 +150,7 @@ def test_what_comes_after_the_stages(project: Path, tmp_path: Path, monkeypatch:
     rows = [{**row, "scene": "Action", "votes": [1.0, 1.0, 1.0]} for row in clips.rows]
     write_clips(folder, rows, clips.labels)
     Path("params.yaml").write_text("train: {epochs: 1, hidden: 16, layers: 1, heads: 2}\n")
-    train, evaluate, by_votes = (run(line) for line in sections(project)["After the stages"])
+    train, evaluate, by_votes = (run(line) for line in blocks(page(project, "first-result"))[0])
     assert "2 folds" in train
     assert "by scene" in evaluate
     assert "by their votes" in by_votes
@@ -151,7 +158,6 @@ def test_what_comes_after_the_stages(project: Path, tmp_path: Path, monkeypatch:
 
 
 def test_the_class_prompts_of_the_page_are_settings(project: Path) -> None:
-    text = (project / "docs/first-result.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.M)
+    (block,) = re.findall(r"^```yaml\n(.*?)^```", page(project, "first-result/own-clips"), re.DOTALL | re.M)
     prompts = Settings.model_validate(yaml.safe_load(block)).tokens.class_prompts
     assert list(class_sentences(["calm", "bored"], prompts).values()) == list(prompts.values())

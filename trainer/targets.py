@@ -13,7 +13,8 @@ from grace.trainer.settings import TrainSettings
 def soft_targets(subset: Subset) -> Float[np.ndarray, "clips classes"]:
     """The share of the votes of each class; 1 for the label of a clip without votes.
 
-    Votes for what is no class of the data set are not in the table, so that the shares are of those that are.
+    Votes for what is no class of the data set are not in the table, so that the shares are of those that are;
+    where most of a clip's votes are such, the table has none of it.
 
     Example:
         >>> from grace.trainer.data import Cache

@@ -7,6 +7,7 @@ list files (``lists`` in ``params.yaml``).
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 from grace.pipeline.datasets import (
     afew,
@@ -21,8 +22,8 @@ from grace.pipeline.datasets import (
     ravdess,
     videos,
 )
-from grace.pipeline.datasets.base import Adapter, Listing
-from grace.pipeline.datasets.labels import CANONICAL_LABELS, canonical, class_name, ordered
+from grace.pipeline.datasets.base import Adapter, Listing, by_class, classes_of
+from grace.pipeline.datasets.labels import CANONICAL_LABELS, canonical, class_name
 from grace.pipeline.datasets.roots import root_of
 from grace.pipeline.datasets.settings import LabelNames, ListFilesSettings
 from grace.pipeline.errors import UserError
@@ -48,6 +49,7 @@ __all__ = [
     "CANONICAL_LABELS",
     "DATASETS",
     "Adapter",
+    "ListedSet",
     "Listing",
     "canonical",
     "class_name",
@@ -55,6 +57,21 @@ __all__ = [
     "read",
     "root_of",
 ]
+
+
+class ListedSet(NamedTuple):
+    """A data set as its lists describe it."""
+
+    listings: list[Listing]
+    """One per clip, in order of ``clip_id``; a clip that nobody labelled has the label ``""``."""
+    classes: list[str]
+    """Those that it declares, else those of its labels or, without any, of its votes; canonical ones first."""
+    votes_for_no_clip: list[str]
+    """What annotators judged and no list names."""
+    judged_more: bool
+    """Whether that is ordinary: the owner left clips out on which the annotators did not agree."""
+    notes: list[str]
+    """What of the set is not used, or not as its name says, in sentences."""
 
 
 def find_adapter(
@@ -69,8 +86,11 @@ def find_adapter(
         return listed.adapter(dataset, lists)
     if labels is not None and (root / folder.MARKER).exists():
         return folder.adapter(dataset, labels)
-    if dataset in DATASETS:
-        return DATASETS[dataset]
+    return DATASETS[dataset] if dataset in DATASETS else _adapter_of_tree(dataset, root)
+
+
+def _adapter_of_tree(dataset: str, root: Path) -> Adapter:
+    """The adapter of the tree under ``root``, whatever the data set is called."""
     marked = {adapter.marker: adapter for adapter in DATASETS.values() if adapter.marker is not None}
     for marker, adapter in marked.items():
         if (root / marker).exists():
@@ -90,7 +110,9 @@ def read(
     clips_folder: str | None = None,
     lists: ListFilesSettings | None = None,
     labels: LabelNames | None = None,
-) -> tuple[list[Listing], list[str]]:
+    *,
+    any_folder: bool = False,
+) -> ListedSet:
     """Every clip that the lists of a data set name, and the classes of the data set.
 
     Args:
@@ -99,10 +121,10 @@ def read(
         clips_folder: The folder under the root that holds the clips, where there are several.
         lists: The list files of a data set that comes as such.
         labels: The classes of a data set that comes with ``clips.csv``, in order, or what each label means.
+        any_folder: Whether the data set is whatever the folder holds, which may happen to bear an adapter's name.
 
     Returns:
-        One listing per clip, in order of ``clip_id``, and the classes: those that the data set declares, else those
-        that occur, canonical ones first. A clip that nobody labelled has the label ``""``.
+        Its clips and classes, and what does not fit or is not used.
 
     Raises:
         UserError: When the root is not set, is no folder or holds no known tree, a list is not what it should be, or no
@@ -112,7 +134,7 @@ def read(
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as root:
         ...     _ = Path(root, "clips.csv").write_text("path,label,fold\\na.mp4,Happy,1\\nb.mp4,sad,2\\n")
-        ...     listings, classes = read("mine", Path(root))
+        ...     listings, classes, *_ = read("mine", Path(root))
         >>> [(clip.clip_id, clip.label, clip.folds) for clip in listings]
         [('a', 'happiness', {1: 'test', 2: 'train'}), ('b', 'sadness', {1: 'train', 2: 'test'})]
         >>> classes
@@ -120,7 +142,23 @@ def read(
     """
     folder_of_set = root_of({}, dataset, root)
     adapter = find_adapter(dataset, folder_of_set, lists, labels)
-    listings = adapter.read(folder_of_set, clips_folder)
+    notes = []
+    try:
+        listings = adapter.read(folder_of_set, clips_folder)
+    except UserError as error:
+        if not any_folder or adapter is not DATASETS.get(dataset) or _has_marker(folder_of_set, adapter):
+            raise
+        adapter = _adapter_of_tree(dataset, folder_of_set)
+        listings = adapter.read(folder_of_set, clips_folder)
+        notes.append(f"{root} is not {dataset} as its owner ships it, and is read as {adapter.name}. ({error})")
     if not listings:
         raise UserError(f"The lists of {dataset} name no clip: look into {root}.")
-    return listings, list(adapter.classes) or ordered(clip.label for clip in listings if clip.label_known)
+    judged = adapter.votes(folder_of_set) if adapter.votes else {}
+    for clip in listings:
+        clip.votes = by_class(judged.pop(clip.clip_id, clip.votes))
+    classes = list(adapter.classes) or classes_of(listings)
+    return ListedSet(listings, classes, sorted(judged), adapter.judged_more, notes + adapter.notes(folder_of_set))
+
+
+def _has_marker(root: Path, adapter: Adapter) -> bool:
+    return adapter.marker is not None and (root / adapter.marker).exists()

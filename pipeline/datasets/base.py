@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, Protocol
 
 from grace.pipeline.datasets.file_tree import AMBIGUOUS, UNFOLLOWED, ClipPath, Problem, Source
-from grace.pipeline.datasets.labels import CANONICAL_LABELS, canonical, class_name
+from grace.pipeline.datasets.labels import CANONICAL_LABELS, canonical, class_name, ordered
 from grace.pipeline.strict_csv import escape
 
 Split = Literal["train", "val", "test"]
@@ -62,7 +62,7 @@ class Listing:
     problem: Problem | None = None
     repeated: bool = False  # one list names it more than once
     leaked: tuple[int, ...] = ()  # folds that have it in several parts; it is kept in the last of train, val, test
-    votes: dict[str, float] = field(default_factory=dict)  # class to how many annotators chose it
+    votes: dict[str, float] = field(default_factory=dict)  # name of a class to how many annotators chose it
     columns: dict[str, str] = field(default_factory=dict)  # further cells of the list, by column
 
     @property
@@ -88,6 +88,9 @@ class Adapter:
     read: ReadListings
     classes: tuple[str, ...] = ()  # its emotions in order; none: those that occur
     marker: str | None = None  # file or folder under the root by which such a tree is known, whatever its name
+    votes: Callable[[Path], dict[str, dict[str, float]]] | None = None  # of every clip judged, where no list holds them
+    judged_more: bool = False  # whether the owner's annotators judged clips that the lists leave out
+    notes: Callable[[Path], list[str]] = lambda root: []  # what of the tree is not used, in sentences
 
 
 def merge(entries: Iterable[Entry], classes: Sequence[str] = (), *, own_classes: bool = False) -> list[Listing]:
@@ -113,11 +116,39 @@ def merge(entries: Iterable[Entry], classes: Sequence[str] = (), *, own_classes:
         listing.subject = listing.subject or entry.subject
         listing.caption_human = listing.caption_human or entry.caption_human
         listing.annotated_frames = max(listing.annotated_frames, entry.annotated_frames)
-        listing.votes = listing.votes or {class_name(name): count for name, count in entry.votes.items()}
+        listing.votes = listing.votes or by_class(entry.votes)
         listing.columns = {**entry.columns, **listing.columns}
         if entry.fold:
             _assign_fold(listing, entry.fold, entry.split)
     return [listings[clip_id] for clip_id in sorted(listings)]
+
+
+def by_class(votes: Mapping[str, float]) -> dict[str, float]:
+    """Votes by the name of the class; those under several spellings of one are added.
+
+    Example:
+        >>> by_class({"happy": 3, "joy": 1, "Bored": 2})
+        {'happiness': 4, 'bored': 2}
+    """
+    added: dict[str, float] = {}
+    for name, count in votes.items():
+        added[class_name(name)] = added.get(class_name(name), 0) + count
+    return added
+
+
+def classes_of(listings: Sequence[Listing]) -> list[str]:
+    """The classes of a set that declares none: those of its labels; where it has no label, those that annotators chose.
+
+    A class without a labelled clip could not be trained, so that votes for it are a finding where there are labels.
+    """
+    named = [clip.label for clip in listings if clip.label_known]
+    voted = (name for clip in listings for name, count in clip.votes.items() if count and is_class_name(name))
+    return ordered(named or voted)
+
+
+def is_class_name(name: str) -> bool:
+    """Whether a set's own class may be called so."""
+    return bool(name) and not _CONTROL.search(name)
 
 
 def _printable(entry: Entry) -> Entry:
@@ -136,7 +167,7 @@ def _printable(entry: Entry) -> Entry:
 def _label(written: str, classes: Collection[str], own_classes: bool) -> tuple[str, bool]:
     """The class and True, or the label as written and False; a clip may have no label."""
     label = class_name(written)
-    any_name = own_classes and not _CONTROL.search(label)
+    any_name = own_classes and is_class_name(label)
     known = label in classes if classes else any_name or canonical(label) is not None
     return (label, True) if known or not label else (written, False)
 

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from grace.pipeline.datasets.base import Adapter, Entry, Listing, merge, test_in_turn
-from grace.pipeline.datasets.file_tree import Tree
+from grace.pipeline.datasets.file_tree import Tree, without_suffix
 from grace.pipeline.datasets.list_files import decimal
 from grace.pipeline.errors import UserError
 from grace.pipeline.strict_csv import read_rows
@@ -49,23 +49,17 @@ def read(root: Path, folder: str | None = None) -> list[Listing]:
     actors = test_in_turn({name.split("_")[0] for _, name in names}, FOLDS)
     tree = Tree(root)
     clips = tree.clips_folder((MARKER,), folder)
-    votes = _votes(root / VOTES)
-    return merge(_entries(names, actors, tree, clips, votes, root / LIST), tuple(EMOTIONS.values()))
+    return merge(_entries(names, actors, tree, clips, root / LIST), tuple(EMOTIONS.values()))
 
 
 def _entries(
-    names: list[tuple[int, str]],
-    tested: Mapping[str, int],
-    tree: Tree,
-    clips: str,
-    votes: Mapping[str, dict[str, float]],
-    file: Path,
+    names: list[tuple[int, str]], tested: Mapping[str, int], tree: Tree, clips: str, file: Path
 ) -> Iterator[Entry]:
     for line, name in names:
         parts = name.split("_")
         if len(parts) != 4 or parts[2] not in EMOTIONS:
             raise UserError(f"{file}, line {line}: expected a name such as 1001_DFA_ANG_XX, got '{name}'.")
-        for fold in range(1, FOLDS + 1):
+        for fold in sorted(set(tested.values())):
             yield Entry(
                 name,
                 tree.find(clips, name),
@@ -74,24 +68,29 @@ def _entries(
                 "test" if tested[parts[0]] == fold else "train",
                 subject=parts[0],
                 list_file=f"{file}:{fold}",
-                votes=votes.get(name, {}),
                 columns={"sentence": parts[1], "level": parts[3]},
             )
 
 
-def _votes(file: Path) -> dict[str, dict[str, float]]:
-    """Clip to how many raters of the face alone chose each emotion; none where the table is not there."""
+def votes(root: Path) -> dict[str, dict[str, float]]:
+    """Clip to how many raters of the face alone chose each emotion; none where the table is not there.
+
+    Raises :class:`UserError` when a count is not a number from 0 up.
+    """
+    file = root / VOTES
     if not file.is_file():
         return {}
     letters = {label[0].upper(): label for label in EMOTIONS.values()}  # A, D, F, H, N, S
-    votes = {}
+    found: dict[str, dict[str, float]] = {}
     for line, row in read_rows(file, ("", "fileName", *letters)):
         if row[""].startswith(FACE_ONLY):
             counts = {label: decimal(row[letter]) for letter, label in letters.items()}
             if None in counts.values():
                 raise UserError(f"{file}, line {line}: a count of votes is not a number from 0 up.")
-            votes[row["fileName"]] = {label: count for label, count in counts.items() if count is not None}
-    return votes
+            name = without_suffix(row["fileName"])
+            before = found.get(name, {})
+            found[name] = {label: (count or 0) + before.get(label, 0) for label, count in counts.items()}
+    return found
 
 
-ADAPTER = Adapter("cremad", read, classes=tuple(EMOTIONS.values()), marker=MARKER)
+ADAPTER = Adapter("cremad", read, classes=tuple(EMOTIONS.values()), marker=MARKER, votes=votes)

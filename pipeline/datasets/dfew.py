@@ -22,7 +22,6 @@ for ``--strict``, say in ``params.yaml`` that this is known::
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from grace.pipeline.datasets.base import SPLITS, Adapter, Entry, Listing, Split, merge
@@ -55,18 +54,16 @@ def read(root: Path, folder: str | None = None) -> list[Listing]:
         raise UserError(f"{root / MARKER} holds no train(single-labeled)/set_1.csv nor any other list of DFEW.")
     tree = Tree(root)
     clips = tree.clips_folder(FOLDERS, folder)
-    judged = votes(root / VOTES)
-    listed = (entry for each in lists for entry in _entries(*each, tree, clips))
-    return merge((replace(entry, votes=judged.get(entry.clip_id, {})) for entry in listed), CLASSES)
+    return merge((entry for each in lists for entry in _entries(*each, tree, clips)), CLASSES)
 
 
-def votes(file: Path) -> dict[str, dict[str, float]]:
+def votes(root: Path) -> dict[str, dict[str, float]]:
     """Clip to how many annotators chose each class; none where the workbook is not there.
 
     Its cells are known by their place: a first row that names columns is passed over.
     Raises :class:`UserError` when the workbook cannot be read, or a cell is not a number from 0 up.
     """
-    found = {}
+    file, found = root / VOTES, {}
     for line, cells in read_cells(file) if file.is_file() else ():
         if line == 1 and isinstance(cells[0], str) and decimal(cells[0]) is None:
             continue
@@ -87,4 +84,4 @@ def _entries(file: Path, fold: int, split: Split, tree: Tree, clips: str) -> Ite
         yield Entry(next(iter(names)), tree.find(clips, *names), label, fold, split, list_file=str(file))
 
 
-ADAPTER = Adapter("dfew", read, classes=CLASSES, marker=MARKER)
+ADAPTER = Adapter("dfew", read, classes=CLASSES, marker=MARKER, votes=votes, judged_more=True)

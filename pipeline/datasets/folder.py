@@ -12,18 +12,18 @@ class, or empty; known emotions are recognised in many spellings, and ``index.la
 numbers mean. ``split`` is ``train``, ``val`` or ``test``: one fold. ``fold`` is the number of the fold that tests the
 clip; it trains in all the other folds that the table knows. ``fold_1``, ``fold_2`` … say it outright: ``train``,
 ``val``, ``test`` or nothing. ``frames`` is the number of frames the annotation promises, ``votes_<class>`` how many
-annotators chose a class. Folds can be made by any other column (``index.split``).
+annotators chose a class. Folds can be made by any other column (``index.split``). These columns are known in any case.
 """
 
 from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from grace.pipeline.datasets.base import SPLITS, Adapter, Entry, Listing, Split, merge
+from grace.pipeline.datasets.base import SCENE, SPLITS, Adapter, Entry, Listing, Split, merge
 from grace.pipeline.datasets.file_tree import Tree, without_suffix
 from grace.pipeline.datasets.labels import label_names
 from grace.pipeline.datasets.list_files import decimal, whole_number
@@ -55,9 +55,16 @@ def adapter(dataset: str, labels: LabelNames) -> Adapter:
     classes = tuple(dict.fromkeys(names.values()))
 
     def read(root: Path, folder: str | None = None) -> list[Listing]:
-        return merge((replace(entry, label=names.get(entry.label, entry.label)) for entry in entries(root)), classes)
+        return merge((_named(entry, names) for entry in entries(root)), classes)
 
-    return Adapter(dataset, read, classes, MARKER)
+    return Adapter(dataset, read, classes, MARKER, notes=unused_columns)
+
+
+def _named(entry: Entry, names: Mapping[str, str]) -> Entry:
+    votes = {names.get(name, name): 0.0 for name in entry.votes}
+    for name, count in entry.votes.items():
+        votes[names.get(name, name)] += count
+    return replace(entry, label=names.get(entry.label, entry.label), votes=votes)
 
 
 def read(root: Path, folder: str | None = None) -> list[Listing]:
@@ -73,7 +80,7 @@ def entries(root: Path) -> Iterator[Entry]:
     file = root / MARKER
     if not file.is_file():
         raise UserError(f"{root} holds no {MARKER} (columns {', '.join(KNOWN)}, of which {REQUIRED[0]} is required).")
-    rows = list(read_rows(file, REQUIRED))
+    rows = list(read_rows(file, REQUIRED, spelling=_spelling))
     tested = sorted({_fold(file, line, row["fold"]) for line, row in rows if row.get("fold")})
     tree = Tree(root)
     for line, row in rows:
@@ -101,6 +108,21 @@ def _entries(tree: Tree, file: Path, line: int, row: dict[str, str], tested: lis
             _votes(file, line, row),
             {name: cell for name, cell in row.items() if _is_own(name)},
         )
+
+
+def unused_columns(root: Path) -> list[str]:
+    """A sentence on a table without labels, one of whose other columns may be meant as such."""
+    _, row = next(read_rows(root / MARKER, REQUIRED, spelling=_spelling), (0, {"label": ""}))
+    own = [column for column in row if column != SCENE and _is_own(column)]
+    if "label" in row or not own:
+        return []
+    return [f"{root / MARKER} has no column 'label', so that no clip has one; it has {', '.join(own)}."]
+
+
+def _spelling(column: str) -> str:
+    """A column's name as it is known, whatever its case."""
+    lower = column.lower()
+    return lower if lower in (*KNOWN, SCENE) or not _is_own(lower) else column
 
 
 def _is_own(column: str) -> bool:
@@ -152,4 +174,4 @@ def _fold(file: Path, line: int, written: str) -> int:
     return number
 
 
-ADAPTER = Adapter("folder", read, marker=MARKER)
+ADAPTER = Adapter("folder", read, marker=MARKER, notes=unused_columns)

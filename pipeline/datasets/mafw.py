@@ -20,7 +20,6 @@ The workbooks say how the eleven annotators judged a clip; they become ``votes``
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from grace.pipeline.datasets.base import SPLITS, Adapter, Entry, Listing, Split, merge
@@ -46,9 +45,7 @@ def read(root: Path, folder: str | None = None) -> list[Listing]:
 
     Raises :class:`UserError` when there is no list file, no folder of clips or frames, or a line is not one of a list.
     """
-    judged = votes(root)
-    listed = entries(root, "single", folder)
-    return merge((replace(entry, votes=judged.get(entry.clip_id, {})) for entry in listed), CLASSES)
+    return merge(entries(root, "single", folder), CLASSES)
 
 
 def votes(root: Path) -> dict[str, dict[str, float]]:
@@ -94,4 +91,4 @@ def _entries(file: Path, fold: int, split: Split, tree: Tree, clips: str) -> Ite
         yield Entry(clip_id, path, cells[1], fold, split, caption_human=caption, list_file=str(file))
 
 
-ADAPTER = Adapter("mafw", read, classes=CLASSES, marker=MARKER)
+ADAPTER = Adapter("mafw", read, classes=CLASSES, marker=MARKER, votes=votes, judged_more=True)

@@ -131,6 +131,10 @@ class Estimate:
     """Of the tokens; None when the stage could not be tried."""
     machine: Machine
     """What the stages have."""
+    trainable: bool = True
+    """Whether clips have labels and folds, without which nothing can be trained."""
+    notes: tuple[str, ...] = ()
+    """What of the set is not used, or not as its name says, in sentences."""
 
     def seconds(self) -> Span:
         """All stages that could be tried, together."""

@@ -32,36 +32,47 @@ class Sample:
     footage: str
     index_seconds: tuple[float, ...] = ()
     """What counting each clip took; empty where the set is indexed."""
+    notes: tuple[str, ...] = ()
+    """What of the set is not used, or not as its name says, in sentences."""
+    trainable: bool = True
+    """Whether clips have labels and folds."""
 
 
-def take_sample(settings: PipelineSettings, dataset: str, count: int) -> Sample:
-    """Some clips of a data set, spread evenly over it.
+def take_sample(settings: PipelineSettings, dataset: str, count: int, any_folder: bool = False) -> Sample:
+    """Some clips of a data set, spread evenly over it; ``any_folder`` as for :func:`grace.pipeline.datasets.read`.
 
     Raises:
         UserError: The data set is neither indexed nor found, or holds no clip that can be read.
     """
     folder = settings.folder(dataset)
     if not (folder / FILE).exists():
-        return _unindexed(settings, dataset, count)
+        return _unindexed(settings, dataset, count, any_folder)
     clips = Clips(folder)
     usable = [row for row in clips.rows if row["status"] != "failed"]
     if not usable:
         raise UserError(f"{clips.path} lists no clip that can be read: run `grace index --dataset {dataset}` again.")
-    return Sample([usable[place] for place in _spread(len(usable), count)], len(usable), clips.labels, clips.footage)
+    return Sample(
+        [usable[place] for place in _spread(len(usable), count)],
+        len(usable),
+        clips.labels,
+        clips.footage,
+        trainable=bool(clips.folds) and any(row["label"] for row in usable),
+    )
 
 
 def _spread(available: int, count: int) -> list[int]:
     return [int(place) for place in np.linspace(0, available - 1, min(count, available)).round()]
 
 
-def _unindexed(settings: PipelineSettings, dataset: str, count: int) -> Sample:
+def _unindexed(settings: PipelineSettings, dataset: str, count: int, any_folder: bool) -> Sample:
     root = root_of(settings.roots, dataset, None, settings.folder(dataset))
-    listings, labels = read(
+    listings, labels, _, _, notes = read(
         dataset,
         root,
         settings.index.folders.get(dataset),
         settings.lists.get(dataset),
         settings.index.labels.get(dataset),
+        any_folder=any_folder,
     )
     usable = [listing for listing in listings if listing.problem is None]
     chosen = [usable[place] for place in _spread(len(usable), count)] if usable else []
@@ -71,7 +82,9 @@ def _unindexed(settings: PipelineSettings, dataset: str, count: int) -> Sample:
     if not rows:
         raise UserError(f"None of the {len(listings):,} clips of {dataset} under {root} can be read.")
     rows.sort(key=lambda row: str(row["clip_id"]))
-    return Sample(rows, len(usable), labels, footage_of(root), tuple(seconds))
+    labelled = any(listing.label_known for listing in usable)
+    folds = dataset in settings.index.split or any(listing.folds for listing in usable)
+    return Sample(rows, len(usable), labels, footage_of(root), tuple(seconds), tuple(notes), labelled and folds)
 
 
 @dataclass(frozen=True)

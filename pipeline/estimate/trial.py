@@ -40,7 +40,7 @@ CONTINUOUS_BATCH = 32
 """Clips that fill an engine which takes requests as they come (vllm, a server), as far as a trial should."""
 
 
-def estimate(settings: PipelineSettings, dataset: str, samples: int = 8) -> Estimate:
+def estimate(settings: PipelineSettings, dataset: str, samples: int = 8, any_folder: bool = False) -> Estimate:
     """Take some clips, spread over the data set, through every stage in a folder that is thrown away.
 
     The data set need not be indexed: then its lists or its folder are read, and the index is one more stage. Enough
@@ -52,6 +52,7 @@ def estimate(settings: PipelineSettings, dataset: str, samples: int = 8) -> Esti
         settings: What the stages shall do.
         dataset: A data set of ``roots``, or one that ``grace index`` has listed.
         samples: Clips to try, at least.
+        any_folder: Whether the root is any folder of clips, which may happen to bear the name of a known data set.
 
     Returns:
         Seconds, bytes and tokens per clip and stage.
@@ -64,15 +65,15 @@ def estimate(settings: PipelineSettings, dataset: str, samples: int = 8) -> Esti
         >>> {cost.stage: cost.seconds(found.clips) for cost in found.costs}  # doctest: +SKIP
     """
     machine = look_at_machine(settings)
-    sample = take_sample(settings, dataset, max(samples, _full_batch(settings)))
+    sample = take_sample(settings, dataset, max(samples, _full_batch(settings)), any_folder)
     with TemporaryDirectory(prefix="grace-estimate-") as scratch:
         folder = Path(scratch) / dataset
         write_clips(folder, sample.rows, sample.labels, sample.footage)
         changed = _for_trial(settings, scratch)
         trial = _Trial(changed, dataset, folder, sample.rows, machine)
         costs = (*_index_cost(sample, settings, machine), *(trial.stage(stage) for stage in STEPS))
-        tokens_tried = costs[-1].seconds_per_clip is not None
-        return Estimate(sample.clips, len(sample.rows), costs, _shape(folder) if tokens_tried else None, machine)
+        shape = _shape(folder) if costs[-1].seconds_per_clip is not None else None
+        return Estimate(sample.clips, len(sample.rows), costs, shape, machine, sample.trainable, sample.notes)
 
 
 def _full_batch(settings: PipelineSettings) -> int:

@@ -32,12 +32,15 @@ from grace.pipeline.index.reconciliation import (
     MISSING,
     MISSPELT,
     NO_FRAMES,
+    PARTLESS,
     REPEATED,
     SHARED_CONTENT,
     SHARED_SUBJECT,
     UNLABELLED,
     UNLISTED,
     UNREADABLE,
+    VOTED_NO_CLASS,
+    VOTED_NO_CLIP,
     Reconciliation,
 )
 from grace.pipeline.index.settings import SplitSettings
@@ -49,6 +52,7 @@ from grace.pipeline.messages import error_line, number_ranges
 from grace.pipeline.store import Row, failure, write_clips
 from grace.pipeline.store.journal import Journal, state_of
 from grace.pipeline.store.schemas import fold_column
+from grace.pipeline.strict_csv import escape
 
 BATCH = 16
 """Clips per job, after which a process reports what it counted."""
@@ -89,6 +93,7 @@ def index(
     hash_images: bool = False,
     strict: bool = False,
     accept: Collection[str] = (),
+    any_folder: bool = False,
     marks: Path | None = None,
     report: Callable[[Reconciliation], None] = lambda found: None,
 ) -> Reconciliation:
@@ -109,6 +114,7 @@ def index(
         hash_images: Digest the bytes of a folder's images, not their names and sizes only.
         strict: Make everything that does not fit an error.
         accept: Findings that are no error under ``strict``.
+        any_folder: Whether ``root`` is any folder of clips, which may happen to bear the name of a known data set.
         marks: Table of the clips that a person marked, ``overrides/<dataset>.clips.csv``; it need not exist.
         report: Gets the reconciliation before it is judged.
 
@@ -125,17 +131,21 @@ def index(
     """
     if unknown := sorted(set(accept) - set(FINDINGS)):
         raise UserError(f"index.accept.{dataset} names '{unknown[0]}': the findings are {', '.join(FINDINGS)}.")
-    listings, classes = read(dataset, root, clips_folder, lists, labels)
+    listed = read(dataset, root, clips_folder, lists, labels, any_folder=any_folder)
+    listings, classes = listed.listings, listed.classes
     if split is not None:
         make_folds(listings, split, dataset)
     folds = sorted({fold for listing in listings for fold in listing.folds})
-    found = Reconciliation(annotated=len(listings))
+    found = Reconciliation(annotated=len(listings), judged_more=listed.judged_more, notes=listed.notes)
     task, rows = _ProbeTask(root, hash_images, tuple(links)), []
     options = {"version": COUNTING, "hash_images": hash_images, "links": sorted(map(str, links))}
     journal = Journal(folder / PARTIAL, root, options)
     for listing, probed in zip(listings, _probe_all(task, listings, journal, workers, clip_timeout), strict=True):
         rows.append(_row(listing, probed, classes, folds))
-        _count(found, listing, probed)
+        _count(found, listing, probed, classes)
+    _check_parts(found)
+    for clip in listed.votes_for_no_clip:
+        found.note(VOTED_NO_CLIP, clip)
     for path in _unlisted(root, listings):
         found.note(UNLISTED, path)
     for kind, clip, reason in apply_marks(rows, read_marks(marks) if marks else {}, marks or root):
@@ -146,7 +156,7 @@ def index(
     found.classes = {name: sum(row["label"] == name for row in rows) for name in classes}
     declared = labels is not None or lists is not None
     for name, known in ({} if declared else misspelt(found.classes)).items():
-        clip = next(row["clip_id"] for row in rows if row["label"] == name)
+        clip = next(one.clip_id for one in listings if one.label == name or one.votes.get(name))
         found.note(MISSPELT, clip, f"is the class '{name}' meant to be '{known}'?")
     write_clips(folder, rows, classes, footage_of(root))
     found.write(folder)
@@ -250,7 +260,7 @@ def _row(listing: Listing, probed: Contents | Unusable, classes: Sequence[str], 
         "content": "",
         "label": listing.label if known else "",
         "label_id": classes.index(listing.label) if known else -1,
-        "votes": [listing.votes.get(name, 0.0) for name in classes] if listing.votes else [],
+        "votes": _votes(listing, classes),
         **{fold_column(fold): listing.folds.get(fold, "") for fold in folds},
         "subject": listing.subject,
         "scene": listing.columns.get(SCENE, ""),
@@ -269,8 +279,25 @@ def _row(listing: Listing, probed: Contents | Unusable, classes: Sequence[str], 
     return row
 
 
-def _count(found: Reconciliation, listing: Listing, probed: Contents | Unusable) -> None:
+def _votes(listing: Listing, classes: Sequence[str]) -> list[float]:
+    """How many annotators chose each class; nothing of a clip that most of them gave to no class of the data set."""
+    votes = [listing.votes.get(name, 0.0) for name in classes]
+    return votes if listing.votes and 2 * sum(votes) >= sum(listing.votes.values()) else []
+
+
+def _check_parts(found: Reconciliation) -> None:
+    """Note folds that nothing can be trained or tested in: a list is missing."""
+    for fold, parts in sorted(found.folds.items()):
+        if not parts["train"] or not parts["test"]:
+            found.note(PARTLESS, f"fold {fold}", f"{parts['train']} train, {parts['test']} test")
+
+
+def _count(found: Reconciliation, listing: Listing, probed: Contents | Unusable, classes: Sequence[str]) -> None:
     """Add one clip to the reconciliation."""
+    if strangers := {name: count for name, count in listing.votes.items() if count and name not in classes}:
+        votes = ", ".join(f"{escape(name)}: {count:g}" for name, count in sorted(strangers.items()))
+        unused = "" if _votes(listing, classes) else "; its votes are not kept"
+        found.note(VOTED_NO_CLASS, listing.clip_id, f"{votes} of {sum(listing.votes.values()):g}{unused}")
     for fold, split in listing.folds.items():
         found.folds.setdefault(fold, Counter())[split] += 1
     if listing.repeated:

@@ -24,6 +24,9 @@ SHARED_SUBJECT = "person in train and test"
 SHARED_CONTENT = "same content in train and test"
 MISSPELT = "class looks misspelt"
 UNLABELLED = "no label"
+PARTLESS = "fold without a train or test part"
+VOTED_NO_CLASS = "votes for no class"
+VOTED_NO_CLIP = "votes that name no clip"
 UNLISTED = "files that no list names"
 MARKED = {UNUSABLE: "marked unusable", DOUBTFUL: "label marked doubtful"}
 """What a person said about clips in ``overrides/<dataset>.clips.csv``: known, and so never a fault."""
@@ -41,6 +44,9 @@ FINDINGS = (
     UNKNOWN_LABEL,
     MISSPELT,
     UNLABELLED,
+    PARTLESS,
+    VOTED_NO_CLASS,
+    VOTED_NO_CLIP,
     AMBIGUOUS,
     CONTRADICTORY,
     UNFOLLOWED,
@@ -84,6 +90,10 @@ class Reconciliation:
     """Finding to the clips, or files, that show it, each with a detail."""
     differences: Counter[int] = field(default_factory=Counter)
     """Frames counted minus frames annotated, to the number of clips; 0 is left out."""
+    judged_more: bool = False
+    """Whether the owner's annotators judged clips that the lists leave out."""
+    notes: list[str] = field(default_factory=list)
+    """What of the set is not used, or not as its name says, in sentences."""
 
     @property
     def found(self) -> int:
@@ -91,7 +101,7 @@ class Reconciliation:
         return self.videos + self.folders
 
     def note(self, finding: str, clip: str, detail: str = "") -> None:
-        """Record a finding about a clip (its id, or the path of a file that no list names)."""
+        """Record a finding about a clip (its id), the path of a file that no list names, or a fold."""
         self.findings[finding].append((clip, detail))
 
     def count(self, finding: str) -> int:
@@ -101,9 +111,12 @@ class Reconciliation:
     def faults(self, accept: Collection[str] = ()) -> dict[str, int]:
         """Finding to the number of clips, for findings that any clip shows and ``accept`` does not name.
 
-        Clips without a label are no fault where none has one.
+        Clips without a label are no fault where there are no classes, nor are votes on clips that the owner's lists
+        leave out on purpose.
         """
-        known = {*accept, *MARKED.values(), *(() if self.classes else (UNLABELLED,))}
+        known = {*accept, *MARKED.values()}
+        known |= set() if self.classes else {UNLABELLED}
+        known |= {VOTED_NO_CLIP} if self.judged_more else set()
         return {finding: len(clips) for finding, clips in self.findings.items() if clips and finding not in known}
 
     def distribution(self) -> list[tuple[str, int]]:

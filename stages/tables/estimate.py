@@ -42,16 +42,20 @@ def stage_table(made: Estimate, settings: Settings, dataset: str) -> Table:
     table.add_row(
         "together", "", "", more + spans[0], *spans[1:], more + size(disk), "", count(tokens) if tokens else ""
     )
-    table.caption = ("– could not be tried, see below. " if more else "") + "Training: at most, if no fold stops early."
+    untried = "– could not be tried, see below. " if more else ""
+    table.caption = untried + ("Training: at most, if no fold stops early." if training is not None else "")
     table.caption_justify = "left"
     return table
 
 
 def train_span(made: Estimate, settings: Settings) -> Span | None:
-    """Training of all folds and seeds: at most all epochs, at least those that patience waits for."""
+    """Training of all folds and seeds: at most all epochs, at least those that patience waits for.
+
+    None where nothing can be trained, or the tokens are not known.
+    """
     from grace.pipeline.estimate.costs import Span
 
-    if made.shape is None:
+    if made.shape is None or not made.trainable:
         return None
     most = 3600 * training_hours(_training(made.shape, settings), made.clips, settings) * settings.train.seeds
     least = most * min(1.0, (settings.train.patience + 1) / settings.train.epochs)

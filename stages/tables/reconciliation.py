@@ -18,7 +18,7 @@ NAMES = 42
 
 
 def reconciliation_table(found: Reconciliation, dataset: str, width: int, accepted: Collection[str] = ()) -> Table:
-    """One finding per row, ``width`` columns wide; ``accepted`` findings are not highlighted."""
+    """One finding per row, ``width`` columns wide; faults are highlighted, and ``accepted`` findings are none."""
     from rich.table import Table
     from rich.text import Text
 
@@ -40,9 +40,10 @@ def reconciliation_table(found: Reconciliation, dataset: str, width: int, accept
     row("annotated", found.annotated)
     row("found", found.found, ", ".join(f"{kind}: {count:,}" for count, kind in kinds if count))
     row("usable", found.usable)
+    faults = found.faults(accepted)
     for finding, clips in found.findings.items():
         clip, detail = clips[0] if clips else ("", "")
-        style = "bold yellow" if clips and finding not in accepted else "dim"
+        style = "bold yellow" if finding in faults else "dim"
         row(finding, len(clips), f"{clip}: {detail}" if detail else clip, style)
         if finding == DIFFERS:
             for off, count in found.distribution():

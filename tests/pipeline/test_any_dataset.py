@@ -57,7 +57,7 @@ def test_a_folder_without_any_clip_is_refused(tmp_path: Path) -> None:
 
 def test_classes_are_the_sets_own_in_any_spelling(tmp_path: Path) -> None:
     lines = ["a,ANG", "b,hap", "c,Calm", "d,boredom", "e,", "f,angry", "g,calm", "h,boredon", "i,boredom"]
-    listings, classes = read("mine", table(tmp_path, "path,label", *lines))
+    listings, classes, *_ = read("mine", table(tmp_path, "path,label", *lines))
     assert classes == ["happiness", "anger", "calm", "boredom", "boredon"]
     assert [clip.label for clip in listings][:5] == ["anger", "happiness", "calm", "boredom", ""]
     for name in "abcdefghi":
@@ -71,7 +71,7 @@ def test_classes_are_the_sets_own_in_any_spelling(tmp_path: Path) -> None:
 
 def test_named_classes_give_the_order_and_what_numbers_mean(tmp_path: Path) -> None:
     root = table(tmp_path, "path,label", "a,1", "b,0", "c,calm", "d,2")
-    listings, classes = read("mine", root, labels=["calm", "Angry"])
+    listings, classes, *_ = read("mine", root, labels=["calm", "Angry"])
     assert classes == ["calm", "anger"]
     assert [clip.label for clip in listings] == ["anger", "calm", "calm", "2"]
     assert listings[3].problem is not None
@@ -90,9 +90,78 @@ def test_votes_and_splits_are_kept(tmp_path: Path) -> None:
     assert [rows[name]["fold_1"] for name in "abc"] == ["train", "val", "test"]
 
 
+def test_votes_under_two_spellings_are_added_and_those_for_no_class_are_found(tmp_path: Path) -> None:
+    lines = ["a,happy,3,1,,0", "b,sad,,1,9,0", "c,sad,3,3,4,0"]
+    root = table(tmp_path, "path,label,votes_happy,votes_joy,votes_bored,votes_none", *lines)
+    for name in "abc":
+        write_images(root / name, 2)
+    found = index("mine", root, tmp_path / "data")
+    assert Clips(tmp_path / "data").labels == ["happiness", "sadness"]
+    rows = rows_of(tmp_path / "data")
+    assert {name: list(row["votes"]) for name, row in rows.items()} == {"a": [4, 0], "b": [], "c": [6, 0]}
+    assert found.findings["votes for no class"] == [
+        ("b", "bored: 9 of 10; its votes are not kept"),
+        ("c", "bored: 4 of 10"),
+    ]
+    assert found.faults() == {"votes for no class": 2}
+
+
+def test_votes_alone_make_classes_and_a_misspelt_one_is_named(tmp_path: Path) -> None:
+    root = table(tmp_path, "path,votes_fear,votes_surprize!", "a,3,1", "b,2,")
+    for name in "ab":
+        write_images(root / name, 2)
+    found = index("mine", root, tmp_path / "data")
+    rows = rows_of(tmp_path / "data")
+    assert [list(rows[name]["votes"]) for name in "ab"] == [[3, 1], [2, 0]]
+    assert found.findings["class looks misspelt"] == [("a", "is the class 'surprize!' meant to be 'surprise'?")]
+
+
+def test_named_classes_are_what_votes_mean_too(tmp_path: Path) -> None:
+    root = table(tmp_path, "path,label,votes_0,votes_1,votes_calm", "a,0,1,8,1")
+    (clip,), classes, *_ = read("mine", root, labels=["calm", "angry"])
+    assert (clip.votes, classes) == ({"calm": 2, "anger": 8}, ["calm", "anger"])
+
+
+def test_columns_are_known_in_any_case(tmp_path: Path) -> None:
+    root = table(tmp_path, "Path,Label,FOLD_2,Votes_Happy,Session", "a,joy,test,2,s1")
+    (clip,), *_, notes = read("mine", root)
+    assert (clip.clip_id, clip.label, clip.folds, clip.votes) == ("a", "happiness", {2: "test"}, {"happiness": 2})
+    assert (clip.columns, notes) == ({"Session": "s1"}, [])
+    table(tmp_path, "path,label,Label", "a,joy,fear")
+    with pytest.raises(UserError, match="two columns of one name"):
+        read("mine", root)
+
+
+def test_a_table_whose_labels_have_another_name_is_noted(tmp_path: Path) -> None:
+    root = table(tmp_path, "path,emotion,scene,subject", "a,joy,street,anna")
+    said = f"{root / 'clips.csv'} has no column 'label', so that no clip has one; it has emotion."
+    assert read("mine", root).notes == [said]
+    assert read("mine", table(tmp_path, "path,subject", "a,anna")).notes == []
+
+
+@pytest.mark.parametrize("name", ["meld", "folder", "mafw", "mafw-compound", "ravdess", "afew", "dfew", "cremad"])
+def test_any_folder_may_bear_the_name_of_a_known_set(tmp_path: Path, name: str) -> None:
+    root = tmp_path / name
+    write_video(root / "one.mp4", 3)
+    with pytest.raises(UserError):
+        read(name, root)
+    listed = read(name, root, any_folder=True)
+    assert [clip.clip_id for clip in listed.listings] == ["one"]
+    assert f"{root} is not {name} as its owner ships it, and is read as videos." in listed.notes[0]
+    table(root, "path,label", "one.mp4,joy")
+    assert read(name, root, any_folder=True).classes == ["happiness"]
+
+
+def test_a_known_set_that_is_damaged_is_no_bare_folder(tmp_path: Path) -> None:
+    write_video(tmp_path / "one.mp4", 3)
+    (tmp_path / "test_sent_emo.csv").write_text("Dialogue_ID,Utterance_ID,Speaker,Emotion\nx,1,Joey,joy\n")
+    with pytest.raises(UserError, match="line 2: Dialogue_ID"):
+        read("meld", tmp_path, any_folder=True)
+
+
 def test_more_than_five_folds(tmp_path: Path) -> None:
     root = table(tmp_path, "path,label,fold", *(f"c{k},fear,{k % 12 + 1}" for k in range(24)))
-    listings, _ = read("mine", root)
+    listings, *_ = read("mine", root)
     assert sorted(listings[0].folds) == list(range(1, 13))
     assert Counter(listings[0].folds.values()) == {"train": 11, "test": 1}
 

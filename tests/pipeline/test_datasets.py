@@ -60,7 +60,7 @@ def test_every_docstring_shows_a_tree() -> None:
 
 
 def test_real_mafw_lists_are_read_whole(shared: Path, tmp_path: Path) -> None:
-    listings, classes = read("mafw", real(shared, "mafw", tmp_path / "mafw", "data/clips"))
+    listings, classes, *_ = read("mafw", real(shared, "mafw", tmp_path / "mafw", "data/clips"))
     assert len(listings) == 1839 + 7333
     assert classes == list(CANONICAL_LABELS)
     assert Counter(listing.folds[1] for listing in listings) == {"train": 7333, "test": 1839}
@@ -70,7 +70,7 @@ def test_real_mafw_lists_are_read_whole(shared: Path, tmp_path: Path) -> None:
 
 
 def test_real_dfew_lists_are_read_whole(shared: Path, tmp_path: Path) -> None:
-    listings, classes = read("dfew", real(shared, "dfew", tmp_path / "dfew", "Clip/clip_224x224"))
+    listings, classes, *_ = read("dfew", real(shared, "dfew", tmp_path / "dfew", "Clip/clip_224x224"))
     assert len(listings) == 9356 + 2341
     assert classes == list(CANONICAL_LABELS[:7])
     first = listings[0]
@@ -81,7 +81,7 @@ def test_real_dfew_lists_are_read_whole(shared: Path, tmp_path: Path) -> None:
 
 
 def test_real_ferv39k_list_is_read_whole(shared: Path, tmp_path: Path) -> None:
-    listings, classes = read("ferv39k", real(shared, "ferv39k", tmp_path / "ferv39k", "2_ClipsforFaceCrop"))
+    listings, classes, *_ = read("ferv39k", real(shared, "ferv39k", tmp_path / "ferv39k", "2_ClipsforFaceCrop"))
     assert len(listings) == 7847
     assert listings[0].clip_id.startswith("Action/Angry/")
     assert listings[0].label == "anger"
@@ -101,7 +101,7 @@ def test_real_list_files_say_what_the_official_ones_do(shared: Path, tmp_path: P
             "paths": {"/data/EECS-IoannisLab/datasets/MAFW/data/faces": "data/faces"},
         }
     )
-    listed, classes = read("mafw-faces", root, lists=lists)
+    listed, classes, *_ = read("mafw-faces", root, lists=lists)
     official = clips("mafw", root)
     assert classes == list(CANONICAL_LABELS)
     assert {clip.clip_id: (clip.label, clip.folds) for clip in listed} == {
@@ -131,7 +131,7 @@ def test_mafw_compound_labels_become_classes_of_their_own(tmp_path: Path) -> Non
     write(tmp_path / COMPOUND / "no_caption/set_1/train.txt", text)
     write(tmp_path / COMPOUND / "no_caption/set_2/test.txt", "00001.mp4 surprise_fear\n")
     write(tmp_path / "data/clips/00001.mp4")
-    listings, classes = read("mafw-compound", tmp_path)
+    listings, classes, *_ = read("mafw-compound", tmp_path)
     assert classes == ["fear", "anger_disgust", "surprise_fear"]
     assert (listings[0].label, listings[0].folds) == ("surprise_fear", {1: "train", 2: "test"})
     assert listings[3].problem is not None
@@ -173,7 +173,7 @@ def test_names_are_compared_as_unicode_has_it(tmp_path: Path) -> None:
     write(tmp_path / f"{apart}.mp4")
     row = 'Café/plač 😀 \'quoted""泣き顔.mp4'
     write(tmp_path / "clips.csv", f'path,label\n"{row}",sadness\n')
-    ((clip,), _) = read("mine", tmp_path)
+    (clip,), *_ = read("mine", tmp_path)
     assert (clip.path, clip.source) == (f"{apart}.mp4", "video")
     assert clip.clip_id == "Café/plač 😀 'quoted\"泣き顔"
 
@@ -182,7 +182,7 @@ def test_folder_reads_marks_line_ends_folds_and_subjects(tmp_path: Path) -> None
     lines = "path,label,subject,fold,frames\r\na/one.mp4,Happy,p1,1,12.0\r\ntwo.mp4,sad,p2,2.0,\r\nthree,Fear,p3\r\n"
     write(tmp_path / "clips.csv", b"\xef\xbb\xbf" + lines.encode())
     (tmp_path / "three").mkdir()
-    (one, three, two), classes = read("mine", tmp_path)
+    (one, three, two), classes, *_ = read("mine", tmp_path)
     assert (one.clip_id, one.label, one.subject, one.folds) == ("a/one", "happiness", "p1", {1: "test", 2: "train"})
     assert one.annotated_frames == 12
     assert two.folds == {1: "train", 2: "test"}
@@ -193,7 +193,7 @@ def test_folder_reads_marks_line_ends_folds_and_subjects(tmp_path: Path) -> None
 def test_folder_reads_utf16_quotes_and_explicit_folds(tmp_path: Path) -> None:
     text = 'path,label,fold_1,fold_3,caption\nplač.mp4,sadness,train,TEST,"He weeps,\nthen\u2028laughs."\n'
     write(tmp_path / "clips.csv", text.encode("utf-16"))
-    ((one,), _) = read("mine", tmp_path)
+    (one,), *_ = read("mine", tmp_path)
     assert (one.path, one.folds) == ("plač.mp4", {1: "train", 3: "test"})
     assert one.caption_human == "He weeps,\nthen\u2028laughs."
 
@@ -259,7 +259,7 @@ def test_contradictions_make_a_clip_unusable_and_leaks_stay_in_test(tmp_path: Pa
     write(lists / "set_1/train.txt", "00001.mp4 anger\n00002.mp4 fear\n00002.mp4 fear\n00003.mp4 sadness\n")
     write(lists / "set_1/test.txt", "00001.mp4 disgust\n00003.mp4 sadness\n00004.mp4 anger_disgust\n")
     (tmp_path / "clips").mkdir()
-    (one, two, three, four), _ = read("mafw", tmp_path)
+    (one, two, three, four), *_ = read("mafw", tmp_path)
     assert one.problem is not None and four.problem is not None
     assert "labelled anger in one place and disgust in another" in one.problem.cause
     assert two.repeated
@@ -278,7 +278,7 @@ def test_paths_outside_the_root_and_shared_ids_are_problems(tmp_path: Path) -> N
         "D:\\z.mp4,fear",
     ]
     write(tmp_path / "clips.csv", "path,label\n" + "\n".join(rows) + "\n")
-    listings, _ = read("mine", tmp_path)
+    listings, *_ = read("mine", tmp_path)
     problems = {listing.clip_id: listing.problem.cause for listing in listings if listing.problem}
     assert "leads out of" in problems["y"]
     assert problems["x"]
@@ -299,7 +299,7 @@ def test_list_files_map_roots_and_number_labels_as_settings_say(tmp_path: Path) 
         "paths: {'D:\\sets\\clips': clips}}}",
     )
     lists = load_settings(tmp_path / "params.yaml").lists["mine"]
-    listings, classes = read("mine", tmp_path, lists=lists)
+    listings, classes, *_ = read("mine", tmp_path, lists=lists)
     found = {listing.clip_id: listing for listing in listings}
     assert classes == ["happiness", "sadness", "fear"]
     one = found["two words"]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from grace.pipeline.errors import UserError
-from grace.pipeline.estimate.costs import StageCost, TokenShape
+from grace.pipeline.estimate.costs import Estimate, StageCost, TokenShape
 from grace.pipeline.estimate.machine import Machine
+from grace.pipeline.estimate.sample import take_sample
 from grace.pipeline.estimate.settings import EstimateSettings
 from grace.pipeline.estimate.trial import estimate
 from grace.pipeline.execution.runner import run
@@ -20,6 +22,7 @@ from grace.pipeline.tokens.settings import TokensSettings
 from grace.pipeline.tokens.step import tokens_step
 from grace.settings import Settings
 from stages import app
+from stages.tables.estimate import train_span
 from tests.support.face_stores import clips_with_texts
 from tests.support.videos import write_video
 
@@ -86,7 +89,20 @@ def test_nothing_need_be_indexed_and_nothing_is_kept(tmp_path: Path, checkpoint:
     assert (made.clips, made.tried) == (4, 3)
     assert [cost.stage for cost in made.costs] == ["index", "faces", "caption", "refine", "motion", "tokens"]
     assert made.shape is not None
+    assert not made.trainable
     assert list((tmp_path / "data/set").iterdir()) == []
+
+
+def test_training_is_counted_only_where_clips_have_labels_and_folds(tmp_path: Path) -> None:
+    shape, machine = TokenShape(instants=4, patches=4, length=64, width=16), Machine(cores=2)
+    settings = Settings.model_validate({"train": {"hidden": 16, "layers": 1, "heads": 2}})
+    made = Estimate(100, 4, (), shape, machine, trainable=False)
+    assert train_span(made, settings) is None
+    assert train_span(replace(made, trainable=True), settings) is not None
+    for labelled, folds, trainable in ((True, True, True), (True, False, False), (False, True, False)):
+        row = {"clip_id": "a", "status": "ok", "error": "", "label": "fear" if labelled else ""}
+        write_clips(tmp_path / "set", [row | ({"fold_1": "train"} if folds else {})], ["fear"] if labelled else [])
+        assert take_sample(Settings(data=str(tmp_path)), "set", 1).trainable is trainable
 
 
 def test_a_busy_machine_gives_a_range(tmp_path: Path) -> None:
@@ -117,8 +133,10 @@ def test_the_command_says_hours_disk_tokens_and_cost_of_a_bare_folder(
     result = CliRunner().invoke(app, ["estimate", "my clips", *options])
     assert result.exit_code == 0, result.output
     text = " ".join(result.stdout.split())
-    for said in ("my-clips: 3 clips", "index", "tokens", "train", "together", "Cost: USD"):
+    for said in ("my-clips: 3 clips", "index", "tokens", "together", "Cost: USD"):
         assert said in text
+    assert " train " not in text
+    assert "train: not counted, since no clip has a label and a fold" in result.stderr
     assert not (tmp_path / "data").exists()
     gone = CliRunner().invoke(app, ["estimate", "nowhere"])
     assert gone.exit_code == 2

@@ -12,7 +12,7 @@ import pytest
 
 from grace.pipeline.errors import GraceError, UserError
 from grace.pipeline.index.index import index
-from grace.pipeline.index.reconciliation import FINDINGS, MISSPELT, Reconciliation
+from grace.pipeline.index.reconciliation import FINDINGS, MISSPELT, VOTED_NO_CLIP, Reconciliation
 from grace.pipeline.store import Clips, Row
 from tests.support.videos import write_hanging, write_images, write_video
 
@@ -35,8 +35,8 @@ def write_set(root: Path) -> Path:
     whole = write_video(root / "clips/cut.avi", 100, codec="MJPG").read_bytes()
     (root / "clips/cut.avi").write_bytes(whole[: len(whole) // 2])
     lines = [
-        "path,label,subject,fold_1,fold_2,frames,clip_id",
-        "clips/good.mp4,Happy,p1,test,train,31,",
+        "path,label,subject,fold_1,fold_2,frames,clip_id,fold_3,votes_happy,votes_joy,votes_bored",
+        "clips/good.mp4,Happy,p1,test,train,31,,train,3,1,9",
         "clips/frames,sad,p2,train,test,12,",
         "clips/cut.avi,sad,p2,train,test,,",
         "clips/empty.mp4,fear,p3,test,train,,",
@@ -77,7 +77,8 @@ def test_every_listed_clip_has_a_row_with_its_cause(indexed: tuple[Path, Reconci
     good, frames, cut = rows["clips/good"], rows["clips/frames"], rows["clips/cut"]
     assert (good["n_frames"], good["width"], good["height"], good["fps"]) == (30, 96, 64, 25.0)
     assert (good["label"], good["label_id"], good["subject"]) == ("happiness", 0, "p1")
-    assert (good["fold_1"], good["fold_2"], "fold_3" in good) == ("test", "train", False)
+    assert (good["fold_1"], good["fold_2"], good["fold_3"], "fold_4" in good) == ("test", "train", "train", False)
+    assert list(good["votes"]) == []
     assert (frames["source"], frames["n_frames"], frames["annotated_frames"]) == ("frames", 12, 12)
     assert 30 < cut["n_frames"] < 70
     assert cut["status"] == "fallback"
@@ -115,11 +116,16 @@ def test_reconciliation_counts_each_trouble_and_keeps_every_one(indexed: tuple[P
         "label unknown": 1,
         "class looks misspelt": 0,
         "no label": 1,
+        "fold without a train or test part": 1,
+        "votes for no class": 1,
+        "votes that name no clip": 0,
         "two clips with one id": 1,
         "contradictory lines": 1,
         "path cannot be followed": 1,
         "files that no list names": 2,
     }
+    assert found.findings["fold without a train or test part"] == [("fold 3", "1 train, 0 test")]
+    assert found.findings["votes for no class"] == [("clips/good", "bored: 9 of 13; its votes are not kept")]
     assert (found.videos, found.folders) == (6, 3)
     assert found.differences == {-1: 1}
     assert found.distribution() == [("-1", 1)]
@@ -142,8 +148,8 @@ def test_strict_makes_whatever_does_not_fit_an_error(tmp_path: Path) -> None:
     assert index("mine", tmp_path, tmp_path / "data").usable == 1
 
 
-SHOWN = [finding for finding in FINDINGS if finding != MISSPELT]
-"""Classes that are named are not misspelt."""
+SHOWN = [finding for finding in FINDINGS if finding not in (MISSPELT, VOTED_NO_CLIP)]
+"""Classes that are named are not misspelt, and a table of clips holds its own votes."""
 
 
 @pytest.mark.parametrize("finding", SHOWN)

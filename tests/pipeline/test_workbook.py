@@ -92,10 +92,13 @@ def test_dfew_votes_come_from_the_workbook_with_and_without_a_heading(
     tmp_path: Path, heading: list[tuple[object, ...]]
 ) -> None:
     root = dfew(tmp_path, *heading, (8, 0, 2, 0, 0, 0, 0, "1.mp4", 1), (0, 4, 4, 1, 0, 0, 1, 3, 0))
-    listings, classes = read("dfew", root)
+    listings, classes, *_ = read("dfew", root)
     votes = {clip.clip_id: {label: count for label, count in clip.votes.items() if count} for clip in listings}
     assert votes == {"00001": {"happiness": 8, "neutral": 2}, "00002": {}}
     assert list(listings[0].votes) == classes
+    found = index("dfew", root, tmp_path / "made")
+    assert found.findings["votes that name no clip"] == [("00003", "")]
+    assert found.faults() == {}, "its owner's annotators judged more clips than the lists name"
 
 
 @pytest.mark.parametrize(

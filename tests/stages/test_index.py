@@ -36,3 +36,21 @@ def test_the_table_fits_the_terminal_and_strict_is_an_error(
         assert line in shown
     assert any(line.startswith("files that no list names 1 clips/[red] [31m a rather") for line in shown)
     assert "\x1b" not in result.stdout
+
+
+def test_a_folder_that_bears_a_known_name_is_read_as_it_is_and_not_mistaken_for_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_images(Path("here/meld/one"), 3)
+    result = CliRunner().invoke(app, ["index", "here/meld"])
+    assert result.exit_code == 0, result.output
+    assert "meld is not meld as its owner ships it, and is read as videos." in " ".join(result.stderr.split())
+    again = CliRunner().invoke(app, ["index", "--dataset", "meld", "-S", "workers=1"])
+    assert "There is no settings file" in again.stderr
+    Path("params.yaml").write_text("workers: 1\n")
+    assert CliRunner().invoke(app, ["index", "--dataset", "meld"]).exit_code == 0, "later commands remember the folder"
+    Path("params.yaml").write_text("roots: {meld: elsewhere}\n")
+    refused = CliRunner().invoke(app, ["index", "here/meld"])
+    assert refused.exit_code == 2
+    assert "roots.meld in params.yaml is elsewhere, not here/meld" in " ".join(refused.stderr.split())
