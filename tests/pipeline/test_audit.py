@@ -28,9 +28,6 @@ from grace.pipeline.world.sentences import coarse_caption, cues, find_actions, f
 from grace.pipeline.world.settings import WorldSettings
 from grace.pipeline.world.truth import clip_row, write_truth
 
-ALIKE = {"inner brow raise": "brow raise", "outer brow raise": "brow raise", "lip corner pull": "smile"}
-"""Action units that everyday words call otherwise."""
-
 
 @pytest.fixture(scope="module")
 def tokenizer(project: Path) -> Any:

@@ -9,6 +9,9 @@ import pytest
 from grace.pipeline.audit.lexicon import actions_in, emotion_words, identity_words, without_emotion_words
 from grace.pipeline.world.actions import ACTIONS
 
+ALIKE = {"inner brow raise": "brow raise", "outer brow raise": "brow raise", "lip corner pull": "smile"}
+"""Action units that everyday words call otherwise."""
+
 
 @pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.name)
 def test_the_words_of_the_rendered_world_are_read_as_the_actions_they_mean(action: Any) -> None:
