@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stages._options import Dataset, Params, Set, load_settings
+from stages._options import Dataset, Params, Set, command_settings
 from stages._output import console, user_errors
 from stages.tables.formats import size
 
@@ -22,7 +22,7 @@ def command(
     """Remove the kept answers of vision-language and language models; captions and descriptions stay."""
     import shutil
 
-    folder = load_settings(params, override).folder(dataset) / "responses"
+    folder = command_settings(params, override).folder(dataset) / "responses"
     files = sorted(folder.rglob("*.jsonl"))
     if not files:
         console().print(f"{folder} keeps no answers.", markup=False)

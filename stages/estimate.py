@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stages._options import ClipsFolder, DatasetOrFolder, Params, Set, load_settings
+from stages._options import ClipsFolder, DatasetOrFolder, Params, Set, command_settings
 from stages._output import console, note, user_errors
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def command(
     from grace.pipeline.estimate.trial import estimate
     from stages.tables.estimate import machine_sentences, price_sentences, stage_table, storage_table
 
-    settings = load_settings(params, override, clips=clips_folder)
+    settings = command_settings(params, override, clips=clips_folder)
     name = dataset or "demo"
     if clips_folder is not None:
         if not clips_folder.is_dir():

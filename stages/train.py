@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from grace.pipeline.messages import percent
-from stages._options import Dataset, Folds, Params, Runs, Set, chosen_folds, load_settings
+from stages._options import Dataset, Folds, Params, Runs, Set, chosen_folds, command_settings
 from stages._output import note, print_table, user_errors
 
 
@@ -19,7 +19,7 @@ def command(
     override: Set = [],  # noqa: B006
 ) -> None:
     """Train a fold, choose its epoch by the protocol, and score its test clips once; or all folds in a row."""
-    settings = load_settings(params, override, "train")
+    settings = command_settings(params, override, "train")
     from grace.pipeline.store import open_store
     from grace.trainer.train import train
 

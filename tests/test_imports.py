@@ -28,9 +28,9 @@ ALLOWED = {
     "grace/report": {"grace.report", "grace.review", "grace.trainer", "grace.pipeline", "grace.settings"},
     "stages": {"stages", "grace"},
 }
-STEPS = ("index", "faces", "text", "motion", "tokens")
+STEP_PACKAGES = ("index", "faces", "text", "motion", "tokens")
 """Packages of steps: none of them uses another's inside."""
-UNUSED_BY_STEPS = {*STEPS, "audit", "visualize", "world", "estimate", "single_clip", "steps", "settings"}
+UNUSED_BY_STEPS = {*STEP_PACKAGES, "audit", "visualize", "world", "estimate", "single_clip", "steps", "settings"}
 HEAVY = {"torch", "transformers", "vllm", "ray", "cv2", "sklearn", "matplotlib", "pandas", "pyarrow", "h5py", "ot"}
 
 
@@ -63,7 +63,7 @@ def test_imports_run_one_way(project: Path, folder: str) -> None:
                 assert allowed, f"{path.relative_to(project)} imports {name}"
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", STEP_PACKAGES)
 def test_steps_do_not_use_each_others_inside(project: Path, step: str) -> None:
     others = UNUSED_BY_STEPS - {step}
     for path in modules(project / "pipeline" / step):

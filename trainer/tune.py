@@ -76,7 +76,7 @@ def tune(
         settings: The section ``train``; what is not tuned stays.
         fold: Its number, from 1.
         trials: How many there shall be in all, those of earlier calls included.
-        minutes: How long this call may go on; the trial that has begun is finished.
+        minutes: How long this call may go on; the trial that has started is finished.
         folder: Where the study is kept; ``<dataset_folder>/tuning/<method>/fold-<k>`` if not given.
 
     Returns:

@@ -34,7 +34,7 @@ class ClipProgress:
         self._bar: tqdm[Any] = tqdm(
             total=clips, initial=done, desc=name, unit="clip", smoothing=0.05, dynamic_ncols=True
         )
-        self._clips, self._done, self._begun, self._lock = clips, done, 0, Lock()
+        self._clips, self._done, self._uncommitted, self._lock = clips, done, 0, Lock()
 
     @property
     def shown(self) -> int:
@@ -45,20 +45,20 @@ class ClipProgress:
         """So many clips more are done for good."""
         with self._lock:
             self._done += clips
-            self._begun = max(0, self._begun - clips)
+            self._uncommitted = max(0, self._uncommitted - clips)
             self._show(self._done)
 
     def under_way(self, clips: int) -> None:
         """So many clips are done in shards that are not committed yet."""
         with self._lock:
-            self._begun = clips
+            self._uncommitted = clips
             self._show(self._done + clips)
 
     def begin(self) -> None:
         """One clip more is done in a shard that is not committed yet."""
         with self._lock:
-            self._begun += 1
-            self._show(self._done + self._begun)
+            self._uncommitted += 1
+            self._show(self._done + self._uncommitted)
 
     def _show(self, clips: int) -> None:
         """A bar does not go back, even where a process that died does its clips again."""

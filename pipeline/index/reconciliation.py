@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from grace.pipeline.datasets.base import CONTRADICTORY, UNKNOWN_LABEL
-from grace.pipeline.datasets.file_tree import AMBIGUOUS, UNFOLLOWED
+from grace.pipeline.datasets.file_tree import AMBIGUOUS_ID, UNFOLLOWED
 from grace.pipeline.index.marks import DOUBTFUL, UNUSABLE
 from grace.pipeline.store import write_atomic
 from grace.pipeline.strict_csv import encode_rows
@@ -41,7 +41,7 @@ FINDINGS = (
     UNKNOWN_LABEL,
     MISSPELT,
     UNLABELLED,
-    AMBIGUOUS,
+    AMBIGUOUS_ID,
     CONTRADICTORY,
     UNFOLLOWED,
     UNLISTED,

@@ -78,7 +78,7 @@ class RefineStep(EngineStep[ParsedAnswer]):
 
     def extra_inputs(self, clip_ids: Sequence[str]) -> dict[str, str]:
         """The corrections of these clips: a new one redoes its shard and no other."""
-        return {clip_id: self.overrides[clip_id].identity() for clip_id in clip_ids if clip_id in self.overrides}
+        return {clip_id: self.overrides[clip_id].cache_key() for clip_id in clip_ids if clip_id in self.overrides}
 
     def can_recover(self, row: Row) -> bool:
         """A correction replaces a caption that could not be made; nothing replaces face crops."""
