@@ -147,8 +147,6 @@ def _engines(settings: PipelineSettings) -> Iterator[Finding]:
     for stage, part in stages:
         if part.engine == "vllm" and find_spec("vllm") is None:
             yield Finding("fault", stage, "engine vllm is not installed: pip install -e '.[vllm]' in a clone")
-        if part.engine == "openai" and not part.server.url:
-            yield Finding("fault", stage, f"engine openai has no server: set {stage}.server.url")
     if settings.runner == "ray" and find_spec("ray") is None:
         yield Finding("fault", "runner", "ray is not installed: pip install -e '.[ray]' in a clone")
 
