@@ -56,12 +56,12 @@ def command(
 def _warn_of_disk(made: Estimate, settings: Settings, dataset: str) -> None:
     import shutil
 
+    from grace.pipeline.messages import byte_size
     from stages.tables.estimate import stored
-    from stages.tables.formats import size
 
     folder = settings.folder(dataset).absolute()
     where = next(path for path in (folder, *folder.parents) if path.exists())
     needed = sum((stored(cost, made.shape, settings) or 0.0) * made.clips for cost in made.costs)
     free = shutil.disk_usage(where).free
     if needed > free:
-        note(f"{size(needed)} will not fit into the {size(free)} that are free at {where}.")
+        note(f"{byte_size(needed)} will not fit into the {byte_size(free)} that are free at {where}.")

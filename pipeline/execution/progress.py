@@ -1,13 +1,15 @@
-"""Progress of work on clips: one line that says what is resumed, then a bar with the time that is left."""
+"""Progress of work on clips: a line of the log says what is resumed, then a bar shows the time that is left."""
 
 from __future__ import annotations
 
-import sys
+import logging
 from threading import Lock
 from types import TracebackType
 from typing import Any
 
 from tqdm import tqdm
+
+logger = logging.getLogger(__name__)
 
 
 class ClipProgress:
@@ -30,7 +32,7 @@ class ClipProgress:
     """
 
     def __init__(self, name: str, clips: int, done: int = 0) -> None:
-        tqdm.write(start_line(name, clips, done), file=sys.stderr)
+        logger.info("%s", start_line(name, clips, done))
         self._bar: tqdm[Any] = tqdm(
             total=clips, initial=done, desc=name, unit="clip", smoothing=0.05, dynamic_ncols=True
         )
