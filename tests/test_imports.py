@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -63,6 +64,12 @@ def test_imports_run_one_way(project: Path, folder: str) -> None:
             if name.partition(".")[0] in ("grace", "stages"):
                 allowed = any(within(name, package) for package in ALLOWED[folder])
                 assert allowed, f"{path.relative_to(project)} imports {name}"
+
+
+def test_the_architecture_names_what_the_trainer_uses(project: Path) -> None:
+    page = (project / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    (named,) = re.findall(r"`pipeline\.\{([^}]*)\}` only", page)
+    assert {f"grace.pipeline.{each.strip()}" for each in named.split(",")} == ALLOWED["trainer"] - {"grace.trainer"}
 
 
 @pytest.mark.parametrize("step", STEP_PACKAGES)
