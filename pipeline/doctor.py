@@ -148,6 +148,8 @@ def _engines(settings: PipelineSettings) -> Iterator[Finding]:
     for stage, part in stages:
         if part.engine == "vllm" and find_spec("vllm") is None:
             yield Finding("fault", stage, f"engine vllm is not installed: {install_hint('vllm')}")
+        if part.engine == "openai" and not part.server.url:
+            yield Finding("fault", stage, f"engine openai has no server: set {stage}.server.url")
     if settings.runner == "ray" and find_spec("ray") is None:
         yield Finding("fault", "runner", f"ray is not installed: {install_hint('ray')}")
 

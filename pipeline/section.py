@@ -34,20 +34,12 @@ def naming_key() -> Iterator[None]:
     """Within a validator: a :class:`UserError` becomes a ``ValueError``, to which pydantic adds the key.
 
     Example:
-        >>> from pydantic import field_validator
-        >>> class NamedSettings(Section):
-        ...     dataset: str = "demo"
-        ...
-        ...     @field_validator("dataset")
-        ...     @classmethod
-        ...     def _is_a_name(cls, dataset: str) -> str:
-        ...         with naming_key():
-        ...             raise UserError(f"'{dataset}' cannot be the name of a data set")
-        >>> NamedSettings(dataset="../x")
-        Traceback (most recent call last):
-        pydantic_core._pydantic_core.ValidationError: 1 validation error for NamedSettings
-        dataset
-          Value error, '../x' cannot be the name of a data set [type=value_error, input_value='../x', input_type=str]
+        >>> try:
+        ...     with naming_key():
+        ...         raise UserError("there is no such prompt")
+        ... except ValueError as error:
+        ...     print(error)
+        there is no such prompt
     """
     try:
         yield

@@ -50,7 +50,7 @@ class EngineSettings(Section):
     dtype: Literal["float32", "bfloat16", "float16", "auto"] = "auto"
     device: str = "auto"
     chat_template_kwargs: dict[str, Any] = {}  # options of the model's chat template, such as enable_thinking: false
-    server: Annotated[ServerSettings, Field(validate_default=True)] = ServerSettings()
+    server: ServerSettings = ServerSettings()
     vllm: VllmSettings = VllmSettings()
 
     @field_validator("chat_template_kwargs")
@@ -59,13 +59,6 @@ class EngineSettings(Section):
         if taken := sorted(options.keys() & RESERVED_OPTIONS):
             raise ValueError(f"{taken[0]} is set by the engine")
         return options
-
-    @field_validator("server")
-    @classmethod
-    def _openai_needs_an_address(cls, server: ServerSettings, info: Any) -> ServerSettings:
-        if info.data.get("engine") == "openai" and not server.url:
-            raise ValueError("engine openai needs the address of a server: set its url, such as http://HOST:8000/v1")
-        return server
 
     @property
     def trusts_model(self) -> bool:

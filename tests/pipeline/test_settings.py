@@ -117,8 +117,6 @@ def test_every_renamed_value_leads_to_one_that_is_accepted() -> None:
         (["refine.prompt=coarse-v1"], "'refine.prompt': the prompt coarse-v1.md has no {captions}"),
         (["refine.use_label=true"], "'refine.use_label': the prompt 'refine-v1' and refine.use_label do not agree"),
         (["refine.prompt=refine-label-v1"], "the prompt 'refine-label-v1' and refine.use_label do not agree"),
-        (["caption.engine=openai"], "'caption.server': engine openai needs the address of a server: set its url"),
-        (["refine={engine: openai, server: {concurrency: 2}}"], "'refine.server': engine openai needs"),
         (["folds=[]"], "'folds': name one at least."),
         (["folds=[1,2,1]"], "'folds': 1 is named more than once."),
         (["datasets=[]"], "'datasets': name one at least."),
@@ -138,7 +136,7 @@ def test_settings_that_fit_each_other_are_accepted() -> None:
     fitting = [
         "faces={detector: yunet, detector_model: face.onnx}",
         "refine={use_label: true, prompt: refine-label-v1}",
-        "caption={engine: openai, server: {url: 'http://127.0.0.1:1/v1'}}",
+        "caption.engine=openai",  # where its server is may be told to the one command that asks it
     ]
     assert read_settings(PipelineSettings, None, fitting).refine.use_label
 
