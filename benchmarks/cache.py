@@ -37,7 +37,7 @@ from grace.trainer.train import train
 
 HIDDEN, TEXT_HIDDEN = 768, 512
 """Widths of ViT-B/32's towers."""
-METHODS = ("vision", "grace")
+COMPARED = ("vision", "grace")
 BATCH = 32
 
 BENCHMARK = Benchmark(
@@ -166,7 +166,7 @@ def uar_change(data: Path, scratch: Path, settings: TrainSettings, seeds: int, m
     tested = [k for k in cache.folds if any(row[fold_column(k)] == "test" for row in cache.rows.values())]
     folds = tested[:most]
     changes = []
-    for method in METHODS:
+    for method in COMPARED:
         for fold in folds:
             for seed in range(seeds):
                 one = settings.model_copy(update={"method": method, "seed": seed})

@@ -206,8 +206,8 @@ def same_weights(folder: Path) -> Outcome:
     return done.failure or result_of(again, lambda: run_files(folder / RUN) == kept(folder, "run"))
 
 
-def trials(seed: int) -> list[Trial]:
-    """Every change with the command that it must not deceive."""
+def _replaced_inputs() -> list[Trial]:
+    """What another data set made, or what was made again, in the place of what a stage was given."""
     changes: dict[str, tuple[Change, tuple[str, ...]]] = {
         "faces of another data set": (partial(_foreign, ("faces",)), ("motion",)),
         "faces of another data set, tokens": (partial(_foreign, ("faces",)), ("tokens",)),
@@ -231,10 +231,14 @@ def trials(seed: int) -> list[Trial]:
         ),
         "another data set's clips, verified": (foreign_table, ("verify",)),
     }
-    found = [
+    return [
         Trial(KIND, name, partial(_after, change, partial(used, words)), ("sentence",), "chain")
         for name, (change, words) in changes.items()
     ]
+
+
+def _repeated_questions() -> list[Trial]:
+    """Changes after which captions are asked for again, and how many questions are new."""
     questions: dict[str, tuple[Callable[[Path], tuple[str, ...]], int]] = {
         "a clip in front, captioned": (_in_front, 1),
         "fewer clips, captioned": (_shorter, 0),
@@ -243,10 +247,15 @@ def trials(seed: int) -> list[Trial]:
         "captions removed, captioned": (_without_captions, 0),
         "answers of another data set, captioned": (_answers_of_others, CLIPS),
     }
-    found += [
+    return [
         Trial(KIND, name, partial(asked_again, change, count), ("held",), "chain")
         for name, (change, count) in questions.items()
     ]
+
+
+def trials(seed: int) -> list[Trial]:
+    """Every change with the command that it must not deceive."""
+    found = [*_replaced_inputs(), *_repeated_questions()]
     settings = (
         "faces.size=96",
         "faces.instants=8",

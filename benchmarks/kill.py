@@ -289,7 +289,7 @@ class Campaign:
         return f"other bytes: {', '.join(differing[:5])}" if differing else "ok"
 
 
-def plan(kills: int, seed: int) -> list[tuple[str, str, float]]:
+def schedule(kills: int, seed: int) -> list[tuple[str, str, float]]:
     """Command, first stage with work and share of its length of each kill; the same for the same seed."""
     draws = random.Random(seed)
     names = itertools.islice(itertools.cycle(COMMANDS), kills)
@@ -306,28 +306,28 @@ def kills_table(kills: Sequence[Kill]) -> Table:
     return table("killed with SIGKILL and run again", ("command", "kills", "hit it", "cost nothing"), rows)
 
 
-def run(planned: Sequence[tuple[str, str, float]], journal: Path | None, workers: int) -> list[Kill]:
-    """All planned kills, ``workers`` at a time; those in the journal are not repeated."""
+def run(scheduled: Sequence[tuple[str, str, float]], journal: Path | None, workers: int) -> list[Kill]:
+    """All scheduled kills, ``workers`` at a time; those in the journal are not repeated."""
     lines = journal.read_text(encoding="utf-8").splitlines() if journal is not None and journal.exists() else []
     done = {number: Kill(**kill) for number, kill in map(json.loads, lines)}
-    waiting = [number for number in range(len(planned)) if number not in done]
+    waiting = [number for number in range(len(scheduled)) if number not in done]
     if not waiting:
-        return [done[number] for number in range(len(planned))]
+        return [done[number] for number in range(len(scheduled))]
     multiprocessing.set_forkserver_preload(LIBRARIES)
     with scratch_folder() as scratch, ThreadPoolExecutor(workers) as pool:
-        campaign = Campaign(scratch, sorted({planned[number][0] for number in waiting}))
+        campaign = Campaign(scratch, sorted({scheduled[number][0] for number in waiting}))
         progress(f"undisturbed: {', '.join(f'{name} {length:.1f} s' for name, length in campaign.lengths.items())}")
 
         def one(number: int) -> tuple[int, Kill]:
-            return number, campaign.trial(f"kill-{number}", *planned[number])
+            return number, campaign.trial(f"kill-{number}", *scheduled[number])
 
         for number, kill in pool.map(one, waiting):
             done[number] = kill
-            progress(f"{len(done)}/{len(planned)} {kill.command} ({kill.start}) at {kill.seconds} s: {kill.verdict}")
+            progress(f"{len(done)}/{len(scheduled)} {kill.command} ({kill.start}) at {kill.seconds} s: {kill.verdict}")
             if journal is not None:
                 with journal.open("a", encoding="utf-8") as file:
                     file.write(json.dumps([number, asdict(kill)]) + "\n")
-    return [done[number] for number in range(len(planned))]
+    return [done[number] for number in range(len(scheduled))]
 
 
 def parser() -> ArgumentParser:
@@ -343,7 +343,7 @@ def parser() -> ArgumentParser:
 def main() -> None:
     """Print the share of kills that cost nothing."""
     args = parser().parse_args()
-    kills = run(plan(10 if args.quick else args.kills, args.seed), args.journal, args.workers)
+    kills = run(schedule(10 if args.quick else args.kills, args.seed), args.journal, args.workers)
     figures = {
         "kills": len(kills),
         "hit": sum(kill.hit for kill in kills),

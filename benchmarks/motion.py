@@ -37,7 +37,7 @@ from grace.pipeline.faces.cropping import crop, square
 from grace.pipeline.faces.settings import FacesSettings
 from grace.pipeline.media.images import decode_crop, write_image
 from grace.pipeline.media.video import probe, sample_frames, segment_centres
-from grace.pipeline.motion.maps import METHODS, MIN_RANGE, Method, patch_motion, scaled
+from grace.pipeline.motion.maps import MIN_RANGE, MOTION_METHODS, Method, patch_motion, scaled
 from grace.pipeline.motion.settings import MotionSettings
 from grace.pipeline.visualize.contact_sheets import overlay
 from grace.pipeline.world.actions import ACTIONS
@@ -166,7 +166,7 @@ def judge(clips: list[Clip], name: str, make: Callable[[GreyPairs], Method]) -> 
 
 def sheet(clip: Clip) -> np.ndarray:
     """Eight instants of a clip: the crop under its truth, then under the map of each method."""
-    maps = {name: scaled(patch_motion(clip.pairs, GRID, name)[0], MIN_RANGE[name]) for name in METHODS}
+    maps = {name: scaled(patch_motion(clip.pairs, GRID, name)[0], MIN_RANGE[name]) for name in MOTION_METHODS}
     lines = []
     for values in ((clip.changed > MOVED).astype(np.float64), *maps.values()):
         tiles = [

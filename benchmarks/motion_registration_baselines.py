@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from grace.pipeline.faces.detectors import YuNet
-from grace.pipeline.motion.maps import METHODS, SIDE, Method, registered_difference
+from grace.pipeline.motion.maps import MOTION_METHODS, SIDE, Method, registered_difference
 from grace.pipeline.motion.registration import GreyImages, HeadMotions, Window, head_motion, phase_shift
 
 GreyPairs = list[tuple[np.ndarray, np.ndarray]]
@@ -27,7 +27,7 @@ def methods(model: Path | None) -> dict[str, Callable[[GreyPairs], Method]]:
     def for_any_clip(method: Method) -> Callable[[GreyPairs], Method]:
         return lambda _: method
 
-    made = {name: for_any_clip(method) for name, method in METHODS.items()}
+    made = {name: for_any_clip(method) for name, method in MOTION_METHODS.items()}
     candidates = {"at once": head_motion, "phase": phase_shift, "ecc": ecc, "sparse": sparse_flow}
     for name, register in candidates.items():
         made[name] = for_any_clip(partial(registered_difference, register=register))

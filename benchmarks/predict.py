@@ -25,6 +25,7 @@ from typing import Any
 
 from benchmarks.harness import PROJECT, Benchmark, progress, scratch_folder
 from grace.pipeline.execution.processes import exit_with_parent
+from grace.pipeline.steps import step_sections
 from grace.settings import Settings, load_settings
 
 STAGES = ("faces", "caption", "refine", "motion", "tokens")
@@ -96,7 +97,7 @@ def trained(folder: Path, clips: int) -> Path:
     stages(folder, "learned", TRAINED, 31, workers=2, round_=0)
     data = folder / "learned-2-0"
     short = settings.train.model_copy(update={"epochs": 2})
-    train(data, short, 1, quiet=True, pipeline=settings.pipeline_content())
+    train(data, short, 1, quiet=True, pipeline=step_sections(settings))
     return data / "runs/grace/fold-1"
 
 

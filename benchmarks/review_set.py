@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def make_set(folder: Path, clips: int, seed: int = 0) -> None:
     ids = [f"{number // 1000:03d}/{number:06d}" for number in range(clips)]
     write_clips(folder, [_clip(ids[k], k, int(labels[k])) for k in range(clips)], LABELS)
     pictures = [_jpeg(random) for _ in range(64)]
-    for shard in range(-(-clips // SHARD)):
+    for shard in range(math.ceil(clips / SHARD)):
         numbers = range(shard * SHARD, min(clips, (shard + 1) * SHARD))
         rows = {name: [_row(name, ids[k], random, pictures) for k in numbers] for name in STORES}
         for name, made in rows.items():

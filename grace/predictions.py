@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from grace.pipeline.errors import UserError
+from grace.pipeline.figures import OKABE_ITO
 from grace.pipeline.single_clip import ClipResult
 from grace.pipeline.store import Row
 
@@ -172,7 +173,7 @@ class PredictionOverTime:
         film.set_axis_off()
         film.set_title(Path(str(shown[0].clip.row["path"])).name, loc="left")
         middles = [(row["start"] + row["end"]) / 2 for row in rows]
-        for label, colour, style in zip(self.labels, _COLOURS * 8, _STYLES * 16, strict=False):
+        for label, colour, style in zip(self.labels, OKABE_ITO * 8, _STYLES * 16, strict=False):
             lines.plot(middles, [row[f"{PROBABILITY}{label}"] for row in rows], style, color=colour, label=label)
         lines.set(xlabel="seconds", ylabel="probability", ylim=(0, 1), xlim=(begin, end))
         lines.spines[["top", "right"]].set_visible(False)
@@ -180,6 +181,4 @@ class PredictionOverTime:
         return figure
 
 
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
-"""Colours that colour-blind people tell apart (Okabe and Ito)."""
 _STYLES = ("o-",) * 7 + ("s--",) * 7 + ("^:",) * 7

@@ -15,6 +15,7 @@ from typing import Literal
 from grace.pipeline.checkpoints import knows_only, require_model
 from grace.pipeline.datasets import find_adapter, root_of
 from grace.pipeline.errors import UserError
+from grace.pipeline.messages import byte_size, install_hint
 from grace.pipeline.models import models_of
 from grace.pipeline.settings import PipelineSettings
 from grace.pipeline.text.settings import CaptionSettings, RefineSettings
@@ -80,7 +81,7 @@ def _machine(settings: PipelineSettings) -> Iterator[Finding]:
         yield Finding("note", "processors", f"{cores} for {settings.workers} workers: set workers to {cores}")
     else:
         yield Finding("ok", "processors", f"{cores} for {settings.workers} workers")
-    yield Finding("ok", "memory", f"{memory.available / 1e9:.0f} of {memory.total / 1e9:.0f} GB are free")
+    yield Finding("ok", "memory", f"{byte_size(memory.available)} of {byte_size(memory.total)} are free")
     try:
         device = choose_device("auto")
     except UserError as error:
@@ -94,7 +95,7 @@ def _machine(settings: PipelineSettings) -> Iterator[Finding]:
     for number in range(torch.cuda.device_count()):
         free, total = torch.cuda.mem_get_info(number)
         name = torch.cuda.get_device_name(number)
-        yield Finding("ok", "GPU", f"{number}: {name}, {free / 1e9:.0f} of {total / 1e9:.0f} GB are free")
+        yield Finding("ok", "GPU", f"{number}: {name}, {byte_size(free)} of {byte_size(total)} are free")
 
 
 def _disk(settings: PipelineSettings) -> Iterator[Finding]:
@@ -105,7 +106,7 @@ def _disk(settings: PipelineSettings) -> Iterator[Finding]:
         return
     free = shutil.disk_usage(there).free
     kind: Literal["note", "ok"] = "note" if free < LEAST_FREE else "ok"
-    yield Finding(kind, "disk", f"{free / 1e9:,.0f} GB are free under {folder}; `grace estimate` says what is needed")
+    yield Finding(kind, "disk", f"{byte_size(free)} are free under {folder}; `grace estimate` says what is needed")
 
 
 def _datasets(settings: PipelineSettings) -> Iterator[Finding]:
@@ -146,11 +147,11 @@ def _engines(settings: PipelineSettings) -> Iterator[Finding]:
     ]
     for stage, part in stages:
         if part.engine == "vllm" and find_spec("vllm") is None:
-            yield Finding("fault", stage, "engine vllm is not installed: pip install -e '.[vllm]' in a clone")
+            yield Finding("fault", stage, f"engine vllm is not installed: {install_hint('vllm')}")
         if part.engine == "openai" and not part.server.url:
             yield Finding("fault", stage, f"engine openai has no server: set {stage}.server.url")
     if settings.runner == "ray" and find_spec("ray") is None:
-        yield Finding("fault", "runner", "ray is not installed: pip install -e '.[ray]' in a clone")
+        yield Finding("fault", "runner", f"ray is not installed: {install_hint('ray')}")
 
 
 def _detector(settings: PipelineSettings) -> Iterator[Finding]:

@@ -6,6 +6,8 @@ import errno
 import os
 from pathlib import Path
 
+from grace.pipeline.messages import byte_size
+
 
 class GraceError(Exception):
     """Something went wrong that a person can put right; printed without a traceback.
@@ -60,7 +62,7 @@ def os_error_sentence(error: OSError, path: Path | str, size: int = 0, *, done: 
     cannot = f"{path} cannot be {done}"
     if error.errno in FULL:
         what = "The quota is used up" if error.errno == errno.EDQUOT else "The disk is full"
-        return f"{what}: {f'{path} needs {size / 1e6:.1f} MB' if size else cannot}; free some space {again}."
+        return f"{what}: {f'{path} needs {byte_size(size)}' if size else cannot}; free some space {again}."
     if error.errno in TOO_MANY_FILES:
         return f"{cannot}, since too many files are open: raise the limit (`ulimit -n 4096`) {again}."
     if error.errno in (errno.ENOTDIR, errno.EEXIST):

@@ -52,6 +52,37 @@ def percent(share: float | None, unit: str = " %") -> str:
     return "–" if share is None else f"{100 * share:.1f}{unit}"
 
 
+def byte_size(number: float | None) -> str:
+    """Bytes in the unit in which they are a number that one can say; a dash where there is none.
+
+    Example:
+        >>> byte_size(15e9), byte_size(820_000), byte_size(None)
+        ('15.0 GB', '820 kB', '–')
+    """
+    if number is None:
+        return "–"
+    for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")):
+        if number >= unit:
+            return f"{number / unit:.1f} {name}"
+    return f"{number / 1e3:.0f} kB"
+
+
+def install_hint(extra: str) -> str:
+    """How an optional part of GRACE is installed, which is on no package index.
+
+    Args:
+        extra: One of ``[project.optional-dependencies]`` in ``pyproject.toml``.
+
+    Example:
+        >>> install_hint("tune")
+        "run `pip install -e '.[tune]'` in a clone of GRACE, or `pip install 'WHEEL[tune]'` with the path of its wheel"
+    """
+    return (
+        f"run `pip install -e '.[{extra}]'` in a clone of GRACE, or `pip install 'WHEEL[{extra}]'` with the path of "
+        "its wheel"
+    )
+
+
 def number_ranges(numbers: Iterable[int]) -> str:
     """Whole numbers as one writes them, three or more in a row by their ends.
 

@@ -77,4 +77,4 @@ def fetch_model(model: NamedModel, to: Path | None = None) -> Path | str:
     except Exception as error:  # the hub's library has a class of its own for every trouble of the network
         line = download_line(model.name, model.revision)
         where = f" --local-dir {place}" if place else ""
-        raise UserError(f"{model.name} could not be fetched ({one_line(error)[:200]}). {line}{where}") from None
+        raise UserError(f"{model.name} could not be fetched ({one_line(error)}). {line}{where}") from None

@@ -8,11 +8,12 @@ one.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from grace.pipeline.datasets.roots import check_name
 from grace.pipeline.datasets.settings import ListFilesSettings
@@ -23,7 +24,7 @@ from grace.pipeline.faces.settings import FacesSettings
 from grace.pipeline.index.settings import IndexSettings
 from grace.pipeline.messages import one_line
 from grace.pipeline.motion.settings import MotionSettings
-from grace.pipeline.section import Positive, Section, Share
+from grace.pipeline.section import Positive, Section, Share, naming_key
 from grace.pipeline.strict_yaml import parse_value, read_yaml
 from grace.pipeline.text.settings import CaptionSettings, RefineSettings
 from grace.pipeline.tokens.settings import TokensSettings
@@ -46,6 +47,15 @@ RENAMED_KEYS: dict[str, str] = {
     "train.smoothing": "train.selection_window",
 }
 """Old keys, or whole sections, to what they are called now; dotted, as one writes them with ``--set``."""
+
+RENAMED_VALUES: dict[str, dict[str, str]] = {
+    "motion.method": {
+        "difference": "plain_difference",
+        "registered": "temporal_registered_difference",
+        "flow": "flow_beyond_rigid",
+    },
+}
+"""Of a key, its old values to what they are called now."""
 
 
 class PipelineSettings(Section):
@@ -79,9 +89,22 @@ class PipelineSettings(Section):
     tokens: TokensSettings = TokensSettings()
     estimate: EstimateSettings = EstimateSettings()
 
-    def pipeline_content(self) -> dict[str, Any]:
-        """The sections of the steps, plain: what a run keeps, to treat videos as its own clips were treated."""
-        return self.model_dump(mode="json", include={"faces", "motion", "caption", "refine", "tokens"})
+    @field_validator("datasets", "folds")
+    @classmethod
+    def _named_once(cls, values: list[Any]) -> list[Any]:
+        if not values:
+            raise ValueError("name one at least")
+        if repeated := [value for value, count in Counter(values).items() if count > 1]:
+            raise ValueError(f"{repeated[0]} is named more than once")
+        return values
+
+    @field_validator("datasets", "roots", "lists")
+    @classmethod
+    def _are_names(cls, values: Any) -> Any:
+        with naming_key():
+            for name in values:
+                check_name(name)
+        return values
 
     def folder(self, dataset: str) -> Path:
         """The folder of everything made from a data set: ``data/<dataset>``.
@@ -181,17 +204,28 @@ def _apply(override: str, content: dict[str, Any]) -> None:
 
 
 def _refuse_renamed(content: Mapping[str, Any], source: str) -> None:
-    """Raise :class:`UserError` with a sentence for each of :data:`RENAMED_KEYS` that stands in ``content``."""
-    if sentences := [f"'{old}' is called '{new}' now." for old, new in RENAMED_KEYS.items() if _holds(content, old)]:
+    """Raise :class:`UserError` with a sentence for each of the renamed keys and values that stand in ``content``."""
+    sentences = [
+        f"'{old}' is called '{new}' now." for old, new in RENAMED_KEYS.items() if _value(content, old) is not _ABSENT
+    ]
+    for key, renamed in RENAMED_VALUES.items():
+        value = _value(content, key)
+        if isinstance(value, str) and value in renamed:
+            sentences.append(f"'{key}': '{value}' is called '{renamed[value]}' now.")
+    if sentences:
         raise UserError(f"{source}: {' '.join(sentences)}")
 
 
-def _holds(content: Any, dotted: str) -> bool:
+_ABSENT = object()
+
+
+def _value(content: Any, dotted: str) -> Any:
+    """What stands under a dotted key; ``_ABSENT`` where nothing does."""
     for key in dotted.split("."):
         if not isinstance(content, Mapping) or key not in content:
-            return False
+            return _ABSENT
         content = content[key]
-    return True
+    return content
 
 
 def _explain(error: ValidationError, model: type[Section]) -> str:
@@ -205,8 +239,10 @@ def _explain(error: ValidationError, model: type[Section]) -> str:
             known = ", ".join(section.model_fields) if section else ""
             sentences.append(f"unknown key '{key}'" + (f" (known here: {known})." if known else "."))
         else:
-            message = f"{problem['msg'][0].lower()}{problem['msg'][1:]}"
-            sentences.append(f"'{key}': {message}, got {_shown(problem['input'])}.")
+            message = problem["msg"].removeprefix("Value error, ").rstrip(".")
+            named = problem["type"] == "value_error" and isinstance(problem["input"], list | dict | BaseModel)
+            got = "" if named else f", got {_shown(problem['input'])}"  # a validator of ours names what is wrong in it
+            sentences.append(f"'{key}': {message[0].lower()}{message[1:]}{got}.")
     if len(problems) > MAX_PROBLEMS:
         sentences.append(f"There are {len(problems) - MAX_PROBLEMS:,} more.")
     return " ".join(sentences)

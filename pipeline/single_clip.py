@@ -41,7 +41,7 @@ class ClipResult:
 
     row: Row
     remarks: tuple[str, ...] = ()
-    """What was done in a lesser way (status ``fallback`` of a step), in plain English."""
+    """Why results of a step are degraded (its status ``fallback``), in plain English."""
     error: str = ""
     """Why the clip could not be used; then ``row`` holds what there is."""
 

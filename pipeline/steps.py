@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from grace.pipeline.execution.step import Step
@@ -16,7 +16,8 @@ STEPS: dict[str, str] = {
     "motion": "grace.pipeline.motion.step",
     "tokens": "grace.pipeline.tokens.step",
 }
-"""Stage to the module whose ``from_settings`` makes its step, in an order in which each stage finds its inputs."""
+"""Stage to the module whose ``from_settings`` makes its step, in an order in which each stage finds its inputs. Its
+settings are the section of the same name."""
 
 
 def make_step(stage: str, settings: PipelineSettings, dataset: str = "", root: str | None = None) -> Step:
@@ -38,6 +39,17 @@ def make_step(stage: str, settings: PipelineSettings, dataset: str = "", root: s
     """
     step: Step = import_module(STEPS[stage]).from_settings(settings, dataset, root)
     return step
+
+
+def step_sections(settings: PipelineSettings) -> dict[str, Any]:
+    """The sections of all steps, plain: what a run keeps, to treat videos as its own clips were treated.
+
+    Example:
+        >>> from grace import load_settings
+        >>> sorted(step_sections(load_settings(None))) == sorted(STEPS)
+        True
+    """
+    return settings.model_dump(mode="json", include=set(STEPS))
 
 
 def contradictions(settings: PipelineSettings, others: PipelineSettings) -> list[str]:

@@ -14,6 +14,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
 from grace.pipeline.errors import UserError
+from grace.pipeline.messages import byte_size, one_line
 
 MAX_BYTES = 100_000
 MAX_VALUES = 10_000
@@ -33,7 +34,7 @@ def read_yaml(path: Path) -> Any:
         raise UserError(f"{path} is not a regular file.")
     content = Path(path).read_bytes()
     if len(content) > MAX_BYTES:
-        raise UserError(f"{path} is larger than {MAX_BYTES // 1_000} kB: that is no file of settings.")
+        raise UserError(f"{path} is larger than {byte_size(MAX_BYTES)}: that is no file of settings.")
     try:
         return _parse(content.decode("utf-8-sig"))
     except UnicodeDecodeError:
@@ -72,12 +73,12 @@ def _parse(text: str) -> Any:
         raise ValueError(_duplicate(text)) from None
     except MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise ValueError(f"{line}{' '.join(str(error.problem or error.context or 'unreadable').split())}") from None
+        raise ValueError(f"{line}{one_line(error.problem or error.context or 'unreadable')}") from None
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except (YAMLError, ValueError, TypeError, AttributeError, KeyError, IndexError, AssertionError) as error:
         # ruamel.yaml lets a few of its own slips through for text that is no YAML
-        raise ValueError(" ".join(str(error).split())[:200] or type(error).__name__) from None
+        raise ValueError(one_line(error) or type(error).__name__) from None
     if _count(content) > MAX_VALUES:
         raise ValueError(f"it stands for more than {MAX_VALUES:,} values")
     return _whole_characters(content) if "\\u" in text.lower() else content

@@ -9,7 +9,7 @@ from grace.pipeline.vocabulary import REGIONS
 from grace.pipeline.world.actions import ACTIONS
 from grace.pocket.render_dataset import SIZE, RenderedBlock
 
-CLIPS, FRAMES = 64, 2
+CLIPS_PER_BATCH, FRAMES = 64, 2
 """Clips per batch, and frames per clip."""
 MEAN, DEVIATION = 0.45, 0.25
 """Of pixels in [0, 1], the same for all channels."""
@@ -42,10 +42,10 @@ def normalised(frames: np.ndarray) -> np.ndarray:
 
 
 def sample_batch(blocks: list[RenderedBlock], step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Frames [CLIPS * FRAMES, 3, SIZE, SIZE], normalised, their ground truth, and their region boxes in pixels."""
+    """Frames [CLIPS_PER_BATCH * FRAMES, 3, SIZE, SIZE], normalised, ground truth, and region boxes in pixels."""
     rng = np.random.default_rng((7, step))
     frames, truth, regions = [], [], []
-    for _ in range(CLIPS):
+    for _ in range(CLIPS_PER_BATCH):
         block = blocks[int(rng.integers(len(blocks)))]
         clip = int(rng.integers(len(block.frames)))
         picked = np.sort(rng.choice(block.frames.shape[1], FRAMES, replace=False))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from grace.pipeline.steps import STEPS, same_result
+
 if TYPE_CHECKING:
     from grace.settings import Settings
 
@@ -12,11 +14,7 @@ PARAMS, PIPELINE = Path("params.yaml"), Path("dvc.yaml")
 
 READS: dict[str, tuple[str, ...]] = {
     "index": ("roots", "lists", "index", "world"),
-    "faces": ("faces", "shards"),
-    "caption": ("caption", "shards"),
-    "refine": ("refine", "shards"),
-    "motion": ("motion", "shards"),
-    "tokens": ("tokens", "shards"),
+    **{stage: (stage, "shards") for stage in STEPS},
     "train": ("train",),
     "evaluate": ("evaluate", "folds", "train.method"),
 }
@@ -70,7 +68,6 @@ def _is_read(key: str, stage: str) -> bool:
 def _changes_result(stage: str, settings: Settings, filed: Settings) -> bool:
     """Whether the differing keys change what a stage writes; others say where and how fast it runs."""
     from grace.pipeline.errors import UserError
-    from grace.pipeline.steps import STEPS, same_result
 
     if stage == "train":
         return settings.train.cache_key() != filed.train.cache_key()

@@ -42,7 +42,7 @@ FoldsOrSettings = Annotated[
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Redo the shards in which this stage failed clips.")]
 
 
-def load_settings(params: Path, overrides: list[str], stage: str = "", clips: Path | None = None) -> Settings:
+def command_settings(params: Path, overrides: list[str], stage: str = "", clips: Path | None = None) -> Settings:
     """The settings of this run: the file, with ``--set`` applied. A folder of clips may do without a file.
 
     For a ``stage`` of dvc.yaml, a note says when they are not those that `dvc repro` would use.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ParamSpec
@@ -34,6 +35,7 @@ def user_errors(function: Callable[P, None]) -> Callable[P, None]:
     def run_guarded(*args: P.args, **kwargs: P.kwargs) -> None:
         from grace.pipeline.errors import GraceError, sentence_of
 
+        _show_start_lines()
         try:
             function(*args, **kwargs)
         except GraceError as error:
@@ -52,6 +54,22 @@ def user_errors(function: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(130) from None
 
     return run_guarded
+
+
+class _StandardError(logging.Handler):
+    """Lines of the log as they are, to whatever the standard error is when they come."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        typer.echo(self.format(record), err=True)
+
+
+def _show_start_lines() -> None:
+    """Print the line with which each stage says what is resumed."""
+    logger = logging.getLogger("grace.pipeline.execution.progress")
+    if not logger.handlers:
+        logger.addHandler(_StandardError())
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
 
 
 def _print_error(sentence: str) -> None:

@@ -6,6 +6,7 @@ projects of other data sets than the demo's differ in what the rendered world an
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
 from typing import Any
 
@@ -19,6 +20,9 @@ HEADER = """\
 """
 OWN = ("data/", "overrides")
 """How dependencies in a project's own folder begin; the others are GRACE's code."""
+
+CODE_FILE = re.compile(r"\b((?:pipeline|trainer)(?:/\w+)+)\.py\b")
+"""A file of a clone that a comment points to. Where GRACE is installed it is a module."""
 
 
 def render(dataset: str, gpu: str | None = None) -> dict[str, str]:
@@ -37,7 +41,7 @@ def template(name: str) -> str:
 
 
 def _params(dataset: str, gpu: str | None) -> str:
-    text = template("params.yaml")
+    text = CODE_FILE.sub(lambda file: f"grace.{file[1].replace('/', '.')}", template("params.yaml"))
     if dataset == DEMO:
         return text
     settings, known = _load(text), ADAPTED.get(dataset, {})

@@ -33,6 +33,7 @@ from stages import (
     verify,
     world,
 )
+from stages._output import user_errors
 
 app = typer.Typer(
     name="grace",
@@ -68,6 +69,10 @@ COMMANDS = (
     clean,
 )
 
+RENAMED = {"plan": "estimate"}
+"""Old names of commands. Typer suggests the nearest name by letters, which for ``plan`` would be ``clean``: the one
+command that removes answers that were paid for."""
+
 
 def _print_version(asked: bool) -> None:
     if asked:
@@ -88,6 +93,21 @@ def options(
 
 for module in COMMANDS:
     app.command(module.__name__.rpartition(".")[2])(module.command)
+
+
+def _refuse_old_name(old: str, new: str) -> None:
+    """Answer an old name, whatever follows it, with the new one."""
+
+    @app.command(old, hidden=True, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+    @user_errors
+    def refuse() -> None:
+        from grace.pipeline.errors import UserError
+
+        raise UserError(f"`grace {old}` is called `grace {new}` now.")
+
+
+for old, new in RENAMED.items():
+    _refuse_old_name(old, new)
 
 
 def join_running_typer(app: typer.Typer) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stages._options import Dataset, Params, Root, Set, load_settings
+from stages._options import Dataset, Params, Root, Set, command_settings
 from stages._output import console, user_errors
 
 
@@ -51,7 +51,7 @@ def command(
     from grace.pipeline.errors import UserError
     from stages.tables.audit import tables
 
-    settings = load_settings(params, override)
+    settings = command_settings(params, override)
     model, revision = settings.tokens.text_model
     counter = tokenizer or model
     tokens = load_fast_tokenizer(counter, None if tokenizer else revision)

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from stages._options import Dataset, Params, Set, load_settings
+from grace.pipeline.messages import byte_size
+from stages._options import Dataset, Params, Set, command_settings
 from stages._output import console, user_errors
-from stages.tables.formats import size
 
 
 @user_errors
@@ -22,12 +22,12 @@ def command(
     """Remove the kept answers of vision-language and language models; captions and descriptions stay."""
     import shutil
 
-    folder = load_settings(params, override).folder(dataset) / "responses"
+    folder = command_settings(params, override).folder(dataset) / "responses"
     files = sorted(folder.rglob("*.jsonl"))
     if not files:
         console().print(f"{folder} keeps no answers.", markup=False)
         return
-    held = size(sum(file.stat().st_size for file in files))
+    held = byte_size(sum(file.stat().st_size for file in files))
     if not yes:
         typer.confirm(f"Remove {held} of answers in {folder}? Asking for them again costs what they cost.", abort=True)
     shutil.rmtree(folder)

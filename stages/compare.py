@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stages._options import Dataset, Params, Set, load_settings
+from stages._options import Dataset, Params, Set, command_settings
 from stages._output import console, user_errors
 
 Run = Annotated[str, typer.Argument(help="A method of the data set (grace), or the folder of a run.")]
@@ -22,7 +22,7 @@ def command(
     override: Set = [],  # noqa: B006
 ) -> None:
     """Say whether one run leads the other, by paired bootstrap and McNemar's test on the test clips of all folds."""
-    settings = load_settings(params, override)
+    settings = command_settings(params, override)
     from grace.trainer.compare import compare
     from grace.trainer.published import own_row, published_rows
     from stages.tables.scores import comparison_table, published_table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages._options import ClipsFolder, DatasetOrFolder, Out, Params, RetryFailed, Set, load_settings
+from stages._options import ClipsFolder, DatasetOrFolder, Out, Params, RetryFailed, Set, command_settings
 from stages._output import user_errors
 from stages._texts import write_texts
 
@@ -23,5 +23,5 @@ def command(
     With FOLDER it lists the clips and crops their faces first: the whole way from a folder to texts.
     """
     write_texts(
-        ("caption", "refine"), clips, dataset, load_settings(params, override, "refine", clips), out, retry_failed
+        ("caption", "refine"), clips, dataset, command_settings(params, override, "refine", clips), out, retry_failed
     )

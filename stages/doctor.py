@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from stages._options import Params, Set, load_settings
+from stages._options import Params, Set, command_settings
 from stages._output import console, user_errors
 from stages.tables.formats import strip_control
 
@@ -25,7 +25,7 @@ def command(
     """Look at this machine and project (versions, GPUs, memory, disk, data, models) and say what will not work."""
     from grace.pipeline.doctor import examine
 
-    findings = examine(load_settings(params, override))
+    findings = examine(command_settings(params, override))
     for finding in findings:
         _show(finding)
     faults = sum(finding.kind == "fault" for finding in findings)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stages._options import ClipsFolder, DatasetOrFolder, Params, Set, load_settings
+from stages._options import ClipsFolder, DatasetOrFolder, Params, Set, command_settings
 from stages._output import console, note, user_errors
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def command(
     from grace.pipeline.estimate.trial import estimate
     from stages.tables.estimate import machine_sentences, price_sentences, stage_table, storage_table
 
-    settings = load_settings(params, override, clips=clips_folder)
+    settings = command_settings(params, override, clips=clips_folder)
     name = dataset or "demo"
     if clips_folder is not None:
         if not clips_folder.is_dir():
@@ -60,12 +60,12 @@ def command(
 def _warn_of_disk(made: Estimate, settings: Settings, dataset: str) -> None:
     import shutil
 
+    from grace.pipeline.messages import byte_size
     from stages.tables.estimate import stored
-    from stages.tables.formats import size
 
     folder = settings.folder(dataset).absolute()
     where = next(path for path in (folder, *folder.parents) if path.exists())
     needed = sum((stored(cost, made.shape, settings) or 0.0) * made.clips for cost in made.costs)
     free = shutil.disk_usage(where).free
     if needed > free:
-        note(f"{size(needed)} will not fit into the {size(free)} that are free at {where}.")
+        note(f"{byte_size(needed)} will not fit into the {byte_size(free)} that are free at {where}.")

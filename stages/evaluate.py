@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stages._dvc import remark
-from stages._options import Dataset, FoldsOrSettings, Params, Runs, Set, chosen_folds, load_settings
+from stages._options import Dataset, FoldsOrSettings, Params, Runs, Set, chosen_folds, command_settings
 from stages._output import console, note, user_errors
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def command(
 
     With --on the runs of DATASET are scored on OTHER's clips of the classes that both have, and OTHER's on DATASET's.
     """
-    settings = load_settings(params, override, "evaluate" if fold is None and on is None else "")
+    settings = command_settings(params, override, "evaluate" if fold is None and on is None else "")
     folder = settings.folder(dataset)
     if fold is not None:
         settings = settings.model_copy(update={"folds": chosen_folds(fold, folder)})

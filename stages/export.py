@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stages._options import Dataset, Params, Root, Set, load_settings, run_folder
+from stages._options import Dataset, Params, Root, Set, command_settings, run_folder
 from stages._output import console, note, user_errors
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def command(
     from grace.export.folders import claim_folder
     from grace.pipeline.errors import UserError
 
-    settings = load_settings(params, override)
+    settings = command_settings(params, override)
     if format_name == MODEL:
         from grace.export.model import export_model
 

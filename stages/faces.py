@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages._options import Dataset, Params, RetryFailed, Root, Set, load_settings
+from stages._options import Dataset, Params, RetryFailed, Root, Set, command_settings
 from stages._output import run_step, user_errors
 
 
@@ -19,5 +19,5 @@ def command(
     """Sample T instants of every clip, find and track its face, and keep the crops."""
     from grace.pipeline.steps import make_step
 
-    settings = load_settings(params, override, "faces")
+    settings = command_settings(params, override, "faces")
     run_step(make_step("faces", settings, dataset, root), dataset, settings, retry_failed)

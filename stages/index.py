@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stages._options import ClipsFolder, DatasetOrFolder, Params, Root, Set, dataset_of, load_settings
+from stages._options import ClipsFolder, DatasetOrFolder, Params, Root, Set, command_settings, dataset_of
 from stages._output import console, note, user_errors
 from stages.tables.formats import strip_control
 
@@ -27,7 +27,7 @@ def command(
     override: Set = [],  # noqa: B006
 ) -> None:
     """Read the official split files, or any folder; count real frames, and say in one table what does not fit."""
-    settings = load_settings(params, override, "index", clips)
+    settings = command_settings(params, override, "index", clips)
     run_index(dataset_of(clips, dataset, settings), settings, root, strict)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stages._options import Dataset, Params, Set, load_settings
+from stages._options import Dataset, Params, Set, command_settings
 from stages._output import console, print_table, user_errors
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def command(
     override: Set = [],  # noqa: B006
 ) -> None:
     """Print descriptions, or captions where there are no descriptions yet, filtered, sampled, wrapped for reading."""
-    folder = load_settings(params, override).folder(dataset)
+    folder = command_settings(params, override).folder(dataset)
     if clip is not None:
         _show_clip(folder, clip)
         return

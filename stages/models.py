@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from stages._options import Params, Set, load_settings
+from stages._options import Params, Set, command_settings
 from stages._output import console, print_table, user_errors
 
 
@@ -34,7 +34,7 @@ def command(
     from grace.pipeline.errors import UserError
     from grace.pipeline.models import fetch_model, models_of
 
-    models = models_of(load_settings(params, override))
+    models = models_of(command_settings(params, override))
     if action is Action.LIST:
         print_table("models", [(f"{model.stage}: {model.name}", model.state()) for model in models])
         lines = [line for model in models if (line := model.download_line())]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages._options import Dataset, Params, RetryFailed, Set, load_settings
+from stages._options import Dataset, Params, RetryFailed, Set, command_settings
 from stages._output import run_step, user_errors
 
 
@@ -18,5 +18,5 @@ def command(
     """Turn frame differences into motion maps that show expression, not head or camera motion."""
     from grace.pipeline.steps import make_step
 
-    settings = load_settings(params, override, "motion")
+    settings = command_settings(params, override, "motion")
     run_step(make_step("motion", settings, dataset), dataset, settings, retry_failed)

@@ -12,7 +12,7 @@ import typer
 
 from grace.pipeline.arguments import SHORTEST_STRIDE, SHORTEST_WINDOW
 from grace.pipeline.messages import percent
-from stages._options import Dataset, Params, Set, load_settings, picture_file, run_folder
+from stages._options import Dataset, Params, Set, command_settings, picture_file, run_folder
 from stages._output import console, note, print_table, user_errors
 from stages.tables.formats import strip_control
 
@@ -71,7 +71,7 @@ def command(
     found = find_clips(clips)
     many = len(found) > 1 or faces == Faces.all or (out is not None and out.suffix.lower() not in PICTURES)
     _check(found, out, many, over_time, faces)
-    folder = run_folder(run, load_settings(params, override), dataset)
+    folder = run_folder(run, command_settings(params, override), dataset)
     classifier = GraceClassifier.from_pretrained(folder, overrides=override)
     if over_time:
         _over_time(classifier, found[0], out, text, window, stride)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages._options import Dataset, Params, RetryFailed, Set, load_settings
+from stages._options import Dataset, Params, RetryFailed, Set, command_settings
 from stages._output import run_step, user_errors
 
 
@@ -18,5 +18,5 @@ def command(
     """Refine every caption into a fine description and its cues (region, action, intensity, phase)."""
     from grace.pipeline.steps import make_step
 
-    settings = load_settings(params, override, "refine")
+    settings = command_settings(params, override, "refine")
     run_step(make_step("refine", settings, dataset), dataset, settings, retry_failed)

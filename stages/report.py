@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stages._options import Dataset, Params, Runs, Set, load_settings, picture_file
+from stages._options import Dataset, Params, Runs, Set, command_settings, picture_file
 from stages._output import console, note, user_errors
 
 
@@ -25,7 +25,7 @@ def command(
     override: Set = [],  # noqa: B006
 ) -> None:
     """Write one self-contained page, and a PDF: data, texts, scores, failures, settings, versions, digests."""
-    settings = load_settings(params, override)
+    settings = command_settings(params, override)
     file = picture_file(out, str(settings.folder(dataset) / "report.html"))
     from grace.report import find_browser, print_pdf, write_report
 

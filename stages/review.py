@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stages._options import Dataset, Params, Root, Set, load_settings
+from stages._options import Dataset, Params, Root, Set, command_settings
 from stages._output import console, note, user_errors
 
 
@@ -36,7 +36,7 @@ def command(
     from grace.pipeline.datasets.roots import remembered_root
     from grace.review.state import Review
 
-    settings = load_settings(params, override)
+    settings = command_settings(params, override)
     named = root or settings.roots.get(dataset) or remembered_root(settings.folder(dataset))
     folder = Path(named) if named else None
     if folder is None or not folder.is_dir():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stages._alignment import cached_alignment, cached_row
-from stages._options import Dataset, Params, Root, Set, load_settings, picture_file
+from stages._options import Dataset, Params, Root, Set, command_settings, picture_file
 from stages._output import console, user_errors
 from stages._terminal import show_picture
 
@@ -54,7 +54,7 @@ def command(
     from grace.pipeline.media.images import write_image
     from grace.pipeline.visualize.contact_sheets import crop_sheet, tracking_sheet
 
-    settings = load_settings(params, override)
+    settings = command_settings(params, override)
     file = picture_file(out, f"{Path(clip).name}-{what.value}.png")
     folder = settings.folder(dataset)
     if what is What.alignment:

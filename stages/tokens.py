@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages._options import Dataset, Params, RetryFailed, Set, load_settings
+from stages._options import Dataset, Params, RetryFailed, Set, command_settings
 from stages._output import run_step, user_errors
 
 
@@ -21,7 +21,7 @@ def command(
     from grace.pipeline.tokens.class_prompts import write_class_prompts
     from grace.pipeline.tokens.step import tokens_step
 
-    settings = load_settings(params, override, "tokens")
+    settings = command_settings(params, override, "tokens")
     step = tokens_step(settings.tokens)
     run_step(step, dataset, settings, retry_failed)
     write_class_prompts(settings.folder(dataset), step)

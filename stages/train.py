@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from grace.pipeline.messages import percent
-from stages._options import Dataset, Folds, Params, Runs, Set, chosen_folds, load_settings
+from stages._options import Dataset, Folds, Params, Runs, Set, chosen_folds, command_settings
 from stages._output import note, print_table, user_errors
 
 
@@ -19,7 +19,8 @@ def command(
     override: Set = [],  # noqa: B006
 ) -> None:
     """Train a fold, choose its epoch by the protocol, and score its test clips once; or all folds in a row."""
-    settings = load_settings(params, override, "train")
+    settings = command_settings(params, override, "train")
+    from grace.pipeline.steps import step_sections
     from grace.pipeline.store import open_store
     from grace.trainer.train import train
 
@@ -30,7 +31,7 @@ def command(
         note(f"{limit}.")
     trained = []
     for number in folds:
-        metrics = train(folder, settings.train, number, runs, pipeline=settings.pipeline_content())
+        metrics = train(folder, settings.train, number, runs, pipeline=step_sections(settings))
         _print_run(metrics, settings.train.seed)
         trained.append(metrics)
     if len(trained) > 1:

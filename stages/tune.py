@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from grace.pipeline.messages import percent
-from stages._options import Dataset, Params, Set, load_settings
+from stages._options import Dataset, Params, Set, command_settings
 from stages._output import console, print_table, user_errors
 
 
@@ -24,7 +24,7 @@ def command(
     override: Set = [],  # noqa: B006
 ) -> None:
     """Search for settings of train.method by validation clips alone; start it again to go on."""
-    settings = load_settings(params, override)
+    settings = command_settings(params, override)
     from grace.trainer.tune import tune
 
     found = tune(settings.folder(dataset), settings.train, fold, trials, minutes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from stages._options import Dataset, Params, Set, load_settings
+from stages._options import Dataset, Params, Set, command_settings
 from stages._output import console, user_errors
 from stages.tables.formats import strip_control
 
@@ -24,7 +24,7 @@ def command(
     from grace.pipeline.store.verify import files_of, problems
     from grace.trainer.provenance import cache_inputs, read_clips
 
-    folder = load_settings(params, override).folder(dataset)
+    folder = command_settings(params, override).folder(dataset)
     files = files_of(folder)
     runs = sorted(path.parent for path in folder.glob("runs/*/fold-*/config.yaml"))
     answers = sorted(folder.glob("responses/*/*.jsonl"))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stages._options import Params, Set, load_settings
+from stages._options import Params, Set, command_settings
 from stages._output import print_table, user_errors
 
 
@@ -20,7 +20,7 @@ def command(
     """Render drawn faces moved by action units, as MP4 files in a data set's official layout."""
     from grace.pipeline.world.world import make_world
 
-    settings = load_settings(params, override)
+    settings = command_settings(params, override)
     counts = make_world(settings.world, out, settings.workers)
     rows: list[tuple[str, str]] = [
         ("clips rendered", str(counts.rendered)),

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,9 +31,9 @@ ALLOWED = {
     "grace/report": {"grace.report", "grace.review", "grace.trainer", "grace.pipeline", "grace.settings"},
     "stages": {"stages", "grace"},
 }
-STEPS = ("index", "faces", "text", "motion", "tokens")
+STEP_PACKAGES = ("index", "faces", "text", "motion", "tokens")
 """Packages of steps: none of them uses another's inside."""
-UNUSED_BY_STEPS = {*STEPS, "audit", "visualize", "world", "estimate", "single_clip", "steps", "settings"}
+UNUSED_BY_STEPS = {*STEP_PACKAGES, "audit", "visualize", "world", "estimate", "single_clip", "steps", "settings"}
 HEAVY = {"torch", "transformers", "vllm", "ray", "cv2", "sklearn", "matplotlib", "pandas", "pyarrow", "h5py", "ot"}
 
 
@@ -63,7 +66,13 @@ def test_imports_run_one_way(project: Path, folder: str) -> None:
                 assert allowed, f"{path.relative_to(project)} imports {name}"
 
 
-@pytest.mark.parametrize("step", STEPS)
+def test_the_architecture_names_what_the_trainer_uses(project: Path) -> None:
+    page = (project / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    (named,) = re.findall(r"`pipeline\.\{([^}]*)\}` only", page)
+    assert {f"grace.pipeline.{each.strip()}" for each in named.split(",")} == ALLOWED["trainer"] - {"grace.trainer"}
+
+
+@pytest.mark.parametrize("step", STEP_PACKAGES)
 def test_steps_do_not_use_each_others_inside(project: Path, step: str) -> None:
     others = UNUSED_BY_STEPS - {step}
     for path in modules(project / "pipeline" / step):
@@ -93,6 +102,18 @@ def test_nothing_heavy_is_imported_before_a_command_runs(project: Path, folder: 
         assert not heavy, f"{path.name} imports {heavy} before its command runs; --help would wait for it"
 
 
+def test_help_imports_nothing_heavy(project: Path) -> None:
+    """Whatever is imported on the way, not only what stands at the top of ``stages``."""
+    script = (
+        "import sys\n"
+        "from stages import app\n"
+        "app(['--help'], standalone_mode=False)\n"
+        f"print('heavy:', sorted(sys.modules.keys() & {sorted(HEAVY)!r}))"
+    )
+    shown = subprocess.run([sys.executable, "-c", script], cwd=project, capture_output=True, text=True, check=True)
+    assert shown.stdout.splitlines()[-1] == "heavy: []"
+
+
 def test_files_stay_short_and_are_named_for_what_they_hold(project: Path) -> None:
     for folder in (*FOLDERS, "tests", "benchmarks", "examples"):
         for path in (project / folder).rglob("*.py"):
@@ -102,7 +123,7 @@ def test_files_stay_short_and_are_named_for_what_they_hold(project: Path) -> Non
 
 def test_functions_stay_short(project: Path) -> None:
     """At most 60 lines without the docstring."""
-    for folder in FOLDERS:
+    for folder in (*FOLDERS, "benchmarks"):
         for path in modules(project / folder):
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

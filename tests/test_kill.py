@@ -8,17 +8,17 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from benchmarks.kill import COMMANDS, Kill, content, kills_table, plan, processes_in
+from benchmarks.kill import COMMANDS, Kill, content, kills_table, processes_in, schedule
 
 
 def test_a_hundred_kills_cover_every_command_and_repeat_by_seed() -> None:
-    planned = plan(100, 0)
-    counts = Counter(command for command, _, _ in planned)
+    scheduled = schedule(100, 0)
+    counts = Counter(command for command, _, _ in scheduled)
     assert counts.keys() == set(COMMANDS)
     assert sum(counts.values()) == 100
     assert max(counts.values()) - min(counts.values()) <= 1
-    assert plan(100, 0) == planned != plan(100, 1)
-    assert all(start == command for command, start, _ in planned if command != "dvc repro")
+    assert schedule(100, 0) == scheduled != schedule(100, 1)
+    assert all(start == command for command, start, _ in scheduled if command != "dvc repro")
 
 
 def test_temporary_files_count_and_answers_are_compared_by_content(tmp_path: Path) -> None:

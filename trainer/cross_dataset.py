@@ -317,7 +317,7 @@ def _counted(predictions: dict[int, list[Row]]) -> dict[str, int]:
 
 def _write(folder: Path, result: Transfer, predictions: dict[int, list[Row]], task: _Task) -> None:
     """``predictions.parquet`` and ``metrics.json``, with what they were made from."""
-    made_from = {
+    provenance = {
         "trained_on": result.trained_on,
         "tested_on": result.tested_on,
         "method": result.method,
@@ -328,9 +328,9 @@ def _write(folder: Path, result: Transfer, predictions: dict[int, list[Row]], ta
     }
     rows = [row for of_fold in predictions.values() for row in of_fold]
     limits = {"limits": task.cache.tokens.limits()}
-    write_table(folder / "predictions.parquet", CROSS_DATASET, rows, {**made_from, **limits})
+    write_table(folder / "predictions.parquet", CROSS_DATASET, rows, {**provenance, **limits})
     content = {
-        **made_from,
+        **provenance,
         "left_out": result.left_out,
         "unused": result.unused,
         "remarks": list(result.remarks),

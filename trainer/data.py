@@ -5,6 +5,7 @@ A :class:`Cache` is all clips of a data set; a :class:`Subset` is some of them, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -286,8 +287,11 @@ def length_bucketed_batches(
 def _balanced(labels: Int[np.ndarray, " clips"], random: np.random.Generator) -> Int[np.ndarray, " clips"]:
     """As many indices as there are clips, each class equally often as far as that divides."""
     classes = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    share = -(-len(labels) // len(classes))
-    drawn = [np.concatenate([random.permutation(of) for _ in range(-(-share // len(of)))])[:share] for of in classes]
+    share = math.ceil(len(labels) / len(classes))
+    drawn = [
+        np.concatenate([random.permutation(clips) for _ in range(math.ceil(share / len(clips)))])[:share]
+        for clips in classes
+    ]
     return random.permutation(np.concatenate(drawn))[: len(labels)]
 
 

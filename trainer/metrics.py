@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 
 MISSING = -1
 
-AMBIGUOUS = (("surprise", "fear"), ("anger", "disgust"), ("sadness", "neutral"))
+AMBIGUOUS_PAIRS = (("surprise", "fear"), ("anger", "disgust"), ("sadness", "neutral"))
 """Pairs that people confuse as well."""
 
 MOST_PAIRS = 3
@@ -85,8 +85,8 @@ def confusion(
 def ambiguous_pairs(
     labels: Int[np.ndarray, " clips"], predicted: Int[np.ndarray, " clips"], names: Sequence[str]
 ) -> list[tuple[str, str]]:
-    """Those of :data:`AMBIGUOUS` that the set has; of a set that has none, what these predictions confuse most."""
-    known = [pair for pair in AMBIGUOUS if set(pair) <= set(names)]
+    """Those of :data:`AMBIGUOUS_PAIRS` that the set has; of a set that has none, what is confused most."""
+    known = [pair for pair in AMBIGUOUS_PAIRS if set(pair) <= set(names)]
     return known or most_confused(confusion(labels, predicted, len(names)), names)
 
 

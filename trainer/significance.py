@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from grace.trainer.metrics import AMBIGUOUS, ambiguous_pairs, tail_classes
+from grace.trainer.metrics import AMBIGUOUS_PAIRS, ambiguous_pairs, tail_classes
 
 Counts = Float[np.ndarray, "*shape classes"]
 
@@ -69,7 +69,7 @@ def statistics(
     right: Counts,
     names: Sequence[str],
     tail: Sequence[int],
-    pairs: Sequence[tuple[str, str]] = AMBIGUOUS,
+    pairs: Sequence[tuple[str, str]] = AMBIGUOUS_PAIRS,
 ) -> dict[str, np.ndarray]:
     """Every score by name: ``UAR``, ``WAR``, ``tail``, a pair (``surprise/fear``) or a class. Leading axes stay.
 

@@ -9,7 +9,7 @@ from grace.trainer.data import Subset
 from grace.trainer.layers import Projection, Standard
 from grace.trainer.model import Model
 
-CLIPS = 2000
+SAMPLED_CLIPS = 2000
 """Clips that suffice for a mean and a spread; of more, evenly spaced ones are read."""
 
 
@@ -42,7 +42,7 @@ def standardise(model: Model, training: Subset, size: int, device: torch.device)
 
     hooks = [module.register_forward_pre_hook(measure) for module in measured]
     ids = training.clip_ids
-    part = range(0, len(ids), max(1, len(ids) // CLIPS))
+    part = range(0, len(ids), max(1, len(ids) // SAMPLED_CLIPS))
     some = Subset(training.cache, tuple(ids[index] for index in part))
     model.eval()
     try:

@@ -15,7 +15,7 @@ from grace.trainer.losses import LossConfig, total_loss
 from grace.trainer.methods import build
 from grace.trainer.settings import TrainSettings
 
-STEPS = 3
+TIMED_STEPS = 3
 
 
 def seconds_per_clip(settings: TrainSettings, sizes: Sizes, words: int) -> float:
@@ -32,7 +32,7 @@ def seconds_per_clip(settings: TrainSettings, sizes: Sizes, words: int) -> float
     taken = []
     with reproducible(settings):
         model = build(config, torch.randn(sizes.classes, sizes.text_width)).to(device)
-        for _ in range(STEPS + 1):
+        for _ in range(TIMED_STEPS + 1):
             start = time.perf_counter()
             with torch.autocast(device.type, torch.bfloat16, enabled=lower_precision(settings.precision, device)):
                 terms = total_loss(model(batch.drop_patches(settings.patch_dropout)), labels, prior, loss)

@@ -113,8 +113,8 @@ def _train(
     cache = Cache(dataset_folder)
     prompts = load_class_prompts(cache) if MODELS[settings.method].needs_class_prompts else None
     inputs = inputs_of(settings, cache.inputs())
-    made_from = {"settings": settings.cache_key(), "fold": fold, "prompts": prompts, **inputs}
-    cache_key = fingerprint({"version": VERSION, **made_from})
+    provenance = {"settings": settings.cache_key(), "fold": fold, "prompts": prompts, **inputs}
+    cache_key = fingerprint({"version": VERSION, **provenance})
     clips = None
     if not _finished(folder, cache_key):  # before its folder is made: a wrong fold or setting leaves none behind
         clips = split(cache, fold, settings)

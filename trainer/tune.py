@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from grace.pipeline.messages import install_hint
 from grace.pipeline.store import UserError, fingerprint, folder_lock
 from grace.trainer.class_prompts import load_class_prompts
 from grace.trainer.data import Cache
@@ -76,7 +77,7 @@ def tune(
         settings: The section ``train``; what is not tuned stays.
         fold: Its number, from 1.
         trials: How many there shall be in all, those of earlier calls included.
-        minutes: How long this call may go on; the trial that has begun is finished.
+        minutes: How long this call may go on; the trial that has started is finished.
         folder: Where the study is kept; ``<dataset_folder>/tuning/<method>/fold-<k>`` if not given.
 
     Returns:
@@ -95,7 +96,7 @@ def tune(
     try:
         from optuna.trial import create_trial
     except ImportError:
-        raise UserError("Tuning needs Optuna: run `pip install 'grace-dfer[tune]'`.") from None
+        raise UserError(f"Tuning needs Optuna: {install_hint('tune')}.") from None
     cache = Cache(dataset_folder)
     place = folder or cache.folder / "tuning" / settings.method / f"fold-{fold}"
     with folder_lock(place):

@@ -88,7 +88,8 @@ prompt of the text of any test clip. Predictions are left out, since they hold t
 
 ## What it needs
 
-GRACE (`pip install grace-dfer`), and the models that made its tokens, with the same content:
+GRACE from its repository (`pip install -e .` in a clone) or from a wheel made of it, since it is on no package index;
+and the models that made its tokens, with the same content:
 
 {named}
 """

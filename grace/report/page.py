@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from grace.pipeline.steps import step_sections
 from grace.pipeline.store import write_atomic
 from grace.report.data import data_section
 from grace.report.origin import digests, limits, settings_section, versions
@@ -83,6 +84,6 @@ def _joined(folder: Path, settings: Settings, runs: Path | None) -> Joined | Non
 def _content(settings: Settings, joined: Joined | None) -> dict[str, Any]:
     """The settings that made what is shown: those kept with the run, else those of today."""
     run = next(iter(joined.runs.values())).config if joined else None
-    pipeline = (run.pipeline if run else None) or settings.pipeline_content()
+    pipeline = (run.pipeline if run else None) or step_sections(settings)
     train = (run.settings if run else settings.train).model_dump()
     return {**pipeline, "train": train, "evaluate": settings.evaluate.model_dump()}

@@ -8,7 +8,6 @@ from typing import Any
 
 from grace.review.catalogue import Catalogue
 from grace.review.pictures import filmstrip
-from grace.review.runs import polyline
 
 WIDTH, HEIGHT = 240.0, 150.0
 """Inside of a chart, in its own units."""
@@ -40,16 +39,3 @@ def reliability_bars(bins: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         for each in bins
         if each["accuracy"] is not None
     ]
-
-
-def curve_lines(
-    histories: Mapping[int, Sequence[Mapping[str, float]]], column: str, top: float
-) -> list[dict[str, Any]]:
-    """A column of the history of each fold as the points of an SVG line."""
-    epochs = max((row["epoch"] for rows in histories.values() for row in rows), default=1.0)
-    lines = []
-    for fold, rows in histories.items():
-        points = [((row["epoch"] - 1) / max(epochs - 1, 1), row[column]) for row in rows if column in row]
-        if points:
-            lines.append({"fold": fold, "points": polyline(points, WIDTH, HEIGHT, top)})
-    return lines

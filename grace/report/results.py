@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from grace.pipeline.store import Row
-from grace.report.pictures import HEIGHT, WIDTH, curve_lines, reliability_bars
+from grace.report.pictures import HEIGHT, WIDTH, reliability_bars
 from grace.report.texts import example
 from grace.review.catalogue import Catalogue
-from grace.review.runs import polyline
+from grace.review.charts import epochs, history_points, matrix_cells, polyline, risk_coverage
 from grace.trainer.evaluate import Joined
 from grace.trainer.metrics import confusion, most_confused
 from grace.trainer.runs import class_indices
@@ -36,7 +36,7 @@ def results_section(catalogue: Catalogue, joined: Joined, samples: int, confiden
         "confidence": confidence,
         "samples": samples,
         "names": names,
-        "matrix": _matrix(counts),
+        "matrix": matrix_cells(counts.tolist()),
         "confused": _confused(counts, names),
         "bars": reliability_bars(scores["calibration"]),
         "risk": _risk(rows),
@@ -58,14 +58,6 @@ def _spans(scores: dict[str, Any], names: Sequence[str]) -> dict[str, list[float
     return spans | {name: found["recall"][name] for name in names}
 
 
-def _matrix(counts: np.ndarray) -> list[list[dict[str, Any]]]:
-    shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
-    return [
-        [{"count": int(counts[i, j]), "share": float(shares[i, j])} for j in range(len(counts))]
-        for i in range(len(counts))
-    ]
-
-
 def _confused(counts: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
     """The pairs that are taken for each other most, each way."""
     return [
@@ -80,29 +72,25 @@ def _confused(counts: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _risk(rows: Sequence[Row]) -> dict[str, Any]:
-    """Share of wrong clips among the most confident ones (El-Yaniv & Wiener, JMLR 2010)."""
-    scored = sorted((row for row in rows if row["predicted"]), key=lambda row: -max(row["probabilities"]))
-    if not scored:
-        return {"points": "", "top": 1.0}
-    wrong = np.cumsum([row["predicted"] != row["label"] for row in scored]) / np.arange(1, len(scored) + 1)
-    at = np.unique(np.linspace(0, len(scored) - 1, min(150, len(scored))).astype(int))
-    top = max(0.1, float(np.ceil(wrong.max() * 10) / 10))
-    points = [((int(k) + 1) / len(rows), float(wrong[k])) for k in at]
+    """Share of wrong clips among the most confident ones."""
+    scored = [row for row in rows if row["predicted"]]
+    confidence = np.array([max(row["probabilities"]) for row in scored], np.float64)
+    points = risk_coverage(confidence, np.array([row["predicted"] == row["label"] for row in scored], bool), len(rows))
+    top = max(0.1, *(float(np.ceil(risk * 10) / 10) for _, risk in points)) if points else 1.0
     return {"points": polyline(points, WIDTH, HEIGHT, top), "top": top}
 
 
 def _curves(joined: Joined) -> list[dict[str, Any]]:
-    rows = [row for history in joined.histories.values() for row in history]
-    score = next((name for name in ("validation_uar", "best_test_uar") if any(name in row for row in rows)), "")
+    """The loss and the score by which an epoch is chosen, a line per fold."""
+    found = {name: history_points(joined.histories, name) for name in ("loss", "validation_uar", "best_test_uar")}
+    score = next((name for name in ("validation_uar", "best_test_uar") if found[name]), "")
     charts = []
     for column, title in (("loss", "Loss"), (score, "UAR by which the epoch is chosen")):
-        values = [row[column] for row in rows if column in row]
-        if values:
-            top = 1.0 if column == score else max(values) or 1.0
-            lines = curve_lines(joined.histories, column, top)
-            charts.append(
-                {"title": title, "top": top, "lines": lines, "epochs": int(max(row["epoch"] for row in rows))}
-            )
+        if not (by_fold := found.get(column)):
+            continue
+        top = 1.0 if column == score else max(value for points in by_fold.values() for _, value in points) or 1.0
+        lines = [{"fold": fold, "points": polyline(points, WIDTH, HEIGHT, top)} for fold, points in by_fold.items()]
+        charts.append({"title": title, "top": top, "lines": lines, "epochs": epochs(joined.histories)})
     return charts
 
 

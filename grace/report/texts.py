@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xxhash
 
+from grace.pipeline.messages import percent
 from grace.report.pictures import strip_address
 from grace.review.catalogue import Catalogue
 from grace.review.text_marks import KINDS, bits
@@ -50,11 +51,11 @@ def _kind(catalogue: Catalogue, kind: str) -> dict[str, Any]:
         ("texts", f"{len(texts):,}"),
         ("different texts", f"{len(set(texts)):,}"),
         ("words", f"{middle} ({low} – {high})"),
-        ("fallback", _percent(float((stage.status == 1).sum()) / len(rows))),
-        ("name an action", _percent(_share(marks, [f"action:{name}" for name in KINDS["action"]]))),
-        ("claim an emotion", _percent(_share(marks, [f"emotion:{name}" for name in KINDS["emotion"]]))),
-        ("say who it is", _percent(_share(marks, [f"identity:{name}" for name in KINDS["identity"]]))),
-        *((name, _percent(share)) for name, share in faults.items()),
+        ("fallback", percent(float((stage.status == 1).sum()) / len(rows))),
+        ("name an action", percent(_share(marks, [f"action:{name}" for name in KINDS["action"]]))),
+        ("claim an emotion", percent(_share(marks, [f"emotion:{name}" for name in KINDS["emotion"]]))),
+        ("say who it is", percent(_share(marks, [f"identity:{name}" for name in KINDS["identity"]]))),
+        *((name, percent(share)) for name, share in faults.items()),
     ]
     if kind == "description":
         corrected = sum(stage.table["engine"][int(row)].as_py() == "override" for row in rows)
@@ -66,10 +67,6 @@ def _kind(catalogue: Catalogue, kind: str) -> dict[str, Any]:
 def _share(marks: np.ndarray, names: list[str]) -> float:
     mask = sum({bits()[name] for name in names})
     return float(((marks & mask) != 0).mean())
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
 
 
 def _sample(catalogue: Catalogue) -> list[int]:

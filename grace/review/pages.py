@@ -11,8 +11,9 @@ from grace.pipeline.audit.report import METRICS, PLOTS
 from grace.pipeline.errors import UserError
 from grace.pipeline.messages import number_ranges
 from grace.review.agreement import RATINGS, agreement, digest, sample
+from grace.review.charts import epochs, history_points, matrix_cells, polyline
 from grace.review.query import TEXTS, Filter
-from grace.review.runs import Predictions, compare, curves, polyline
+from grace.review.runs import Predictions, compare, curves
 from grace.review.state import Review
 from grace.review.text_marks import KINDS, bits
 from grace.review.video import has_video
@@ -58,42 +59,27 @@ def _side(run: Predictions) -> dict[str, Any]:
         "folds": number_ranges(run.run.folders),
         "labels": run.labels,
         "scores": scores,
-        "matrix": _matrix(scores["confusion"]) if scores else [],
+        "matrix": matrix_cells(scores["confusion"]) if scores else [],
         "risk": {"points": polyline(points, WIDTH, HEIGHT, top), "top": top, "full": points[-1][1] if points else None},
         "curves": _curves(run),
     }
 
 
-def _matrix(counts: list[list[int]]) -> list[list[tuple[int, float, int]]]:
-    """Count, share of its row, and a shade from 0 to 9 for each cell."""
-    shaded = []
-    for row in counts:
-        total = max(1, sum(row))
-        shaded.append([(count, count / total, min(9, round(9 * count / total))) for count in row])
-    return shaded
-
-
 def _curves(run: Predictions) -> list[dict[str, Any]]:
     """One chart per entry of :data:`CURVES`: a line per fold and column of ``history.csv``."""
-    history = curves(run.run)
+    histories = curves(run.run)
     charts = []
     for title, wanted in CURVES.items():
-        columns = [name for name in wanted if any(name in row for rows in history.values() for row in rows)]
-        values = [row[name] for rows in history.values() for row in rows for name in columns if name in row]
-        if not values:
+        drawn = {column: points for column in wanted if (points := history_points(histories, column))}
+        if not drawn:
             continue
-        top = max(max(values), 1e-9)
-        lines = []
-        for fold, rows in history.items():
-            for number, column in enumerate(columns):
-                points = [
-                    (at / max(1, len(rows) - 1), max(0.0, row[column])) for at, row in enumerate(rows) if column in row
-                ]
-                lines.append(
-                    {"name": column, "fold": fold, "style": number, "points": polyline(points, WIDTH, HEIGHT, top)}
-                )
-        epochs = max(len(rows) for rows in history.values())
-        charts.append({"title": title, "lines": lines, "columns": columns, "top": top, "epochs": epochs})
+        top = max(1e-9, *(value for by_fold in drawn.values() for points in by_fold.values() for _, value in points))
+        lines = [
+            {"name": column, "fold": fold, "style": number, "points": polyline(points, WIDTH, HEIGHT, top)}
+            for number, (column, by_fold) in enumerate(drawn.items())
+            for fold, points in by_fold.items()
+        ]
+        charts.append({"title": title, "lines": lines, "columns": list(drawn), "top": top, "epochs": epochs(histories)})
     return charts
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -15,6 +14,7 @@ from grace.pipeline.errors import UserError
 from grace.pipeline.store.formats import check_version
 from grace.pipeline.store.schemas import PREDICTIONS
 from grace.review.catalogue import Catalogue
+from grace.review.charts import risk_coverage
 from grace.trainer.runs import RunConfig, check_file, read_config, read_history
 
 SAMPLES = 200
@@ -86,15 +86,9 @@ class Predictions:
 
     @cached_property
     def risk_coverage(self) -> list[tuple[float, float]]:
-        """Share of test clips kept, the most confident first, and share of these that are wrong (El-Yaniv & Wiener,
-        JMLR 2010); at most 200 points."""
+        """Of the test clips, the share kept, the most confident first, and the share of these that are wrong."""
         scored = np.flatnonzero(self.scored & self.tested)
-        order = scored[np.argsort(-self.confidence[scored], kind="stable")]
-        if not len(order):
-            return []
-        wrong = np.cumsum(~self.right[order]) / np.arange(1, len(order) + 1)
-        points = np.unique(np.linspace(0, len(order) - 1, min(200, len(order))).astype(int))
-        return [((int(at) + 1) / int(self.tested.sum()), float(wrong[at])) for at in points]
+        return risk_coverage(self.confidence[scored], self.right[scored], int(self.tested.sum()))
 
     def _tested_classes(self) -> tuple[np.ndarray, np.ndarray]:
         tested = self.tested & (self.label >= 0)
@@ -225,13 +219,3 @@ def compare(first: Predictions, second: Predictions) -> dict[str, Any]:
         "labels": by_label,
         "p": mcnemar(*right)["p"] if both.any() else None,
     }
-
-
-def polyline(points: Sequence[tuple[float, float]], width: float, height: float, top: float = 1.0) -> str:
-    """Points of [0, 1] × [0, ``top``] as the ``points`` of an SVG line.
-
-    Example:
-        >>> polyline([(0, 0), (1, 0.5)], 200, 100)
-        '0.0,100.0 200.0,50.0'
-    """
-    return " ".join(f"{x * width:.1f},{height - min(y / top, 1.0) * height:.1f}" for x, y in points)

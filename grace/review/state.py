@@ -48,7 +48,7 @@ class Review:
         self._lock = threading.Lock()
         self._predictions: dict[str, tuple[tuple[object, ...], Predictions]] = {}
         self._said: tuple[tuple[int, ...], dict[str, Said]] = ((), {})
-        find_runs(self.folder, self.run)  # a --run that is none is said at once
+        find_runs(self.folder, self.run)  # refuse a --run that does not exist before the first page
 
     def runs(self) -> dict[str, RunFolds]:
         """The finished runs by name, the one that ``--run`` names first."""

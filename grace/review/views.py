@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -36,7 +37,7 @@ def gallery(review: Review, asked: Filter, links: Links, page: int = PAGE) -> di
     first, second = review.pair(catalogue, asked)
     people = review.people(catalogue)
     found = select(catalogue, asked, first, second, people)
-    pages = max(1, -(-len(found) // page))
+    pages = max(1, math.ceil(len(found) / page))
     number = min(asked.page, pages)
     shown = found[(number - 1) * page : number * page].tolist()
     return {

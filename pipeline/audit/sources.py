@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from grace.pipeline.datasets.labels import canonical
 from grace.pipeline.errors import UserError
+from grace.pipeline.messages import one_line
 from grace.pipeline.store import Clips, Row, Store
 from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS
 
@@ -115,7 +116,7 @@ def _read(file: Path) -> pd.DataFrame:
     except FileNotFoundError:
         raise UserError(f"There is no file {file}.") from None
     except (ValueError, OSError) as error:  # what pandas and Arrow raise for a bad file
-        raise UserError(f"{file} cannot be read as a table: {' '.join(str(error).split())[:200]}") from None
+        raise UserError(f"{file} cannot be read as a table: {one_line(error)}") from None
 
 
 def _labels(table: pd.DataFrame, columns: Sequence[str], file: Path) -> list[str]:

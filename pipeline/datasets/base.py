@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, Protocol
 
-from grace.pipeline.datasets.file_tree import AMBIGUOUS, UNFOLLOWED, ClipPath, Problem, Source
+from grace.pipeline.datasets.file_tree import AMBIGUOUS_ID, UNFOLLOWED, ClipPath, Problem, Source
 from grace.pipeline.datasets.labels import CANONICAL_LABELS, canonical, class_name, ordered
 from grace.pipeline.strict_csv import escape
 
@@ -181,7 +181,7 @@ def _problem(listing: Listing, entry: Entry, label: str, known: bool, classes: C
             f"the label '{escape(entry.label)}' is unknown: use one of {', '.join(classes or CANONICAL_LABELS)}",
         )
     if entry.clip_path.relative != listing.path:
-        return Problem(AMBIGUOUS, f"two clips have this id: {listing.path} and {entry.clip_path.relative}")
+        return Problem(AMBIGUOUS_ID, f"two clips have this id: {listing.path} and {entry.clip_path.relative}")
     if label != listing.label:
         here, there = listing.label or "not at all", label or "not at all"
         return Problem(CONTRADICTORY, f"it is labelled {here} in one place and {there} in another")

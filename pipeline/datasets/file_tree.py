@@ -22,7 +22,7 @@ VIDEO_SUFFIXES = frozenset(
 )
 
 UNFOLLOWED = "path cannot be followed"
-AMBIGUOUS = "two clips with one id"
+AMBIGUOUS_ID = "two clips with one id"
 MAX_PATH = 4_096
 """Characters that a path may have on the usual file systems."""
 
@@ -124,7 +124,7 @@ class Tree:
             found += [posixpath.join(parent, clip) for clip in self._by_stem(parent).get(normalize("NFC", stem), [])]
         if len(found) > 1:
             cause = f"two files could be this clip: {found[0]} and {found[1]}"
-            return ClipPath(found[0], self._source(found[0]), Problem(AMBIGUOUS, cause))
+            return ClipPath(found[0], self._source(found[0]), Problem(AMBIGUOUS_ID, cause))
         if found:
             return ClipPath(found[0], self._source(found[0]))
         path = posixpath.normpath(posixpath.join(folder, names[0]))

@@ -183,5 +183,7 @@ def data_url(image: Image) -> str:
     """The picture as PNG, which is lossless, so that a server gets the pixels that a local engine gets."""
     import cv2
 
-    encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
+    from grace.pipeline.media.images import encode_png
+
+    encoded = encode_png(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     return f"data:image/png;base64,{base64.b64encode(encoded).decode()}"

@@ -43,7 +43,7 @@ class EngineSettings(Section):
     revision: str | None = None
     trust_remote_code: list[str] = []  # models, by name, whose own Python code may run
     batch: Count = 16  # transformers: the most requests per batch
-    prefetch_clips: Annotated[int, Field(ge=0)] = 256  # vllm, openai: of later shards, begun early so that none idles
+    prefetch_clips: Annotated[int, Field(ge=0)] = 256  # vllm, openai: of later shards, asked early so that none idles
     max_tokens: Count = 160
     max_attempts: Count = 3  # times a clip is asked about before giving up
     seed: int = 0

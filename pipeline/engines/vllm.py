@@ -15,7 +15,7 @@ from grace.pipeline.engines.chat_template import options_key
 from grace.pipeline.engines.settings import EngineSettings, VllmSettings
 from grace.pipeline.engines.vllm_plugin import OWNER
 from grace.pipeline.errors import GraceError, UserError
-from grace.pipeline.messages import one_line
+from grace.pipeline.messages import install_hint, one_line
 
 if TYPE_CHECKING:
     from grace.pipeline.engines.vllm_replica import Replica
@@ -73,8 +73,8 @@ class VllmEngine:
             import vllm  # noqa: F401
         except ImportError as error:
             raise UserError(
-                f"Engine vllm needs vLLM ({error}): on a machine with a GPU pip install 'grace-dfer[vllm]' (in a clone "
-                "-e '.[vllm]'); on one without, run scripts/vllm_env.sh."
+                f"Engine vllm needs vLLM ({error}): on a machine with a GPU {install_hint('vllm')}; on one without, "
+                "run scripts/vllm_env.sh of a clone."
             ) from None
         from vllm.platforms import current_platform
 

@@ -1,7 +1,7 @@
 """Work in local processes under supervision: what hangs or dies on one clip costs that clip only.
 
 A decoder cannot be interrupted from within its process, and may take the process down with it. So each process records
-which clip it has begun and when; the supervisor kills a process that spends too long on one clip, starts another, and
+which clip it has started and when; the supervisor kills a process that spends too long on one clip, starts another, and
 gives it the same job without that clip. The local runner uses many such processes, a Ray actor one.
 """
 
@@ -139,8 +139,8 @@ class WatchedWorkers(Generic[Job, Result]):
         """Do the jobs, and yield index and result of each as it is done.
 
         A clip that is under way for longer than ``clip_timeout``, or on which a process dies :data:`MAX_CRASHES`
-        times, is skipped when its job is done again. ``on_progress`` is told, time and again, how many
-        clips of the jobs under way are done.
+        times, is skipped when its job is done again. ``on_progress`` is called
+        repeatedly with the number of clips of the jobs under way that are done.
 
         Raises:
             RepeatedCrashError: Processes keep dying while no clip is under way.
@@ -209,8 +209,8 @@ class _Worker:
     def __init__(self, task: Task[Any, Any]) -> None:
         context = get_context("spawn")
         self.job: _Job | None = None
-        self._begun, self._watched = 0.0, 0.0  # the clip under way, by when it was begun, and seconds watched at it
-        self._clock = context.RawArray("d", 2)  # when the clip under way was begun (0: none is), and its position
+        self._started, self._watched = 0.0, 0.0  # the clip under way, by when it was started, and seconds watched at it
+        self._clock = context.RawArray("d", 2)  # when the clip under way was started (0: none is), and its position
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(task, theirs, self._clock), daemon=True)
         self._process.start()
@@ -241,13 +241,13 @@ class _Worker:
 
     def watch(self, seconds: float) -> None:
         """Count time for the clip under way, if it is the one that was under way at the last call."""
-        begun = self._clock[0]
-        self._watched = self._watched + seconds if begun == self._begun else 0.0
-        self._begun = begun
+        started = self._clock[0]
+        self._watched = self._watched + seconds if started == self._started else 0.0
+        self._started = started
 
     def is_overdue(self, seconds: float) -> bool:
         """Whether the clip under way has been watched for more than ``seconds``."""
-        return 0 < self._clock[0] == self._begun and self._watched > seconds
+        return 0 < self._clock[0] == self._started and self._watched > seconds
 
     def kill(self, seconds: float) -> tuple[int, bool]:
         """Kill the process; the position of the clip that was under way, and whether it was overdue."""

@@ -1,13 +1,15 @@
-"""Progress of work on clips: one line that says what is resumed, then a bar with the time that is left."""
+"""Progress of work on clips: a line of the log says what is resumed, then a bar shows the time that is left."""
 
 from __future__ import annotations
 
-import sys
+import logging
 from threading import Lock
 from types import TracebackType
 from typing import Any
 
 from tqdm import tqdm
+
+logger = logging.getLogger(__name__)
 
 
 class ClipProgress:
@@ -30,11 +32,11 @@ class ClipProgress:
     """
 
     def __init__(self, name: str, clips: int, done: int = 0) -> None:
-        tqdm.write(start_line(name, clips, done), file=sys.stderr)
+        logger.info("%s", start_line(name, clips, done))
         self._bar: tqdm[Any] = tqdm(
             total=clips, initial=done, desc=name, unit="clip", smoothing=0.05, dynamic_ncols=True
         )
-        self._clips, self._done, self._begun, self._lock = clips, done, 0, Lock()
+        self._clips, self._done, self._uncommitted, self._lock = clips, done, 0, Lock()
 
     @property
     def shown(self) -> int:
@@ -45,20 +47,20 @@ class ClipProgress:
         """So many clips more are done for good."""
         with self._lock:
             self._done += clips
-            self._begun = max(0, self._begun - clips)
+            self._uncommitted = max(0, self._uncommitted - clips)
             self._show(self._done)
 
     def under_way(self, clips: int) -> None:
         """So many clips are done in shards that are not committed yet."""
         with self._lock:
-            self._begun = clips
+            self._uncommitted = clips
             self._show(self._done + clips)
 
     def begin(self) -> None:
         """One clip more is done in a shard that is not committed yet."""
         with self._lock:
-            self._begun += 1
-            self._show(self._done + self._begun)
+            self._uncommitted += 1
+            self._show(self._done + self._uncommitted)
 
     def _show(self, clips: int) -> None:
         """A bar does not go back, even where a process that died does its clips again."""

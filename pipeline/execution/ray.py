@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from grace.pipeline.errors import GraceError, UserError
 from grace.pipeline.execution.processes import RepeatedCrashError, Task, WatchedWorkers
+from grace.pipeline.messages import install_hint
 
 if TYPE_CHECKING:
     from grace.pipeline.execution.settings import RaySettings
@@ -91,7 +92,10 @@ def count_workers(settings: RaySettings) -> int:
 @contextmanager
 def _ray_session(settings: RaySettings) -> Iterator[int]:
     """Be connected to the cluster; how many actors fit there."""
-    import ray
+    try:
+        import ray
+    except ImportError:
+        raise UserError(f"runner: ray needs Ray: {install_hint('ray')}, or set runner to processes.") from None
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster of our own sends nothing to anybody
     ours = not ray.is_initialized()

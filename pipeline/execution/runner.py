@@ -54,7 +54,7 @@ class Summary:
     skipped: int = 0
     """Clips whose shards were made earlier from the same inputs, so that nothing was to be done."""
     fallbacks: int = 0
-    """Clips that were done in a lesser way (status ``fallback``)."""
+    """Clips whose result is degraded (status ``fallback``)."""
     failed: Counter[str] = field(default_factory=Counter)
     """Cause to the number of clips that this stage itself failed, in this run or earlier."""
     carried: int = 0
@@ -234,7 +234,7 @@ def _run_threaded(inputs: StepInputs, pending: dict[int, str], progress: ClipPro
 
 
 def _concurrent_shards(inputs: StepInputs) -> int:
-    """Shards that one opened step has under way, so that ``prefetch_clips`` are begun beyond the one that drains."""
+    """Shards that one opened step has under way, so that ``prefetch_clips`` are asked beyond the one that drains."""
     return 1 + math.ceil(inputs.step.prefetch_clips / inputs.size)
 
 

@@ -47,7 +47,7 @@ from grace.pipeline.index.settings import SplitSettings
 from grace.pipeline.media.content import content_digest
 from grace.pipeline.media.files import MissingError, NoFramesError, link_out
 from grace.pipeline.media.frames import list_images
-from grace.pipeline.media.video import Probe, probe
+from grace.pipeline.media.video import MediaInfo, probe
 from grace.pipeline.messages import error_line, number_ranges
 from grace.pipeline.store import Row, failure, write_clips
 from grace.pipeline.store.journal import Journal, state_of
@@ -66,7 +66,7 @@ COUNTING = 1
 class Contents:
     """What a clip holds, counted, and the digest of its content."""
 
-    probe: Probe
+    probe: MediaInfo
     digest: str
 
 
@@ -226,7 +226,7 @@ def _probe_all(
     probed: dict[str, Contents | Unusable] = {}
     for listing in readable:
         if (counted := journal.get(listing.path)) is not None:
-            probed[listing.clip_id] = Contents(Probe(**counted["probe"]), counted["digest"])
+            probed[listing.clip_id] = Contents(MediaInfo(**counted["probe"]), counted["digest"])
     waiting = [listing for listing in readable if listing.clip_id not in probed]
     jobs = [waiting[start : start + BATCH] for start in range(0, len(waiting), BATCH)]
     results = run_in_processes(task, jobs, workers=max(workers, 1), clip_timeout=clip_timeout)

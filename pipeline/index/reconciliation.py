@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from grace.pipeline.datasets.base import CONTRADICTORY, UNKNOWN_LABEL
-from grace.pipeline.datasets.file_tree import AMBIGUOUS, UNFOLLOWED
+from grace.pipeline.datasets.file_tree import AMBIGUOUS_ID, UNFOLLOWED
 from grace.pipeline.index.marks import DOUBTFUL, UNUSABLE
 from grace.pipeline.store import write_atomic
 from grace.pipeline.strict_csv import encode_rows
@@ -47,7 +47,7 @@ FINDINGS = (
     PARTLESS,
     VOTED_NO_CLASS,
     VOTED_NO_CLIP,
-    AMBIGUOUS,
+    AMBIGUOUS_ID,
     CONTRADICTORY,
     UNFOLLOWED,
     UNLISTED,

@@ -32,7 +32,7 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is dam
 
 
 @dataclass(frozen=True)
-class Probe:
+class MediaInfo:
     """What a clip holds, found by decoding it.
 
     Attributes:
@@ -93,7 +93,7 @@ def segment_centres(n_frames: int, count: int) -> Int[np.ndarray, " T"]:
     return np.minimum(centres, n_frames - 1)
 
 
-def probe(path: Path, source: str) -> Probe:
+def probe(path: Path, source: str) -> MediaInfo:
     """Count the frames of a clip by decoding it (a video) or by listing it (a folder of images).
 
     Args:
@@ -114,7 +114,7 @@ def probe(path: Path, source: str) -> Probe:
         ...     for number in range(3):
         ...         write_image(Path(folder, f"{number}.png"), np.zeros((48, 64, 3), np.uint8))
         ...     probe(Path(folder), "frames")
-        Probe(n_frames=3, fps=0.0, width=64, height=48, declared=3, ends_early=False)
+        MediaInfo(n_frames=3, fps=0.0, width=64, height=48, declared=3, ends_early=False)
     """
     return _probe_frames(path) if source == "frames" else _probe_video(path)
 
@@ -230,13 +230,13 @@ def _alike(
     return (longest, longest), [(squared(a, side), squared(b, side)) for a, b in pairs]
 
 
-def _probe_frames(path: Path) -> Probe:
+def _probe_frames(path: Path) -> MediaInfo:
     names = Folder(path).names
     height, width = read_image(path / names[0]).shape[:2]
-    return Probe(len(names), 0.0, width, height, len(names))
+    return MediaInfo(len(names), 0.0, width, height, len(names))
 
 
-def _probe_video(path: Path) -> Probe:
+def _probe_video(path: Path) -> MediaInfo:
     with closing(_open_video(path)) as video:
         count = width = height = 0
         end = 0.0  # seconds
@@ -250,4 +250,4 @@ def _probe_video(path: Path) -> Probe:
         # Where the rate varies, some containers declare their duration times their rate: then compare durations,
         # which say nothing of frames lost on the way.
         reached = count if video.lost else max(count, end * video.fps + 1)
-        return Probe(count, video.fps, width, height, declared, ends_early=reached < TRUNCATED * declared - 1)
+        return MediaInfo(count, video.fps, width, height, declared, ends_early=reached < TRUNCATED * declared - 1)

@@ -77,7 +77,7 @@ def patch_motion(
     Args:
         pairs: T grey crops of any size, values from 0 to 255, each with the crop one frame later, in order of time.
         grid: G, patches per side.
-        method: a key of ``METHODS``, or a function of their signature.
+        method: a key of ``MOTION_METHODS``, or a function of their signature.
 
     Returns:
         The motion of each patch (0 in a cut), in the method's unit (see ``MIN_RANGE``); the similarity of the head
@@ -97,7 +97,7 @@ def patch_motion(
     frames, neighbours = resize_crops([a for a, _ in pairs]), resize_crops([b for _, b in pairs])
     even = normalised(np.concatenate([frames, neighbours]))
     clip = Pairs(frames, neighbours, even[: len(frames)], even[len(frames) :])
-    values, motions = METHODS[method](clip, grid) if isinstance(method, str) else method(clip, grid)
+    values, motions = MOTION_METHODS[method](clip, grid) if isinstance(method, str) else method(clip, grid)
     cut = are_cuts(clip.normalised_frames, clip.normalised_neighbours, motions)
     return np.where(cut[:, None, None], 0.0, values), np.where(cut[:, None], 0.0, motions[:, :4]), cut
 
@@ -209,7 +209,7 @@ def flow_beyond_rigid(pairs: Pairs, grid: int) -> tuple[Patches, HeadMotions]:
     return pooled(moved, grid), motions
 
 
-METHODS: dict[str, Method] = {
+MOTION_METHODS: dict[str, Method] = {
     "plain_difference": plain_difference,
     "temporal_registered_difference": temporal_registered_difference,
     "flow_beyond_rigid": flow_beyond_rigid,

@@ -146,8 +146,8 @@ def _lock(handle: int, folder: Path) -> None:
 
 
 def clear_abandoned(folder: Path) -> None:
-    """Remove what killed writers left behind in a folder: what processes of this machine that are gone have begun, and
-    what is very old. What another machine, or a thread of this process, may still be writing stays."""
+    """Remove what killed writers left behind in a folder: what ended processes of this machine started, and what is
+    very old. What another machine, or a thread of this process, may still be writing stays."""
     with suppress(OSError):
         for leftover in folder.glob(f"{TEMPORARY}*"):
             with suppress(OSError):

@@ -38,9 +38,9 @@ class Chain:
         """What a shard was made from that is no more, a sentence each."""
         store = Store(self.folder / name, STORES[name])
         meta, sources = store.meta(shard), []
-        for source, made_from in (meta.get("inputs") or {}).items():
+        for source, recorded in (meta.get("inputs") or {}).items():
             now = Store(self.folder / source, STORES[source]).fingerprint(shard)
-            if now is not None and now != made_from:
+            if now is not None and now != recorded:
                 sources.append(f"{source}/{shard:05d}")
         if (rows := meta.get("clips")) and clips_digest(self._rows(shard, rows)) != rows["digest"]:
             sources.append(FILE)
@@ -58,11 +58,11 @@ class Chain:
                 return sentence
         return next(self.problems(name, shard), "")
 
-    def _rows(self, shard: int, made_from: dict[str, Any]) -> list[dict[str, Any]]:
-        columns = tuple(made_from["columns"])
+    def _rows(self, shard: int, recorded: dict[str, Any]) -> list[dict[str, Any]]:
+        columns = tuple(recorded["columns"])
         if columns not in self._tables:
             self._tables[columns] = Clips(self.folder, columns)
-        return self._tables[columns].shard(shard, made_from["size"])
+        return self._tables[columns].shard(shard, recorded["size"])
 
 
 def clips_digest(rows: Sequence[dict[str, Any]]) -> str:

@@ -35,7 +35,7 @@ class Column:
 
 KEY = (
     Column("clip_id", "str", doc="the clip, unique in its data set"),
-    Column("status", "str", doc="ok, fallback (done in a lesser way) or failed"),
+    Column("status", "str", doc="ok, fallback (a degraded result: the error says why) or failed"),
     Column("error", "str", doc="the cause in plain English, led by the stage it arose in; empty when ok"),
 )
 
@@ -89,5 +89,5 @@ def failure(clip_id: str, error: str) -> Row:
 
 
 def fallback(row: Row, error: str) -> Row:
-    """A row that was made in a lesser way, with the reason."""
+    """A row whose result is degraded, with the reason."""
     return {**row, "status": "fallback", "error": printable(error)}

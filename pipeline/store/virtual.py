@@ -47,16 +47,16 @@ def write_virtual_dataset(store: Store) -> Path:
         path, shards = store.folder / FILE, store.shards()
         if not shards:
             raise UserError(f"{store.folder} holds nothing yet: run `grace {store.schema.stage}` first.")
-        made_from = fingerprint([[shard, store.meta(shard).get("checksum")] for shard in shards])
-        if not _is_current(store, path, made_from):
-            write_atomic(path, _encode(store, shards, made_from))
+        digest = fingerprint([[shard, store.meta(shard).get("checksum")] for shard in shards])
+        if not _is_current(store, path, digest):
+            write_atomic(path, _encode(store, shards, digest))
         return path
 
 
-def _is_current(store: Store, path: Path, made_from: str) -> bool:
+def _is_current(store: Store, path: Path, digest: str) -> bool:
     """Whether the file is whole and was made from these shards as they are now."""
     try:
-        if decode_meta(store.schema, path).get("joined") != made_from:
+        if decode_meta(store.schema, path).get("joined") != digest:
             return False
         verify(path, "it is made again")
     except UserError:
@@ -64,14 +64,14 @@ def _is_current(store: Store, path: Path, made_from: str) -> bool:
     return True
 
 
-def _encode(store: Store, shards: list[int], made_from: str) -> bytes:
+def _encode(store: Store, shards: list[int], digest: str) -> bytes:
     import h5py
 
     joined = Joined({column.name: [] for column in store.schema.key})
     for shard in shards:
         _add(store, store.path(shard), joined)
     with h5py.File("joined", "w", driver="core", backing_store=False, libver="v110", track_order=False) as file:
-        file.attrs[META] = meta_text(store.schema, {"joined": made_from, "shards": len(shards)})
+        file.attrs[META] = meta_text(store.schema, {"joined": digest, "shards": len(shards)})
         for name, values in joined.texts.items():
             file.create_dataset(name, data=values, dtype=h5py.string_dtype(), track_times=False)
         for column in store.schema.columns:

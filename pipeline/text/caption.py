@@ -49,7 +49,6 @@ class CaptionStep(EngineStep[str]):
     schema: ClassVar[Schema] = CAPTIONS
     folder: ClassVar[str] = "captions"
     reads: ClassVar[dict[str, tuple[str, ...]]] = {"faces": ("frames", "times", "found")}
-    slots: ClassVar[tuple[str, ...]] = ("times",)
     answer_settings: ClassVar[frozenset[str]] = frozenset({"images", "samples", "max_tokens", "max_attempts", "seed"})
 
     def requests(self, row: Row) -> list[Request]:

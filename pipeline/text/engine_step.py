@@ -27,14 +27,12 @@ class EngineStep(Step, Generic[Content]):
     engine: Engine = field(init=False)
     prompt: Prompt = field(init=False)
 
-    slots: ClassVar[tuple[str, ...]]
-    """The ``{slots}`` that the prompt must have."""
     answer_settings: ClassVar[frozenset[str]]
     """Settings that change an answer, beside those of the engine and the prompt."""
 
     def __post_init__(self) -> None:
         self.engine = make_engine(self.settings)
-        self.prompt = read_prompt(self.settings.prompt, needs=self.slots)
+        self.prompt = read_prompt(self.settings.prompt, needs=self.settings.slots)
         self.prefetch_clips = prefetch_clips(self.settings)
 
     def keep_responses(self, folder: Path) -> Self:

@@ -48,7 +48,7 @@ def last_object(text: str, key: str) -> tuple[dict[str, Any], bool]:
     if nesting(text) > MAX_DEPTH:
         raise ValueError("the answer's JSON is nested too deeply")
     found = list(_objects(text))
-    whole = [each for each in found if each.content is not None and key in each.content] or _begun_last(text, key)
+    whole = [each for each in found if each.content is not None and key in each.content] or _last_started(text, key)
     after = whole[-1].end if whole else 0
     broken = next((each for each in found if each.content is None and each.start >= after), None)
     if broken and whole and text[whole[-1].start :].startswith(text[broken.start :]):
@@ -65,7 +65,7 @@ def last_object(text: str, key: str) -> tuple[dict[str, Any], bool]:
 
 
 def text_after_last(text: str, key: str) -> str:
-    """What follows the last whole object with ``key``; empty when there is none, or it is that object begun again."""
+    """What follows the last whole object with ``key``; empty when there is none, or it is that object started again."""
     whole = [each for each in _objects(text) if each.content is not None and key in each.content]
     if not whole:
         return ""
@@ -86,7 +86,7 @@ def _objects(text: str) -> Iterator[Found]:
         start = text.find("{", end)
 
 
-def _begun_last(text: str, key: str) -> list[Found]:
+def _last_started(text: str, key: str) -> list[Found]:
     """The whole object that begins last with ``key``, for when a quote that is open before it hides where it begins."""
     starts = [found.start() for found in re.finditer(rf'\{{\s*+"{re.escape(key)}"\s*+:', text)]
     try:

@@ -32,7 +32,7 @@ class Override:
     description: str
     cues: tuple[Cue, ...] | None = None
 
-    def identity(self) -> str:
+    def cache_key(self) -> str:
         """What stands for it in fingerprints."""
         return self.description if self.cues is None else f"{self.description}\n{_json(self.cues)}"
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grace.pipeline.errors import UserError
+from grace.pipeline.messages import error_line
 
 FOLDER = Path(__file__).parent / "prompts"
 
@@ -55,11 +56,24 @@ def read_prompt(name: str, needs: tuple[str, ...] = ()) -> Prompt:
     except (FileNotFoundError, IsADirectoryError):
         known = ", ".join(sorted(path.stem for path in FOLDER.glob("*.md")))
         raise UserError(f"There is no prompt '{name}': name one of {known}, or the path of a .md file.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"The prompt {file} cannot be read as UTF-8 text ({error_line(error)}): save it again as UTF-8."
+        ) from None
     prompt = Prompt(file.stem, text)
     for slot in needs:
         if not prompt.has(slot):
             raise UserError(f"The prompt {file.name} has no {{{slot}}}: put it where that text belongs.")
     return prompt
+
+
+def check_label_slot(prompt: Prompt, use_label: bool) -> None:
+    """Raise :class:`UserError` unless exactly the prompts that show a label have a place for it."""
+    if prompt.has("label") != use_label:
+        raise UserError(
+            f"The prompt '{prompt.name}' and refine.use_label do not agree: a prompt with {{label}} (refine-label-v1) "
+            "goes with use_label true, one without (refine-v1) with use_label false."
+        )
 
 
 def quoted(text: str, tag: str) -> str:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from grace.pipeline.engines import Request, Response
 from grace.pipeline.engines.retry import Answer
-from grace.pipeline.errors import UserError
 from grace.pipeline.execution.step import Step
 from grace.pipeline.sentences import split_sentences
 from grace.pipeline.store import Row, Schema, fallback
@@ -18,7 +17,7 @@ from grace.pipeline.text.cues import SCHEMA, ParsedAnswer, drop_unsupported, rea
 from grace.pipeline.text.engine_step import EngineStep
 from grace.pipeline.text.json_objects import text_after_last
 from grace.pipeline.text.overrides import Override, read_overrides
-from grace.pipeline.text.prompts import Prompt, quoted
+from grace.pipeline.text.prompts import Prompt, check_label_slot, quoted
 from grace.pipeline.text.quality import refusing, rejection_reason
 from grace.pipeline.text.settings import RefineSettings
 
@@ -64,21 +63,17 @@ class RefineStep(EngineStep[ParsedAnswer]):
     schema: ClassVar[Schema] = DESCRIPTIONS
     folder: ClassVar[str] = "descriptions"
     reads: ClassVar[dict[str, tuple[str, ...]]] = {"captions": ("caption", "samples")}
-    slots: ClassVar[tuple[str, ...]] = ("captions",)
     answer_settings: ClassVar[frozenset[str]] = frozenset({"max_tokens", "max_attempts", "seed", "use_label"})
     label_visible: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.prompt.has("label") != self.label_visible or self.settings.use_label != self.label_visible:
-            raise UserError(
-                f"The prompt '{self.prompt.name}' and refine.use_label do not agree: a prompt with {{label}} "
-                "(refine-label-v1) goes with use_label true, one without (refine-v1) with use_label false."
-            )
+        for visible in (self.label_visible, self.settings.use_label):
+            check_label_slot(self.prompt, visible)
 
     def extra_inputs(self, clip_ids: Sequence[str]) -> dict[str, str]:
         """The corrections of these clips: a new one redoes its shard and no other."""
-        return {clip_id: self.overrides[clip_id].identity() for clip_id in clip_ids if clip_id in self.overrides}
+        return {clip_id: self.overrides[clip_id].cache_key() for clip_id in clip_ids if clip_id in self.overrides}
 
     def can_recover(self, row: Row) -> bool:
         """A correction replaces a caption that could not be made; nothing replaces face crops."""

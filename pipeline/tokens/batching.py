@@ -105,16 +105,16 @@ def encode_clips(
 
 
 def _prefetch(work: Callable[[Item], Result], items: Iterable[Item], threads: int, depth: int) -> Iterator[Result]:
-    """``work`` of each item, in order; ``threads`` have begun on the first ``depth`` of them when this returns."""
+    """``work`` of each item, in order; the first ``depth`` of them are submitted to ``threads`` when this returns."""
     pool = ThreadPoolExecutor(threads)
     waiting = iter(items)
-    begun: deque[Future[Result]] = deque(pool.submit(work, item) for item in islice(waiting, depth))
+    running: deque[Future[Result]] = deque(pool.submit(work, item) for item in islice(waiting, depth))
 
     def results() -> Iterator[Result]:
         with pool:
-            while begun:
-                done = begun.popleft().result()
-                begun.extend(pool.submit(work, item) for item in islice(waiting, 1))
+            while running:
+                done = running.popleft().result()
+                running.extend(pool.submit(work, item) for item in islice(waiting, 1))
                 yield done
 
     return results()

@@ -12,6 +12,7 @@ from transformers.utils import logging
 from grace.pipeline.checkpoints import download_line, model_cache_key, model_name, require_model
 from grace.pipeline.devices import choose_device, choose_dtype
 from grace.pipeline.errors import UserError
+from grace.pipeline.messages import error_line
 
 
 @dataclass(frozen=True)
@@ -56,5 +57,4 @@ class Checkpoint:
 
 def _refusal(name: str, error: Exception, hint: str = "") -> UserError:
     """``hint`` is the line that fetches it: a part of it may be missing from the cache."""
-    cause = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    return UserError(f"The model {name} cannot be opened: {cause}. {hint}".strip())
+    return UserError(f"The model {name} cannot be opened: {error_line(error)}. {hint}".strip())

@@ -15,7 +15,7 @@ _CLAUSE = re.compile(r"[,;:]\s+(?:and\s+|then\s+|while\s+)*|\s+(?:then|while|bef
 _LEAST = 3
 """Letters of a clause: what is shorter says nothing of a face."""
 
-PHASES: Mapping[str, str] = {"onset": "is beginning", "apex": "is held", "offset": "is fading"}
+_PHASE_WORDS: Mapping[str, str] = {"onset": "is beginning", "apex": "is held", "offset": "is fading"}
 """A cue's phase in words that any text encoder knows."""
 
 
@@ -53,7 +53,7 @@ def cue_clauses(row: Row) -> list[str]:
         ['Brows: inner brows rise slightly, which is held.']
     """
     return [
-        f"{cue['region'].capitalize()}: {cue['action']} {cue['intensity']}, which {PHASES[cue['phase']]}."
+        f"{cue['region'].capitalize()}: {cue['action']} {cue['intensity']}, which {_PHASE_WORDS[cue['phase']]}."
         for cue in row.get("cues") or []
     ]
 

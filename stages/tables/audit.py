@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from grace.pipeline.messages import percent
+from stages.tables.formats import strip_control
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -165,13 +166,13 @@ def _labels(name: str, found: dict[str, Any]) -> Table:
     for heading in ("texts", "claimed when true", "true when claimed", "bag of words"):
         table.add_column(heading, justify="right")
     for label in against["recall"]:
-        recall = f"{100 * learnt['recall'][label]:.1f}" if learnt and label in learnt["recall"] else ""
+        recall = percent(learnt["recall"][label], "") if learnt and label in learnt["recall"] else ""
         cells = (against["base_rate"][label], against["recall"][label], against["precision"][label])
-        table.add_row(label, *(f"{100 * share:.1f}" for share in cells), recall)
+        table.add_row(label, *(percent(share, "") for share in cells), recall)
     if learnt:
         low, high = learnt["interval"]
         table.caption = (
-            f"A bag of words reaches UAR {percent(learnt['UAR'])} ({100 * low:.1f}–{100 * high:.1f}), "
+            f"A bag of words reaches UAR {percent(learnt['UAR'])} ({percent(low, '')}–{percent(high, '')}), "
             f"{percent(learnt['UAR_without_emotion_words'])} without the emotion words; chance is "
             f"{percent(learnt['chance'])} ({learnt['folds']} folds over {learnt['groups']} groups of clips)."
         )
@@ -192,4 +193,4 @@ def _text(words: str, style: str = "") -> Any:
     """Words of models and files as they are, never as markup, without what could control a terminal."""
     from rich.text import Text
 
-    return Text("".join(each for each in words if each.isprintable()), style)
+    return Text(strip_control(words), style)

@@ -42,7 +42,7 @@ def cues(found: list[dict[str, str]] | None) -> str:
 def _value(name: str, value: Any) -> str:
     import numpy as np
 
-    from stages.tables.formats import size
+    from grace.pipeline.messages import byte_size
 
     if name == "cues":
         return cues(value)
@@ -53,5 +53,5 @@ def _value(name: str, value: Any) -> str:
             return " ".join(f"{x:g}" for x in value.ravel())
         return f"{' × '.join(map(str, value.shape))}, {value.min():.3g} to {value.max():.3g}"
     if isinstance(value, list) and value and isinstance(value[0], bytes):
-        return f"{len(value)} JPEG images, {size(sum(map(len, value)))}"
+        return f"{len(value)} JPEG images, {byte_size(sum(map(len, value)))}"
     return str(value)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stages.tables.formats import count, duration, size
+from grace.pipeline.messages import byte_size
+from stages.tables.formats import count, duration
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,7 +30,7 @@ def stage_table(made: Estimate, settings: Settings, dataset: str) -> Table:
         whole, read = (None if kept is None else kept * made.clips), (cost.tokens_in + cost.tokens_out) * made.clips
         spans = [duration(None)] * 3 if span is None else _durations(span)
         per_clip, at_once = duration(cost.seconds_per_clip), str(cost.processes)
-        table.add_row(cost.stage, per_clip, at_once, *spans, size(whole), _gpu(cost), count(read) if read else "")
+        table.add_row(cost.stage, per_clip, at_once, *spans, byte_size(whole), _gpu(cost), count(read) if read else "")
         disk, tokens = disk + (whole or 0.0), tokens + read
     together = made.seconds()
     training = train_span(made, settings)
@@ -40,7 +41,7 @@ def stage_table(made: Estimate, settings: Settings, dataset: str) -> Table:
     more = "> " if any(cost.seconds_per_clip is None for cost in made.costs) else ""
     spans = _durations(together)
     table.add_row(
-        "together", "", "", more + spans[0], *spans[1:], more + size(disk), "", count(tokens) if tokens else ""
+        "together", "", "", more + spans[0], *spans[1:], more + byte_size(disk), "", count(tokens) if tokens else ""
     )
     untried = "– could not be tried, see below. " if more else ""
     table.caption = untried + ("Training: at most, if no fold stops early." if training is not None else "")
@@ -114,7 +115,7 @@ def storage_table(shape: TokenShape, clips: int, settings: Settings) -> Table:
             mark = " ←" if (storage, keep) == (settings.tokens.storage, settings.tokens.patches) else ""
             share = f"{taken / whole:.0%}"
             patches = f"{keep or f'all {shape.patches}'}{mark}"
-            table.add_row(storage, patches, size(taken), size(taken * clips), share)
+            table.add_row(storage, patches, byte_size(taken), byte_size(taken * clips), share)
     return table
 
 
@@ -142,5 +143,5 @@ def _training(shape: TokenShape, settings: Settings) -> float:
 
 def _gpu(cost: StageCost) -> str:
     if cost.gpu_bytes:
-        return size(cost.gpu_bytes)
-    return f"> {size(cost.weight_bytes)}" if cost.weight_bytes else ""
+        return byte_size(cost.gpu_bytes)
+    return f"> {byte_size(cost.weight_bytes)}" if cost.weight_bytes else ""

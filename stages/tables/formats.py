@@ -13,21 +13,6 @@ def strip_control(text: str) -> str:
     return "".join(character for character in text if character.isprintable() or character in "\n\t")
 
 
-def size(number: float | None) -> str:
-    """Bytes in the unit in which they are a number that one can say.
-
-    Example:
-        >>> size(15e9), size(820_000)
-        ('15.0 GB', '820 kB')
-    """
-    if number is None:
-        return "–"
-    for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")):
-        if number >= unit:
-            return f"{number / unit:.1f} {name}"
-    return f"{number / 1e3:.0f} kB"
-
-
 def duration(seconds: float | None) -> str:
     """Seconds in the unit in which they are a number that one can say.
 

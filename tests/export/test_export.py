@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 import grace
 from grace.export import label_studio
+from grace.pipeline.steps import step_sections
 from grace.pipeline.store import Clips, Store, write_clips
 from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS
 from grace.settings import Settings
@@ -60,7 +61,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for row in rows[:2]:
         write_images(folder / "raw/toy" / row["path"], 3)
     for fold in (1, 2):
-        train(data, SETTINGS, fold, quiet=True, pipeline=Settings().pipeline_content())
+        train(data, SETTINGS, fold, quiet=True, pipeline=step_sections(Settings()))
     add_texts(data)
     return folder
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from grace.pipeline.engines import Response
-from grace.pipeline.errors import GraceError, UserError
+from grace.pipeline.errors import GraceError
 from grace.pipeline.execution.runner import run
 from grace.pipeline.media.images import decode_crop
 from grace.pipeline.store import Row, Store, read_table, write_clips
@@ -157,9 +157,9 @@ def test_an_edited_prompt_is_another_prompt(tmp_path: Path) -> None:
     assert run(scripted("One.", "Two.", prompt=str(own)), tmp_path, size=32).done == 2
     assert rows_of(tmp_path)[0]["prompt"] == "mine"
     own.write_text("What happens?")
-    with pytest.raises(UserError, match=r"mine.md has no \{times\}"):
+    with pytest.raises(ValueError, match=r"mine.md has no \{times\}"):
         scripted(prompt=str(own))
-    with pytest.raises(UserError, match="no prompt 'coarse-v9'"):
+    with pytest.raises(ValueError, match="no prompt 'coarse-v9'"):
         scripted(prompt="coarse-v9")
 
 

@@ -279,7 +279,7 @@ def test_a_closed_engine_opens_again(checkpoint: Checkpoint) -> None:
 
 def test_without_vllm_the_error_says_how_to_install_it(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "vllm", None)  # as if it were not installed, where it is
-    with pytest.raises(UserError, match=r"grace-dfer\[vllm\].*vllm_env"):
+    with pytest.raises(UserError, match=r"pip install -e '\.\[vllm\]'.*vllm_env"):
         make_engine(RefineSettings(engine="vllm", model=str(checkpoint("llama")))).open()
 
 

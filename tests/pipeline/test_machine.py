@@ -232,7 +232,7 @@ if __name__ == "__main__":
     from pathlib import Path
     from grace.pipeline.execution.runner import run
     from tests.support.fake_step import DrawStep
-    print("begun", flush=True)
+    print("started", flush=True)
     summary = run(DrawStep(seconds=1.5), Path({str(tmp_path)!r}), size=2, workers=1, clip_timeout=4)
     print(summary.done, dict(summary.failed), flush=True)
 """
@@ -243,7 +243,7 @@ if __name__ == "__main__":
         [sys.executable, script], stdout=subprocess.PIPE, text=True, start_new_session=True, env=environment
     )
     assert stage.stdout is not None
-    assert stage.stdout.readline() == "begun\n"
+    assert stage.stdout.readline() == "started\n"
     while not list(tmp_path.glob("faces/0*.h5")):
         time.sleep(0.05)
     os.killpg(stage.pid, signal.SIGSTOP)

@@ -14,7 +14,7 @@ from grace.pipeline.faces.settings import FacesSettings
 from grace.pipeline.faces.step import FacesStep
 from grace.pipeline.media.images import decode_image, write_image
 from grace.pipeline.media.video import probe
-from grace.pipeline.motion.maps import METHODS, MIN_RANGE, face_window, normalised, patch_motion, scaled
+from grace.pipeline.motion.maps import MIN_RANGE, MOTION_METHODS, face_window, normalised, patch_motion, scaled
 from grace.pipeline.motion.registration import head_flow, head_motion, warp_back
 from grace.pipeline.motion.settings import MotionSettings
 from grace.pipeline.motion.step import MotionStep
@@ -111,7 +111,7 @@ def test_a_change_of_light_is_no_motion() -> None:
     assert not cut.any()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", MOTION_METHODS)
 def test_still_clip_stays_near_zero_under_noise_and_compression(method: str) -> None:
     rng = np.random.default_rng(0)
     picture = face(times=TIMES[:1])[0]
@@ -144,7 +144,7 @@ def test_what_moves_where_no_face_was_seen_does_not_count() -> None:
     )
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", MOTION_METHODS)
 def test_cut_is_detected_and_zeroed(method: str) -> None:
     one = face(times=TIMES[:2])
     other = np.ascontiguousarray(moved(one[0], (0.2, 0.1, 0.0, 0.3))[:, ::-1])
@@ -154,7 +154,7 @@ def test_cut_is_detected_and_zeroed(method: str) -> None:
     assert np.abs(rigid[1]).max() == 0
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", MOTION_METHODS)
 def test_blank_pictures_are_no_motion_and_no_error(method: str) -> None:
     blank = np.full((64, 64), 120.0, dtype=np.float32)
     values, rigid, cut = patch_motion([(blank, blank)], 8, method)

@@ -210,7 +210,7 @@ def test_a_server_that_stays_away_stops_the_stage_and_keeps_what_is_done(prefetc
             run(RefineStep(chosen), tmp_path, size=2)
     store = Store(tmp_path / "descriptions", DESCRIPTIONS)
     done = [row["status"] for shard in store.shards() for row in store.read(shard)]
-    assert done == ["ok", "ok"] or (prefetch_clips and done == [])  # begun ahead, the two answers may be of two shards
+    assert done == ["ok", "ok"] or (prefetch_clips and done == [])  # asked ahead, the answers may be of two shards
 
 
 @pytest.mark.parametrize(
@@ -366,7 +366,7 @@ def test_the_engine_travels_and_its_address_is_no_part_of_what_it_is() -> None:
     assert engine.cache_key() == {"engine": "openai", "model": "m"}
 
 
-def test_shards_are_begun_ahead_so_that_a_slow_answer_holds_nothing_up(tmp_path: Path) -> None:
+def test_shards_are_requested_ahead_so_that_a_slow_answer_holds_nothing_up(tmp_path: Path) -> None:
     """Six shards of two clips: the first answer is not given before every other clip has been asked about."""
     write_clips_with_faces(tmp_path, 12, size=2)
     write_texts(tmp_path, "captions", [f"{CAPTION} Clip {k}." for k in range(12)], size=2)

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from grace.pipeline.execution.progress import ClipProgress
+from stages._output import user_errors
 
 
-def test_a_resumed_stage_says_what_is_left(capsys: pytest.CaptureFixture[str]) -> None:
-    with ClipProgress("caption", 2000, 1240):
-        pass
-    assert "caption: 1,240 of 2,000 clips are done, 760 to go" in capsys.readouterr().err
+def test_a_command_prints_what_is_left(capsys: pytest.CaptureFixture[str]) -> None:
+    """The line is one of the log: a program of others that runs a step is not printed into."""
+
+    @user_errors
+    def resume() -> None:
+        with ClipProgress("caption", 2000, 1240):
+            pass
+
+    for _ in range(2):
+        resume()
+        assert capsys.readouterr().err.count("caption: 1,240 of 2,000 clips are done, 760 to go\n") == 1
+
+
+def test_a_library_prints_a_bar_and_no_line() -> None:
+    script = "from grace.pipeline.execution.progress import ClipProgress\nwith ClipProgress('caption', 9, 4): pass"
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "4/9" in shown.stderr
+    assert "to go" not in shown.stderr
 
 
 def test_clips_of_a_shard_under_way_count_once() -> None:

@@ -40,12 +40,12 @@ class TracedStep(DrawStep):
         with self.trace.open("a") as file:
             # A per-clip step runs in a process beneath the actor, which has the variables of its node's raylet.
             file.write(f"{row['clip_id']} {os.environ['RAY_RAYLET_PID']} {os.getppid()}\n")
-        while len({node for _, node, _ in begun(self.trace)}) < self.nodes:
+        while len({node for _, node, _ in started(self.trace)}) < self.nodes:
             time.sleep(0.05)
         return super().clip(row)
 
 
-def begun(trace: Path) -> list[list[str]]:
+def started(trace: Path) -> list[list[str]]:
     """Clips, and the raylet and the actor, by process id, that began them."""
     return [line.split() for line in trace.read_text().splitlines()] if trace.exists() else []
 
@@ -139,9 +139,9 @@ def test_clips_that_kill_or_hang_cost_themselves_only_and_not_the_actor(cluster:
     assert [row["clip_id"] for row in rows if row["status"] == "failed"] == ["c004", "c007"]
     assert "the process died on this clip" in rows[4]["error"]
     assert "given up after 4 seconds (clip_timeout)" in rows[7]["error"]
-    times = Counter(clip for clip, *_ in begun(trace))
+    times = Counter(clip for clip, *_ in started(trace))
     assert (times["c004"], times["c007"], times["c000"]) == (2, 1, 1)
-    assert len({actor for *_, actor in begun(trace)}) == 1, "the actor lived through both"
+    assert len({actor for *_, actor in started(trace)}) == 1, "the actor lived through both"
 
 
 def test_a_clip_that_takes_too_long_is_given_up(cluster: Any, tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_a_node_killed_in_mid_run_costs_its_current_shard_only(cluster: Any, tmp
 
     def kill() -> None:
         raylet = str(nodes[0].all_processes["raylet"][0].process.pid)
-        while sum(node == raylet for _, node, _ in begun(trace)) < SIZE + 2:
+        while sum(node == raylet for _, node, _ in started(trace)) < SIZE + 2:
             time.sleep(0.05)
         made.remove_node(nodes[0], allow_graceful=False)
         killed.append(len(list((folder / "faces").glob("0*.h5"))))
@@ -192,9 +192,9 @@ def test_a_node_killed_in_mid_run_costs_its_current_shard_only(cluster: Any, tmp
     rows = list(Store(folder / "faces", FACES).rows(["clip_id", "status"]))
     assert [row["clip_id"] for row in rows] == [f"c{k:03d}" for k in range(CLIPS)], "every clip exactly once"
     assert {row["status"] for row in rows} == {"ok"}
-    began = Counter(clip for clip, *_ in begun(trace))
+    began = Counter(clip for clip, *_ in started(trace))
     assert set(began) == {row["clip_id"] for row in rows}
-    by_node = Counter(node for _, node, _ in begun(trace))
+    by_node = Counter(node for _, node, _ in started(trace))
     assert len(by_node) == 3
     again = {int(clip[1:]) // SIZE for clip, times in began.items() if times > 1}
     assert len(again) <= 1, "one worker ran on that node, with one shard under way"

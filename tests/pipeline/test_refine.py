@@ -217,8 +217,11 @@ def test_a_label_is_seen_only_when_asked_for_and_every_such_row_says_so(tmp_path
 
 @pytest.mark.parametrize("more", [{"use_label": True}, {"prompt": "refine-label-v1"}])
 def test_a_prompt_and_use_label_that_disagree_are_refused(more: dict[str, Any]) -> None:
+    """Settings refuse it when they are read; the step refuses it too, whatever made the settings."""
+    with pytest.raises(ValueError, match="use_label"):
+        settings(**more)
     with pytest.raises(UserError, match="use_label"):
-        refine_step(settings(**more))
+        refine_step(settings().model_copy(update=more))
 
 
 def test_turning_labels_on_redoes_the_stage(tmp_path: Path) -> None:

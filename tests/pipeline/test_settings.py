@@ -8,7 +8,8 @@ import pytest
 
 from grace.pipeline import settings as module
 from grace.pipeline.errors import UserError
-from grace.pipeline.settings import PipelineSettings, read_settings, validate
+from grace.pipeline.settings import PipelineSettings, apply_overrides, read_settings, validate
+from grace.pipeline.steps import STEPS, make_step, step_sections
 
 
 def write(folder: Path, text: str) -> Path:
@@ -96,6 +97,62 @@ def test_every_renamed_key_leads_to_one_that_exists() -> None:
         assert model is not None and key in model.model_fields, f"{old} leads to {new}, which is no key"
         with pytest.raises(UserError, match=f"'{new}' now"):
             module._refuse_renamed(_nested(old), "params.yaml")
+
+
+def test_every_renamed_value_leads_to_one_that_is_accepted() -> None:
+    for key, renamed in module.RENAMED_VALUES.items():
+        for old, new in renamed.items():
+            apply_overrides(PipelineSettings(), [f"{key}={new}"])
+            with pytest.raises(UserError) as caught:
+                read_settings(PipelineSettings, None, [f"{key}={old}"])
+            assert str(caught.value) == f"--set {key}={old}: '{key}': '{old}' is called '{new}' now."
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["faces.detector=yunet"], "'faces.detector_model': detector yunet needs its ONNX file"),
+        (["caption.prompt=coarse-v9"], "'caption.prompt': there is no prompt 'coarse-v9': name one of coarse-v1, "),
+        (["caption.prompt=refine-v1"], "'caption.prompt': the prompt refine-v1.md has no {times}"),
+        (["refine.prompt=coarse-v1"], "'refine.prompt': the prompt coarse-v1.md has no {captions}"),
+        (["refine.use_label=true"], "'refine.use_label': the prompt 'refine-v1' and refine.use_label do not agree"),
+        (["refine.prompt=refine-label-v1"], "the prompt 'refine-label-v1' and refine.use_label do not agree"),
+        (["folds=[]"], "'folds': name one at least."),
+        (["folds=[1,2,1]"], "'folds': 1 is named more than once."),
+        (["datasets=[]"], "'datasets': name one at least."),
+        (["datasets=[demo,demo]"], "'datasets': demo is named more than once."),
+        (["datasets=[../x]"], "'datasets': '../x' cannot be the name of a data set"),
+        (["roots={../x: raw}"], "'roots': '../x' cannot be the name of a data set"),
+    ],
+)
+def test_what_a_later_stage_would_refuse_is_refused_at_load(overrides: list[str], sentence: str) -> None:
+    with pytest.raises(UserError) as caught:
+        read_settings(PipelineSettings, None, overrides)
+    assert sentence in str(caught.value)
+    assert "value error" not in str(caught.value).lower()
+
+
+def test_settings_that_fit_each_other_are_accepted() -> None:
+    fitting = [
+        "faces={detector: yunet, detector_model: face.onnx}",
+        "refine={use_label: true, prompt: refine-label-v1}",
+        "caption.engine=openai",  # where its server is may be told to the one command that asks it
+    ]
+    assert read_settings(PipelineSettings, None, fitting).refine.use_label
+
+
+def test_a_prompt_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.md").write_bytes(b"\xff\xfe {times}")
+    with pytest.raises(UserError, match=r"'caption\.prompt': the prompt .*mine\.md cannot be read as UTF-8 text"):
+        read_settings(PipelineSettings, None, [f"caption.prompt={tmp_path / 'mine.md'}"])
+
+
+def test_every_step_has_a_section_and_a_run_keeps_it() -> None:
+    """``from_pretrained`` makes the steps of what a run kept: a section that were missing would be defaults."""
+    assert set(STEPS) <= PipelineSettings.model_fields.keys()
+    assert step_sections(PipelineSettings()).keys() == STEPS.keys()
+    for stage, module_name in STEPS.items():
+        assert make_step(stage, PipelineSettings(), root=".").name == stage, module_name
 
 
 def _nested(dotted: str) -> dict[str, object]:

@@ -273,7 +273,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:
-        with pytest.raises(GraceError, match=r"The disk is full: .*big\.h5 needs 0\.1 MB; free some space"):
+        with pytest.raises(GraceError, match=r"The disk is full: .*big\.h5 needs 100 kB; free some space"):
             write_atomic(tmp_path / "big.h5", os.urandom(100_000))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

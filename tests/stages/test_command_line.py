@@ -12,7 +12,7 @@ import pytest
 from stages import app
 
 BIN = Path(sys.executable).parent
-STAGES = [command.name for command in app.registered_commands]
+STAGES = [command.name for command in app.registered_commands if not command.hidden]
 
 
 def call(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -63,6 +63,7 @@ def test_typer_runner_keeps_its_own_commands(project: Path) -> None:
         (["motion", "--params", "other.yaml"], "There is no settings file other.yaml"),
         (["inspect", "--dataset", "demo"], "clips.parquet is missing: run `grace index`"),
         (["caption", "-S", "caption.model=no/such/model"], "no/such/model"),
+        (["plan", "clips", "--dataset", "demo"], "`grace plan` is called `grace estimate` now."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

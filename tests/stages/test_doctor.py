@@ -53,7 +53,7 @@ def test_the_demo_will_work(ask: Ask) -> None:
         ("datasets=[mine]", "✗ data         There is no root for data set 'mine'"),
         ("caption.engine=openai", "✗ caption      engine openai has no server: set caption.server.url"),
         ("tokens.model=nobody/no-such-model", "✗ tokens       There is no model 'nobody/no-such-model'"),
-        ("faces.detector=yunet", "✗ detector     yunet needs its ONNX file"),
+        ("faces={detector: yunet, detector_model: gone.onnx}", "✗ detector     yunet needs its ONNX file"),
         ("workers=999", "for 999 workers: set workers to"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,11 @@ def stages_of(file: Path) -> dict[str, Any]:
 
 def test_the_demo_has_the_settings_of_the_project_itself(tmp_path: Path, project: Path) -> None:
     said = init(str(tmp_path / "new"))
-    assert (tmp_path / "new/params.yaml").read_text() == (project / "params.yaml").read_text()
+    written, own = ((folder / "params.yaml").read_text() for folder in (tmp_path / "new", project))
+    assert re.sub(r"\bgrace((?:\.\w+)+)", lambda name: f"{name[1][1:].replace('.', '/')}.py", written) == own
+    for name in (named := re.findall(r"\bgrace(?:\.\w+)+", written)):
+        import_module(name)  # there is no pipeline/faces/settings.py where GRACE is installed
+    assert "grace.pipeline.faces.settings" in named
     assert (tmp_path / "new/overrides/demo.csv").read_text() == (project / "overrides/demo.csv").read_text()
     assert f"cd {tmp_path / 'new'}" in said
     assert "dvc repro" in said

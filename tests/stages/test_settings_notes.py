@@ -14,7 +14,7 @@ from grace.pipeline.store import Store, write_clips
 from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS
 from stages import app
 from stages._dvc import READS, remark
-from stages._options import load_settings
+from stages._options import command_settings
 
 OK = {"status": "ok", "error": ""}
 
@@ -32,7 +32,7 @@ def folder(tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 
 def said(stage: str, *overrides: str) -> str:
-    return remark(stage, load_settings(Path("params.yaml"), list(overrides)))
+    return remark(stage, command_settings(Path("params.yaml"), list(overrides)))
 
 
 def test_the_keys_are_those_that_dvc_compares(project: Path) -> None:
