@@ -18,7 +18,7 @@ READS: dict[str, tuple[str, ...]] = {
     "motion": ("motion", "shards"),
     "tokens": ("tokens", "shards"),
     "train": ("train",),
-    "evaluate": ("evaluate", "folds", "train.method"),
+    "evaluate": ("evaluate", "folds", "train.method", "train.seeds"),
 }
 """Keys and sections that each stage's result depends on: ``params`` of dvc.yaml."""
 ANSWERED = ("caption", "refine")
