@@ -51,4 +51,6 @@ def command(
         console().print(strip_control(sentence), markup=False, soft_wrap=True)
     if found:
         raise GraceError(f"{len(found)} of {count} files of {dataset} are damaged or out of date.")
-    console().print(f"{len(files) + len(scores)} files and {len(runs)} runs of {dataset} are as they were written.", markup=False)
+    console().print(
+        f"{len(files) + len(scores)} files and {len(runs)} runs of {dataset} are as they were written.", markup=False
+    )

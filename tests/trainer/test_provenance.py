@@ -140,7 +140,10 @@ def seed_copied(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (first_seed_trained_otherwise, r"fold-1 and .*fold-1/seed-1 were trained with different settings \(dropout: 0.4"),
+        (
+            first_seed_trained_otherwise,
+            r"fold-1 and .*fold-1/seed-1 were trained with different settings \(dropout: 0.4",
+        ),
         (seed_of_another_fold, "fold-1/seed-1 holds fold 2"),
         (seed_copied, "fold-1/seed-1 holds seed 2"),
     ],
