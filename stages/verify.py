@@ -15,7 +15,7 @@ def command(
     params: Params = Path("params.yaml"),
     override: Set = [],  # noqa: B006
 ) -> None:
-    """Check every shard, run and file of scores against its checksum and its inputs; say what to run where one fails."""
+    """Check every shard, run and score against its checksum and its inputs, and say what to run where one fails."""
     from tqdm import tqdm
 
     from grace.pipeline.engines.responses import damaged_lines
@@ -51,6 +51,5 @@ def command(
         console().print(strip_control(sentence), markup=False, soft_wrap=True)
     if found:
         raise GraceError(f"{len(found)} of {count} files of {dataset} are damaged or out of date.")
-    console().print(
-        f"{len(files) + len(scores)} files and {len(runs)} runs of {dataset} are as they were written.", markup=False
-    )
+    whole = f"{len(files) + len(scores)} files and {len(runs)} runs of {dataset}"
+    console().print(f"{whole} are as they were written.", markup=False)

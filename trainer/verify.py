@@ -67,7 +67,7 @@ def score_problems(folder: Path, path: Path) -> Iterator[str]:
         return
     content = path.read_bytes()
     if not is_intact(content):
-        yield f"{path} is damaged or was written by an earlier version (its content does not fit its checksum): {again}."
+        yield f"{path} is damaged or was written by an earlier version (no checksum fits it): {again}."
         return
     scores: dict[str, Any] = json.loads(content)
     runs = folder / "runs" / scores["method"]

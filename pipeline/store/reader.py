@@ -66,7 +66,7 @@ class _File:
         self.path = path
         self.descriptor = os.open(path, os.O_RDONLY)
         if state_of(os.fstat(self.descriptor)) != state:
-            raise UserError(f"{path} was replaced while it was being read from: run the same command again.")
+            raise UserError(f"{path} was replaced or changed while it was in use: run the same command again.")
 
     def __del__(self) -> None:
         if hasattr(self, "descriptor"):

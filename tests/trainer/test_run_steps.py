@@ -91,7 +91,7 @@ def test_a_run_that_does_not_say_is_checked_as_far_as_it_says(copied: Path) -> N
         grace.GraceClassifier.from_pretrained(copied)
     cache["motion"]["grid"] = 99
     change(copied, cache=cache)
-    with pytest.raises(UserError, match="motion.grid 99"):
+    with pytest.raises(UserError, match=r"motion\.grid 99"):
         grace.GraceClassifier.from_pretrained(copied)
 
 
