@@ -47,7 +47,7 @@ def steps_of(folder: Path) -> dict[str, dict[str, Any]]:
 
     All shards of a store are made alike, or those made from them are out of date, which opening the cache refuses.
     """
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for name, schema in STORES.items():
         store = Store(Path(folder) / name, schema)
         shards = store.shards()
