@@ -23,7 +23,8 @@ class Column:
 
     ``jpeg`` is encoded bytes (HDF5 only); ``cues`` is a list of (region, action, intensity, phase) (Parquet only).
     ``token`` is float16, or int8 to be multiplied by the column ``<name>_scale`` (HDF5 only). An ``optional`` column is
-    absent from files whose rows all lack it (HDF5 only). ``formerly`` is the name that the column had before.
+    absent from files of HDF5 whose rows all lack it, and from files of Parquet that an earlier version wrote.
+    ``formerly`` is the name that the column had before.
     """
 
     name: str
