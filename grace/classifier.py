@@ -17,6 +17,7 @@ from grace.pipeline.settings import PipelineSettings, apply_overrides, validate
 from grace.pipeline.single_clip import ClipPipeline, ClipResult
 from grace.pipeline.steps import STEPS, contradictions
 from grace.predictions import Prediction, PredictionOverTime
+from grace.run_steps import check_steps
 from grace.trainer.classifier import TokenClassifier
 from grace.trainer.runs import read_config
 
@@ -48,12 +49,12 @@ class GraceClassifier:
             overrides: ``section.key=value`` each, for what changes no result, such as ``caption.device=cuda``.
 
         Raises:
-            UserError: A file is missing or damaged, the run does not say which settings made its tokens, or an
-                override contradicts them.
+            UserError: A file is missing or damaged, the run does not say which settings made its tokens, an override
+                contradicts them, or a model is not the one that they were made with.
         """
         source = Path(run) / "config.yaml"
-        content = read_config(Path(run)).pipeline
-        if content is None:
+        config = read_config(Path(run))
+        if (content := config.pipeline) is None:
             raise UserError(
                 f"{source} does not say which settings made the run's tokens: run `grace train` again, or name another "
                 "run."
@@ -66,6 +67,7 @@ class GraceClassifier:
                 f"{' '.join(f'-S {override}' for override in overrides)} asks for: leave that out, or train a "
                 "run with it."
             )
+        check_steps(Path(run), config, changed)
         return cls(TokenClassifier.from_pretrained(run, device), changed)
 
     @property

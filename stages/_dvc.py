@@ -16,7 +16,7 @@ READS: dict[str, tuple[str, ...]] = {
     "index": ("roots", "lists", "index", "world"),
     **{stage: (stage, "shards") for stage in STEPS},
     "train": ("train",),
-    "evaluate": ("evaluate", "folds", "train.method"),
+    "evaluate": ("evaluate", "folds", "train.method", "train.seeds"),
 }
 """Keys and sections that each stage's result depends on: ``params`` of dvc.yaml."""
 ANSWERED = ("caption", "refine")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from stages._options import Dataset, Params, Set, command_settings
-from stages._output import console, user_errors
+from stages._output import console, note, user_errors
 
 Run = Annotated[str, typer.Argument(help="A method of the data set (grace), or the folder of a run.")]
 
@@ -30,6 +30,8 @@ def command(
     folder = settings.folder(dataset)
     paths = [_run_path(run, folder / "runs" / run) for run in (first, second)]
     result = compare(paths[0], paths[1], folder, settings.evaluate.bootstrap, settings.evaluate.confidence)
+    for limit in result.limits:
+        note(f"{limit}.")
     console().print(comparison_table(result))
     uar, war = result.leads["UAR"], result.leads["WAR"]
     own = [

@@ -52,6 +52,8 @@ def command(
         runs=runs,
         seeds=settings.train.seeds,
     )
+    for limit in result["limits"]:
+        note(f"{limit}.")
     console().print(paper_table(result))
     console().print(detail_table(result))
     if (by_scene := scenes_table(result)) is not None:

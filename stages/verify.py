@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from stages._options import Dataset, Params, Set, command_settings
@@ -16,29 +15,33 @@ def command(
     params: Params = Path("params.yaml"),
     override: Set = [],  # noqa: B006
 ) -> None:
-    """Read every shard and run, check it against its checksum and its inputs, and say what to run where one is not."""
+    """Check every shard, run and score against its checksum and its inputs, and say what to run where one fails."""
     from tqdm import tqdm
 
     from grace.pipeline.engines.responses import damaged_lines
     from grace.pipeline.errors import GraceError, UserError
     from grace.pipeline.store.verify import files_of, problems
     from grace.trainer.provenance import cache_inputs, read_clips
+    from grace.trainer.verify import run_problems, runs_of, score_problems, scores_of
 
     folder = command_settings(params, override).folder(dataset)
     files = files_of(folder)
-    runs = sorted(path.parent for path in folder.glob("runs/*/fold-*/config.yaml"))
+    runs, scores = runs_of(folder), scores_of(folder)
     answers = sorted(folder.glob("responses/*/*.jsonl"))
     if not files:
         raise UserError(f"{folder} holds nothing yet: run `grace index` first.")
     found: list[str] = []
-    count = len(files) + len(runs) + len(answers)
+    count = len(files) + len(runs) + len(scores) + len(answers)
     with tqdm(total=count, desc="verify", unit="file") as bar:
         for path in files:
             found += problems(folder, path)
             bar.update()
         now = {} if found or not runs else cache_inputs(folder, read_clips(folder))
         for run in runs:
-            found += _run_problems(run, now)
+            found += run_problems(run, now)
+            bar.update()
+        for path in scores:
+            found += score_problems(folder, path)
             bar.update()
         for path in answers:
             if lost := damaged_lines(path):
@@ -48,18 +51,5 @@ def command(
         console().print(strip_control(sentence), markup=False, soft_wrap=True)
     if found:
         raise GraceError(f"{len(found)} of {count} files of {dataset} are damaged or out of date.")
-    console().print(f"{len(files)} files and {len(runs)} runs of {dataset} are as they were written.", markup=False)
-
-
-def _run_problems(folder: Path, now: Mapping[str, str]) -> Iterator[str]:
-    from grace.pipeline.errors import UserError
-    from grace.trainer.provenance import check_inputs, check_place
-    from grace.trainer.runs import check_files, read_config
-
-    try:
-        config = read_config(folder)
-        check_place(folder, config)
-        check_files(folder, config)
-        check_inputs(folder, config, now)
-    except UserError as error:
-        yield str(error)
+    whole = f"{len(files) + len(scores)} files and {len(runs)} runs of {dataset}"
+    console().print(f"{whole} are as they were written.", markup=False)

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from benchmarks.kill import copy_project
-from grace.pipeline.store import open_store
+from grace.pipeline.store import Clips, open_store, read_table
+from grace.pipeline.store.schemas import PREDICTIONS
 from grace.pipeline.world.footage import write_video
 
 pytestmark = pytest.mark.slow
@@ -124,6 +125,30 @@ def test_after_the_raw_files_change(pipeline: Path) -> None:
     for name, old in before.items():
         new = rows(pipeline, name)
         assert {clip_id for clip_id in old if old[clip_id] != new[clip_id]} == {video.stem}, name
+
+
+def test_a_changed_label_or_fold_is_trained_and_scored_again(pipeline: Path) -> None:
+    """No shard before the tokens holds a label or a fold, yet both decide what is published."""
+    dvc(pipeline, "repro")
+    settings = json.loads((pipeline / "params.yaml").read_text())
+    data = pipeline / "data/demo"
+
+    def tested() -> dict[str, str]:
+        """Label by clip, of what the published scores are of."""
+        found = read_table(data / "runs" / settings["train"]["method"] / "fold-1/predictions.parquet", PREDICTIONS)
+        assert json.loads((data / "scores.json").read_text())["clips"] == len(found)
+        return {row["clip_id"]: row["label"] for row in found}
+
+    before, labels = tested(), Clips(data).labels
+    doubtful = next(iter(before))
+    (pipeline / "overrides/demo.clips.csv").write_text(f"clip_id,mark,reason\n{doubtful},doubtful,she looks away\n")
+    assert {"index", "train", "evaluate", "audit"} <= ran(dvc(pipeline, "repro"))
+    assert tested() == {clip_id: label for clip_id, label in before.items() if clip_id != doubtful}
+    swapped = dict(zip(labels, [labels[1], labels[0], *labels[2:]], strict=True))
+    settings["index"]["labels"] = {"demo": swapped}
+    (pipeline / "params.yaml").write_text(json.dumps(settings))
+    assert {"index", "train", "evaluate", "audit"} <= ran(dvc(pipeline, "repro"))
+    assert tested() == {clip_id: swapped[label] for clip_id, label in before.items() if clip_id != doubtful}
 
 
 def test_killed_pipelines_end_with_the_same_bytes(project: Path) -> None:

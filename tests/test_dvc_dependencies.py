@@ -83,6 +83,13 @@ def test_deps_cover_what_a_stage_imports(stage: str) -> None:
             assert covered, f"{stage} runs {name}, which is under none of its deps"
 
 
+@pytest.mark.parametrize("stage", sorted(set(STAGES) - {"index", "motion"}))
+def test_what_the_table_of_clips_decides_is_made_again_with_it(stage: str) -> None:
+    """Labels, folds, people and human texts are in no shard; of the table motion reads what faces do."""
+    assert "data/${item.dataset}/clips.parquet" in STAGES[stage]["deps"]
+    assert "train.seeds" in STAGES["evaluate"]["params"]
+
+
 @pytest.mark.parametrize("stage", sorted(STAGES))
 def test_names_of_data_sets_are_quoted(stage: str) -> None:
     written = STAGES[stage]["cmd"]

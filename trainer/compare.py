@@ -26,6 +26,8 @@ class Comparison:
     confidence: float
     leads: dict[str, Lead]
     mcnemar: dict[str, Any]
+    limits: tuple[str, ...] = ()
+    """Models behind the runs that do not know the footage, a sentence each."""
 
 
 def compare(
@@ -37,7 +39,8 @@ def compare(
         first: a fold's run folder, or a folder of ``fold-<k>``, whose test clips are pooled.
         second: the same of the other run.
         dataset_folder: ``data/<dataset>``, whose descriptions say whether a label was visible.
-        samples: draws of the paired bootstrap, over people where the table of clips names them all, else over clips.
+        samples: draws of the paired bootstrap, over people where the table of clips names some (a clip that names
+            nobody is a person of its own), else over clips.
         confidence: of its intervals.
 
     Returns:
@@ -76,6 +79,7 @@ def compare(
         confidence=confidence,
         leads=leads(indices[0][0], right[0], right[1], names, samples, confidence, people),
         mcnemar=mcnemar(right[0], right[1]),
+        limits=tuple(sorted({limit for pooled in runs for run in pooled.runs.values() for limit in run.limits})),
     )
 
 

@@ -7,7 +7,6 @@ that the other set lacks, the probabilities of the shared classes are renormalis
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,11 +17,12 @@ import numpy as np
 from jaxtyping import Float
 
 from grace.pipeline.devices import choose_device
-from grace.pipeline.store import Clips, GraceError, Row, Store, UserError, failure, write_atomic, write_table
+from grace.pipeline.store import Clips, GraceError, Row, Store, UserError, failure, write_table
+from grace.pipeline.store.schema import limits_text
 from grace.pipeline.store.schemas import CROSS_DATASET, STORES
 from grace.trainer.classifier import TokenClassifier
 from grace.trainer.data import Cache, Subset
-from grace.trainer.evaluate import fold_scores
+from grace.trainer.evaluate import fold_scores, write_sealed_json
 from grace.trainer.provenance import check_runs, people_of, refuse_label_informed
 from grace.trainer.runs import Run, fold_folder, open_run
 from grace.trainer.settings import TrainSettings
@@ -118,6 +118,7 @@ def evaluate_on(
     check_runs({places[fold]: run for fold, run in found.items()}, folder)
     task = _task(found, places, folder, other)
     predictions = {fold: _predict(task, fold, choose_device(device)) for fold in folds}
+    task.cache.check_unchanged()
     own = {fold: _own(run, task.labels) for fold, run in found.items()}
     first = found[folds[0]].config
     result = Transfer(
@@ -130,7 +131,7 @@ def evaluate_on(
         own=_scores(own, task.labels, samples, confidence, folder),
         left_out=task.left_out,
         unused=[label for label in first.labels if label not in task.labels],
-        remarks=(*_remarks(folder, other), *task.cache.tokens.limits()),
+        remarks=(*_remarks(folder, other), *_limits(task)),
     )
     _write(folder / FOLDER / other.name / method, result, predictions, task)
     return result
@@ -216,6 +217,12 @@ def _remarks(folder: Path, other: Path) -> Iterator[str]:
                 f"{name} of {other.name} were made with other settings than those of {folder.name} "
                 f"({', '.join(keys[:4])}{', …' if keys[4:] else ''}): a difference in scores may come from there."
             )
+
+
+def _limits(task: _Task) -> list[str]:
+    """Models that do not know the footage of either set, a sentence each."""
+    of_runs = {limit for run in task.runs.values() for limit in run.limits}
+    return sorted(of_runs | set(task.cache.tokens.limits()))
 
 
 def _made(folder: Path, name: str) -> dict[str, Any] | None:
@@ -323,12 +330,12 @@ def _write(folder: Path, result: Transfer, predictions: dict[int, list[Row]], ta
         "method": result.method,
         "protocol": result.protocol,
         "labels": result.labels,
-        "runs": {str(fold): run.config.fingerprint for fold, run in task.runs.items()},
+        "runs": {task.places[fold].name: run.config.fingerprint for fold, run in task.runs.items()},
         "inputs": task.cache.inputs(),
     }
-    rows = [row for of_fold in predictions.values() for row in of_fold]
-    limits = {"limits": task.cache.tokens.limits()}
-    write_table(folder / "predictions.parquet", CROSS_DATASET, rows, {**provenance, **limits})
+    limits = _limits(task)
+    rows = [row | {"limits": limits_text(limits)} for each in predictions.values() for row in each]
+    write_table(folder / "predictions.parquet", CROSS_DATASET, rows, {**provenance, "limits": limits})
     content = {
         **provenance,
         "left_out": result.left_out,
@@ -337,7 +344,7 @@ def _write(folder: Path, result: Transfer, predictions: dict[int, list[Row]], ta
         **result.scores,
         "own": result.own,
     }
-    write_atomic(folder / "metrics.json", (json.dumps(content, indent=2) + "\n").encode())
+    write_sealed_json(folder / "metrics.json", content)
 
 
 def both_directions(forward: Transfer, dataset_folder: Path, other_folder: Path, **options: Any) -> Transfer | str:

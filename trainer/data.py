@@ -17,12 +17,12 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-from grace.pipeline.store import Clips, Reader, Row, UserError, finite
+from grace.pipeline.store import GraceError, Reader, Row, UserError, finite
 from grace.pipeline.store.chain import Chain
 from grace.pipeline.store.schemas import MOTION, TOKENS
 from grace.trainer.batch import Batch, Sizes
 from grace.trainer.draws import TEXT, VIEW, mirrored, text_counts, with_text
-from grace.trainer.provenance import cache_inputs, read_clips
+from grace.trainer.provenance import cache_inputs, hashed_inputs, read_clips
 
 TOKEN_COLUMNS = ("visual", "frame", "text", "text_mask", "sentence")
 SCALES = ("visual_scale", "frame_scale", "text_scale")
@@ -68,7 +68,7 @@ class Cache:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        clips = Clips(self.folder, ["label", "subject", "votes"], folds=True)
+        self._clips = clips = read_clips(self.folder)
         self.labels, self.folds = clips.labels, clips.folds
         self.rows = {row["clip_id"]: row for row in clips.rows}
         columns = (*TOKEN_COLUMNS, *OPTIONAL_COLUMNS, *MIRRORED, *OTHER_TEXTS)
@@ -107,8 +107,20 @@ class Cache:
         return {"tokens": self.tokens.cache_key(), "motion": self.motion.cache_key()}
 
     def inputs(self) -> dict[str, str]:
-        """What results depend on, as hashes: the table of clips, its votes, the shards of tokens and motion."""
-        return cache_inputs(self.folder, read_clips(self.folder))
+        """What results depend on, as hashes: the table of clips, its votes, the shards of tokens and motion.
+
+        As they were when the cache was opened; :func:`cache_inputs` says what they are now.
+        """
+        readers = {"tokens": self.tokens, "motion": self.motion}
+        return hashed_inputs(self._clips, {name: reader.fingerprints() for name, reader in readers.items()})
+
+    def check_unchanged(self) -> None:
+        """Raise :class:`GraceError` when tokens, motion or clips are not what they were when the cache was opened."""
+        if cache_inputs(self.folder, read_clips(self.folder)) != self.inputs():
+            raise GraceError(
+                f"The tokens, motion or clips of {self.folder} changed while they were in use: nothing is kept of what "
+                "was made from them. Run the same command again."
+            )
 
     def label_visible(self, clip_id: str) -> bool:
         """Whether the label was in the prompt of the clip's text; False for a clip without text."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from grace.pipeline.store import Clips, Row, UserError, write_atomic
+from grace.pipeline.store.checksum import PLACEHOLDER, seal
 from grace.trainer.calibration import Bin, expected_calibration_error, reliability
 from grace.trainer.metrics import ambiguous_pairs, confusion, scores
 from grace.trainer.plots import write_plots
@@ -37,8 +38,8 @@ def evaluate(
     ``scores.json`` holds everything; ``metrics.json`` the few numbers of :func:`headline`, which ``dvc metrics`` shows.
 
     UAR and WAR are means over the folds, as the field reports them; intervals, recall, pairs and confusion are of all
-    test clips together; intervals are over people where the table of clips names them all,
-    else over clips. Clips that could not be scored count as wrong.
+    test clips together; intervals are over people where the table of clips names some (a clip that names nobody is a
+    person of its own), else over clips. Clips that could not be scored count as wrong.
 
     Args:
         dataset_folder: ``data/<dataset>``.
@@ -50,15 +51,16 @@ def evaluate(
         seeds: runs of each fold (``train.seeds``).
 
     Returns:
-        The content of ``scores.json``: ``method``, ``protocol``, and by the protocol's prefix all of
+        The content of ``scores.json``: ``method``, ``protocol``, ``runs`` (the fingerprint of each), ``limits`` (models
+        that do not know the footage, a sentence each), and by the protocol's prefix all of
         :func:`~grace.trainer.metrics.scores` with ``interval``, ``folds``, ``ECE``, ``confusion`` (counts,
         true class by row) and ``calibration`` (bins); of a data set that names scenes also ``scenes``, with UAR, WAR
         and clips of each; of several seeds also ``seeds``: UAR and WAR of each, their mean and their standard
         deviation. All else is of the first seed.
 
     Raises:
-        UserError: a fold is not trained, is not what its folder says, or no longer fits the data set; or folds were
-            trained with different settings.
+        UserError: a fold or seed is not trained, is not what its folder says, or no longer fits the data set; or they
+            were trained with different settings.
         GraceError: the label was visible to the text of a test clip.
 
     Example:
@@ -69,8 +71,8 @@ def evaluate(
     """
     joined = join_folds(dataset_folder, method, folds, samples, confidence, runs, seeds)
     folder, result = Path(dataset_folder), joined.result
-    _write_json(folder / SCORES, result)
-    _write_json(folder / "metrics.json", headline(result))
+    write_sealed_json(folder / SCORES, result)
+    write_atomic(folder / "metrics.json", (json.dumps(headline(result), indent=2) + "\n").encode())
     write_plots(folder / "plots", joined.scores, joined.histories, f"{method}, protocol {result['protocol']}")
     return result
 
@@ -107,9 +109,12 @@ def join_folds(
     folder = Path(dataset_folder)
     if not folds:
         raise UserError("No fold was named: set folds in params.yaml, such as [1, 2].")
-    places = {fold: fold_folder(runs or folder / "runs", method, fold) for fold in folds}
+    where = Path(runs or folder / "runs") / method
+    places = {fold: fold_folder(where.parent, method, fold) for fold in folds}
     found = {fold: open_run(place) for fold, place in places.items()}
-    check_runs({places[fold]: run for fold, run in found.items()}, folder)
+    further = {place: open_run(place) for each in places.values() for place in seed_folders(each, seeds)[1:]}
+    everything = {places[fold]: run for fold, run in found.items()} | further
+    check_runs(everything, folder)
     labels, protocol = found[folds[0]].config.labels, found[folds[0]].config.protocol
     predictions = {fold: run.predictions for fold, run in found.items()}
     rows = [row for of_fold in predictions.values() for row in of_fold]
@@ -123,14 +128,20 @@ def join_folds(
         "calibration": [asdict(each) for each in bins],
     }
     if seeds > 1:
-        metrics["seeds"] = _over_seeds(places, folder, seeds)
+        metrics["seeds"] = _over_seeds(everything)
     prefix = PREFIX[protocol]
     without = [_without_text(place, prefix) for place in places.values()]
     if known := [scored for scored in without if scored]:
         metrics["without_text"] = {name: round(float(np.mean([one[name] for one in known])), 6) for name in known[0]}
     if scenes := _by_scene(rows, folder, labels):
         metrics["scenes"] = scenes
-    result = {"method": method, "protocol": protocol, **{f"{prefix}{name}": value for name, value in metrics.items()}}
+    result = {
+        "method": method,
+        "protocol": protocol,
+        "runs": {str(place.relative_to(where)): run.config.fingerprint for place, run in everything.items()},
+        "limits": sorted({limit for run in everything.values() for limit in run.limits}),
+        **{f"{prefix}{name}": value for name, value in metrics.items()},
+    }
     return Joined(result, metrics, found, {fold: read_history(place / "history.csv") for fold, place in places.items()})
 
 
@@ -152,8 +163,9 @@ def headline(result: dict[str, Any]) -> dict[str, float | None]:
     return {f"{prefix}{name}": None if value is None else round(value, 4) for name, value in shown.items()}
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    write_atomic(path, (json.dumps(content, indent=2) + "\n").encode())
+def write_sealed_json(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON with the checksum of its content as its last key, ``checksum``."""
+    write_atomic(path, seal((json.dumps({**content, "checksum": PLACEHOLDER}, indent=2) + "\n").encode()))
 
 
 def _by_scene(rows: Sequence[Row], folder: Path, names: list[str]) -> dict[str, dict[str, Any]]:
@@ -167,14 +179,14 @@ def _by_scene(rows: Sequence[Row], folder: Path, names: list[str]) -> dict[str, 
     return {scene: {name: one[name] for name in ("UAR", "WAR", "clips")} for scene, one in scored.items()}
 
 
-def _over_seeds(places: dict[int, Path], folder: Path, seeds: int) -> dict[str, dict[str, Any]]:
+def _over_seeds(runs: dict[Path, Run]) -> dict[str, dict[str, Any]]:
     """UAR and WAR, means over the folds, of each seed; their mean and standard deviation over seeds."""
+    by_seed: dict[int, list[Run]] = {}
+    for run in runs.values():
+        by_seed.setdefault(run.config.settings.seed, []).append(run)
     each: dict[str, list[float]] = {"UAR": [], "WAR": []}
-    for of_seed in zip(*(seed_folders(place, seeds) for place in places.values()), strict=True):
-        runs = {place: open_run(place) for place in of_seed}
-        check_runs(runs, folder)
-        names = next(iter(runs.values())).config.labels
-        scored = [scores(*class_indices(run.predictions, names), names) for run in runs.values()]
+    for _, of_seed in sorted(by_seed.items()):
+        scored = [scores(*class_indices(run.predictions, run.config.labels), run.config.labels) for run in of_seed]
         for name, values in each.items():
             values.append(round(float(np.mean([one[name] for one in scored])), 6))
     return {

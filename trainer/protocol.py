@@ -18,6 +18,7 @@ from grace.pipeline.messages import number_ranges
 from grace.pipeline.store import UserError
 from grace.pipeline.store.schemas import fold_column
 from grace.trainer.data import Cache, Subset
+from grace.trainer.provenance import person_of
 from grace.trainer.settings import TrainSettings
 
 
@@ -52,7 +53,8 @@ def split(cache: Cache, fold: int, settings: TrainSettings) -> Fold:
     Returns:
         Clips to train on, to choose the epoch, and to test; and the test clips that failed upstream. Under held-out the
         validation clips are the fold's own, if it has some. Otherwise they are stratified by class and share no subject
-        with the training clips; a clip that names none is a person of its own.
+        with the training clips (a clip that names none is a person of its own), unless these are all of one person,
+        of which a warning tells.
 
     Raises:
         UserError: the fold is not in the table, a label is unknown, or a class has no training clip.
@@ -170,9 +172,13 @@ def _validation(
 
     ids = np.array(clip_ids)
     labels = np.array([cache.labels.index(cache.rows[clip_id]["label"]) for clip_id in clip_ids])
-    # A clip that names nobody is a person of its own; the prefix keeps its id apart from people's names.
-    groups = np.array([cache.rows[clip_id]["subject"] or f"clip {clip_id}" for clip_id in clip_ids])
+    groups = np.array([person_of(clip_id, cache.rows[clip_id]["subject"]) for clip_id in clip_ids])
     if len(set(groups)) == 1:
+        warnings.warn(
+            f"All clips of {cache.folder} to train on show one person ({groups[0]}): validation clips are of the same "
+            "person, so that the epoch is chosen on somebody whom the run knows.",
+            stacklevel=3,
+        )
         groups = ids
     count = min(max(2, round(1 / settings.validation)), len(set(groups)), int(np.bincount(labels).max()))
     if count < 2:

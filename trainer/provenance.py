@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from grace.pipeline.store import Clips, GraceError, Row, Store, UserError, fingerprint
-from grace.pipeline.store.schemas import MOTION, TOKENS, fold_column
-from grace.trainer.runs import Run, RunConfig
+from grace.pipeline.store.schemas import MOTION, STORES, TOKENS, fold_column
+from grace.trainer.runs import Run, RunConfig, is_seed_folder
 from grace.trainer.settings import METHODS, TrainSettings
 
 
@@ -22,15 +22,19 @@ def cache_inputs(folder: Path, clips: Clips) -> dict[str, str]:
     Returns:
         ``clips``, ``votes`` where a clip has some, and ``tokens`` and ``motion`` where these folders hold shards.
     """
+    stores = {name: Store(Path(folder) / name, schema) for name, schema in (("tokens", TOKENS), ("motion", MOTION))}
+    return hashed_inputs(
+        clips, {name: [store.fingerprint(shard) for shard in store.shards()] for name, store in stores.items()}
+    )
+
+
+def hashed_inputs(clips: Clips, shards: Mapping[str, Sequence[str | None]]) -> dict[str, str]:
+    """What :func:`cache_inputs` returns, of a table and the fingerprints of shards by store."""
     table = sorted(clips.rows, key=lambda row: str(row["clip_id"]))
     found = {"clips": fingerprint([clips.labels, [{**row, "votes": None} for row in table]])}
     if votes := {row["clip_id"]: list(map(float, row["votes"])) for row in table if len(row["votes"])}:
         found["votes"] = fingerprint(votes)
-    for name, schema in (("tokens", TOKENS), ("motion", MOTION)):
-        store = Store(Path(folder) / name, schema)
-        if shards := store.shards():
-            found[name] = fingerprint([store.fingerprint(shard) for shard in shards])
-    return found
+    return found | {name: fingerprint(list(each)) for name, each in shards.items() if each}
 
 
 def inputs_of(settings: TrainSettings, found: Mapping[str, str]) -> dict[str, str]:
@@ -38,24 +42,50 @@ def inputs_of(settings: TrainSettings, found: Mapping[str, str]) -> dict[str, st
     return {name: value for name, value in found.items() if name != "votes" or settings.targets == "votes"}
 
 
+def steps_of(folder: Path) -> dict[str, dict[str, Any]]:
+    """Version and cache key of the step that made each store of a data set, by stage; of the stores that are there.
+
+    All shards of a store are made alike, or those made from them are out of date, which opening the cache refuses.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name, schema in STORES.items():
+        store = Store(Path(folder) / name, schema)
+        shards = store.shards()
+        if shards and "cache_key" in (meta := store.meta(shards[0])):
+            found[schema.stage] = {key: meta[key] for key in ("version", "cache_key") if key in meta}
+    return found
+
+
 def read_clips(folder: Path) -> Clips:
     """The table of clips as runs read it."""
     return Clips(folder, ["label", "subject", "votes"], folds=True)
 
 
+def person_of(clip_id: str, subject: str | None) -> str:
+    """Who is seen in a clip; one that names nobody is a person of its own.
+
+    Example:
+        >>> person_of("00003", "p7"), person_of("00004", "")
+        ('p7', 'clip 00004')
+    """
+    return subject or f"clip {clip_id}"  # no name of a person begins so
+
+
 def people_of(folder: Path, clip_ids: Sequence[str]) -> list[str] | None:
-    """Who is seen in each of these clips, for intervals over people; None where the table does not say it of each."""
+    """Who is seen in each of these clips, for intervals over people; None where the table names nobody in them."""
     subject = {str(row["clip_id"]): str(row["subject"] or "") for row in read_clips(folder).rows}
-    people = [subject.get(clip_id, "") for clip_id in clip_ids]
-    return people if all(people) else None
+    if not any(subject.get(clip_id) for clip_id in clip_ids):
+        return None
+    return [person_of(clip_id, subject.get(clip_id)) for clip_id in clip_ids]
 
 
 def check_runs(runs: Mapping[Path, Run], dataset_folder: Path) -> None:
     """Refuse runs that are not what they say, or no longer fit the data set.
 
     Raises:
-        UserError: A fold's folder holds another fold, its predictions are another run's or of other clips than the
-            fold's test part, labels or inputs changed since, or folds were trained with differing settings.
+        UserError: A folder holds another fold or seed than it is named for, its predictions are another run's or of
+            other clips than the fold's test part, labels or inputs changed since, or folds or seeds were trained with
+            differing settings.
         GraceError: The label was in the prompt of a test clip's text.
     """
     clips = read_clips(dataset_folder)
@@ -89,12 +119,18 @@ def check_inputs(folder: Path, config: RunConfig, now: Mapping[str, str]) -> Non
 
 
 def check_place(folder: Path, config: RunConfig) -> None:
-    """Raise :class:`UserError` when a run's folder is named for another fold or method than it holds."""
-    if folder.name.startswith("fold-") and folder.name != f"fold-{config.fold}":
+    """Raise :class:`UserError` when a run's folder is named for another seed, fold or method than it holds."""
+    if is_seed_folder(folder) and folder.name != f"seed-{config.settings.seed}":
+        raise UserError(
+            f"{folder} holds seed {config.settings.seed}: it was copied or renamed; remove it and run `grace train` "
+            "again."
+        )
+    of_fold = folder.parent if is_seed_folder(folder) else folder
+    if of_fold.name.startswith("fold-") and of_fold.name != f"fold-{config.fold}":
         raise UserError(
             f"{folder} holds fold {config.fold}: it was copied or renamed; train the fold that it is named for."
         )
-    named, method = folder.parent.name, config.settings.method
+    named, method = of_fold.parent.name, config.settings.method
     if named in METHODS and named != method:
         raise UserError(f"{folder} holds a run of {method}: it was copied or renamed; train {named} for that place.")
 
@@ -127,10 +163,12 @@ def _check_clips(folder: Path, run: Run, clips: Clips) -> None:
 
 
 def _check_alike(runs: Mapping[Path, Run]) -> None:
-    """All folds of a method must be trained alike, or their mean is of nothing."""
+    """All folds and seeds of a method must be trained alike, or their mean is of nothing."""
     (first, reference), *others = runs.items()
     for folder, run in others:
         here, there = _settings(reference), _settings(run)
+        if is_seed_folder(folder):  # a further seed, the one that its folder is named for
+            there["seed"] = here["seed"]
         if different := sorted(key for key in here if here[key] != there[key]):
             key = different[0]
             raise UserError(

@@ -41,6 +41,7 @@ class RunConfig(BaseModel):
     settings: TrainSettings
     cache: dict[str, Any]  # what the tokens and motion were made with
     inputs: dict[str, str]  # hashes of the clips, tokens and motion that it was trained on
+    steps: dict[str, dict[str, Any]] | None = None  # version and cache key of each step behind these, by stage
     pipeline: dict[str, Any] | None = None  # settings of the steps that made them; predictions on videos need these
     files: dict[str, str] = {}  # digest of each other file of the run
 
@@ -53,6 +54,8 @@ class Run:
     predictions: list[Row]
     made_by: str
     """Fingerprint of the run that wrote the predictions."""
+    limits: tuple[str, ...] = ()
+    """Models behind the predictions that do not know the footage, a sentence each."""
 
 
 def encode_config(config: RunConfig) -> bytes:
@@ -100,6 +103,11 @@ def seed_folder(runs: Path, settings: TrainSettings, fold: int, first: int) -> P
     return folder if settings.seed == first else folder / f"seed-{settings.seed}"
 
 
+def is_seed_folder(folder: Path) -> bool:
+    """Whether a run's folder is named as one of a further seed, within that of its fold."""
+    return folder.name.startswith("seed-")
+
+
 def seed_folders(folder: Path, seeds: int) -> list[Path]:
     """The folders of the seeds of a fold's run, the first one's first."""
     if seeds == 1:
@@ -114,7 +122,8 @@ def open_run(folder: Path) -> Run:
         raise UserError(f"{folder} lacks {', '.join(missing)}: run `grace train` for this fold first.")
     config = read_config(folder)
     path = check_file(folder, config, "predictions.parquet")
-    return Run(config, read_table(path, PREDICTIONS), str(decode_meta(PREDICTIONS, path).get("fingerprint")))
+    meta = decode_meta(PREDICTIONS, path)
+    return Run(config, read_table(path, PREDICTIONS), str(meta.get("fingerprint")), tuple(meta.get("limits") or ()))
 
 
 def read_config(folder: Path) -> RunConfig:

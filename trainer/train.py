@@ -12,7 +12,6 @@ import torch
 
 from grace.pipeline.devices import choose_device
 from grace.pipeline.store import (
-    GraceError,
     Row,
     UserError,
     failure,
@@ -21,6 +20,7 @@ from grace.pipeline.store import (
     write_atomic,
     write_table,
 )
+from grace.pipeline.store.schema import limits_text
 from grace.pipeline.store.schemas import PREDICTIONS
 from grace.trainer.class_prompts import load_class_prompts
 from grace.trainer.data import Cache, Subset
@@ -31,7 +31,7 @@ from grace.trainer.metrics import scores
 from grace.trainer.model import Model
 from grace.trainer.model_card import model_card
 from grace.trainer.protocol import Fold, split
-from grace.trainer.provenance import inputs_of
+from grace.trainer.provenance import inputs_of, steps_of
 from grace.trainer.runs import (
     FILES,
     RunConfig,
@@ -142,13 +142,9 @@ def _train(
             settings=settings,
             cache=cache.cache_key(),
             inputs=inputs,
+            steps=steps_of(cache.folder),
             pipeline=pipeline,
         )
-        if inputs_of(settings, Cache(dataset_folder).inputs()) != inputs:
-            raise GraceError(
-                f"The tokens, motion or clips of {dataset_folder} changed while fold {fold} was trained on them: the "
-                "run is not kept. Run `grace train` again."
-            )
         return _write(folder, cache, clips, model, trained, run)
 
 
@@ -178,6 +174,7 @@ def _write(folder: Path, cache: Cache, clips: Fold, model: Model, trained: Train
         silent = None
         if "video" in model.heads and model.reads_text:
             silent = predict(model, clips.test.without_texts(), settings.batch, device)
+    cache.check_unchanged()  # here, where nothing more is read of it
     rows = _predictions(cache, clips, probabilities, run.fold)
     metrics = _metrics(rows, clips, trained, run)
     if silent is not None:
@@ -201,6 +198,7 @@ def _write(folder: Path, cache: Cache, clips: Fold, model: Model, trained: Train
 
 def _predictions(cache: Cache, clips: Fold, probabilities: np.ndarray, fold: int) -> list[Row]:
     rows: list[Row] = []
+    limits = limits_text(cache.tokens.limits())
     for clip_id, row in zip(clips.test.clip_ids, probabilities, strict=True):
         predicted = cache.labels[int(row.argmax())]
         rows.append({"clip_id": clip_id, "status": "ok", "error": "", "predicted": predicted, "probabilities": row})
@@ -208,6 +206,7 @@ def _predictions(cache: Cache, clips: Fold, probabilities: np.ndarray, fold: int
     for row in rows:
         row |= {"fold": fold, "label": cache.rows[row["clip_id"]]["label"]}
         row["label_visible"] = cache.label_visible(row["clip_id"])
+        row["limits"] = limits
     return sorted(rows, key=lambda row: str(row["clip_id"]))
 
 

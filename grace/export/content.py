@@ -11,6 +11,7 @@ from typing import Any
 from grace.pipeline.errors import ClipError, UserError
 from grace.pipeline.media.frames import list_images
 from grace.pipeline.store import Clips, Row, Store
+from grace.pipeline.store.schema import limits_text
 from grace.pipeline.store.schemas import STORES, fold_column
 from grace.trainer.provenance import check_runs
 from grace.trainer.runs import open_run
@@ -36,6 +37,7 @@ EMPTY: dict[str, Any] = {
     "description_model": "",
     "description_engine": "",
     "label_visible": False,
+    "limits": "",
 }
 MEDIA = "clips"
 """Folder of an export with the clips, where they were asked for."""
@@ -52,7 +54,7 @@ class Content:
     clips: list[Row]
     """One row per listed clip, those that failed included."""
     predictions: list[Row] = field(default_factory=list)
-    """One row per fold and test clip: ``fold, clip_id, label, predicted, p_<class>, status, error``."""
+    """One row per fold and test clip: ``fold, clip_id, label, predicted, status, error, p_<class>, limits``."""
     method: str = ""
     """The method that predicted; empty without predictions."""
     protocol: str = ""
@@ -119,9 +121,10 @@ def read_content(folder: Path, runs: Path | None = None, root: Path | None = Non
     for name, columns in TEXT_COLUMNS.items():
         store = Store(folder / name, STORES[name])
         for shard in store.shards():
-            limits.update(store.meta(shard).get("limits") or ())
+            here = store.meta(shard).get("limits") or ()  # of the models of earlier stages, too
+            limits.update(here)
             for row in store.read(shard, ["clip_id", "status", "error", *columns]):
-                _add(rows, row, columns)
+                _add(rows, {**row, "limits": limits_text(here)}, {**columns, "limits": "limits"})
                 texts += 1
     if not texts and runs is None:
         raise UserError(f"{folder} has neither captions nor predictions to export: run `grace caption` first.")
@@ -161,7 +164,7 @@ def _read_predictions(content: Content, runs: Path, folder: Path) -> None:
             shares = row["probabilities"] or [None] * len(run.config.labels)
             named = {f"p_{label}": share for label, share in zip(run.config.labels, shares, strict=True)}
             kept = {name: row[name] for name in ("fold", "clip_id", "label", "predicted", "status", "error")}
-            content.predictions.append({**kept, **named})
+            content.predictions.append({**kept, **named, "limits": limits_text(run.limits)})
 
 
 def copy_clips(content: Content, folder: Path) -> None:

@@ -53,6 +53,9 @@ def decode(schema: Schema, path: Path | BytesIO, columns: Sequence[str] | None =
         import pyarrow.parquet as pq
 
         try:
+            if any(schema.column(name).optional for name in names):
+                held = set(pq.read_schema(path).names)
+                names = tuple(name for name in names if name in held or not schema.column(name).optional)
             return pq.read_table(path, columns=list(names)).to_pylist()
         except OSError as error:  # an ArrowInvalid is none
             raise unreadable(error, Path(str(path)), schema) from None

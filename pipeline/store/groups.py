@@ -74,4 +74,4 @@ class Groups:
 
 def find_row(path: Path, schema: Schema, clip_id: str) -> Row | None:
     """The row of one clip in a single Parquet file that is sorted by ``clip_id``; None when it holds none."""
-    return Groups(schema, path, [column.name for column in schema.all_columns]).find(clip_id)
+    return Groups(schema, path, [column.name for column in schema.all_columns if not column.optional]).find(clip_id)

@@ -46,12 +46,27 @@ class ClipLocation:
     error: str
 
 
-class _File:
-    """A file that is open for reading as long as this object exists."""
+FileState = tuple[int, int, int]
+"""Inode, size and time of change: what differs once a file was replaced."""
 
-    def __init__(self, path: Path) -> None:
+
+def state_of(found: os.stat_result) -> FileState:
+    """The state of a file."""
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+class _File:
+    """A file that is open for reading as long as this object exists.
+
+    Raises:
+        UserError: It is not in the state in which it was when the reader was made.
+    """
+
+    def __init__(self, path: Path, state: FileState) -> None:
         self.path = path
         self.descriptor = os.open(path, os.O_RDONLY)
+        if state_of(os.fstat(self.descriptor)) != state:
+            raise UserError(f"{path} was replaced or changed while it was in use: run the same command again.")
 
     def __del__(self) -> None:
         if hasattr(self, "descriptor"):
@@ -86,7 +101,8 @@ class Reader:
         self.store = store = Store(folder, schema)
         self.shards = self.store.shards()
         self.locations: dict[str, ClipLocation] = {}
-        self._file = lru_cache(OPEN_FILES)(lambda shard: _File(store.path(shard)))
+        states = {shard: self._state(shard) for shard in self.shards}  # before anything is read of them
+        self._file = lru_cache(OPEN_FILES)(lambda shard: _File(store.path(shard), states[shard]))
         self._metas = {shard: self.store.meta(shard) for shard in self.shards}
         self._check_alike()
         self._extents = {shard: self._locate(shard, names) for shard in self.shards}
@@ -109,7 +125,7 @@ class Reader:
 
         Raises:
             ValueError: For a clip that failed.
-            UserError: When a file was removed or became shorter since the reader was made.
+            UserError: When a file was removed or replaced since the reader was made.
         """
         layout = {name: self.layout[name] for name in names or self.layout}
         out = {name: np.empty((len(clip_ids), *extent.shape), extent.dtype) for name, extent in layout.items()}
@@ -135,6 +151,13 @@ class Reader:
     def cache_key(self) -> Any:
         """The parameters and models all shards were made with."""
         return self._metas[self.shards[0]].get("cache_key")
+
+    def _state(self, shard: int) -> FileState:
+        path = self.store.path(shard)
+        try:
+            return state_of(path.stat())
+        except OSError as error:
+            raise unreadable(error, path, self.store.schema) from None
 
     def _read_into(self, location: ClipLocation, number: int, out: Mapping[str, np.ndarray]) -> None:
         """One clip into row ``number`` of the columns' arrays."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,7 +23,8 @@ class Column:
 
     ``jpeg`` is encoded bytes (HDF5 only); ``cues`` is a list of (region, action, intensity, phase) (Parquet only).
     ``token`` is float16, or int8 to be multiplied by the column ``<name>_scale`` (HDF5 only). An ``optional`` column is
-    absent from files whose rows all lack it (HDF5 only). ``formerly`` is the name that the column had before.
+    absent from files of HDF5 whose rows all lack it, and from files of Parquet that an earlier version wrote.
+    ``formerly`` is the name that the column had before.
     """
 
     name: str
@@ -81,6 +83,16 @@ class Schema:
                 raise UserError(f"The column '{name}' of {self.stage} is called '{column.name}' now.")
         known = ", ".join(column.name for column in self.all_columns)
         raise UserError(f"{self.stage} has no column '{name}'; it has {known}.")
+
+
+def limits_text(limits: Iterable[str]) -> str:
+    """What a row says of the models that do not know its footage; empty where all do.
+
+    Example:
+        >>> limits_text(["pocket/vlm knows only the rendered world"])
+        'pocket/vlm knows only the rendered world.'
+    """
+    return " ".join(f"{limit}." for limit in limits)
 
 
 def failure(clip_id: str, error: str) -> Row:

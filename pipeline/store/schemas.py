@@ -171,6 +171,7 @@ PREDICTIONS = Schema(
         Column("predicted", "str", doc="the most probable emotion; empty when the clip could not be scored"),
         Column("probabilities", "float32", ("class",), "of each class, in canonical order"),
         Column("label_visible", "bool", doc="whether the label was in the prompt of the clip's text"),
+        Column("limits", "str", doc="models behind it that do not know the footage; empty: all do", optional=True),
     ),
     "predictions.parquet: the test clips of one fold",
 )

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 from grace.pipeline.errors import UserError
 from grace.pipeline.store.atomic import write_atomic
 from grace.pipeline.store.formats import decode, decode_meta, encode
-from grace.pipeline.store.schema import Row, Schema
+from grace.pipeline.store.schema import Row, Schema, limits_text
 
 if TYPE_CHECKING:
     import pandas as pd
+
+LIMITS = "limits"
+"""The column that :meth:`Store.to_pandas` adds out of the files' metadata."""
 
 
 class Store:
@@ -72,21 +75,36 @@ class Store:
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[Row]:
         """All rows, shard by shard. Raises :class:`UserError` when there are none."""
-        shards = self.shards()
-        if not shards:
-            raise UserError(f"{self.folder} holds nothing yet: run `grace {self.schema.stage}` first.")
-        for shard in shards:
+        for shard in self._require_shards():
             yield from self.read(shard, columns)
 
     def to_pandas(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """All rows as a table, one clip per row; arrays stay arrays in their cells.
+
+        Args:
+            columns: Those to read; all of them when not given, and beside them ``limits``: which of the models behind a
+                row do not know its footage, such as the pocket models on anything but the rendered world. It is empty
+                where all do, and lies in the files' metadata, so that nobody who names columns pays for it.
 
         Raises:
             UserError: There are no rows yet, or a shard is broken or of another version.
         """
         import pandas as pd
 
-        return pd.DataFrame(list(self.rows(columns)))
+        if columns is not None and LIMITS not in columns:
+            return pd.DataFrame(list(self.rows(columns)))
+        asked = None if columns is None else [name for name in columns if name != LIMITS]
+        rows: list[Row] = []
+        for shard in self._require_shards():
+            limits = limits_text(self.meta(shard).get("limits") or ())
+            rows += [{**row, LIMITS: limits} for row in self.read(shard, asked)]
+        table = pd.DataFrame(rows)
+        return table if columns is None else table[list(columns)]
+
+    def _require_shards(self) -> list[int]:
+        if not (shards := self.shards()):
+            raise UserError(f"{self.folder} holds nothing yet: run `grace {self.schema.stage}` first.")
+        return shards
 
     def find(self, clip_id: str, columns: Sequence[str] | None = None) -> Row | None:
         """The row of one clip, or None when no shard holds it."""

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import grace
 from grace.export import label_studio
-from grace.pipeline.steps import step_sections
+from grace.pipeline.steps import make_step, step_sections
 from grace.pipeline.store import Clips, Store, write_clips
 from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS
 from grace.settings import Settings
@@ -49,7 +49,8 @@ def add_texts(folder: Path, label_visible: bool = False) -> None:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`data/toy` with texts and runs of two folds, and its clips in `raw/toy`: videos, and two folders of frames."""
     folder = tmp_path_factory.mktemp("project")
-    data = toy_cache(folder / "data/toy", clips=21)
+    made_by = {stage: make_step(stage, Settings(), root=".").cache_key() for stage in ("tokens", "motion")}
+    data = toy_cache(folder / "data/toy", clips=21, made_by=made_by)
     rows = Clips(data).rows
     for number, row in enumerate(rows):
         row["path"] = f"scene one/{row['clip_id']}" + (".mp4" if number > 1 else "")

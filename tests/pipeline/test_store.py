@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from grace.pipeline.store import (
     Store,
     failure,
     fallback,
+    find_row,
     folder_lock,
     read_table,
     write_atomic,
@@ -262,9 +264,15 @@ def test_predictions_keep_probabilities(tmp_path: Path) -> None:
         "predicted": "y",
         "probabilities": [0.25, 0.75],
         "label_visible": True,
+        "limits": "pocket/clip knows only the rendered world.",
     }
-    write_table(tmp_path / "predictions.parquet", PREDICTIONS, [row])
-    assert read_table(tmp_path / "predictions.parquet", PREDICTIONS) == [row]
+    path = tmp_path / "predictions.parquet"
+    write_table(path, PREDICTIONS, [row])
+    assert read_table(path, PREDICTIONS) == [row]
+    before = tuple(column for column in PREDICTIONS.columns if not column.optional)
+    write_table(path, replace(PREDICTIONS, columns=before), [row])  # as a version without the column wrote it
+    del row["limits"]
+    assert read_table(path, PREDICTIONS) == [row] == [find_row(path, PREDICTIONS, "a")]
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:

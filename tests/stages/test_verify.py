@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -13,24 +14,33 @@ from grace.pipeline.engines.base import Response
 from grace.pipeline.engines.responses import ResponseStore
 from grace.pipeline.store import Clips, open_store, write_clips
 from grace.pipeline.store.virtual import write_virtual_dataset
+from grace.trainer.cross_dataset import evaluate_on
+from grace.trainer.evaluate import evaluate
 from grace.trainer.settings import TrainSettings
 from grace.trainer.train import train
 from stages import app
 from tests.support.toy_cache import TRAIN, toy_cache
 
+SETTINGS = TrainSettings.model_validate({**TRAIN, "method": "vision", "epochs": 1})
+
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A toy cache with a run."""
-    folder = toy_cache(tmp_path_factory.mktemp("data") / "toy")
-    train(folder, TrainSettings.model_validate({**TRAIN, "method": "vision", "epochs": 1}), 1, quiet=True)
+    """Two toy caches, the first with a run of two seeds, which is scored on both."""
+    folder = tmp_path_factory.mktemp("data")
+    toy = toy_cache(folder / "toy")
+    toy_cache(folder / "more", clips=30, seed=1)
+    train(toy, SETTINGS.model_copy(update={"seeds": 2}), 1, quiet=True)
+    evaluate(toy, "vision", [1], samples=5, seeds=2)
+    evaluate_on(toy, folder / "more", "vision", [1], samples=5)
     return folder
 
 
 @pytest.fixture
 def data(whole: Path, tmp_path: Path) -> Path:
     """A copy of it that a test may damage."""
-    shutil.copytree(whole, tmp_path / "toy")
+    for name in ("toy", "more"):
+        shutil.copytree(whole / name, tmp_path / name)
     return tmp_path
 
 
@@ -42,7 +52,7 @@ def invoke(command: str, data: Path, project: Path, *more: str) -> Result:
 def test_a_whole_data_set_is_found_whole(data: Path, project: Path) -> None:
     result = invoke("verify", data, project)
     assert result.exit_code == 0, result.output
-    assert "and 1 runs of toy are as they were written" in result.output
+    assert "and 2 runs of toy are as they were written" in result.output
 
 
 @pytest.mark.parametrize(
@@ -56,6 +66,11 @@ def test_a_whole_data_set_is_found_whole(data: Path, project: Path) -> None:
         "runs/vision/fold-1/predictions.parquet",
         "runs/vision/fold-1/metrics.json",
         "runs/vision/fold-1/config.yaml",
+        "runs/vision/fold-1/seed-1/model.safetensors",
+        "runs/vision/fold-1/seed-1/config.yaml",
+        "cross-dataset/more/vision/predictions.parquet",
+        "cross-dataset/more/vision/metrics.json",
+        "scores.json",
     ],
 )
 def test_one_flipped_bit_is_found_wherever_it_is(data: Path, project: Path, name: str) -> None:
@@ -91,12 +106,32 @@ def test_a_run_of_another_data_set_and_a_damaged_answer_are_found(data: Path, pr
     assert "holds 1 damaged answers" in result.output
     shutil.rmtree(data / "toy/responses")
     other = toy_cache(data / "other", seed=1)
-    train(other, TrainSettings.model_validate({**TRAIN, "method": "vision", "epochs": 1}), 1, quiet=True)
+    train(other, SETTINGS, 1, quiet=True)
     shutil.rmtree(data / "toy/runs/vision/fold-1")
     shutil.copytree(other / "runs/vision/fold-1", data / "toy/runs/vision/fold-1")
     result = invoke("verify", data, project)
     assert result.exit_code == 1
     assert "run `grace train`" in result.output
+
+
+def test_scores_of_other_runs_or_clips_are_found(data: Path, project: Path) -> None:
+    def said() -> str:
+        return " ".join(invoke("verify", data, project).output.split())
+
+    metrics = json.loads((data / "toy/metrics.json").read_text())
+    (data / "toy/metrics.json").write_text(json.dumps({**metrics, "UAR": 0.99}))
+    assert "metrics.json does not hold the scores of" in said()
+    (data / "toy/metrics.json").write_text(json.dumps(metrics))
+    table = Clips(data / "more")
+    write_clips(data / "more", [{**row, "subject": "other"} for row in table.rows], table.labels)
+    assert "is of other clips, tokens or motion of more than there are now" in said()
+    write_clips(data / "more", table.rows, table.labels)
+    assert "are as they were written" in said()
+    shutil.rmtree(data / "toy/runs/vision/fold-1/seed-1")
+    train(data / "toy", SETTINGS.model_copy(update={"dropout": 0.4}), 1, quiet=True)
+    assert "scores.json is of another" in (found := said())
+    assert "run `grace evaluate --dataset toy` again" in found
+    assert "run `grace evaluate --dataset toy --on more` again" in found
 
 
 def test_the_joined_file_is_checked(data: Path, project: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -26,10 +28,12 @@ def toy_cache(
     test_labels: str | None = None,
     grid: int = GRID,
     seed: int = 0,
+    made_by: Mapping[str, Any] = MappingProxyType({}),
 ) -> Path:
     """A data set of ``clips`` clips, of which two in seven are test clips of fold 1, with six subjects.
 
     ``failed`` are indices of clips without tokens; ``test_labels`` replaces the labels of all test clips.
+    ``made_by`` are the cache keys of tokens and motion, where these shall be of real steps.
     """
     generator = np.random.default_rng(seed)
     visuals = generator.normal(size=(len(LABELS), WIDTH))
@@ -60,8 +64,8 @@ def toy_cache(
         tokens.append(_tokens(clip_id, generator, visuals[emotion], words[emotion]))
         motion.append(_motion(clip_id, generator, grid))
     write_clips(folder, table, LABELS)
-    write_shards(Store(folder / "tokens", TOKENS), tokens)
-    write_shards(Store(folder / "motion", MOTION), motion)
+    write_shards(Store(folder / "tokens", TOKENS), tokens, made_by.get("tokens"))
+    write_shards(Store(folder / "motion", MOTION), motion, made_by.get("motion"))
     prompts = [{"label": label, "prompt": label, "embedding": visuals[k]} for k, label in enumerate(LABELS)]
     write_table(folder / "tokens" / TEMPLATES_FILE, TEMPLATES, prompts, {"cache_key": {"model": "toy"}})
     return folder
@@ -82,6 +86,13 @@ def show_labels(folder: Path) -> None:
         meta = store.meta(shard)
         rows = [{**row, "label_visible": True} for row in store.read(shard)]
         store.write(shard, rows, {"cache_key": meta["cache_key"], "fingerprint": f"{meta['fingerprint']}, labelled"})
+
+
+def limit_footage(folder: Path, limit: str) -> None:
+    """Mark the tokens of a toy cache as made by a model that does not know the footage."""
+    store = Store(folder / "tokens", TOKENS)
+    for shard in store.shards():
+        store.write(shard, store.read(shard), {**store.meta(shard), "limits": [limit]})
 
 
 def _tokens(clip_id: str, generator: np.random.Generator, mark: np.ndarray, word: np.ndarray) -> Row:

@@ -182,12 +182,27 @@ def test_a_file_that_shrinks_or_goes_while_it_is_read_is_named(tmp_path: Path) -
     path = cache.tokens.store.path(0)
     shutil.copy(path, tmp_path / "whole.h5")
     path.write_bytes(path.read_bytes()[:3000])
-    with pytest.raises(UserError, match=r"00000\.h5 is not a readable tokens file \(it is too short\)"):
+    with pytest.raises(UserError, match=r"tokens/00000\.h5 was replaced or changed while it was in use"):
         cache.row("clip-003")
     path.unlink()
     cache.tokens._file.cache_clear()
     with pytest.raises(UserError, match=r"00000\.h5 is missing: run `grace tokens`"):
         cache.row("clip-003")
+
+
+def test_a_file_that_was_replaced_is_not_read_under_the_old_ones_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More shards than files stay open, and one of them changes in between."""
+    monkeypatch.setattr("grace.pipeline.store.reader.OPEN_FILES", 1)
+    cache = Cache(toy_cache(tmp_path))
+    before = cache.row("clip-001")["visual"]
+    cache.row("clip-040")  # of another shard: the first one's file is closed
+    assert np.array_equal(cache.row("clip-001")["visual"], before)
+    cache.row("clip-040")
+    rewrite(tmp_path / "tokens", TOKENS, lambda row: {**row, "visual": row["visual"] + 1})
+    with pytest.raises(UserError, match=r"tokens/00000.h5 was replaced or changed while it was in use"):
+        cache.row("clip-001")
 
 
 def test_shards_of_other_storage_are_refused(tmp_path: Path) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from grace.pipeline.store import Clips, Store, UserError, write_clips
+from grace.pipeline.store import Clips, GraceError, Store, UserError, write_clips
 from grace.pipeline.store.schemas import DESCRIPTIONS, TOKENS
 from grace.trainer.compare import compare
 from grace.trainer.evaluate import evaluate
+from grace.trainer.provenance import people_of
 from grace.trainer.runs import encode_config, read_config
 from grace.trainer.settings import TrainSettings
 from grace.trainer.train import train
@@ -105,6 +108,82 @@ def test_what_cannot_be_proved_is_not_scored(
         evaluate(folder, "vision", [1, 2], samples=5)
     with pytest.raises(UserError, match=sentence):
         compare(folder / "runs/vision", folder / "runs/vision", folder, samples=5)
+
+
+@pytest.fixture(scope="module")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A toy cache with short runs of both folds, two seeds each."""
+    folder = toy_cache(tmp_path_factory.mktemp("seeded"))
+    for fold in (1, 2):
+        train(folder, SHORT.model_copy(update={"seeds": 2}), fold, quiet=True)
+    return folder
+
+
+def first_seed_trained_otherwise(folder: Path) -> None:
+    for fold in (1, 2):
+        train(folder, SHORT.model_copy(update={"dropout": 0.4}), fold, quiet=True)
+
+
+def seed_of_another_fold(folder: Path) -> None:
+    runs = folder / "runs/vision"
+    shutil.rmtree(runs / "fold-1/seed-1")
+    shutil.copytree(runs / "fold-2/seed-1", runs / "fold-1/seed-1")
+
+
+def seed_copied(folder: Path) -> None:
+    for fold in (1, 2):
+        shutil.rmtree(folder / f"runs/vision/fold-{fold}/seed-1")
+        train(folder, SHORT.model_copy(update={"seed": 2}), fold, folder / "more", quiet=True)
+        shutil.copytree(folder / f"more/vision/fold-{fold}", folder / f"runs/vision/fold-{fold}/seed-1")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            first_seed_trained_otherwise,
+            r"fold-1 and .*fold-1/seed-1 were trained with different settings \(dropout: 0.4",
+        ),
+        (seed_of_another_fold, "fold-1/seed-1 holds fold 2"),
+        (seed_copied, "fold-1/seed-1 holds seed 2"),
+    ],
+)
+def test_seeds_are_of_one_run(seeded: Path, tmp_path: Path, change: Callable[[Path], None], sentence: str) -> None:
+    folder = tmp_path / "data"
+    shutil.copytree(seeded, folder)
+    assert len(evaluate(folder, "vision", [1, 2], samples=5, seeds=2)["seeds"]["UAR"]["each"]) == 2
+    change(folder)
+    with pytest.raises(UserError, match=sentence):
+        evaluate(folder, "vision", [1, 2], samples=5, seeds=2)
+
+
+def test_a_clip_without_a_name_is_a_person_of_its_own_in_intervals(whole: Path, tmp_path: Path) -> None:
+    clips = Clips(whole)
+    ids = [row["clip_id"] for row in clips.rows[:3]]
+    clips.rows[1]["subject"] = ""
+    write_clips(tmp_path, clips.rows, clips.labels)
+    assert people_of(tmp_path, ids) == ["person-0", f"clip {ids[1]}", "person-0"]
+    for row in clips.rows:
+        row["subject"] = ""
+    write_clips(tmp_path, clips.rows, clips.labels)
+    assert people_of(tmp_path, ids) is None
+
+
+def test_tokens_that_change_while_the_test_clips_are_scored_leave_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = import_module("grace.trainer.train")
+    folder, predict = toy_cache(tmp_path), module.predict
+
+    def replaced(*arguments: Any) -> Any:
+        show_labels(folder)
+        return predict(*arguments)
+
+    monkeypatch.setattr(module, "predict", replaced)
+    with pytest.raises(GraceError, match=r"changed while they were in use: nothing is kept"):
+        train(folder, SHORT, 1, quiet=True)
+    assert not (folder / "runs/vision/fold-1/config.yaml").exists()
+    assert not (folder / "runs/vision/fold-1/predictions.parquet").exists()
 
 
 def test_a_run_outlives_the_cache_that_it_was_trained_on(whole: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 import torch
 import yaml
 
-from grace.pipeline.store import Clips, GraceError, Store, UserError, read_table
+from grace.pipeline.store import Clips, GraceError, Store, UserError, read_table, write_clips
 from grace.pipeline.store.schemas import MOTION, PREDICTIONS, TOKENS
 from grace.trainer.classifier import TokenClassifier
 from grace.trainer.data import Cache, Subset, collate
@@ -170,6 +171,22 @@ def test_validation_shares_no_subject_with_training_and_holds_every_class(tmp_pa
     assert split(cache, 1, SETTINGS).selection == selection
 
 
+def test_validation_clips_of_the_person_who_is_trained_on_are_warned_of(tmp_path: Path) -> None:
+    clips = Clips(toy_cache(tmp_path))
+    for row in clips.rows:
+        row["subject"] = "anna"
+    write_clips(tmp_path, clips.rows, clips.labels)
+    cache = Cache(tmp_path)
+    with pytest.warns(UserWarning, match=r"All clips of .* to train on show one person \(anna\)"):
+        assert split(cache, 1, SETTINGS).selection.validation
+    for row in clips.rows:
+        row["subject"] = ""
+    write_clips(tmp_path, clips.rows, clips.labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert split(Cache(tmp_path), 1, SETTINGS).selection.validation
+
+
 def test_a_share_of_the_training_clips_is_of_every_class_and_part_of_a_larger_share(tmp_path: Path) -> None:
     cache = Cache(toy_cache(tmp_path / "data", clips=90))
     whole, half, tenth = (split(cache, 1, TrainSettings(train_size=share)) for share in (1.0, 0.5, 0.1))
@@ -209,7 +226,8 @@ def test_evaluate_joins_folds(trained: Path) -> None:
     assert result["clips"] == 60
     assert result["missing"] == 2
     assert result["interval"]["WAR"][0] < result["WAR"] < result["interval"]["WAR"][1]
-    assert json.loads((trained / "scores.json").read_text()) == result
+    written = json.loads((trained / "scores.json").read_text())
+    assert written == {**result, "checksum": written["checksum"]}
     shown = json.loads((trained / "metrics.json").read_text())
     assert shown == {name: round(value, 4) for name, value in shown.items()}
     assert list(shown) == ["UAR", "WAR", "ECE", *result["recall"]]
