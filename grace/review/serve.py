@@ -57,14 +57,20 @@ def make_server(review: Review, token: str) -> uvicorn.Server:
     """The server of the application. It keeps no log of addresses: they hold the token."""
     import uvicorn
 
-    _share_heaps()
     application = make_application(review, token)
     config = uvicorn.Config(application, log_level="warning", access_log=False, server_header=False, lifespan="off")
     return uvicorn.Server(config)
 
 
-def _share_heaps() -> None:
-    """Let the C library keep two heaps rather than one per thread: each would hold on to what one page once needed."""
+def hold_little_memory() -> None:
+    """Let this process return to the system what one page once needed; to be called before a data set is opened.
+
+    The C library keeps two heaps rather than one per thread, and Arrow takes its memory there rather than from a pool
+    of its own, which keeps what is freed.
+    """
+    import pyarrow as pa
+
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # of glibc
     if mallopt is not None:
         mallopt(M_ARENA_MAX, 2)
+    pa.set_memory_pool(pa.system_memory_pool())
