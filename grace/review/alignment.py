@@ -29,7 +29,7 @@ _model_thread = ThreadPoolExecutor(1, "model")
 
 OWN_TOKENS = [column.name for column in TOKENS.all_columns if not column.name.startswith(("mirrored_", "other_"))]
 """Columns of a clip's own tokens: further views and texts, which are for training, are not read."""
-COMPARED = 4096
+COMPARED = 1024
 """Clips that are compared at a time."""
 PATIENCE = 3.0
 """Seconds that a page waits for another that makes the means for the first time."""

@@ -55,10 +55,13 @@ def decode(
         import pyarrow.parquet as pq
 
         try:
-            table = pq.read_table(path, columns=list(names), filters=clip_id and [("clip_id", "=", clip_id)])
-            return table.to_pylist()
+            with pq.ParquetFile(path) as file:  # read_table takes twenty times as long, and imports pandas
+                found = file.read(columns=["clip_id", *names] if clip_id is not None else list(names)).to_pylist()
         except OSError as error:  # an ArrowInvalid is none
             raise unreadable(error, Path(str(path)), schema) from None
+        if clip_id is None:
+            return found
+        return [{name: row[name] for name in names} for row in found if row["clip_id"] == clip_id]
     return _decode_h5(schema, path, names, clip_id)
 
 

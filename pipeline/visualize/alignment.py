@@ -147,7 +147,9 @@ def spelled(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
     """Subwords as :func:`merge_subwords` takes them, from a tokenizer of CLIP, SentencePiece, WordPiece or GPT."""
     pieces = [tokenizer.id_to_token(number) or "<unknown>" for number in ids]
     special = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
-    if type(tokenizer.model).__name__ == "WordPiece":  # the only ones that mark what continues a word in the place of what begins one
+    if (
+        type(tokenizer.model).__name__ == "WordPiece"
+    ):  # the only ones that mark what continues a word in the place of what begins one
         pieces = [piece[2:] if piece.startswith("##") else f"▁{piece}" for piece in pieces]
     else:
         pieces = [piece.replace("Ġ", "▁") for piece in pieces]
