@@ -110,9 +110,12 @@ def _refresh(store: Store, kept: Kept, table: pa.Table | None, now: Stamps, unch
         known = pa.array([int(shard) for shard in unchanged], pa.int32())
         parts.append(table.filter(pc.is_in(table["shard"], value_set=known)).replace_schema_metadata(None))
     changed = sorted(int(shard) for shard in now if shard not in unchanged)
-    for shard in tqdm(changed, desc=f"reading {kept.store}", unit="shard", disable=len(changed) < 32):
-        rows = store.read(shard, ["clip_id", "status", "error", *kept.columns])
-        parts.append(_table(kept, shard, rows))
+    with tqdm(desc=f"reading {kept.store}", unit="clip", disable=len(changed) < 32) as bar:
+        for left, shard in zip(range(len(changed), 0, -1), changed, strict=True):
+            rows = store.read(shard, ["clip_id", "status", "error", *kept.columns])
+            parts.append(_table(kept, shard, rows))
+            bar.total = bar.n + len(rows) * left  # shards are of one size, but for the last
+            bar.update(len(rows))
     whole = pa.concat_tables(parts) if parts else _table(kept, 0, [])
     return whole.sort_by("clip_id")
 
