@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -147,7 +148,7 @@ def write_run(
     from grace.trainer.layers import ModelConfig
     from grace.trainer.methods import build
 
-    small = {"hidden": 16, "layers": 1, "heads": 2} if sizes == SMALL else {}
+    small: dict[str, Any] = {"hidden": 16, "layers": 1, "heads": 2} if sizes == SMALL else {}
     settings = TrainSettings(method=method, **small)
     torch.manual_seed(0)
     model = build(ModelConfig.from_settings(settings, Sizes(len(names), sizes.instants, sizes.grid**2, sizes.width)))
