@@ -6,6 +6,7 @@ A name is a folder, a model that is installed with this package (``pocket/clip``
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from functools import lru_cache
 from importlib.resources import files
@@ -15,7 +16,10 @@ from typing import TYPE_CHECKING, Any
 from grace.pipeline.errors import UserError
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
+
+logger = logging.getLogger(__name__)
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*|[\w-][\w.-]*")
 CONTENT = ("*.safetensors", "*.bin", "*.json", "*.jinja", "*.txt", "*.model", "*.py")
@@ -144,6 +148,39 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
         raise UserError(f"The tokenizer of {name} cannot be opened: {cause}. {hint}".strip()) from None
     assert isinstance(tokenizer, PreTrainedTokenizerBase)
     return tokenizer
+
+
+def load_vocabulary(name: str, revision: str | None = None) -> Tokenizer:
+    """The tokenizer of a model without transformers around it, which takes seconds and much memory to import.
+
+    Args:
+        name: A model as :func:`require_model` takes it.
+        revision: Branch, tag or commit of a hub model.
+
+    Raises:
+        UserError: When there is no such model, or it has no fast tokenizer.
+
+    Example:
+        >>> load_vocabulary("pocket/clip").id_to_token(300)
+        'in'
+    """
+    from tokenizers import Tokenizer
+
+    source = require_model(name, revision)
+    file: Any = Path(source) / "tokenizer.json"
+    if not Path(source).is_dir():
+        from huggingface_hub import try_to_load_from_cache
+
+        file = try_to_load_from_cache(name, "tokenizer.json", revision=_hub_commit(name, revision))
+    if isinstance(file, str | Path) and Path(file).is_file():
+        try:
+            return Tokenizer.from_file(str(file))
+        except Exception:  # a file of another version: transformers says what is wrong with it
+            logger.debug("%s is opened by transformers", file, exc_info=True)
+    backend = getattr(load_tokenizer(name, revision), "backend_tokenizer", None)
+    if not isinstance(backend, Tokenizer):
+        raise UserError(f"The tokenizer of {name} has no fast version: name a text encoder that has one.")
+    return backend
 
 
 def _find_folder(name: str) -> Path | None:

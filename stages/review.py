@@ -34,6 +34,7 @@ def command(
 ) -> None:
     """Look through clips, texts, motion and predictions, and correct them, on a page that only this machine reaches."""
     from grace.pipeline.datasets.roots import remembered_root
+    from grace.review.serve import hold_little_memory
     from grace.review.state import Review
 
     settings = command_settings(params, override)
@@ -42,6 +43,7 @@ def command(
     if folder is None or not folder.is_dir():
         note(f"The root of {dataset} is not there: videos are not shown, crops are. Name it with --root.")
         folder = None
+    hold_little_memory()
     review = Review(
         dataset,
         settings.folder(dataset),

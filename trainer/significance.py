@@ -176,13 +176,13 @@ def mcnemar(first: Float[np.ndarray, " clips"], second: Float[np.ndarray, " clip
         >>> mcnemar(np.array([1.0] * 9 + [0.0]), np.array([0.0] * 8 + [1.0] * 2))
         {'only_first': 8, 'only_second': 1, 'p': 0.0390625}
     """
-    from scipy.stats import binomtest
-
     a, b = first > 0.5, second > 0.5
     only_first, only_second = int((a & ~b).sum()), int((~a & b).sum())
-    disputed = only_first + only_second
-    p = float(binomtest(only_first, disputed).pvalue) if disputed else 1.0
-    return {"only_first": only_first, "only_second": only_second, "p": p}
+    disputed, ways, tail = only_first + only_second, 1, 1  # of choosing as few clips as one of them, or fewer
+    for chosen in range(min(only_first, only_second)):
+        ways = ways * (disputed - chosen) // (chosen + 1)
+        tail += ways
+    return {"only_first": only_first, "only_second": only_second, "p": min(1.0, 2 * tail / 2**disputed)}
 
 
 def _lead(first: float, second: float, drawn: np.ndarray, confidence: float) -> Lead:

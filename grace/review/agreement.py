@@ -124,14 +124,32 @@ def agreement(ratings: Sequence[Rating], texts: dict[tuple[str, str], str]) -> d
 
 
 def _pair(first: str, second: str, a: dict[str, int], b: dict[str, int]) -> dict[str, Any]:
-    from sklearn.metrics import cohen_kappa_score
-
     both = sorted(a.keys() & b.keys())
     left, right = [a[clip] for clip in both], [b[clip] for clip in both]
-    varied = len({*left, *right}) > 1
-    kappa = float(cohen_kappa_score(left, right, weights="linear", labels=range(len(RATINGS)))) if varied else None
+    kappa = cohen_kappa(np.array(left, int), np.array(right, int), len(RATINGS))
     same = sum(x == y for x, y in zip(left, right, strict=True)) / len(both) if both else None
     return {"first": first, "second": second, "texts": len(both), "same": same, "kappa": kappa}
+
+
+def cohen_kappa(first: np.ndarray, second: np.ndarray, levels: int) -> float | None:
+    """Cohen's kappa with linear weights (*Psychological Bulletin* 70, 1968) of two raters of the same units.
+
+    Args:
+        first: Values of one rater, 0 to ``levels`` − 1, in order.
+        second: Values of the other.
+        levels: How many values there are.
+
+    Returns:
+        1 for perfect agreement, 0 for that of chance; None without units or where all values are one.
+
+    Example:
+        >>> cohen_kappa(np.array([0, 1, 2, 2]), np.array([0, 1, 2, 2]), 3)
+        1.0
+    """
+    counts = np.bincount(first * levels + second, minlength=levels**2).reshape(levels, levels)
+    distance = np.abs(np.subtract.outer(np.arange(levels), np.arange(levels)))
+    expected = (np.outer(counts.sum(1), counts.sum(0)) * distance).sum()
+    return 1 - float((counts * distance).sum() * len(first) / expected) if expected else None
 
 
 def krippendorff_alpha(table: Sequence[Sequence[int | None]], levels: int) -> float | None:

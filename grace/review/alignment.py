@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from grace.pipeline.errors import UserError
-from grace.pipeline.store import Row, Store
-from grace.pipeline.store.schemas import STORES
+from grace.pipeline.store import Row, Store, open_atomic, write_atomic
+from grace.pipeline.store.fingerprint import fingerprint
+from grace.pipeline.store.schemas import STORES, TOKENS
 from grace.pipeline.tokens.settings import TokensSettings
 from grace.review.catalogue import Catalogue
+from grace.review.narrow import stamps
 from grace.review.runs import RunFolds
 
 if TYPE_CHECKING:
@@ -24,6 +26,13 @@ if TYPE_CHECKING:
 
 _model_thread = ThreadPoolExecutor(1, "model")
 """One clip at a time, in one thread: PyTorch uses every core by itself, and keeps memory per calling thread."""
+
+OWN_TOKENS = [column.name for column in TOKENS.all_columns if not column.name.startswith(("mirrored_", "other_"))]
+"""Columns of a clip's own tokens: further views and texts, which are for training, are not read."""
+COMPARED = 1024
+"""Clips that are compared at a time."""
+PATIENCE = 3.0
+"""Seconds that a page waits for another that makes the means for the first time."""
 
 
 def look(catalogue: Catalogue, clip: int, run: RunFolds, fold: int, tokens: TokensSettings) -> dict[str, Any]:
@@ -67,8 +76,9 @@ def _row(catalogue: Catalogue, clip: int) -> Row:
     row: Row = {}
     for name in ("descriptions", "tokens", "motion"):
         store = Store(catalogue.folder / name, STORES[name])
-        rows = store.read(shard) if shard is not None and store.path(shard).exists() else []
-        found = next((each for each in rows if each["clip_id"] == clip_id), None)
+        there = shard is not None and store.path(shard).exists()
+        columns = OWN_TOKENS if name == "tokens" else None
+        found = store.read_row(shard, clip_id, columns) if shard is not None and there else None
         if found is None or found["status"] == "failed":
             raise UserError(f"The clip has no {name}: {found['error'] if found else f'run `grace {name}` first'}.")
         row |= found
@@ -89,19 +99,19 @@ def _unfolding(classifier: TokenClassifier, row: Row) -> np.ndarray:
     from grace.trainer.data import collate
 
     instants = len(row["visual"])
-    frozen = []
-    for at in range(instants):
+    unfolding = []
+    device = next(classifier.model.parameters()).device
+    for at in range(instants):  # one by one: T clips at once take gigabytes
         kept = np.minimum(np.arange(instants), at)
         changed = {
             name: row[name][kept]
             for name in ("visual", "frame", "motion", "visual_scale", "frame_scale", "patch_index")
             if row.get(name) is not None
         }
-        frozen.append(row | changed)
-    device = next(classifier.model.parameters()).device
-    with torch.inference_mode():
-        logits = classifier.model(collate(frozen).to(device)).logits
-    return np.asarray(logits.float().softmax(-1).cpu().numpy())
+        with torch.inference_mode():
+            logits = classifier.model(collate([row | changed]).to(device)).logits
+        unfolding.append(logits[0].float().softmax(-1).cpu().numpy())
+    return np.stack(unfolding)
 
 
 def _words(row: Row, plan: np.ndarray, tokens: TokensSettings) -> dict[str, Any]:
@@ -132,7 +142,7 @@ def _base64(values: np.ndarray) -> str:
 class Neighbours:
     """Clips by how alike their frames are in token space: the cosine of their mean class tokens.
 
-    The means of all clips lie in one file beside the data set, mapped into memory; it is made when first asked for,
+    The means of all clips lie in one file beside the data set, read a part at a time; it is made when first asked for,
     from one column of the tokens, and made again when a shard has changed.
     """
 
@@ -141,37 +151,53 @@ class Neighbours:
         self._lock = threading.Lock()
 
     def nearest(self, catalogue: Catalogue, clip: int, count: int = 6) -> list[tuple[int, float]]:
-        """The numbers of the nearest clips, the nearest first, and their cosine; nothing where there are no tokens."""
-        with self._lock:
-            matrix, ids = self._matrix()
-        position = np.flatnonzero(ids == catalogue.clip_id(clip))
-        if not len(position):
+        """The numbers of the nearest clips, the nearest first, and their cosine; nothing where there are no tokens.
+
+        Raises:
+            UserError: The means are being made for another page, which takes a while.
+        """
+        if not self._lock.acquire(timeout=PATIENCE):
+            raise UserError("The tokens of all clips are being compared for the first time: look again in a while.")
+        try:
+            path, ids = self._means()
+        finally:
+            self._lock.release()
+        if catalogue.clip_id(clip) not in ids:
             return []
-        own = np.asarray(matrix[int(position[0])], np.float32)
-        likeness = np.concatenate([matrix[at : at + 4096].astype(np.float32) @ own for at in range(0, len(ids), 4096)])
-        likeness[position[0]] = -2
+        own = ids.index(catalogue.clip_id(clip))
+        width = path.stat().st_size // (2 * len(ids))
+        mean = np.fromfile(path, np.float16, width, offset=2 * width * own).astype(np.float32)
+        likeness = np.concatenate([part.reshape(-1, width).astype(np.float32) @ mean for part in _parts(path, width)])
+        likeness[own] = -2
         best = np.argsort(-likeness)[: count + 1]
-        known = [(catalogue.positions.get(str(ids[at])), float(likeness[at])) for at in best if likeness[at] > -1.5]
+        known = [(catalogue.positions.get(ids[at]), float(likeness[at])) for at in best if likeness[at] > -1.5]
         return [(number, value) for number, value in known if number is not None][:count]
 
-    def _matrix(self) -> tuple[np.ndarray, np.ndarray]:
-        from grace.pipeline.store import fingerprint, write_atomic
-        from grace.review.narrow import stamps
-
+    def _means(self) -> tuple[Path, list[str]]:
+        """The file of the means, float16 [clips, D], and the ids of these clips; made where it is not up to date."""
         store = Store(self.folder / "tokens", STORES["tokens"])
         now = fingerprint(stamps(store))
-        path = self.folder / "review" / "index" / "tokens.npy"
+        path = self.folder / "review" / "index" / "tokens.f16"
         names = path.with_suffix(".txt")
         if not (names.is_file() and path.is_file() and names.read_text().partition("\n")[0] == now):
-            means, ids = _means(store)
-            write_atomic(path, _npy(means))
+            ids: list[str] = []
+            with open_atomic(path) as file:
+                for clip_id, mean in _class_means(store):
+                    file.write(mean.tobytes())
+                    ids.append(clip_id.replace("\n", " "))
             write_atomic(names, "\n".join([now, *ids]).encode())
-        return np.load(path, mmap_mode="r"), np.array(names.read_text().split("\n")[1:], dtype=object)
+        return path, names.read_text().split("\n")[1:]
 
 
-def _means(store: Store) -> tuple[np.ndarray, Sequence[str]]:
-    """Unit vectors [clips, D] of the mean class token of every clip that has tokens, and the ids of these clips."""
-    means, ids = [], []
+def _parts(path: Path, width: int) -> Iterator[np.ndarray]:
+    """The means, some thousand clips at a time: a mapped file would count as memory once it is read."""
+    with path.open("rb") as file:
+        while len(part := np.fromfile(file, np.float16, COMPARED * width)):
+            yield part
+
+
+def _class_means(store: Store) -> Iterator[tuple[str, np.ndarray]]:
+    """Every clip that has tokens, and the unit vector [D] of its mean class token."""
     for shard in store.shards():
         for row in store.read(shard, ["clip_id", "status", "frame", "frame_scale"]):
             if row["status"] == "failed":
@@ -180,14 +206,4 @@ def _means(store: Store) -> tuple[np.ndarray, Sequence[str]]:
             if row.get("frame_scale") is not None:
                 frame *= row["frame_scale"][:, None]
             mean = frame.mean(0)
-            means.append((mean / max(float(np.linalg.norm(mean)), 1e-9)).astype(np.float16))
-            ids.append(row["clip_id"].replace("\n", " "))
-    return np.stack(means) if means else np.zeros((0, 1), np.float16), ids
-
-
-def _npy(values: np.ndarray) -> bytes:
-    from io import BytesIO
-
-    content = BytesIO()
-    np.save(content, values)
-    return content.getvalue()
+            yield row["clip_id"], (mean / max(float(np.linalg.norm(mean)), 1e-9)).astype(np.float16)

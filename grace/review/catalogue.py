@@ -110,7 +110,8 @@ def read_catalogue(folder: Path) -> tuple[Catalogue, dict[str, Stamps]]:
     clips = Clips(folder, [])  # checks the file
     labels, fold_columns = tuple(clips.labels), {fold: fold_column(fold) for fold in clips.folds}
     seen = {FILE: _stamp(folder / FILE)}
-    table = pq.read_table(folder / FILE, columns=["clip_id", "status", "error", *COLUMNS, *fold_columns.values()])
+    with pq.ParquetFile(folder / FILE) as file:  # read_table imports pandas
+        table = file.read(columns=["clip_id", "status", "error", *COLUMNS, *fold_columns.values()])
     table = pa.table({name: table[name].combine_chunks() for name in table.column_names})
     stages = {}
     for kept in KEPT:
@@ -138,17 +139,29 @@ def coded(column: Any, values: tuple[str, ...] | None = None) -> Coded:
 
     known = values if values is not None else tuple(sorted(filter(None, pc.unique(column).to_pylist())))
     found = pc.index_in(column, value_set=pa.array(known, column.type)).fill_null(-1)
-    return Coded(_numpy(found).astype(np.int32), known)
+    return Coded(numbers(found).astype(np.int32), known)
 
 
-def _numpy(column: Any) -> np.ndarray:
-    return np.asarray(column.to_numpy(zero_copy_only=False) if hasattr(column, "type") else column)
+def numbers(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """A column of numbers, or of true and false, without nulls, as NumPy's. Arrow's ``to_numpy`` imports pandas.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> numbers(pa.chunked_array([[1, 2], [3]])), numbers(pa.array([True, False]))
+        (array([1, 2, 3]), array([ True, False]))
+    """
+    import pyarrow as pa
+
+    if pa.types.is_boolean(column.type):
+        return numbers(column.cast(pa.int8())).astype(bool)
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return np.from_dlpack(whole)
 
 
 def _stage(clip_ids: Any, table: pa.Table) -> Stage:
     import pyarrow.compute as pc
 
-    at = _numpy(pc.index_in(clip_ids.cast(table["clip_id"].type), value_set=table["clip_id"]).fill_null(-1))
+    at = numbers(pc.index_in(clip_ids.cast(table["clip_id"].type), value_set=table["clip_id"]).fill_null(-1))
     status = np.full(len(at), -1, dtype=np.int8)
     codes = coded(table["status"], STATUSES).codes if len(table) else np.zeros(0, np.int32)
     status[at >= 0] = codes[at[at >= 0]]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grace.pipeline.errors import UserError
-from grace.pipeline.store import Store, write_atomic
+from grace.pipeline.store import Store, open_atomic
 from grace.pipeline.store.schemas import STORES
 from grace.review.text_marks import VERSION, marks_of
 
@@ -61,7 +61,7 @@ def stamps(store: Store) -> Stamps:
 
 
 def narrow_table(folder: Path, kept: Kept) -> tuple[pa.Table, Stamps]:
-    """The kept columns of a store with ``shard`` and ``row``, up to date, and the stamps of its shards.
+    """The kept columns of a store with ``shard``, up to date, and the stamps of its shards.
 
     Raises:
         UserError: A shard is damaged or of another version.
@@ -72,7 +72,7 @@ def narrow_table(folder: Path, kept: Kept) -> tuple[pa.Table, Stamps]:
     table, before = _open(path)
     if table is None or before != now:
         unchanged = {shard for shard, stamp in now.items() if before.get(shard) == stamp}
-        write_atomic(path, _encode(_refresh(store, kept, table, now, unchanged), now))
+        _write(path, _refresh(store, kept, table, now, unchanged), now)
         table, _ = _open(path)
     if table is None:
         raise UserError(f"{path} cannot be read: remove {path.parent} and start again.")
@@ -91,15 +91,13 @@ def _open(path: Path) -> tuple[pa.Table | None, Stamps]:
         return None, {}  # none yet, or one of another version: it is made again
 
 
-def _encode(table: pa.Table, now: Stamps) -> memoryview:
+def _write(path: Path, table: pa.Table, now: Stamps) -> None:
     import pyarrow as pa
 
     meta = {META: json.dumps({"version": VERSION, "stamps": now}).encode()}
     table = table.replace_schema_metadata(meta).combine_chunks()
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, table.schema) as writer:
+    with open_atomic(path) as file, pa.ipc.new_file(file, table.schema) as writer:
         writer.write_table(table)
-    return memoryview(sink.getvalue())
 
 
 def _refresh(store: Store, kept: Kept, table: pa.Table | None, now: Stamps, unchanged: set[str]) -> pa.Table:
@@ -112,9 +110,12 @@ def _refresh(store: Store, kept: Kept, table: pa.Table | None, now: Stamps, unch
         known = pa.array([int(shard) for shard in unchanged], pa.int32())
         parts.append(table.filter(pc.is_in(table["shard"], value_set=known)).replace_schema_metadata(None))
     changed = sorted(int(shard) for shard in now if shard not in unchanged)
-    for shard in tqdm(changed, desc=f"reading {kept.store}", unit="shard", disable=len(changed) < 32):
-        rows = store.read(shard, ["clip_id", "status", "error", *kept.columns])
-        parts.append(_table(kept, shard, rows))
+    with tqdm(desc=f"reading {kept.store}", unit="clip", disable=len(changed) < 32) as bar:
+        for left, shard in zip(range(len(changed), 0, -1), changed, strict=True):
+            rows = store.read(shard, ["clip_id", "status", "error", *kept.columns])
+            parts.append(_table(kept, shard, rows))
+            bar.total = bar.n + len(rows) * left  # shards are of one size, but for the last
+            bar.update(len(rows))
     whole = pa.concat_tables(parts) if parts else _table(kept, 0, [])
     return whole.sort_by("clip_id")
 
@@ -124,7 +125,6 @@ def _table(kept: Kept, shard: int, rows: Sequence[dict[str, Any]]) -> pa.Table:
 
     columns: dict[str, pa.Array] = {
         "shard": pa.array([shard] * len(rows), pa.int32()),
-        "row": pa.array(range(len(rows)), pa.int32()),
     }
     for name in ("clip_id", "status", "error", *kept.columns):
         kind = pa.bool_() if name == "label_visible" else pa.large_string()

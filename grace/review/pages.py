@@ -11,6 +11,7 @@ from grace.pipeline.audit.report import METRICS, PLOTS
 from grace.pipeline.errors import UserError
 from grace.pipeline.messages import number_ranges
 from grace.review.agreement import RATINGS, agreement, digest, sample
+from grace.review.catalogue import numbers
 from grace.review.charts import epochs, history_points, matrix_cells, polyline
 from grace.review.query import TEXTS, Filter
 from grace.review.runs import Predictions, compare, curves
@@ -90,7 +91,7 @@ def audit_page(review: Review) -> dict[str, Any]:
     for text in TEXTS:
         stage = catalogue.stages[f"{text}s"]
         if (stage.at >= 0).any():
-            marks[text] = stage.table["marks"].to_numpy()[stage.at[stage.at >= 0]]
+            marks[text] = numbers(stage.table["marks"])[stage.at[stage.at >= 0]]
     groups = [
         (kind, [(name, [_share(of, f"{kind}:{name}") for of in marks.values()]) for name in names])
         for kind, names in KINDS.items()

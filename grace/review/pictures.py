@@ -31,10 +31,8 @@ def faces_row(catalogue: Catalogue, clip: int, columns: Sequence[str]) -> Row | 
     stage = catalogue.stages["faces"]
     if stage.status[clip] not in (0, 1):
         return None
-    shard, row = stage.value(clip, "shard"), stage.value(clip, "row")
-    rows = Store(catalogue.folder / "faces", FACES).read(shard, ["clip_id", *columns])
-    found = rows[row] if row < len(rows) else None
-    return found if found is not None and found["clip_id"] == catalogue.clip_id(clip) else None
+    shard = stage.value(clip, "shard")
+    return Store(catalogue.folder / "faces", FACES).read_row(shard, catalogue.clip_id(clip), columns)
 
 
 def filmstrip(catalogue: Catalogue, clip: int) -> bytes | None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from grace.pipeline.errors import UserError
 from grace.pipeline.messages import number_ranges
-from grace.review.catalogue import PARTS, STATUSES, Catalogue
+from grace.review.catalogue import PARTS, STATUSES, Catalogue, numbers
 from grace.review.text_marks import bits
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def _says(catalogue: Catalogue, mark: str, kinds: Sequence[str]) -> np.ndarray:
     for kind in kinds:
         stage = catalogue.stages[f"{kind}s"]
         there = stage.at >= 0
-        marks = stage.table["marks"].to_numpy()
+        marks = numbers(stage.table["marks"])
         keep[there] |= (marks[stage.at[there]] & bit) != 0
     return keep
 
@@ -215,13 +215,13 @@ def _search(catalogue: Catalogue, words: str, kinds: Sequence[str], keep: np.nda
     found = keep.copy()
     for word in words.split():
         ids = pc.match_substring(catalogue.table["clip_id"], word, ignore_case=True)
-        holds = np.asarray(ids.to_numpy(zero_copy_only=False), dtype=bool).copy()
+        holds = numbers(ids).copy()
         for kind in kinds:
             stage = catalogue.stages[f"{kind}s"]
             there = stage.at >= 0
             texts = stage.table[kind]
             if len(texts):
-                matched = pc.match_substring(texts, word, ignore_case=True).fill_null(False).to_numpy()
+                matched = numbers(pc.match_substring(texts, word, ignore_case=True).fill_null(False))
                 holds[there] |= matched[stage.at[there]]
         found &= holds
     return found
@@ -229,7 +229,7 @@ def _search(catalogue: Catalogue, words: str, kinds: Sequence[str], keep: np.nda
 
 def _ordered(catalogue: Catalogue, clips: np.ndarray, sort: str, run: Predictions | None) -> np.ndarray:
     if sort in ("long", "short"):
-        lengths = catalogue.table["n_frames"].to_numpy()[clips]
+        lengths = numbers(catalogue.table["n_frames"])[clips]
         return clips[np.argsort(-lengths if sort == "long" else lengths, kind="stable")]
     if sort in ("sure", "unsure", "wrong") and run is not None:
         confidence = np.where(run.scored, run.confidence, np.nan)[clips]

@@ -13,7 +13,7 @@ import numpy as np
 from grace.pipeline.errors import UserError
 from grace.pipeline.store.formats import check_version
 from grace.pipeline.store.schemas import PREDICTIONS
-from grace.review.catalogue import Catalogue
+from grace.review.catalogue import Catalogue, numbers
 from grace.review.charts import risk_coverage
 from grace.trainer.runs import RunConfig, check_file, read_config, read_history
 
@@ -165,12 +165,12 @@ def read_predictions(catalogue: Catalogue, run: RunFolds) -> Predictions:
     for fold, folder in run.folders.items():
         table = _table(folder)
         at = pc.index_in(table["clip_id"], value_set=catalogue.table["clip_id"])
-        fold_of[pc.drop_null(at).to_numpy()] = fold
-        whole = pc.equal(pc.list_value_length(table["probabilities"]), len(labels))
+        fold_of[numbers(pc.drop_null(at))] = fold
+        whole = pc.equal(pc.list_value_length(table["probabilities"]), pa.scalar(len(labels), pa.int32()))
         usable = pc.and_(pc.and_(pc.is_valid(at), whole), pc.is_in(table["predicted"], value_set=known))
-        table, at = table.filter(usable), at.filter(usable).to_numpy()
-        predicted[at] = pc.index_in(table["predicted"], value_set=known).to_numpy()
-        probabilities[at] = pc.list_flatten(table["probabilities"]).to_numpy().reshape(-1, len(labels))
+        table, at = table.filter(usable), numbers(at.filter(usable))
+        predicted[at] = numbers(pc.index_in(table["predicted"], value_set=known))
+        probabilities[at] = numbers(pc.list_flatten(table["probabilities"])).reshape(-1, len(labels))
     translate = np.array([(labels.index(name) if name in labels else -1) for name in catalogue.labels] + [-1], np.int16)
     return Predictions(run, labels, translate[catalogue.label.codes], predicted, probabilities, fold_of)
 
@@ -181,7 +181,8 @@ def _table(folder: Path) -> Any:
 
     path = check_file(folder, read_config(folder), "predictions.parquet")
     check_version(PREDICTIONS, path)
-    return pq.read_table(path, columns=["clip_id", "predicted", "probabilities"])
+    with pq.ParquetFile(path) as file:  # read_table imports pandas
+        return file.read(columns=["clip_id", "predicted", "probabilities"])
 
 
 def stamp(run: RunFolds) -> tuple[int, ...]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ctypes
 import secrets
 import socket
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from grace.pipeline.errors import GraceError
@@ -16,8 +18,10 @@ if TYPE_CHECKING:
     import uvicorn
 
 HOST = "127.0.0.1"
-M_ARENA_MAX = -8
+M_ARENA_MAX, M_MMAP_THRESHOLD = -8, -3
 """Of glibc's ``malloc.h``."""
+LARGE = 1 << 20
+"""Bytes from which memory is taken from the system and given back by itself, rather than from a heap with gaps."""
 
 
 def serve(review: Review, port: int, opened: Callable[[str], None]) -> None:
@@ -57,14 +61,27 @@ def make_server(review: Review, token: str) -> uvicorn.Server:
     """The server of the application. It keeps no log of addresses: they hold the token."""
     import uvicorn
 
-    _share_heaps()
     application = make_application(review, token)
     config = uvicorn.Config(application, log_level="warning", access_log=False, server_header=False, lifespan="off")
     return uvicorn.Server(config)
 
 
-def _share_heaps() -> None:
-    """Let the C library keep two heaps rather than one per thread: each would hold on to what one page once needed."""
+def hold_little_memory() -> None:
+    """Let this process return to the system what one page once needed; to be called before a data set is opened.
+
+    The C library keeps two heaps rather than one per thread, and Arrow takes its memory there rather than from a pool
+    of its own, which keeps what is freed. Arrow also imports pandas when it meets the first array, to see whether that
+    is one of pandas': once it has not found it, it does not look for it again.
+    """
+    import pyarrow as pa
+
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # of glibc
     if mallopt is not None:
         mallopt(M_ARENA_MAX, 2)
+        mallopt(M_MMAP_THRESHOLD, LARGE)
+    pa.set_memory_pool(pa.system_memory_pool())
+    if "pandas" not in sys.modules:
+        sys.modules["pandas"] = None  # type: ignore[assignment]
+        with suppress(ImportError, AttributeError):
+            pa.array([])
+        del sys.modules["pandas"]

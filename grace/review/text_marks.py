@@ -25,8 +25,8 @@ KINDS = {
 }
 """Kind of mark to its marks; ``region:brows`` is how an address names one."""
 
-VERSION = 1
-"""Rises when a text gets other marks, so that stored ones are made again."""
+VERSION = 2
+"""Rises when a text gets other marks or the table other columns, so that stored ones are made again."""
 
 
 @cache

@@ -195,9 +195,8 @@ def _stored(catalogue: Catalogue, number: int, store: str, columns: Sequence[str
     stage = catalogue.stages[store]
     if stage.status[number] not in (0, 1):
         return None
-    rows = Store(catalogue.folder / store, STORES[store]).read(stage.value(number, "shard"), ["clip_id", *columns])
-    at = stage.value(number, "row")
-    return rows[at] if at < len(rows) and rows[at]["clip_id"] == catalogue.clip_id(number) else None
+    shard = stage.value(number, "shard")
+    return Store(catalogue.folder / store, STORES[store]).read_row(shard, catalogue.clip_id(number), columns)
 
 
 def _folds_by_part(catalogue: Catalogue, number: int) -> dict[str, list[int]]:

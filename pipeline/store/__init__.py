@@ -9,6 +9,7 @@ from grace.pipeline.errors import ClipError, GraceError, UserError
 from grace.pipeline.store.atomic import (
     clear_abandoned,
     folder_lock,
+    open_atomic,
     temporary_name,
     write_atomic,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "fingerprint",
     "finite",
     "folder_lock",
+    "open_atomic",
     "open_store",
     "read_table",
     "temporary_name",

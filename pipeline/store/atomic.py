@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import xxhash
 
@@ -42,7 +43,7 @@ def write_atomic(path: Path, content: bytes | memoryview) -> None:
 
     Args:
         path: The file; its folder is made if it is not there. An existing file is replaced, never written into.
-        content: All of its bytes.
+        content: All of its bytes; :func:`open_atomic` writes what does not fit into memory.
 
     Raises:
         GraceError: When the disk is full or the folder cannot be written; nothing is left behind then.
@@ -54,18 +55,41 @@ def write_atomic(path: Path, content: bytes | memoryview) -> None:
         ...     [file.name for file in Path(folder).iterdir()]
         ['metrics.json']
     """
+    with open_atomic(path, len(content)) as file:
+        file.write(content)
+
+
+@contextmanager
+def open_atomic(path: Path, size: int = 0) -> Iterator[BinaryIO]:
+    """A file to write into piece by piece that becomes ``path`` when the block ends, and nothing when it fails.
+
+    Args:
+        path: As in :func:`write_atomic`.
+        size: Bytes that will be written, where they are known; said when the disk is full.
+
+    Raises:
+        GraceError: When the disk is full or the folder cannot be written; nothing is left behind then.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with open_atomic(Path(folder) / "means.bin") as file:
+        ...         written = [file.write(bytes(8)) for _ in range(3)]
+        ...     (Path(folder) / "means.bin").stat().st_size
+        24
+    """
     temporary = temporary_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
         _remove(temporary)
-        raise GraceError(os_error_sentence(error, path, len(content))) from error
+        raise GraceError(os_error_sentence(error, path, size)) from error
     except BaseException:
         _remove(temporary)
         raise

@@ -20,6 +20,8 @@ from grace.pipeline.errors import UserError
 MARK = "grace-xxh3-128:"
 PLACEHOLDER = MARK + "0" * 32
 """What stands where the checksum will be."""
+PIECE = 4 << 20
+"""Bytes of a file that are in memory at a time while it is checked."""
 HDF5 = b"\x89HDF"
 """How files of HDF5 begin."""
 
@@ -48,11 +50,14 @@ def is_intact(content: bytes | mmap.mmap) -> bool:
     if start < 0:
         return False
     start += len(MARK)
+    state = xxhash.xxh3_128()
     view = memoryview(content)
     try:
-        state = xxhash.xxh3_128(view[:start])
-        state.update(b"0" * 32)
-        state.update(view[start + 32 :])
+        for part in (view[:start], memoryview(b"0" * 32), view[start + 32 :]):
+            for begin in range(0, len(part), PIECE):
+                state.update(part[begin : begin + PIECE])
+                if isinstance(content, mmap.mmap):
+                    content.madvise(mmap.MADV_DONTNEED)  # what was read counts as memory of the process until then
         return state.hexdigest().encode() == bytes(view[start : start + 32])
     finally:
         view.release()

@@ -56,6 +56,13 @@ class Store:
         """
         return decode(self.schema, self.path(shard), columns)
 
+    def read_row(self, shard: int, clip_id: str, columns: Sequence[str] | None = None) -> Row | None:
+        """The row of one clip of a shard, without reading those beside it where it is HDF5; None where it has none.
+
+        Raises :class:`UserError` as :meth:`read` does.
+        """
+        return next(iter(decode(self.schema, self.path(shard), columns, clip_id)), None)
+
     def meta(self, shard: int) -> dict[str, Any]:
         """What a shard was made from: stage, schema, version, fingerprint, cache key, inputs."""
         return decode_meta(self.schema, self.path(shard))
@@ -110,10 +117,7 @@ class Store:
         """The row of one clip, or None when no shard holds it."""
         shards = self.shards()
         number = bisect_right(shards, clip_id, key=self._first_clip) - 1  # clips are sorted over all shards
-        if number < 0:
-            return None
-        ids = [row["clip_id"] for row in self.read(shards[number], ["clip_id"])]
-        return self.read(shards[number], columns)[ids.index(clip_id)] if clip_id in ids else None
+        return self.read_row(shards[number], clip_id, columns) if number >= 0 else None
 
     def _first_clip(self, shard: int) -> str:
         return str(self.read(shard, ["clip_id"])[0]["clip_id"])

@@ -19,7 +19,7 @@ from grace.pipeline.visualize.contact_sheets import CAPTION, overlay
 from grace.pipeline.visualize.frame import Scale, framed
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from tokenizers import Tokenizer
 
 MAX_INSTANTS = 8
 """Instants that are drawn at most."""
@@ -124,9 +124,9 @@ def aligned_words(row: Row, plan: TransportPlan, settings: TokensSettings) -> li
     if settings.text_unit == "cue":
         units = shown_units(row, settings)[: int(row["text_mask"].sum())]
         return [Word(text, mass / max(float(mass.sum()), 1e-12)) for text, mass in zip(units, plan, strict=False)]
-    from grace.pipeline.checkpoints import load_tokenizer
+    from grace.pipeline.checkpoints import load_vocabulary
 
-    pieces = spelled(load_tokenizer(*settings.text_model), row["text_id"].tolist())
+    pieces = spelled(load_vocabulary(*settings.text_model), row["text_id"].tolist())
     return merge_subwords(pieces, row["sentence"], row["text_mask"], plan)
 
 
@@ -143,12 +143,13 @@ def lift(word: Word, average: Float[np.ndarray, "instants patches"]) -> Float[np
     return word.mass / (average + 0.05 / average.size)
 
 
-def spelled(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str]:
+def spelled(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
     """Subwords as :func:`merge_subwords` takes them, from a tokenizer of CLIP, SentencePiece, WordPiece or GPT."""
-    pieces: list[str] = list(tokenizer.convert_ids_to_tokens(list(ids)))
-    special = set(tokenizer.all_special_ids)
-    word_piece = type(getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None)).__name__ == "WordPiece"
-    if word_piece:  # the only ones that mark what continues a word in the place of what begins one
+    pieces = [tokenizer.id_to_token(number) or "<unknown>" for number in ids]
+    special = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    if (
+        type(tokenizer.model).__name__ == "WordPiece"
+    ):  # the only ones that mark what continues a word in the place of what begins one
         pieces = [piece[2:] if piece.startswith("##") else f"▁{piece}" for piece in pieces]
     else:
         pieces = [piece.replace("Ġ", "▁") for piece in pieces]

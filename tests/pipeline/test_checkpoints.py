@@ -11,7 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from grace.pipeline.checkpoints import knows_only, load_tokenizer, model_cache_key, model_name, require_model
+from grace.pipeline.checkpoints import (
+    knows_only,
+    load_tokenizer,
+    load_vocabulary,
+    model_cache_key,
+    model_name,
+    require_model,
+)
 from grace.pipeline.devices import choose_device, choose_dtype
 from grace.pipeline.errors import UserError
 
@@ -76,7 +83,11 @@ def test_pocket_models_are_found_where_no_such_folder_is(
     assert in_the_clone.keys() == {"name", "sha256"}
     assert in_the_clone["name"] == f"pocket/{name}"
     assert knows_only(f"pocket/{name}") == "the rendered world"
-    assert len(load_tokenizer(f"pocket/{name}")) > 100
+    tokenizer, vocabulary = load_tokenizer(f"pocket/{name}"), load_vocabulary(f"pocket/{name}")
+    ids = list(range(100))
+    assert [vocabulary.id_to_token(number) for number in ids] == tokenizer.convert_ids_to_tokens(ids)
+    added = vocabulary.get_added_tokens_decoder()
+    assert {number for number, token in added.items() if token.special} >= set(tokenizer.all_special_ids)
 
 
 def test_a_folder_of_ones_own_comes_before_the_installed_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,6 +100,12 @@ def test_a_folder_of_ones_own_comes_before_the_installed_model(tmp_path: Path, m
     assert Path(require_model("pocket/vlm")).is_dir()
     with pytest.raises(UserError, match="no model folder 'pocket/other'"):
         require_model("pocket/other")
+
+
+def test_a_vocabulary_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "model")
+    with pytest.raises(UserError, match="The tokenizer of"):
+        load_vocabulary(str(folder))
 
 
 def test_hub_models_are_identified_by_their_commit_from_the_cache_without_a_network(tmp_path: Path) -> None:

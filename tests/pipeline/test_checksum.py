@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -49,6 +52,26 @@ def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path) -> None:
     path.write_bytes(bytes(content))
     with pytest.raises(UserError, match=r"00000.h5 is damaged .* run `grace faces` again"):
         verify(path, "run `grace faces` again")
+
+
+def test_a_large_file_is_checked_a_part_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "00000.h5"
+    path.write_bytes(seal(b"\x89HDF" + PLACEHOLDER.encode() + bytes(80 << 20)))
+    script = """
+        import re, sys
+        from pathlib import Path
+        from grace.pipeline.store.checksum import verify
+
+        def peak():
+            return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024
+
+        before = peak()
+        verify(Path(sys.argv[1]), "remove it")
+        print(peak() - before)
+        """
+    command = [sys.executable, "-c", textwrap.dedent(script), str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 24  # MiB, of 80
 
 
 def test_an_empty_file_is_damaged(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from grace.pipeline.store import (
     write_table,
 )
 from grace.pipeline.store.formats import ROWS_PER_GROUP
-from grace.pipeline.store.schemas import DESCRIPTIONS, FACES, PREDICTIONS, TOKENS
+from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS, FACES, PREDICTIONS, TOKENS
 from grace.pipeline.store.virtual import write_virtual_dataset
 from tests.support.machines import leave_temporary
 
@@ -68,6 +68,33 @@ def test_jpegs_of_different_lengths_come_back(tmp_path: Path) -> None:
     frames = [b"\xff\xd8one", b"\xff\xd8a longer one", b""]
     store.write(0, [{"clip_id": "é 1", "status": "ok", "error": "", "frames": frames, "neighbours": frames}], {})
     assert store.read(0, ["clip_id", "frames"]) == [{"clip_id": "é 1", "frames": frames}]
+
+
+def test_one_row_is_read_without_those_beside_it(tmp_path: Path) -> None:
+    tokens, faces, captions = (Store(tmp_path / schema.stage, schema) for schema in (TOKENS, FACES, CAPTIONS))
+    rows = [tokens_row(name, seed) for seed, name in enumerate("abc")]
+    tokens.write(0, [*rows, failure("d", "tokens: no crops")], {})
+    visual = tokens.read_row(0, "b", ["visual"])
+    assert visual is not None
+    assert [*visual] == ["visual"]
+    assert np.array_equal(visual["visual"], rows[1]["visual"])
+    whole = visual["visual"].base if visual["visual"].base is not None else visual["visual"]
+    assert whole.size == rows[1]["visual"].size  # no more was read
+    failed = tokens.read_row(0, "d")
+    assert failed is not None
+    assert (failed["status"], failed["error"]) == ("failed", "tokens: no crops")
+    frames = {name: [b"\xff\xd8" + name.encode() * 5, b""] for name in "ab"}
+    key = {"status": "ok", "error": ""}
+    faces.write(0, [{"clip_id": name, **key, "frames": frames[name], "neighbours": frames[name]} for name in "ab"], {})
+    assert faces.read_row(0, "b", ["frames"]) == {"frames": frames["b"]}
+    captions.write(0, [{"clip_id": name, **key, "caption": f"text {name}"} for name in "ab"], {})
+    assert captions.read_row(0, "b", ["caption", "clip_id"]) == {"caption": "text b", "clip_id": "b"}
+    assert captions.find("a", ["caption"]) == {"caption": "text a"}
+    for store in (tokens, faces, captions):
+        assert store.read_row(0, "nobody") is None
+        assert store.find("nobody") is None
+    with pytest.raises(UserError, match="has no column 'places'"):
+        captions.read_row(0, "a", ["places"])
 
 
 def test_parquet_opens_in_pandas_with_cues_as_structs(tmp_path: Path) -> None:

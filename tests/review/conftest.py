@@ -52,6 +52,14 @@ def data(made_set: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def two_runs(tmp_path: Path) -> Path:
+    """``data/many`` with two runs, of two methods."""
+    folder = tmp_path / "data" / "many"
+    make_set(folder, CLIPS, methods=("grace", "vision"))
+    return folder
+
+
+@pytest.fixture
 def review(data: Path, tmp_path: Path) -> Review:
     """It, opened."""
     (tmp_path / "raw").mkdir()
