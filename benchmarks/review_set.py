@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def make_set(folder: Path, clips: int, seed: int = 0) -> None:
         for name, made in rows.items():
             meta = {"version": 1, "cache_key": {"model": "drawn"}, "fingerprint": fingerprint([name, shard, seed])}
             Store(folder / name, STORES[name]).write(shard, made, meta)
-    _write_run(folder / "runs" / "grace" / "fold-1", ids, labels, random)
+    write_run(folder / "runs" / "grace" / "fold-1", ids, labels, random)
 
 
 def _clip(clip_id: str, number: int, label: int) -> Row:
@@ -88,7 +89,14 @@ def _sentence(random: np.random.Generator) -> str:
     return f"The {PARTS[first]} {MOVES[random.integers(len(MOVES))]}, then the {PARTS[second]} relax."
 
 
-def _write_run(folder: Path, ids: list[str], labels: np.ndarray, random: np.random.Generator) -> None:
+def write_run(
+    folder: Path,
+    ids: list[str],
+    labels: np.ndarray,
+    random: np.random.Generator,
+    fold: int = 1,
+    names: Sequence[str] = LABELS,
+) -> None:
     """A finished run with weights as they are drawn, and predictions that are right in three of four clips."""
     import torch
     from safetensors.torch import save
@@ -98,16 +106,16 @@ def _write_run(folder: Path, ids: list[str], labels: np.ndarray, random: np.rand
 
     settings = TrainSettings(method="grace", hidden=16, layers=1, heads=2)
     torch.manual_seed(0)
-    model = build(ModelConfig.from_settings(settings, Sizes(len(LABELS), INSTANTS, GRID * GRID, WIDTH)))
+    model = build(ModelConfig.from_settings(settings, Sizes(len(names), INSTANTS, GRID * GRID, WIDTH)))
     right = random.random(len(ids)) < 0.75
-    predicted = np.where(right, labels, random.integers(0, len(LABELS), len(ids)))
+    predicted = np.where(right, labels, random.integers(0, len(names), len(ids)))
     rows: list[Row] = []
     for number, clip_id in enumerate(ids):
-        shares = random.dirichlet(np.ones(len(LABELS)))
+        shares = random.dirichlet(np.ones(len(names)))
         best = int(shares.argmax())
         shares[[best, predicted[number]]] = shares[[predicted[number], best]]
-        row = {"clip_id": clip_id, "status": "ok", "error": "", "fold": 1, "label_visible": False}
-        row |= {"label": LABELS[labels[number]], "predicted": LABELS[predicted[number]], "probabilities": shares}
+        row = {"clip_id": clip_id, "status": "ok", "error": "", "fold": fold, "label_visible": False}
+        row |= {"label": names[labels[number]], "predicted": names[predicted[number]], "probabilities": shares}
         rows.append(row)
     write_atomic(folder / "model.safetensors", save(model.state_dict()))
     write_table(folder / "predictions.parquet", PREDICTIONS, rows, {"fingerprint": "drawn"})
@@ -116,7 +124,7 @@ def _write_run(folder: Path, ids: list[str], labels: np.ndarray, random: np.rand
     write_atomic(folder / "metrics.json", b"{}\n")
     write_atomic(folder / "README.md", b"drawn\n")
     config = RunConfig(
-        version=1, fingerprint="drawn", fold=1, protocol="held-out", labels=LABELS, model=asdict(model.config),
+        version=1, fingerprint="drawn", fold=fold, protocol="held-out", labels=list(names), model=asdict(model.config),
         settings=settings, cache={}, inputs={}, files=file_digests(folder),
     )  # fmt: skip
     write_atomic(folder / "config.yaml", encode_config(config))

@@ -33,7 +33,7 @@ MADE = {
     "media": re.compile(rf"\d{{5,}}-(strip|crops)\.jpg|\d{{5,}}-video\.\w+|audit-({'|'.join(AUDIT_PLOTS)})\.png"),
 }
 """The files of clips that an export writes, by folder; other files there are not an export's to remove."""
-PAGES = {"exported": ("gallery", "runs", "audit")}
+PAGES: dict[str, Any] = {"exported": ("gallery", "runs", "audit")}
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,14 @@ def runs_page(review: Review, name: str, versus: str) -> dict[str, Any]:
     catalogue, runs = review.live.get(), review.runs()
     first = review.predictions(catalogue, name, runs)
     second = review.predictions(catalogue, versus, runs) if versus else None
-    content: dict[str, Any] = {"runs": list(runs), "run": "", "versus": "", "sides": [], "comparison": None, "unlike": False}
+    content: dict[str, Any] = {
+        "runs": list(runs),
+        "run": "",
+        "versus": "",
+        "sides": [],
+        "comparison": None,
+        "unlike": False,
+    }
     if first is None:
         return content
     sides = [first] if second is None else [first, second]
