@@ -202,19 +202,18 @@ def test_fifty_hostile_texts_and_names_are_text(
     tmp_path: Path,
 ) -> None:
     review = Review("many", data, tmp_path, tmp_path / "overrides")
-    with ReviewServer(review) as server:
-        with window(browser) as page:
-            enter(page, server)
-            shown = page.locator(".card .said-text").all_inner_texts()
-            page.goto(f"{server.base}/?page=2")
-            shown += page.locator(".card .said-text").all_inner_texts()
-            flat = {"".join(text.split()) for text in shown}
-            assert {"".join(name.split()) for name in hostile} <= flat
-            for name in hostile[::7]:
-                page.goto(f"{server.base}/?page=1")
-                page.locator(".card a").nth(hostile.index(name) % 48).click()
-                page.locator("h1").wait_for()
-            assert page.evaluate("() => document.querySelectorAll('iframe, base, math, main style').length") == 0
+    with ReviewServer(review) as server, window(browser) as page:
+        enter(page, server)
+        shown = page.locator(".card .said-text").all_inner_texts()
+        page.goto(f"{server.base}/?page=2")
+        shown += page.locator(".card .said-text").all_inner_texts()
+        flat = {"".join(text.split()) for text in shown}
+        assert {"".join(name.split()) for name in hostile} <= flat
+        for name in hostile[::7]:
+            page.goto(f"{server.base}/?page=1")
+            page.locator(".card a").nth(hostile.index(name) % 48).click()
+            page.locator("h1").wait_for()
+        assert page.evaluate("() => document.querySelectorAll('iframe, base, math, main style').length") == 0
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

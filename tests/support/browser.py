@@ -47,7 +47,9 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def window(browser: Browser, width: int = 1400, height: int = 900, scheme: Any = "light", **more: Any) -> Iterator[Page]:
+def window(
+    browser: Browser, width: int = 1400, height: int = 900, scheme: Any = "light", **more: Any
+) -> Iterator[Page]:
     """A page of its own; it fails the test when a script fails or the policy of a page is broken."""
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, **more)
     opened = context.new_page()
