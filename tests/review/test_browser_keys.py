@@ -37,28 +37,28 @@ def worded(data: Path) -> Path:
 
 
 def test_arrow_keys_in_a_list_choose_and_enter_shows(page: Page, server: ReviewServer) -> None:
-    page.get_by_label("Label").focus()
+    page.locator("select[name=label]").focus()
     for _ in range(3):
         page.keyboard.press("ArrowDown")
     page.wait_for_timeout(300)
     assert page.url == f"{server.base}/"
     assert page.evaluate(FOCUSED) == "label"
-    chosen = page.get_by_label("Label").input_value()
+    chosen = page.locator("select[name=label]").input_value()
     assert chosen == server.review.live.get().labels[2]
     page.keyboard.press("Enter")
     page.wait_for_url(f"**/?label={chosen}*")
     assert page.evaluate(FOCUSED) == "label"
-    page.get_by_label("Person").focus()
+    page.locator("[name=subject]").focus()
     page.keyboard.type("person-850")
     page.keyboard.press("Enter")
     page.wait_for_url("**subject=person-850*")
     assert page.evaluate(FOCUSED) == "subject"
-    assert page.get_by_label("Person").input_value() == "person-850"
+    assert page.locator("[name=subject]").input_value() == "person-850"
 
 
 def test_lists_of_runs_wait_for_enter_too(two_runs: Path, page: Page, server: ReviewServer) -> None:
     page.goto(f"{server.base}/runs")
-    page.get_by_label("Run", exact=True).focus()
+    page.locator("select[name=run]").focus()
     page.keyboard.press("ArrowDown")
     page.wait_for_timeout(200)
     assert page.url == f"{server.base}/runs"
@@ -66,7 +66,7 @@ def test_lists_of_runs_wait_for_enter_too(two_runs: Path, page: Page, server: Re
     page.wait_for_url("**run=vision*")
     assert page.evaluate(FOCUSED) == "run"
     page.goto(f"{server.base}/clip?id=000/000001&label=sadness")
-    page.get_by_label("Run", exact=True).select_option("vision")
+    page.locator("select[name=run]").select_option("vision")
     page.wait_for_url("**run=vision*")
     assert "label=sadness" in page.url  # the filter that the clip was found by
 

@@ -43,7 +43,7 @@ def test_a_smaller_export_leaves_nothing_of_the_larger_one(review: Review, tmp_p
     (tmp_path / "raw" / "000").mkdir()
     write_video(tmp_path / "raw" / "000" / "000003.mp4", 12)
     assert export(review, folder, sample=70) == 70
-    assert any(name.endswith("-video.mp4") or name.endswith("-video.webm") for name in files(folder))
+    assert any(name.endswith(("-video.mp4", "-video.webm")) for name in files(folder))
     for mine in ("clips/notes.html", "media/thesis.png", "CNAME"):
         (folder / mine).write_text("mine")
     export(review, folder, "q=000/000001", 2)
