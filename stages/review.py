@@ -51,6 +51,7 @@ def command(
         Path(settings.refine.overrides),
         run,
         settings.tokens,
+        settings.evaluate,
     )
     if agreement:
         from grace.review.pages import agreement_page

@@ -24,7 +24,7 @@ from grace.trainer.classifier import TokenClassifier
 from grace.trainer.data import Cache, Subset
 from grace.trainer.evaluate import fold_scores, write_sealed_json
 from grace.trainer.provenance import check_runs, people_of, refuse_label_informed
-from grace.trainer.runs import Run, fold_folder, open_run
+from grace.trainer.runs import Run, class_indices, fold_folder, open_run
 from grace.trainer.settings import TrainSettings
 from grace.trainer.training_loop import predict
 
@@ -311,7 +311,8 @@ def _scores(
         raise UserError(f"A fold of {folder.name} has no test clip of the classes that both sets have.")
     clip_ids = [row["clip_id"] for rows in predictions.values() for row in rows]
     people = people_of(folder, clip_ids)
-    joined = fold_scores(predictions, labels, samples, confidence, people or clip_ids)
+    classes = {fold: class_indices(rows, labels) for fold, rows in predictions.items()}
+    joined = fold_scores(classes, labels, samples, confidence, people or clip_ids)
     joined["interval"]["over"] = "people" if people else "clips"
     return joined
 

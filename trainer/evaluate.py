@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -120,9 +120,10 @@ def join_folds(
     rows = [row for of_fold in predictions.values() for row in of_fold]
     bins = _reliability(rows)
     people = people_of(folder, [row["clip_id"] for row in rows])
+    classes = {fold: class_indices(of_fold, labels) for fold, of_fold in predictions.items()}
     counts = confusion(*class_indices(rows, labels), len(labels))
     metrics = {
-        **fold_scores(predictions, labels, samples, confidence, people),
+        **fold_scores(classes, labels, samples, confidence, people),
         "ECE": expected_calibration_error(bins),
         "confusion": counts.tolist(),
         "calibration": [asdict(each) for each in bins],
@@ -203,16 +204,24 @@ def _without_text(place: Path, prefix: str) -> dict[str, float]:
 
 
 def fold_scores(
-    predictions: dict[int, list[Row]],
+    folds: Mapping[int, tuple[np.ndarray, np.ndarray]],
     names: list[str],
     samples: int,
     confidence: float,
     people: Sequence[str] | None,
 ) -> dict[str, Any]:
-    """The scores of each fold, means of UAR and WAR over them, all else of their clips together, with intervals."""
-    labels, predicted = class_indices([row for rows in predictions.values() for row in rows], names)
+    """The scores of each fold, means of UAR and WAR over them, all else of their clips together, with intervals.
+
+    Args:
+        folds: Of each fold, the true and the predicted class of its test clips, as :func:`class_indices` gives them.
+        names: The classes.
+        samples: Draws of the bootstrap.
+        confidence: Of the intervals.
+        people: Who is seen in each clip, in the order of the folds; None where that is not known of each.
+    """
+    labels, predicted = (np.concatenate(parts) for parts in zip(*folds.values(), strict=True))
     pairs = ambiguous_pairs(labels, predicted, names)  # of all folds: one fold alone may confuse others
-    each = {fold: scores(*class_indices(rows, names), names, pairs) for fold, rows in predictions.items()}
+    each = {fold: scores(*classes, names, pairs) for fold, classes in folds.items()}
     together = scores(labels, predicted, names, pairs)
     bounds = intervals(labels, predicted, names, samples, confidence, people, pairs)
     interval = {

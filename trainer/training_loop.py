@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import math
+import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -86,7 +87,9 @@ def fit(
         run = _Run(model.to(device), selection, settings, device)
         run.resume(folder / CHECKPOINT, fingerprint)
         epochs = range(run.progress.epoch, settings.epochs)
-        bar = tqdm(epochs, "train", settings.epochs, initial=run.progress.epoch, unit="epoch", disable=quiet or None)
+        if not quiet:
+            tqdm.write(start_line("/".join(folder.parts[-2:]), run.progress.epoch, settings.epochs), file=sys.stderr)
+        bar = tqdm(epochs, "train", settings.epochs, initial=run.progress.epoch, unit="epoch", disable=quiet)
         with LiveLogger(folder, run.progress.history, settings.loggers, settings.cache_key()) as logger:
             for _ in bar:
                 if run.should_stop():
@@ -96,6 +99,19 @@ def fit(
                 logger.add(row)
                 bar.set_postfix(loss=f"{row['loss']:.3f}", uar=f"{row[run.column]:.3f}")
         return Trained(run.best, run.progress.best_epoch, run.progress.history)
+
+
+def start_line(name: str, done: int, epochs: int) -> str:
+    """What there is to train, in one line; a run whose patience ends takes fewer epochs.
+
+    Example:
+        >>> start_line("fold-1", 0, 30), start_line("fold-2", 12, 30)
+        ('train fold-1: epochs 1 to 30 at most', 'train fold-2: 12 epochs are done, resumed with 13 of 30 at most')
+    """
+    if not done:
+        return f"train {name}: epochs 1 to {epochs} at most"
+    known = "1 epoch is" if done == 1 else f"{done} epochs are"
+    return f"train {name}: {known} done, resumed with {done + 1} of {epochs} at most"
 
 
 def uar_column(settings: TrainSettings) -> str:

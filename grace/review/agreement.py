@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,9 @@ import numpy as np
 import xxhash
 
 from grace.pipeline.errors import UserError
-from grace.pipeline.sentences import collapse_whitespace
 from grace.pipeline.store import folder_lock
 from grace.review.catalogue import Catalogue
-from grace.review.corrections import MAX_NAME, append_line
+from grace.review.corrections import append_line, person_name
 
 RATINGS = ("false", "partly", "true")
 """From worst to best; their numbers are the values of the ordinal scale."""
@@ -62,7 +61,7 @@ class Ratings:
 
     def add(self, rater: str, clip_id: str, kind: str, text: str, value: str) -> None:
         """Keep a rating. Raises :class:`UserError` when the rater has no name or the rating is none."""
-        name = collapse_whitespace(rater)[:MAX_NAME]
+        name = person_name(rater)
         if not name:
             raise UserError("Say who you are first: ratings of two people are compared.")
         if value not in RATINGS:
@@ -85,10 +84,14 @@ def digest(text: str) -> str:
 
 
 def sample(catalogue: Catalogue, kind: str, seed: int = 0) -> list[int]:
-    """The clips that every rater sees: drawn from those with a text, in an order that depends on the seed alone."""
-    stage = catalogue.stages[f"{kind}s"]
-    clips = np.flatnonzero((stage.status >= 0) & (stage.status < 2)).tolist()
-    return random.Random(seed).sample(clips, min(SAMPLE, len(clips)))
+    """The clips that every rater sees, in one order: those with a text whose ids have the smallest digests.
+
+    A clip's place depends on its id and the seed alone, so that a clip that is added or lost changes no other's: people
+    who rate at different times still rate the same texts.
+    """
+    status = catalogue.stages[f"{kind}s"].status
+    ranked = ((xxhash.xxh3_64_intdigest(clip_id.encode(), seed), clip) for clip_id, clip in catalogue.positions.items())
+    return [clip for _, clip in nsmallest(SAMPLE, (each for each in ranked if 0 <= status[each[1]] < 2))]
 
 
 def agreement(ratings: Sequence[Rating], texts: dict[tuple[str, str], str]) -> dict[str, Any]:

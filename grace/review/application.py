@@ -132,7 +132,7 @@ class _Site:
     def clip(self, request: Request) -> Response:
         asked = Filter.read(request.query_params)
         content = views.clip(self.review, request.query_params.get("id", ""), asked)
-        return self._html(request, "clip", here="gallery", look=None, **content)
+        return self._html(request, "clip", here="gallery", look=None, near=None, **content)
 
     def runs(self, request: Request) -> Response:
         query = request.query_params
@@ -189,13 +189,8 @@ class _Site:
         return JSONResponse(made | {"tested": bool(predictions.tested[clip])})
 
     def near(self, request: Request) -> Response:
-        catalogue, clip = self.review.live.get(), self._clip(request)
-        cards = []
-        for number, likeness in self.review.neighbours.nearest(catalogue, clip):
-            clip_id = catalogue.clip_id(number)
-            addresses = {"href": self.links.clip(clip_id, Filter()), "strip": self.links.picture("strip", clip_id)}
-            cards.append({"id": clip_id, "label": catalogue.label[number], "likeness": likeness, **addresses})
-        return JSONResponse({"clips": cards})
+        clips = views.neighbours(self.review, request.query_params.get("id", ""), self.links)
+        return JSONResponse({"clips": clips})
 
     def _known(self, content: dict[str, Any]) -> str:
         clip_id = content.get("id")

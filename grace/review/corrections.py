@@ -20,7 +20,7 @@ from grace.pipeline.index.marks import KINDS, Mark, read_marks, write_marks
 from grace.pipeline.sentences import collapse_whitespace
 from grace.pipeline.store import fingerprint, folder_lock, write_atomic
 from grace.pipeline.text.cues import Cue
-from grace.pipeline.text.overrides import Override, read_override_rows, write_overrides
+from grace.pipeline.text.overrides import Override, read_override_rows, require_cell, write_overrides
 
 MAX_TEXT, MAX_REASON, MAX_CUES, MAX_NAME = 4000, 500, 30, 60
 
@@ -93,8 +93,9 @@ class Corrections:
 
         Raises:
             ConflictError: It is not what the person saw.
-            UserError: A change is none.
+            UserError: A change is none, or the clip's id cannot stand in a table of corrections.
         """
+        by = person_name(by)
         with folder_lock(self.folder):
             before = self._expected(clip_id, version)
             after = _checked(before, changes)
@@ -109,6 +110,7 @@ class Corrections:
             ConflictError: The clip is not what the person saw.
             UserError: There is nothing to take back.
         """
+        by = person_name(by)
         with folder_lock(self.folder):
             now = self._expected(clip_id, version)
             undone = {entry["undoes"] for entry in self.entries(clip_id) if entry.get("undoes")}
@@ -142,11 +144,14 @@ class Corrections:
         return now
 
     def _write(self, clip_id: str, before: Said, after: Said, by: str, what: str, undoes: str = "") -> None:
-        """The history first: a crash in between leaves a line too many there, and loses nothing."""
+        """All that can be refused is made first; then the history: a crash after it leaves a line too many there, and
+        loses nothing."""
+        require_cell(clip_id)
+        texts, marks = self._with(clip_id, after)
         entry = {
             "id": uuid.uuid4().hex,
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "by": collapse_whitespace(by)[:MAX_NAME],
+            "by": by,
             "what": what,
             "clip_id": clip_id,
             "before": asdict(before),
@@ -155,18 +160,33 @@ class Corrections:
         }
         append_line(self.history, entry)
         if (before.description, before.cues) != (after.description, after.cues):
-            texts = read_override_rows(self.texts)
-            texts.pop(clip_id, None)
-            if after.description:
-                cues = None if after.cues is None else tuple(Cue.model_validate(cue) for cue in after.cues)
-                texts[clip_id] = Override(after.description, cues)
             write_overrides(self.texts, texts)
         if (before.mark, before.reason) != (after.mark, after.reason):
-            marks = read_marks(self.marks)
-            marks.pop(clip_id, None)
-            if after.mark:
-                marks[clip_id] = Mark(after.mark, after.reason)
             write_marks(self.marks, marks)
+
+    def _with(self, clip_id: str, said: Said) -> tuple[dict[str, Override], dict[str, Mark]]:
+        """Both tables with what is said about a clip."""
+        texts, marks = read_override_rows(self.texts), read_marks(self.marks)
+        texts.pop(clip_id, None)
+        marks.pop(clip_id, None)
+        if said.description:
+            cues = None if said.cues is None else tuple(Cue.model_validate(cue) for cue in said.cues)
+            texts[clip_id] = Override(said.description, cues)
+        if said.mark:
+            marks[clip_id] = Mark(said.mark, said.reason)
+        return texts, marks
+
+
+def person_name(given: str) -> str:
+    """The name of a person, as it is kept and compared: phones add blanks to names.
+
+    Raises :class:`UserError` when it holds what cannot be written.
+
+    Example:
+        >>> person_name(" ann ")
+        'ann'
+    """
+    return _text(given[:MAX_NAME], "name", MAX_NAME)
 
 
 def append_line(path: Path, entry: Mapping[str, Any]) -> None:

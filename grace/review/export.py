@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -23,13 +25,32 @@ from grace.review.state import Review
 from grace.review.video import playable_file
 
 STATIC = Path(__file__).parent / "static"
-SHIPPED = ("style.css", "icon.svg", "timeline.js", "clip.js")
+SHIPPED = ("style.css", "icon.svg", "timeline.js", "clip.js", "exported.js")
 MARK = "grace-review.txt"
 """Marks a folder as an export: only such a one, or an empty one, is written into."""
+MADE = {
+    "clips": re.compile(r"\d{5,}\.html"),
+    "media": re.compile(rf"\d{{5,}}-(strip|crops)\.jpg|\d{{5,}}-video\.\w+|audit-({'|'.join(AUDIT_PLOTS)})\.png"),
+}
+"""The files of clips that an export writes, by folder; other files there are not an export's to remove."""
+PAGES: dict[str, Any] = {"exported": ("gallery", "runs", "audit")}
+
+
+@dataclass(frozen=True)
+class _Export:
+    """What every page of an export is made from."""
+
+    review: Review
+    folder: Path
+    catalogue: Catalogue
+    asked: Filter
+    first: Predictions | None
+    second: Predictions | None
+    links: FileLinks
 
 
 def export(review: Review, folder: Path, where: str = "", sample: int = 48) -> int:
-    """Write the gallery, the clips, the runs and the audit of a sample.
+    """Write the gallery, the clips, the runs and the audit of a sample. The clips of an earlier export are removed.
 
     Args:
         review: The data set.
@@ -54,36 +75,39 @@ def export(review: Review, folder: Path, where: str = "", sample: int = 48) -> i
     count = min(sample, len(found))
     chosen = [found[number * len(found) // count] for number in range(count)]
     files = {catalogue.clip_id(clip): f"{place:05d}" for place, clip in enumerate(chosen, 1)}
+    _remove_earlier(folder)
     write_atomic(folder / MARK, f"Clips of {review.dataset}, written by grace review --export.\n".encode())
     for name in SHIPPED:
         write_atomic(folder / "static" / name, (STATIC / name).read_bytes())
     videos: dict[str, str] = {}
     for clip in tqdm(chosen, desc="export", unit="clip"):
         videos |= _media(review, catalogue, clip, folder / "media", files)
-    exported: dict[str, Any] = {"exported": ("gallery", "runs", "audit")}
+
+    def chosen_like(wanted: Filter) -> list[str]:
+        pair = review.pair(catalogue, wanted)
+        alike = set(select(catalogue, wanted, *pair, review.people(catalogue)).tolist())
+        return [catalogue.clip_id(clip) for clip in chosen if clip in alike]
+
+    links = FileLinks("", files, videos, chosen_like)
+    made = _Export(review, folder, catalogue, asked, first, second, links)
     for clip in chosen:
-        _clip(review, catalogue, clip, asked, first, folder, FileLinks("../", files, videos), exported)
-    links = FileLinks("", files, videos)
-    content = views.gallery(review, asked, links) | {
-        "clips": [views.card(catalogue, clip, first, second, review.people(catalogue)) for clip in chosen],
-        "pages": 1,
-        "found": count,
-        "chips": [],
-    }
-    _write(folder / "index.html", render("gallery", review.dataset, links, **content, **exported))
-    runs = runs_page(review, asked.run, asked.versus)
-    _write(folder / "runs.html", render("runs", review.dataset, links, **runs, **exported))
-    _write(folder / "audit.html", render("audit", review.dataset, links, **audit_page(review), **exported))
-    for name in AUDIT_PLOTS:
-        plot = review.folder / "audit" / PLOTS / f"{name}.png"
-        if plot.is_file():
-            write_atomic(folder / "media" / f"audit-{name}.png", plot.read_bytes())
+        _clip(made, clip)
+    _overview(made, chosen)
     return count
+
+
+def _remove_earlier(folder: Path) -> None:
+    """Remove the pages and pictures of the clips of an earlier export, whose people this one may not show."""
+    for name, made in MADE.items():
+        for path in (folder / name).glob("*"):
+            if made.fullmatch(path.name):
+                path.unlink()
 
 
 def _media(review: Review, catalogue: Catalogue, clip: int, folder: Path, files: dict[str, str]) -> dict[str, str]:
     """Write the pictures and the video of a clip; returns the suffix of its video where it has one."""
     clip_id = catalogue.clip_id(clip)
+    folder.mkdir(parents=True, exist_ok=True)
     for kind, content in (("strip", pictures.filmstrip(catalogue, clip)), ("crops", pictures.crops(catalogue, clip))):
         if content is not None:
             write_atomic(folder / f"{files[clip_id]}-{kind}.jpg", content)
@@ -95,18 +119,10 @@ def _media(review: Review, catalogue: Catalogue, clip: int, folder: Path, files:
     return {clip_id: path.suffix.lower()}
 
 
-def _clip(
-    review: Review,
-    catalogue: Catalogue,
-    clip: int,
-    asked: Filter,
-    first: Predictions | None,
-    folder: Path,
-    links: FileLinks,
-    exported: dict[str, Any],
-) -> None:
-    clip_id = catalogue.clip_id(clip)
-    content: dict[str, Any] = views.clip(review, clip_id, asked)
+def _clip(made: _Export, clip: int) -> None:
+    review, first, links = made.review, made.first, replace(made.links, up="../")
+    clip_id = made.catalogue.clip_id(clip)
+    content: dict[str, Any] = views.clip(review, clip_id, made.asked)
     names = list(links.files)
     place = names.index(clip_id)
     content |= {
@@ -118,15 +134,36 @@ def _clip(
         },
         "has_video": clip_id in links.videos,
         "look": None,
+        "near": {"clips": views.neighbours(review, clip_id, links, links.files)},
     }
     if first is not None and content["data"]["times"]:
         try:
-            look = alignment.look(catalogue, clip, first.run, int(first.fold[clip]), review.tokens)
+            look = alignment.look(made.catalogue, clip, first.run, int(first.fold[clip]), review.tokens)
             content["look"] = look | {"tested": bool(first.tested[clip])}
         except UserError:
             pass  # without tokens there is nothing to look at
-    page = render("clip", review.dataset, links, here="gallery", **content, **exported)
-    _write(folder / "clips" / f"{links.files[clip_id]}.html", page)
+    page = render("clip", review.dataset, links, here="gallery", **content, **PAGES)
+    _write(made.folder / "clips" / f"{links.files[clip_id]}.html", page)
+
+
+def _overview(made: _Export, chosen: list[int]) -> None:
+    """The gallery, the runs and the audit: their counts are those of the data set, and lead to the exported clips."""
+    review, catalogue, links, folder = made.review, made.catalogue, made.links, made.folder
+    people = review.people(catalogue)
+    content = views.gallery(review, made.asked, links) | {
+        "clips": [views.card(catalogue, clip, made.first, made.second, people) for clip in chosen],
+        "pages": 1,
+        "found": len(chosen),
+        "chips": [],
+    }
+    _write(folder / "index.html", render("gallery", review.dataset, links, **content, **PAGES))
+    runs = runs_page(review, made.asked.run, made.asked.versus)
+    _write(folder / "runs.html", render("runs", review.dataset, links, **runs, **PAGES))
+    _write(folder / "audit.html", render("audit", review.dataset, links, **audit_page(review), **PAGES))
+    for name in AUDIT_PLOTS:
+        plot = review.folder / "audit" / PLOTS / f"{name}.png"
+        if plot.is_file():
+            write_atomic(folder / "media" / f"audit-{name}.png", plot.read_bytes())
 
 
 def _write(path: Path, page: str) -> None:

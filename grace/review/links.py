@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
@@ -18,7 +18,7 @@ class Links:
         return f"/static/{name}"
 
     def gallery(self, asked: Filter, **changes: object) -> str:
-        """The gallery under a filter, from its first page unless a page is named."""
+        """The gallery under a filter, from its first page unless a page is named; empty where it would show nothing."""
         address = asked.address(**{"page": 1, **changes})
         return f"/?{address}" if address else "/"
 
@@ -41,6 +41,10 @@ class Links:
         return f"/media/audit?{urlencode({'name': name})}"
 
 
+def _nothing(_: Filter) -> list[str]:
+    return []
+
+
 @dataclass(frozen=True)
 class FileLinks(Links):
     """Addresses of an export, relative to the page that holds them.
@@ -49,17 +53,22 @@ class FileLinks(Links):
         up: How a page reaches the export's folder: nothing, or ``../``.
         files: Name of each exported clip, without suffix.
         videos: Suffix of the video of each clip that has one.
+        select: The exported clips that a filter finds, by id.
     """
 
     up: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
     videos: Mapping[str, str] = field(default_factory=dict)
+    select: Callable[[Filter], list[str]] = _nothing
 
     def static(self, name: str) -> str:
         return f"{self.up}static/{name}"
 
     def gallery(self, asked: Filter, **changes: object) -> str:
-        return f"{self.up}index.html"
+        if not asked.address(page=1):
+            return f"{self.up}index.html"
+        names = [self.files[clip_id] for clip_id in self.select(asked)]
+        return f"{self.up}index.html#{','.join(names)}" if names else ""
 
     def clip(self, clip_id: str, asked: Filter) -> str:
         return f"{self.up}clips/{self.files[clip_id]}.html" if clip_id in self.files else ""

@@ -13,6 +13,7 @@ from grace.pipeline.messages import number_ranges
 from grace.review.agreement import RATINGS, agreement, digest, sample
 from grace.review.catalogue import numbers
 from grace.review.charts import epochs, history_points, matrix_cells, polyline
+from grace.review.corrections import person_name
 from grace.review.query import TEXTS, Filter
 from grace.review.runs import Predictions, compare, curves
 from grace.review.state import Review
@@ -33,15 +34,24 @@ def runs_page(review: Review, name: str, versus: str) -> dict[str, Any]:
     catalogue, runs = review.live.get(), review.runs()
     first = review.predictions(catalogue, name, runs)
     second = review.predictions(catalogue, versus, runs) if versus else None
-    content: dict[str, Any] = {"runs": list(runs), "run": "", "versus": "", "sides": [], "comparison": None}
+    content: dict[str, Any] = {
+        "runs": list(runs),
+        "run": "",
+        "versus": "",
+        "sides": [],
+        "comparison": None,
+        "unlike": False,
+    }
     if first is None:
         return content
     sides = [first] if second is None else [first, second]
+    alike = second is not None and first.labels == second.labels
     return content | {
         "run": first.run.name,
         "versus": second.run.name if second else "",
         "sides": [_side(each) for each in sides],
-        "comparison": compare(first, second) if second is not None and first.labels == second.labels else None,
+        "comparison": compare(first, second) if second is not None and alike else None,
+        "unlike": second is not None and not alike,
         "width": WIDTH,
         "height": HEIGHT,
         "filter": Filter,
@@ -59,6 +69,8 @@ def _side(run: Predictions) -> dict[str, Any]:
         "protocol": config.protocol,
         "folds": number_ranges(run.run.folders),
         "labels": run.labels,
+        "repeated": run.repeated,
+        "confidence": run.scoring.confidence,
         "scores": scores,
         "matrix": matrix_cells(scores["confusion"]) if scores else [],
         "risk": {"points": polyline(points, WIDTH, HEIGHT, top), "top": top, "full": points[-1][1] if points else None},
@@ -135,7 +147,7 @@ def _numbers(found: dict[str, Any], before: str = "") -> Any:
 
 def rate_page(review: Review, kind: str, rater: str) -> dict[str, Any]:
     """The next clip of the sample that a rater has not rated; nothing of label, predictions or others' ratings."""
-    catalogue = review.live.get()
+    catalogue, rater = review.live.get(), person_name(rater)
     kinds = [text for text in TEXTS if catalogue.stages[f"{text}s"].status.max(initial=-1) >= 0]
     kind = kind or (kinds[-1] if kinds else "")
     if kind and kind not in kinds:

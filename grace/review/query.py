@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 TEXTS = ("caption", "description")
 SORTS = {
     "clip": "clip",
+    "label": "by label",
+    "predicted": "by prediction",
+    "status": "failed first",
+    "subject": "by person",
     "sure": "most confident first",
     "unsure": "least confident first",
     "wrong": "confidently wrong first",
@@ -237,4 +241,16 @@ def _ordered(catalogue: Catalogue, clips: np.ndarray, sort: str, run: Prediction
             confidence = np.where(run.right[clips], np.nan, confidence)
         keys = confidence if sort == "unsure" else -confidence
         return clips[np.argsort(keys, kind="stable")]  # NaN is last
+    if (codes := _codes(catalogue, sort, run)) is not None:
+        known = codes[clips].astype(np.int64)
+        return clips[np.argsort(np.where(known < 0, np.iinfo(np.int64).max, known), kind="stable")]
     return clips
+
+
+def _codes(catalogue: Catalogue, sort: str, run: Predictions | None) -> np.ndarray | None:
+    """What clips are ordered by, as numbers; -1, which comes last, where a clip has nothing of the kind."""
+    if sort == "status":
+        return len(STATUSES) - 1 - np.maximum(catalogue.status, 0)
+    if sort == "predicted":
+        return run.predicted if run is not None else None
+    return {"label": catalogue.label.codes, "subject": catalogue.subject.codes}.get(sort)

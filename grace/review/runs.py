@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -13,13 +12,10 @@ import numpy as np
 from grace.pipeline.errors import UserError
 from grace.pipeline.store.formats import check_version
 from grace.pipeline.store.schemas import PREDICTIONS
-from grace.review.catalogue import Catalogue, numbers
+from grace.review.catalogue import Catalogue, Coded, numbers
 from grace.review.charts import risk_coverage
 from grace.trainer.runs import RunConfig, check_file, read_config, read_history
-
-SAMPLES = 200
-"""Bootstrap draws of an interval that is shown."""
-CONFIDENCE = 0.95
+from grace.trainer.settings import EvaluateSettings
 
 
 @dataclass(frozen=True)
@@ -47,7 +43,13 @@ class Predictions:
     probabilities: np.ndarray
     """[clips, classes], 0 where none was predicted."""
     fold: np.ndarray
-    """The fold that tests the clip; 0 where none does."""
+    """The fold that tests the clip, the last one where several do; 0 where none does."""
+    subject: Coded
+    """Who is seen in the clip."""
+    repeated: int
+    """Clips that several folds test."""
+    scoring: EvaluateSettings
+    """How intervals are made."""
 
     @cached_property
     def tested(self) -> np.ndarray:
@@ -71,18 +73,21 @@ class Predictions:
 
     @cached_property
     def scores(self) -> dict[str, Any]:
-        """UAR and WAR with bootstrap intervals, recall with Wilson's (1927), and the confusion matrix, over all test
-        clips. Wilson's, since a bootstrap of two clips that are both right has no width."""
-        from grace.trainer.metrics import confusion, scores
-        from grace.trainer.significance import intervals
+        """The scores of ``grace evaluate`` with its intervals, and the confusion matrix; empty without test clips."""
+        from grace.trainer.evaluate import fold_scores
+        from grace.trainer.metrics import confusion
 
-        label, predicted = self._tested_classes()
-        if not len(label):
+        clips = {fold: np.flatnonzero((self.fold == fold) & (self.label >= 0)) for fold in self.run.folders}
+        classes = {fold: (self._label[at], self._predicted[at]) for fold, at in clips.items() if len(at)}
+        if not classes:
             return {}
-        bounds = intervals(label, predicted, list(self.labels), SAMPLES, CONFIDENCE)
-        bounds |= {name: _wilson(label == code, predicted == code) for code, name in enumerate(self.labels)}
-        counts = confusion(label, predicted, len(self.labels))
-        return {**scores(label, predicted, self.labels), "interval": bounds, "confusion": counts.tolist()}
+        tested = np.concatenate(list(clips.values()))
+        known = bool((self.subject.codes[tested] >= 0).all())
+        people = [self.subject[clip] for clip in tested] if known else None
+        scoring = self.scoring
+        made = fold_scores(classes, list(self.labels), scoring.bootstrap, scoring.confidence, people)
+        counts = confusion(self._label[tested], self._predicted[tested], len(self.labels))
+        return {**made, "confusion": counts.tolist()}
 
     @cached_property
     def risk_coverage(self) -> list[tuple[float, float]]:
@@ -90,25 +95,13 @@ class Predictions:
         scored = np.flatnonzero(self.scored & self.tested)
         return risk_coverage(self.confidence[scored], self.right[scored], int(self.tested.sum()))
 
-    def _tested_classes(self) -> tuple[np.ndarray, np.ndarray]:
-        tested = self.tested & (self.label >= 0)
-        return self.label[tested].astype(np.int64), self.predicted[tested].astype(np.int64)
+    @property
+    def _label(self) -> np.ndarray:
+        return self.label.astype(np.int64)
 
-
-def _wilson(true: np.ndarray, predicted: np.ndarray) -> list[float | None]:
-    """Interval of the recall of a class (Wilson 1927); None twice where it has no clips.
-
-    Example:
-        >>> [round(bound, 3) for bound in _wilson(np.ones(4, bool), np.ones(4, bool))]
-        [0.51, 1.0]
-    """
-    count = int(true.sum())
-    if not count:
-        return [None, None]
-    share, z = float((true & predicted).sum()) / count, NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
-    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
-    reach = z / (1 + z**2 / count) * (share * (1 - share) / count + z**2 / (4 * count**2)) ** 0.5
-    return [max(0.0, middle - reach), min(1.0, middle + reach)]
+    @property
+    def _predicted(self) -> np.ndarray:
+        return self.predicted.astype(np.int64)
 
 
 def find_runs(folder: Path, named: Path | None = None) -> dict[str, RunFolds]:
@@ -138,9 +131,9 @@ def _is_run(folder: Path) -> bool:
 
 
 def _folds(folder: Path) -> dict[int, Path]:
-    """Finished runs by fold: the folder itself, or those in it."""
+    """Finished runs by fold, in the order of its number: the folder itself, or those in it."""
     folders = [folder] if _is_run(folder) else [each for each in sorted(folder.glob("fold-*")) if _is_run(each)]
-    return {_config(each, (each / "config.yaml").stat().st_mtime_ns).fold: each for each in folders}
+    return dict(sorted((_config(each, (each / "config.yaml").stat().st_mtime_ns).fold, each) for each in folders))
 
 
 @lru_cache(maxsize=256)
@@ -149,8 +142,10 @@ def _config(folder: Path, _changed: int) -> RunConfig:
     return read_config(folder)
 
 
-def read_predictions(catalogue: Catalogue, run: RunFolds) -> Predictions:
+def read_predictions(catalogue: Catalogue, run: RunFolds, scoring: EvaluateSettings) -> Predictions:
     """The predictions of all folds of a run, beside the clips of the catalogue.
+
+    A clip that several folds test counts once, as the last of them predicts it.
 
     Raises:
         UserError: A fold is damaged.
@@ -162,17 +157,30 @@ def read_predictions(catalogue: Catalogue, run: RunFolds) -> Predictions:
     clips, known = len(catalogue), pa.array(labels, pa.string())
     predicted, fold_of = np.full(clips, -1, np.int16), np.zeros(clips, np.int16)
     probabilities = np.zeros((clips, len(labels)), np.float32)
+    times = np.zeros(clips, np.int16)
     for fold, folder in run.folders.items():
         table = _table(folder)
         at = pc.index_in(table["clip_id"], value_set=catalogue.table["clip_id"])
-        fold_of[numbers(pc.drop_null(at))] = fold
+        there = numbers(pc.drop_null(at))
+        fold_of[there], predicted[there], probabilities[there] = fold, -1, 0
+        times[there] += 1
         whole = pc.equal(pc.list_value_length(table["probabilities"]), pa.scalar(len(labels), pa.int32()))
         usable = pc.and_(pc.and_(pc.is_valid(at), whole), pc.is_in(table["predicted"], value_set=known))
         table, at = table.filter(usable), numbers(at.filter(usable))
         predicted[at] = numbers(pc.index_in(table["predicted"], value_set=known))
         probabilities[at] = numbers(pc.list_flatten(table["probabilities"])).reshape(-1, len(labels))
     translate = np.array([(labels.index(name) if name in labels else -1) for name in catalogue.labels] + [-1], np.int16)
-    return Predictions(run, labels, translate[catalogue.label.codes], predicted, probabilities, fold_of)
+    return Predictions(
+        run=run,
+        labels=labels,
+        label=translate[catalogue.label.codes],
+        predicted=predicted,
+        probabilities=probabilities,
+        fold=fold_of,
+        subject=catalogue.subject,
+        repeated=int((times > 1).sum()),
+        scoring=scoring,
+    )
 
 
 def _table(folder: Path) -> Any:

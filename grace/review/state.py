@@ -14,6 +14,7 @@ from grace.review.catalogue import Catalogue, LiveCatalogue
 from grace.review.corrections import Corrections, Said
 from grace.review.query import Filter, People
 from grace.review.runs import Predictions, RunFolds, find_runs, read_predictions, stamp
+from grace.trainer.settings import EvaluateSettings
 
 
 @dataclass
@@ -27,6 +28,7 @@ class Review:
         overrides: The folder of corrections.
         run: The run that ``--run`` names.
         tokens: The settings that made the tokens.
+        scoring: How the intervals of scores are made.
     """
 
     dataset: str
@@ -35,6 +37,7 @@ class Review:
     overrides: Path
     run: Path | None = None
     tokens: TokensSettings = field(default_factory=TokensSettings)
+    scoring: EvaluateSettings = field(default_factory=EvaluateSettings)
     live: LiveCatalogue = field(init=False)
     corrections: Corrections = field(init=False)
     ratings: Ratings = field(init=False)
@@ -46,7 +49,8 @@ class Review:
         self.ratings = Ratings(self.overrides, self.dataset)
         self.neighbours = Neighbours(self.folder)
         self._lock = threading.Lock()
-        self._predictions: dict[str, tuple[tuple[object, ...], Predictions]] = {}
+        self._predictions: dict[str, tuple[tuple[int, ...], Predictions]] = {}
+        self._predicted: Catalogue | None = None  # the catalogue beside which they stand
         self._said: tuple[tuple[int, ...], dict[str, Said]] = ((), {})
         find_runs(self.folder, self.run)  # refuse a --run that does not exist before the first page
 
@@ -65,11 +69,14 @@ class Review:
         run = runs.get(name) if name else self._default(runs)
         if run is None:
             raise UserError(f"There is no finished run '{name}': the runs are {', '.join(runs) or 'none'}.")
-        key = (id(catalogue), *stamp(run))
+        key = stamp(run)
         with self._lock:
+            if self._predicted is not catalogue:
+                self._predicted = catalogue
+                self._predictions.clear()
             kept = self._predictions.get(run.name)
             if kept is None or kept[0] != key:
-                kept = key, read_predictions(catalogue, run)
+                kept = key, read_predictions(catalogue, run, self.scoring)
                 self._predictions[run.name] = kept
             return kept[1]
 

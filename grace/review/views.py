@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -29,6 +29,8 @@ from grace.review.text_marks import KINDS
 from grace.review.video import has_video
 
 TOP_SUBJECTS, TOP_CAUSES = 300, 20
+"""How many values are offered; others can be typed, or come by a link."""
+NEIGHBOURS = 6
 
 
 def gallery(review: Review, asked: Filter, links: Links, page: int = PAGE) -> dict[str, Any]:
@@ -105,7 +107,7 @@ def _choices(
         "cause": ranked,
         "cause_shown": _counted(*zip(*ranked[:TOP_CAUSES], strict=True)) if ranked else [],
         "subject": catalogue.subject.values,
-        "subject_shown": [(value, value) for value in catalogue.subject.values[:TOP_SUBJECTS]],
+        "subject_shown": catalogue.subject.values[:TOP_SUBJECTS],
         "fold": folds,
         "fold_shown": [(number, number) for number in folds],
         "says": {kind: [f"{kind}:{mark}" for mark in marks] for kind, marks in KINDS.items()},
@@ -188,6 +190,39 @@ def clip(review: Review, clip_id: str, asked: Filter) -> dict[str, Any]:
         "run": first.run.name if first else "",
         "runs": list(review.runs()),
     }
+
+
+def neighbours(
+    review: Review, clip_id: str, links: Links, among: Collection[str] | None = None
+) -> list[dict[str, Any]]:
+    """The clips nearest in token space, the nearest first.
+
+    Args:
+        review: The data set.
+        clip_id: The clip.
+        links: Addresses of their pages and pictures.
+        among: The clips that may be shown; all of them if not given.
+
+    Raises:
+        UserError: There is no such clip.
+    """
+    catalogue = review.live.get()
+    number = catalogue.positions.get(clip_id)
+    if number is None:
+        raise UserError(f"There is no clip '{clip_id[:200]}'.")
+    looked_at = NEIGHBOURS if among is None else len(catalogue)
+    near = [(catalogue.clip_id(at), at, like) for at, like in review.neighbours.nearest(catalogue, number, looked_at)]
+    return [
+        {
+            "id": other,
+            "label": catalogue.label[at],
+            "likeness": like,
+            "href": links.clip(other, Filter()),
+            "strip": links.picture("strip", other),
+        }
+        for other, at, like in near
+        if among is None or other in among
+    ][:NEIGHBOURS]
 
 
 def _stored(catalogue: Catalogue, number: int, store: str, columns: Sequence[str]) -> Row | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,7 +13,12 @@ from benchmarks.review_set import make_set
 from grace.pipeline.store import Clips, Store, write_clips
 from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS
 from grace.review.state import Review
+from tests.support.browser import chromium, enter, window
+from tests.support.review_runs import add_run
 from tests.support.review_server import ReviewServer
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 CLIPS = 70
 
@@ -52,11 +58,25 @@ def data(made_set: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def two_runs(tmp_path: Path) -> Path:
-    """``data/many`` with two runs, of two methods."""
-    folder = tmp_path / "data" / "many"
-    make_set(folder, CLIPS, methods=("grace", "vision"))
-    return folder
+def two_runs(data: Path) -> Path:
+    """The set with a second run, ``vision``, on the same test clips."""
+    add_run(data, "vision")
+    return data
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A real browser; without one the test is skipped, or fails where one is required."""
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture
+def page(browser: Browser, server: ReviewServer) -> Iterator[Page]:
+    """A page that has the token; it fails the test when a script of ours fails or the policy is broken."""
+    with window(browser) as opened:
+        enter(opened, server)
+        yield opened
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from grace.pipeline.errors import UserError
+from grace.pipeline.store import Clips, write_clips
 from grace.review.agreement import Rating, Ratings, agreement, krippendorff_alpha, sample
 from grace.review.pages import agreement_page, rate_page
 from grace.review.state import Review
@@ -65,3 +66,38 @@ def test_all_rate_the_same_sample_blind(review: Review, server: ReviewServer) ->
     found = agreement_page(review)["found"]["caption"]
     assert (found["texts"], found["pairs"][0]["same"]) == (3, 1.0)
     assert catalogue.label[catalogue.positions[shown["clip"]]] not in server.get("/rate?rater=ann&kind=caption").text
+
+
+def test_a_clip_that_is_gone_changes_no_other_clip_of_the_sample(review: Review, data: Path) -> None:
+    before = review.live.get()
+    first = [before.clip_id(clip) for clip in sample(before, "caption")]
+    table = Clips(data)
+    write_clips(data, [row for row in table.rows if row["clip_id"] != first[3]], table.labels)
+    review.live._looked = 0.0
+    after = review.live.get()
+    second = [after.clip_id(clip) for clip in sample(after, "caption")]
+    assert second[:49] == [clip for clip in first if clip != first[3]]
+    assert first != sorted(first)
+    assert sample(before, "caption", seed=1) != sample(before, "caption")
+
+
+def test_a_blank_after_a_name_is_the_same_rater(review: Review, server: ReviewServer) -> None:
+    clip = rate_page(review, "caption", "ann ")["clip"]
+    sent = {"id": clip, "kind": "caption", "rater": "ann ", "value": "true"}
+    assert server.post("/api/rate", sent).status == 200
+    shown = rate_page(review, "caption", "ann ")
+    assert (shown["done"], shown["rater"]) == (1, "ann")
+    assert shown["clip"] != clip
+
+
+def test_a_name_that_cannot_be_written_is_a_sentence(review: Review, server: ReviewServer) -> None:
+    clip = rate_page(review, "caption", "ann")["clip"]
+    said = review.corrections.get(clip)
+    rating = {"id": clip, "kind": "caption", "rater": "a\ud800", "value": "true"}
+    change = {"id": clip, "version": said.version, "by": "a\ud800", "changes": {"description": "The jaw drops."}}
+    for path, sent in (("/api/rate", rating), ("/api/correct", change)):
+        answer = server.post(path, sent)
+        assert answer.status == 400
+        assert "cannot be written" in answer.json()["sentence"]
+    assert not review.ratings.all()
+    assert not review.corrections.entries()

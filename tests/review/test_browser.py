@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -19,6 +16,7 @@ from grace.pipeline.text.overrides import read_overrides
 from grace.pipeline.text.refine import RefineStep, refine_step
 from grace.pipeline.text.settings import RefineSettings
 from grace.review.state import Review
+from tests.support.browser import SIZES, enter, fits, window
 from tests.support.fake_engines import Script
 from tests.support.review_server import ReviewServer
 from tests.support.texts import GOOD
@@ -28,13 +26,13 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.slow
-CHROMIUM = shutil.which("chromium")
-AXE = os.environ.get("AXE_CORE", "node_modules/axe-core/axe.min.js")
-SIZES = ((1400, 900), (400, 800))
 PATHS = (
     "/",
     "/clip?id=000/000001",
+    "/clip?id=000/000000",  # its faces failed
     "/runs?run=grace",
+    "/runs?run=grace&versus=vision",
+    "/?run=grace&versus=vision&outcome=only-first",
     "/audit",
     "/rate?rater=ann",
     "/agreement",
@@ -42,41 +40,8 @@ PATHS = (
 )
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra 'browser'")
-    if CHROMIUM is None:
-        pytest.skip("needs Debian's chromium: apt-get install chromium")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def page(browser: Browser, server: ReviewServer) -> Iterator[Page]:
-    """A page that has the token; it fails the test when a script of ours fails or the policy is broken."""
-    yield from open_page(browser, server)
-
-
-def open_page(
-    browser: Browser, server: ReviewServer, width: int = 1400, height: int = 900, scheme: Any = "light"
-) -> Any:
-    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
-    opened = context.new_page()
-    faults: list[str] = []
-    opened.on("pageerror", lambda error: faults.append(str(error)))
-    opened.on("console", lambda said: faults.append(said.text) if "Content Security Policy" in said.text else None)
-    opened.on("dialog", lambda dialog: faults.append(dialog.message) if dialog.type == "alert" else dialog.accept())
-    opened.goto(server.address)
-    opened.wait_for_url(f"{server.base}/")
-    yield opened
-    context.close()
-    assert not faults
-
-
 def test_a_filter_has_an_address_that_can_be_shared(page: Page, server: ReviewServer) -> None:
-    page.get_by_label("Label").select_option("fear")
+    page.locator("select[name=label]").select_option("fear")
     page.wait_for_url("**/?label=fear*")
     shown = page.locator(".card").count()
     assert shown == page.locator(".card .label", has_text="fear").count() > 0
@@ -189,26 +154,24 @@ def test_a_correction_reaches_the_shard(page: Page, server: ReviewServer, review
 
 
 def test_two_browsers_at_once_lose_nothing(browser: Browser, server: ReviewServer, review: Review) -> None:
-    windows = [open_page(browser, server), open_page(browser, server)]
-    first, second = (next(window) for window in windows)
-    for number, window in enumerate((first, second)):
-        window.goto(f"{server.base}/clip?id=000/000005")
-        window.get_by_label("You").fill(("ann", "ben")[number])
-        window.get_by_label("Description").fill(("The brows rise.", "The lips part.")[number])
-    first.get_by_role("button", name="Save").click()
-    first.locator("#description", has_text="The brows rise.").wait_for()
-    second.get_by_role("button", name="Save").click()
-    told = second.get_by_role("alert").filter(has_text="ann wrote")
-    told.wait_for()
-    assert "The brows rise." in told.inner_text()
-    assert second.get_by_label("Description").input_value() == "The lips part."
-    assert review.corrections.get("000/000005").description == "The brows rise."
-    second.get_by_role("button", name="Write mine over it").click()
-    second.locator("#description", has_text="The lips part.").wait_for()
-    second.locator("summary", has_text="History").click()
-    assert "The brows rise." in second.locator(".history").inner_text()
-    for window in windows:
-        next(window, None)
+    with window(browser) as first, window(browser) as second:
+        for page, person, text in ((first, "ann", "The brows rise."), (second, "ben", "The lips part.")):
+            enter(page, server)
+            page.goto(f"{server.base}/clip?id=000/000005")
+            page.get_by_label("You").fill(person)
+            page.get_by_label("Description").fill(text)
+        first.get_by_role("button", name="Save").click()
+        first.locator("#description", has_text="The brows rise.").wait_for()
+        second.get_by_role("button", name="Save").click()
+        told = second.get_by_role("alert").filter(has_text="ann wrote")
+        told.wait_for()
+        assert "The brows rise." in told.inner_text()
+        assert second.get_by_label("Description").input_value() == "The lips part."
+        assert review.corrections.get("000/000005").description == "The brows rise."
+        second.get_by_role("button", name="Write mine over it").click()
+        second.locator("#description", has_text="The lips part.").wait_for()
+        second.locator("summary", has_text="History").click()
+        assert "The brows rise." in second.locator(".history").inner_text()
 
 
 def test_a_mark_needs_a_reason_and_is_found(page: Page, server: ReviewServer) -> None:
@@ -239,41 +202,30 @@ def test_fifty_hostile_texts_and_names_are_text(
     tmp_path: Path,
 ) -> None:
     review = Review("many", data, tmp_path, tmp_path / "overrides")
-    with ReviewServer(review) as server:
-        for page in open_page(browser, server):
-            shown = page.locator(".card .said-text").all_inner_texts()
-            page.goto(f"{server.base}/?page=2")
-            shown += page.locator(".card .said-text").all_inner_texts()
-            flat = {"".join(text.split()) for text in shown}
-            assert {"".join(name.split()) for name in hostile} <= flat
-            for name in hostile[::7]:
-                page.goto(f"{server.base}/?page=1")
-                page.locator(".card a").nth(hostile.index(name) % 48).click()
-                page.locator("h1").wait_for()
-            assert page.evaluate("() => document.querySelectorAll('iframe, base, math, main style').length") == 0
+    with ReviewServer(review) as server, window(browser) as page:
+        enter(page, server)
+        shown = page.locator(".card .said-text").all_inner_texts()
+        page.goto(f"{server.base}/?page=2")
+        shown += page.locator(".card .said-text").all_inner_texts()
+        flat = {"".join(text.split()) for text in shown}
+        assert {"".join(name.split()) for name in hostile} <= flat
+        for name in hostile[::7]:
+            page.goto(f"{server.base}/?page=1")
+            page.locator(".card a").nth(hostile.index(name) % 48).click()
+            page.locator("h1").wait_for()
+        assert page.evaluate("() => document.querySelectorAll('iframe, base, math, main style').length") == 0
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_pages_fit_and_axe_finds_nothing_serious(
-    browser: Browser, server: ReviewServer, width: int, height: int, scheme: str
+    browser: Browser, two_runs: Path, server: ReviewServer, width: int, height: int, scheme: str
 ) -> None:
-    script = Path(AXE)
-    for page in open_page(browser, server, width, height, scheme):
+    with window(browser, width, height, scheme) as page:
+        enter(page, server)
         for path in PATHS:
             page.goto(f"{server.base}{path}")
             page.wait_for_load_state("networkidle")
-            assert page.evaluate("() => document.documentElement.scrollWidth - innerWidth") <= 0, f"{path} is too wide"
-            if script.is_file():
-                page.evaluate(script.read_text())
-                found = page.evaluate("() => axe.run()")["violations"]
-                serious = [
-                    f"{each['id']}: {each['nodes'][0]['html'][:200]}"
-                    for each in found
-                    if each["impact"] in ("serious", "critical")
-                ]
-                assert not serious, f"{path}: {serious}"
+            fits(page)
         background = page.evaluate("() => getComputedStyle(document.documentElement).backgroundColor")
         assert (background == "rgb(22, 24, 27)") == (scheme == "dark")
-    if not script.is_file():
-        pytest.skip("axe was not run: npm install --no-save axe-core, or name axe.min.js in AXE_CORE")

@@ -10,6 +10,8 @@ import pytest
 
 from grace.pipeline.errors import UserError
 from grace.pipeline.index.marks import Mark, read_marks
+from grace.pipeline.store import Store
+from grace.pipeline.store.schemas import DESCRIPTIONS
 from grace.pipeline.text.overrides import read_override_rows
 from grace.review.corrections import ConflictError, Corrections, Said
 from tests.support.review_server import ReviewServer
@@ -133,3 +135,29 @@ def test_the_history_is_one_json_object_per_line(corrections: Corrections) -> No
     lines = corrections.history.read_text().split("\n")
     assert json.loads(lines[0])["clip_id"] == 'ä\n,"'
     assert lines[1:] == [""]
+
+
+def test_what_is_refused_is_not_in_the_history(corrections: Corrections) -> None:
+    for clip_id in (" a", "a\0"):
+        for changes in ({"description": "The jaw drops."}, {"mark": "doubtful", "reason": "why"}):
+            with pytest.raises(UserError, match="blank"):
+                corrections.change(clip_id, FRESH, changes, "ann")
+    with pytest.raises(UserError, match="cannot be written"):
+        corrections.change("a", FRESH, {"description": "The jaw drops."}, "\ud800")
+    assert not corrections.entries()
+    assert not corrections.texts.exists()
+
+
+def test_cues_that_were_corrected_to_none_stay_none(server: ReviewServer, data: Path) -> None:
+    store = Store(data / "descriptions", DESCRIPTIONS)
+    rows = store.read(0)
+    rows[1]["cues"] = [CUE]
+    store.write(0, rows, store.meta(0))
+
+    def shown() -> str:
+        page = server.get("/clip?id=000/000001").text
+        return page.partition('id="cue-rows"')[2].partition("</fieldset>")[0]
+
+    assert "cue-row" in shown()
+    server.review.corrections.change("000/000001", FRESH, {"description": "Nothing moves.", "cues": []}, "ann")
+    assert "cue-row" not in shown()

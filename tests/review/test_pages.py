@@ -9,8 +9,6 @@ from urllib.parse import quote
 
 import pytest
 
-from grace.pipeline.errors import UserError
-from grace.review.export import export
 from grace.review.state import Review
 from tests.support.review_server import ReviewServer
 from tests.support.videos import write_video
@@ -98,21 +96,11 @@ def test_an_audit_count_leads_to_its_texts(server: ReviewServer) -> None:
         assert re.search(rf'<b class="num">{count}</b>', server.get(html.unescape(address)).text), address
 
 
-def test_an_export_needs_no_server(review: Review, tmp_path: Path) -> None:
-    folder = tmp_path / "out"
-    assert export(review, folder, "label=fear", 3) == 3
-    pages = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.html"))
-    clips = [f"clips/0000{number}.html" for number in (1, 2, 3)]
-    assert pages == ["audit.html", *clips, "index.html", "runs.html"]
-    for page in folder.rglob("*.html"):
-        text = page.read_text()
-        for link in re.findall(r'(?:href|src|data-crops)="([^"#]+)"', text):
-            assert not link.startswith(("/", "http")), link
-            assert (page.parent / link).exists(), f"{page.name}: {link}"
-        assert "form-token" not in text
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.tex").write_text("x")
-    with pytest.raises(UserError, match="holds other files"):
-        export(review, tmp_path / "mine")
-    with pytest.raises(UserError, match="No clip"):
-        export(review, folder, "label=fear&q=unheard-of")
+def test_a_clip_without_faces_has_its_video_and_its_prediction(server: ReviewServer, tmp_path: Path) -> None:
+    (tmp_path / "raw" / "000").mkdir()
+    write_video(tmp_path / "raw" / "000" / "000000.mp4", 12)
+    page = server.get("/clip?id=000/000000").text
+    assert "<video" in page and "controls" in page
+    assert page.count("<li data-label=") == 7
+    assert 'name="run"' in page
+    assert 'id="strip"' not in page and 'id="crop"' not in page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -16,6 +17,7 @@ from grace.review import views
 from grace.review.query import Filter, select
 from grace.review.state import Review
 from grace.trainer.runs import open_run
+from tests.support.review_server import ReviewServer
 
 
 def found(review: Review, **asked: str) -> list[str]:
@@ -40,6 +42,27 @@ def test_labels_predictions_and_confidence(review: Review, predictions: dict[str
     ordered = found(review, sort="unsure")
     shares = [max(predictions[clip]["probabilities"]) for clip in ordered]  # type: ignore[call-overload]
     assert shares == sorted(shares)
+
+
+def test_clips_are_sorted_by_label_prediction_status_and_person(
+    review: Review, predictions: dict[str, dict[str, object]]
+) -> None:
+    catalogue = review.live.get()
+    place = {name: at for at, name in enumerate(catalogue.labels)}
+    labels = [catalogue.label[catalogue.positions[clip]] for clip in found(review, sort="label")]
+    assert labels == sorted(labels, key=place.__getitem__)
+    predicted = [predictions[clip]["predicted"] for clip in found(review, sort="predicted")]
+    assert predicted == sorted(predicted, key=place.__getitem__)  # type: ignore[arg-type]
+    assert found(review, sort="status")[:3] == ["000/000000", "000/000041", "000/000001"]  # failed, fallback, ok
+    persons = [catalogue.subject[catalogue.positions[clip]] for clip in found(review, sort="subject")]
+    assert persons == sorted(persons)
+
+
+def test_a_value_that_is_not_offered_stays_in_the_form(review: Review, server: ReviewServer) -> None:
+    for name, value in (("subject", "person-850"), ("label", "awe"), ("cause", "a rare cause")):
+        page = server.get(f"/?{name}={value.replace(' ', '+')}").text
+        field = page.partition(f'name="{name}"')[2].partition("</label>")[0]
+        assert re.search(rf'(value="|<option selected>){value}', field), name
 
 
 def test_texts_status_causes_and_persons(review: Review, data: Path) -> None:

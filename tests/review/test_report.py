@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from typer.testing import CliRunner
@@ -13,9 +13,12 @@ from typer.testing import CliRunner
 from grace.trainer.settings import TrainSettings
 from grace.trainer.train import train
 from stages import app
+from tests.support.browser import fits, window
 from tests.support.toy_cache import toy_cache
 
-CHROMIUM = shutil.which("chromium")
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 PARAMS = (
     "folds: [1, 2]\ntrain: {method: vision, epochs: 2, hidden: 16, layers: 1, heads: 2}\nevaluate: {bootstrap: 50}\n"
 )
@@ -94,18 +97,15 @@ def test_hostile_texts_and_names_are_text(hostile: list[str], tmp_path: Path, mo
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
-def test_a_browser_without_a_network_shows_it_and_prints_it(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_browser_without_a_network_shows_it_and_prints_it(
+    browser: Browser, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     report(trained, monkeypatch)
     assert Path("report.pdf").read_bytes().startswith(b"%PDF")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        for width, scheme in ((1100, "light"), (400, "dark")):
-            context = browser.new_context(offline=True, color_scheme=scheme, viewport={"width": width, "height": 900})
-            page, asked = context.new_page(), []
+    for width, scheme in ((1100, "light"), (400, "dark")):
+        with window(browser, width, 900, scheme, offline=True) as page:
+            asked: list[str] = []
             page.on("request", lambda request, asked=asked: asked.append(request.url))
             page.goto(Path("report.html").resolve().as_uri())
             assert [url for url in asked if not url.startswith("data:")] == [Path("report.html").resolve().as_uri()]
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
-        browser.close()
+            fits(page)

@@ -102,7 +102,7 @@ def test_failed_clips_are_predicted_as_missing_and_count_as_wrong(trained: Path)
     assert metrics["WAR"] == pytest.approx(right / len(rows), abs=1e-6)
 
 
-def test_killed_run_resumes_to_the_same_bytes(tmp_path: Path) -> None:
+def test_killed_run_resumes_to_the_same_bytes_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = {**TRAIN, "epochs": 15, "patience": 15}
     calm, killed = toy_cache(tmp_path / "calm"), toy_cache(tmp_path / "killed")
     train(calm, TrainSettings.model_validate(settings), 1, quiet=True)
@@ -120,7 +120,9 @@ def test_killed_run_resumes_to_the_same_bytes(tmp_path: Path) -> None:
     assert process.wait() == -signal.SIGKILL
     epochs = torch.load(checkpoint, weights_only=True)["progress"]["epoch"]
     assert 0 < epochs < 15
-    train(killed, TrainSettings.model_validate(settings), 1, quiet=True)
+    assert not capsys.readouterr().err
+    train(killed, TrainSettings.model_validate(settings), 1)
+    assert f"done, resumed with {epochs + 1} of 15 at most\n" in capsys.readouterr().err
     for name in FILES:
         same = (folder / "runs" / "grace" / "fold-1" / name for folder in (calm, killed))
         assert next(same).read_bytes() == next(same).read_bytes(), name

@@ -5,7 +5,7 @@
   const get = (id) => document.getElementById(id);
   const data = Timeline.data("data");
   const times = data.times;
-  const state = { at: 0, motion: data.motion ? Timeline.bytes(data.motion) : null, look: null, word: null, pinned: null };
+  const state = { at: 0, motion: data.motion ? Timeline.bytes(data.motion) : null, look: null, word: null, pinned: null, patch: null, hint: "", mark: null };
   let crops = null;
 
   // The keyboard works whether or not there are faces.
@@ -20,16 +20,21 @@
     if (event.key === " " && event.target.matches("button, summary, input")) return;
     const actions = {
       j: () => follow("a[rel=next]"), k: () => follow("a[rel=prev]"),
-      ArrowRight: () => seek(state.at + 1), ArrowLeft: () => seek(state.at - 1), " ": () => get("play")?.click(),
+      ArrowRight: () => seek(state.at + 1), ArrowLeft: () => seek(state.at - 1), " ": play,
       m: () => get("motion-on")?.click(), e: () => document.querySelector("#correct textarea")?.focus(),
       g: () => { if (article.dataset.gallery) window.location.assign(article.dataset.gallery); },
-      u: () => mark("unusable"), d: () => mark("doubtful"), "?": () => keys?.showModal(),
+      u: () => mark("unusable"), d: () => mark("doubtful"),
     };
     if (actions[event.key]) { event.preventDefault(); actions[event.key](); }
   });
   const mark = (kind) => {
     const choice = document.querySelector(`#mark input[value=${kind}]`);
     if (choice) { choice.checked = true; document.querySelector("#mark [name=reason]").focus(); }
+  };
+
+  const play = () => {
+    if (get("play")) get("play").click();
+    else if (video) { if (video.paused) video.play().catch(() => {}); else video.pause(); }
   };
 
   const video = get("video");
@@ -83,6 +88,12 @@
     const large = crop.getContext("2d");
     large.clearRect(0, 0, crop.width, crop.height);
     tile(large, state.at, 0, crop.width, shown);
+    if (state.patch !== null) {
+      const side = crop.width / state.look.grid;
+      large.lineWidth = 4;
+      large.strokeStyle = "#ffd24a";
+      large.strokeRect(state.patch % state.look.grid * side + 2, Math.floor(state.patch / state.look.grid) * side + 2, side - 4, side - 4);
+    }
     get("when").textContent = `${times[state.at].toFixed(2)} s`;
     get("found").textContent = data.found[state.at] ? "" : "no face found here: the nearest box, or the centre";
     get("overlay-name").textContent = shown ? shown.name : "";
@@ -91,6 +102,7 @@
     axis();
     box();
     probabilities();
+    if (state.mark) state.mark();
   }
 
   function axis() {
@@ -211,20 +223,51 @@
       return button;
     });
     element.replaceChildren(...parts);
-    crop.addEventListener("mousemove", (event) => {
+    patches(buttons);
+  }
+
+  // The words of a patch: under the mouse, under a finger, or where arrow keys went.
+  const HINT = "A word shows where its mass goes, a patch of the crop its words: point, tap, or go there with Tab and arrow keys.";
+
+  function patches(buttons) {
+    const { grid } = state.look;
+    const at = (event) => {
       const place = crop.getBoundingClientRect();
-      const grid = state.look.grid;
-      const column = Math.min(grid - 1, Math.floor(grid * (event.clientX - place.left) / place.width));
-      const row = Math.min(grid - 1, Math.floor(grid * (event.clientY - place.top) / place.height));
-      const patch = state.at * grid * grid + row * grid + column;
+      const part = (share) => Math.min(grid - 1, Math.max(0, Math.floor(grid * share)));
+      return part((event.clientY - place.top) / place.height) * grid + part((event.clientX - place.left) / place.width);
+    };
+    const choose = (patch) => { if (patch !== state.patch) { state.patch = patch; draw(); } };
+    state.mark = () => {
+      const level = (word) => state.patch === null ? 0 : word.levels[state.at * grid * grid + state.patch] / 255;
       for (const [button, word] of buttons) {
-        const level = word.levels[patch] / 255;
         button.classList.remove("h1", "h2", "h3");
-        if (level > 0.25) button.classList.add(level > 0.7 ? "h3" : level > 0.45 ? "h2" : "h1");
+        if (level(word) > 0.25) button.classList.add(level(word) > 0.7 ? "h3" : level(word) > 0.45 ? "h2" : "h1");
       }
+      if (state.patch === null) { get("words-note").textContent = state.hint; return; }
+      const most = [...new Set(buttons.map(([, word]) => word))].filter((word) => level(word) > 0.25).sort((a, b) => level(b) - level(a));
+      const place = `Row ${Math.floor(state.patch / grid) + 1}, column ${state.patch % grid + 1} of ${grid}`;
+      get("words-note").textContent = `${place}: ${most.slice(0, 5).map((word) => word.text).join(", ") || "no word points here"}.`;
+    };
+    crop.addEventListener("pointermove", (event) => { if (event.pointerType === "mouse") choose(at(event)); });
+    crop.addEventListener("pointerleave", (event) => { if (event.pointerType === "mouse") choose(null); });
+    crop.addEventListener("click", (event) => { if (event.pointerType !== "mouse") choose(at(event) === state.patch ? null : at(event)); });
+    crop.addEventListener("blur", () => choose(null));
+    crop.addEventListener("focus", () => { if (crop.matches(":focus-visible")) choose(state.patch ?? 0); });
+    crop.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") { choose(null); return; }
+      const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+      if (!step || event.ctrlKey || event.metaKey || event.altKey) return;
+      event.preventDefault();
+      event.stopPropagation();
+      const [row, column] = [Math.floor((state.patch ?? 0) / grid) + step[0], (state.patch ?? 0) % grid + step[1]];
+      if (row >= 0 && row < grid && column >= 0 && column < grid) choose(row * grid + column);
     });
-    crop.addEventListener("mouseleave", () => { for (const [button] of buttons) button.classList.remove("h1", "h2", "h3"); });
-    get("words-note").textContent = "Hover over a word for where its mass goes, over the crop for the words of a patch.";
+    crop.tabIndex = 0;
+    crop.setAttribute("role", "application");
+    crop.setAttribute("aria-roledescription", "grid of patches");
+    crop.setAttribute("aria-label", "Face crop at the chosen instant, with its overlay; arrow keys go from patch to patch");
+    crop.setAttribute("aria-describedby", "words-note");
+    state.hint = HINT;
   }
 
   async function look() {
@@ -237,20 +280,21 @@
     if (!found) { get("words-note").textContent = ""; return; }
     state.look = found;
     bars();
+    if (!times.length) { get("words-note").textContent = ""; return; }
     unfolding();
     if (found.words.length) words();
-    else get("words-note").textContent = `The run ${found.run} aligns no words with patches.`;
-    if (found.tested === false) get("words-note").textContent += ` Fold ${found.fold}'s model; the clip is not in its test part.`;
+    else state.hint = `The run ${found.run} aligns no words with patches.`;
+    if (found.tested === false) state.hint += ` Fold ${found.fold}'s model; the clip is not in its test part.`;
+    get("words-note").textContent = state.hint;
     draw();
   }
 
   async function neighbours() {
     const list = get("neighbours");
-    if (!list || !article.dataset.neighbours) return;
-    const answer = await fetch(article.dataset.neighbours);
-    const found = await answer.json();
-    if (!answer.ok || !found.clips.length) {
-      list.replaceChildren(Object.assign(document.createElement("li"), { className: "quiet", textContent: found.sentence || "No tokens yet." }));
+    const answer = article.dataset.neighbours ? await fetch(article.dataset.neighbours) : null;
+    const found = answer ? await answer.json() : Timeline.data("near");
+    if (!found.clips?.length) {
+      list.replaceChildren(Object.assign(document.createElement("li"), { className: "quiet", textContent: found.sentence || (answer ? "No tokens yet." : "None.") }));
       return;
     }
     list.replaceChildren(...found.clips.map((clip) => {
@@ -271,16 +315,15 @@
     get("instant").addEventListener("input", (event) => seek(Number(event.target.value)));
     get("motion-on").addEventListener("change", draw);
     get("opacity").addEventListener("input", draw);
-    get("run")?.addEventListener("change", (event) => event.target.form.submit());
     strip.addEventListener("click", (event) => seek(Math.floor(times.length * event.offsetX / strip.clientWidth)));
     window.addEventListener("resize", draw);
     Timeline.image(crop.dataset.crops).then((picture) => { crops = picture; draw(); crop.dataset.drawn = Math.round(performance.now()); });
-    const play = get("play");
-    const playing = (now) => { play.textContent = now ? "❚❚ Pause" : "▶ Play"; play.setAttribute("aria-pressed", String(now)); };
+    const button = get("play");
+    const playing = (now) => { button.textContent = now ? "❚❚ Pause" : "▶ Play"; button.setAttribute("aria-pressed", String(now)); };
     let timer = null;
     const nearest = (time) => times.reduce((best, value, at) => Math.abs(value - time) < Math.abs(times[best] - time) ? at : best, 0);
     const tick = () => { if (!video.paused) { const at = nearest(video.currentTime); if (at !== state.at) seek(at, true); requestAnimationFrame(tick); } };
-    play.addEventListener("click", () => {
+    button.addEventListener("click", () => {
       if (video) {
         if (video.paused) video.play().then(() => requestAnimationFrame(tick)).catch(() => playing(false)); else video.pause();
         return;
@@ -291,13 +334,16 @@
     });
     if (video) {
       for (const name of ["play", "pause", "ended"]) video.addEventListener(name, () => playing(!video.paused && !video.ended));
-      const failed = () => { get("video-note").textContent = "The source cannot be played."; };
-      video.addEventListener("error", failed);
-      if (video.error) failed();
     }
     seek(0);
   }
 
-  if (times.length) { start(); look(); }
+  if (video) {
+    const failed = () => { get("video-note").textContent = "The source cannot be played."; };
+    video.addEventListener("error", failed);
+    if (video.error) failed();
+  }
+  if (times.length) start();
+  look();
   neighbours();
 })();

@@ -27,7 +27,7 @@
       j: () => move(1), ArrowRight: () => move(1), k: () => move(-1), ArrowLeft: () => move(-1),
       ArrowDown: () => move(columns()), ArrowUp: () => move(-columns()),
       n: () => follow("a[rel=next]"), p: () => follow("a[rel=prev]"),
-      "/": () => { search.focus(); search.select(); }, x: () => follow("#clear"), "?": () => keys.showModal(),
+      "/": () => { search.focus(); search.select(); }, x: () => follow("#clear"),
     };
     if (actions[event.key]) { event.preventDefault(); actions[event.key](); }
   });
@@ -39,6 +39,5 @@
     window.location.assign(text ? `/?${text}` : "/");
   };
   form.addEventListener("submit", (event) => { event.preventDefault(); go(); });
-  form.addEventListener("change", (event) => { if (event.target.matches("select")) go(); });
   if (window.matchMedia("(max-width: 760px)").matches) for (const group of form.querySelectorAll("details")) group.open = false;
 })();

@@ -23,7 +23,6 @@
   for (const button of buttons) button.addEventListener("click", () => rate(button.value));
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select") || keys.open) return;
-    if (event.key === "?") keys.showModal();
-    else if (buttons[Number(event.key) - 1]) buttons[Number(event.key) - 1].click();
+    if (buttons[Number(event.key) - 1]) buttons[Number(event.key) - 1].click();
   });
 })();

@@ -1,2 +1,0 @@
-"use strict";
-for (const choice of document.querySelectorAll(".chooser select")) choice.addEventListener("change", () => choice.form.submit());

@@ -1,0 +1,141 @@
+"""What a person without a mouse does on the review page, and what one does with an export, in a real browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from grace.pipeline.checkpoints import load_tokenizer
+from grace.pipeline.store import Store
+from grace.pipeline.store.schemas import DESCRIPTIONS, TOKENS
+from grace.review.export import export
+from grace.review.state import Review
+from tests.support.browser import SIZES, enter, fits, window
+from tests.support.review_server import ReviewServer
+from tests.support.videos import write_video
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.slow
+FOCUSED = "() => document.activeElement.name || document.activeElement.id"
+
+
+@pytest.fixture
+def worded(data: Path) -> Path:
+    """The set with tokens of its own descriptions' words, so that words and patches have plans."""
+    tokens, texts = Store(data / "tokens", TOKENS), Store(data / "descriptions", DESCRIPTIONS)
+    tokenizer, rows = load_tokenizer("pocket/clip"), tokens.read(0)
+    for row, text in zip(rows, texts.read(0), strict=True):
+        ids = tokenizer(text["description"] or "none", add_special_tokens=False)["input_ids"] * 12
+        row["text_id"] = np.array(ids[: len(row["text_id"])], np.int32)
+    tokens.write(0, rows, tokens.meta(0))
+    return data
+
+
+def test_arrow_keys_in_a_list_choose_and_enter_shows(page: Page, server: ReviewServer) -> None:
+    page.locator("select[name=label]").focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowDown")
+    page.wait_for_timeout(300)
+    assert page.url == f"{server.base}/"
+    assert page.evaluate(FOCUSED) == "label"
+    chosen = page.locator("select[name=label]").input_value()
+    assert chosen == server.review.live.get().labels[2]
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/?label={chosen}*")
+    assert page.evaluate(FOCUSED) == "label"
+    page.locator("[name=subject]").focus()
+    page.keyboard.type("person-850")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**subject=person-850*")
+    assert page.evaluate(FOCUSED) == "subject"
+    assert page.locator("[name=subject]").input_value() == "person-850"
+
+
+def test_lists_of_runs_wait_for_enter_too(two_runs: Path, page: Page, server: ReviewServer) -> None:
+    page.goto(f"{server.base}/runs")
+    page.locator("select[name=run]").focus()
+    page.keyboard.press("ArrowDown")
+    page.wait_for_timeout(200)
+    assert page.url == f"{server.base}/runs"
+    page.keyboard.press("Enter")
+    page.wait_for_url("**run=vision*")
+    assert page.evaluate(FOCUSED) == "run"
+    page.goto(f"{server.base}/clip?id=000/000001&label=sadness")
+    page.locator("select[name=run]").select_option("vision")
+    page.wait_for_url("**run=vision*")
+    assert "label=sadness" in page.url  # the filter that the clip was found by
+
+
+@pytest.mark.parametrize("path", ["/", "/clip?id=000/000001", "/runs", "/audit", "/rate", "/agreement"])
+def test_a_question_mark_lists_the_keys_on_every_page(page: Page, server: ReviewServer, path: str) -> None:
+    page.goto(f"{server.base}{path}")
+    page.keyboard.press("?")
+    assert page.get_by_role("dialog").is_visible()
+    page.keyboard.press("Escape")
+    assert not page.get_by_role("dialog").is_visible()
+
+
+def test_words_of_a_patch_come_by_arrow_keys(worded: Path, page: Page, server: ReviewServer) -> None:
+    page.goto(f"{server.base}/clip?id=000/000001")
+    page.locator("#crop[role=application]").wait_for()
+    page.locator("#play").focus()
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate(FOCUSED) == "run"
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate(FOCUSED) == "crop"
+    said = {page.locator("#words-note").inner_text()}
+    for key in ("ArrowRight", "ArrowDown", "ArrowDown", "ArrowLeft"):
+        page.keyboard.press(key)
+        said.add(page.locator("#words-note").inner_text())
+    assert any(text.startswith("Row 3, column 1 of 4:") for text in said)
+    assert page.locator("#instant").input_value() == "0"
+    assert any(not text.endswith("no word points here.") for text in said)
+    fits(page)
+
+
+def test_words_of_a_patch_come_by_touch(worded: Path, browser: Browser, server: ReviewServer) -> None:
+    with window(browser, 400, 800, has_touch=True, is_mobile=True) as page:
+        enter(page, server)
+        page.goto(f"{server.base}/clip?id=000/000001")
+        page.locator("#crop[role=application]").wait_for()
+        page.locator("#crop").tap(position={"x": 200, "y": 30})
+        assert page.locator("#words-note").inner_text().startswith("Row 1, column ")
+
+
+def test_a_clip_without_faces_plays(page: Page, server: ReviewServer, tmp_path: Path) -> None:
+    (tmp_path / "raw" / "000").mkdir()
+    write_video(tmp_path / "raw" / "000" / "000000.mp4", 60)
+    page.goto(f"{server.base}/clip?id=000/000000")
+    page.locator("#words-note", has_text="the video is empty").wait_for()
+    page.keyboard.press(" ")
+    page.wait_for_function("() => document.querySelector('video').currentTime > 0.1")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_an_export_works_from_disk(
+    browser: Browser, two_runs: Path, review: Review, tmp_path: Path, width: int, height: int, scheme: str
+) -> None:
+    export(review, tmp_path / "out", "run=grace&versus=vision", 12)
+    with window(browser, width, height, scheme, offline=True) as page:
+        for name in ("index", "runs", "audit", "clips/00001", "clips/00002"):
+            page.goto((tmp_path / "out" / f"{name}.html").as_uri())
+            page.wait_for_load_state("networkidle")
+            fits(page)
+        page.locator("#crop[data-drawn]").wait_for(state="attached")
+        page.locator("#neighbours a").first.click()
+        page.locator("#neighbours a").first.wait_for()
+        page.get_by_role("link", name="Runs").click()
+        link = page.locator(".matrix a").first
+        names = str(link.get_attribute("href")).partition("#")[2].split(",")
+        link.click()
+        page.get_by_role("link", name="Show all").wait_for()
+        assert page.locator(".card:visible").count() == len(names) < 12
+        page.get_by_role("link", name="Show all").click()
+        page.locator("#count", has_text="12").wait_for()
+        assert page.locator(".card:visible").count() == 12
