@@ -80,8 +80,14 @@ class PipelineSettings(Section):
     estimate: EstimateSettings = EstimateSettings()
 
     def pipeline_content(self) -> dict[str, Any]:
-        """The sections of the steps, plain: what a run keeps, to treat videos as its own clips were treated."""
-        return self.model_dump(mode="json", include={"faces", "motion", "caption", "refine", "tokens"})
+        """The sections of the steps, plain: what a run keeps, to treat videos as its own clips were treated.
+
+        Servers are left out. Their addresses may hold a key, and whoever gets the run sends its pictures nowhere that
+        they have not named.
+        """
+        texts, servers = {"caption", "refine"}, {"server"}
+        steps = {"faces", "motion", "tokens", *texts}
+        return self.model_dump(mode="json", include=steps, exclude=dict.fromkeys(texts, servers))
 
     def folder(self, dataset: str) -> Path:
         """The folder of everything made from a data set: ``data/<dataset>``.
