@@ -128,8 +128,8 @@ def unescape(cell: str) -> str:
     Example:
         >>> unescape(escape("=cmd\\x1b\\\\")) == "=cmd\\x1b\\\\"
         True
-        >>> unescape("'Tis a smile"), unescape("C:\\clips")
-        ("'Tis a smile", 'C:\\clips')
+        >>> unescape("'Tis a smile")
+        "'Tis a smile"
     """
     text = _ESCAPED.sub(_unescape_character, cell.removeprefix("'"))
     return text if escape(text) == cell else cell

@@ -84,7 +84,7 @@ class ResponseStore:
     Example:
         >>> from tempfile import mkdtemp
         >>> store = ResponseStore(Path(mkdtemp()))
-        >>> store.add("a key", Response("The brows rise."))
+        >>> _ = store.add("a key", Response("The brows rise."))
         >>> ResponseStore(store.folder).get("a key").text
         'The brows rise.'
     """

@@ -10,7 +10,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from threading import Event, Timer
-from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -21,7 +20,6 @@ from grace.pipeline.engines import Request, make_engine
 from grace.pipeline.engines.chat_protocol import data_url
 from grace.pipeline.engines.openai import OpenAIEngine
 from grace.pipeline.engines.settings import ServerSettings
-from grace.pipeline.engines.vllm_replica import _response
 from grace.pipeline.errors import GraceError, UserError
 from grace.pipeline.execution.runner import run
 from grace.pipeline.media.images import decode_crop
@@ -297,31 +295,6 @@ def test_refusals_cut_answers_and_filters_are_distinguished() -> None:
         answers = list(engine_at(server).generate([question(f"number {k}") for k in range(3)]))
     assert [each.finish_reason for each in answers] == ["refusal", "length", "refusal"]
     assert [each.text for each in answers] == ["I can't.", "The li", ""]
-
-
-@pytest.mark.parametrize(
-    ("reason", "meant"),
-    [
-        *((each, "stop") for each in ("stop", "STOP", "eos", "end_turn", "")),
-        *((each, "length") for each in ("length", "Length", "max_tokens", "MAX_TOKENS", "model_length")),
-        *((each, "refusal") for each in ("content_filter", "SAFETY", "recitation")),
-        *((each, "error") for each in ("abort", "error", "ERROR", "tool_calls", "something new")),
-    ],
-)
-def test_an_answer_that_was_cut_is_never_taken_for_a_whole_one(
-    reason: str, meant: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("grace.pipeline.engines.openai.FIRST_PAUSE", 0.01)
-    with serving(Misbehaving(lambda body, before: completion("The brows rise and the mou", reason))) as server:
-        (answer,) = engine_at(server).generate([question("x")])
-    assert answer.finish_reason == meant
-    assert (answer.text, answer.error != "") == (
-        ("", True) if meant == "error" else ("The brows rise and the mou", False)
-    )
-    assert reason in answer.error or meant != "error"
-    output = SimpleNamespace(text="The brows", token_ids=[1, 2], finish_reason=reason)
-    told = _response(SimpleNamespace(outputs=[output], prompt_token_ids=[1]), "")  # type: ignore[arg-type]
-    assert (told.finish_reason, told.text) == (meant, "" if meant == "error" else "The brows")
 
 
 def test_every_answer_that_cannot_be_used_has_its_row_and_cause(tmp_path: Path) -> None:
