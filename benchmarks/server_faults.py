@@ -201,8 +201,10 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
     *(Behaviour(name, "answer", GOOD_TEXT, wire, _raw(FINE)) for name, wire in _RECOVERING),
     Behaviour("one answer too many", "answer", GOOD_TEXT, _raw(FINE + http(json.dumps(message(content="x")).encode()))),
     Behaviour("hints before its answer", "answer", GOOD_TEXT, _raw(b"HTTP/1.1 103 Early Hints\r\n\r\n", FINE)),
-    Behaviour("an unknown finish_reason", "answer", "x", _json(answer(
+    Behaviour("another word for a whole answer", "answer", "x", _json(answer(
         choices=[{"finish_reason": "eos", "message": {"content": "x"}}]))),
+    *(Behaviour(f"an answer that ends by {each}", "row", f"finish_reason '{each}'", _json(answer(
+        choices=[{"finish_reason": each, "message": {"content": "The bro"}}]))) for each in ("abort", "ERROR", "x y")),
     Behaviour("no usage", "answer", GOOD_TEXT, _json(answer(usage=None))),
     Behaviour("counts that are null", "answer", GOOD_TEXT, _json(answer(usage={"prompt_tokens": None}))),
 )  # fmt: skip

@@ -44,12 +44,18 @@ def make_step(stage: str, settings: PipelineSettings, dataset: str = "", root: s
 def step_sections(settings: PipelineSettings) -> dict[str, Any]:
     """The sections of all steps, plain: what a run keeps, to treat videos as its own clips were treated.
 
+    Servers are left out. Their addresses may hold a key, and whoever gets the run sends its pictures nowhere that they
+    have not named.
+
     Example:
         >>> from grace import load_settings
         >>> sorted(step_sections(load_settings(None))) == sorted(STEPS)
         True
     """
-    return settings.model_dump(mode="json", include=set(STEPS))
+    sections = settings.model_dump(mode="json", include=set(STEPS))
+    return {
+        name: {key: value for key, value in section.items() if key != "server"} for name, section in sections.items()
+    }
 
 
 def contradictions(settings: PipelineSettings, others: PipelineSettings) -> list[str]:

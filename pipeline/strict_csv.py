@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -125,15 +126,21 @@ def escape(text: str) -> str:
 
 
 def unescape(cell: str) -> str:
-    """What :func:`escape` made a cell of.
+    """What :func:`escape` made a cell of. Any other cell, such as one that a person wrote, stays as it is.
 
     Example:
         >>> unescape(escape("=cmd\\x1b\\\\")) == "=cmd\\x1b\\\\"
         True
+        >>> unescape("'Tis a smile")
+        "'Tis a smile"
     """
-    return _ESCAPED.sub(
-        lambda found: chr(int("".join(filter(None, found.groups())) or "5c", 16)), cell.removeprefix("'")
-    )
+    text = _ESCAPED.sub(_unescape_character, cell.removeprefix("'"))
+    return text if escape(text) == cell else cell
+
+
+def _unescape_character(found: re.Match[str]) -> str:
+    number = int("".join(filter(None, found.groups())) or "5c", 16)
+    return chr(number) if number <= sys.maxunicode else found[0]
 
 
 def _escape_character(character: str) -> str:

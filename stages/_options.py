@@ -39,7 +39,8 @@ Folds = Annotated[str, typer.Option("--fold", help=_FOLDS)]
 FoldsOrSettings = Annotated[
     str | None, typer.Option("--fold", help=f"{_FOLDS} Those of params.yaml when not given.", show_default=False)
 ]
-RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Redo the shards in which this stage failed clips.")]
+_RETRY = "Redo the shards in which this stage failed clips; models are asked again where no answer was of use."
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help=_RETRY)]
 
 
 def command_settings(params: Path, overrides: list[str], stage: str = "", clips: Path | None = None) -> Settings:

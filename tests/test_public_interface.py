@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 import grace
 from grace import ClipPipeline, ClipResult, GraceClassifier, Prediction, PredictionOverTime, UserError
 from grace.pipeline.settings import PipelineSettings
+from grace.pipeline.steps import step_sections
 from grace.trainer.classifier import TokenClassifier
 from grace.trainer.settings import TrainSettings
 from grace.trainer.train import train
@@ -157,7 +158,7 @@ def test_a_run_that_reads_nothing_but_such_texts_predicts_no_new_clip(tmp_path: 
     data = toy_cache(tmp_path / "data/toy")
     annotated = PipelineSettings.model_validate(ANNOTATION)
     settings = TrainSettings(**{**TRAIN, "epochs": 1}, method="text")
-    train(data, settings, 1, quiet=True, pipeline=annotated.pipeline_content())
+    train(data, settings, 1, quiet=True, pipeline=step_sections(annotated))
     classifier = GraceClassifier.from_pretrained(data / "runs/text/fold-1")
     write_images(tmp_path / "clip", 3)
     with pytest.raises(UserError, match="it cannot predict new clips, since method text reads nothing but text"):

@@ -13,7 +13,7 @@ import numpy as np
 import xxhash
 import yaml
 from jaxtyping import Int
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from grace.pipeline.store import Row, UserError, read_table
 from grace.pipeline.store.checksum import PLACEHOLDER, is_intact, seal
@@ -44,6 +44,17 @@ class RunConfig(BaseModel):
     steps: dict[str, dict[str, Any]] | None = None  # version and cache key of each step behind these, by stage
     pipeline: dict[str, Any] | None = None  # settings of the steps that made them; predictions on videos need these
     files: dict[str, str] = {}  # digest of each other file of the run
+
+    @field_validator("pipeline")
+    @classmethod
+    def _without_servers(cls, content: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Runs of earlier versions have the addresses of servers, which may hold a key: they go no further."""
+        if content is None:
+            return None
+        return {
+            stage: {key: value for key, value in section.items() if key != "server"}
+            for stage, section in content.items()
+        }
 
 
 @dataclass(frozen=True)

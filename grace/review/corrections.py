@@ -20,7 +20,7 @@ from grace.pipeline.index.marks import KINDS, Mark, read_marks, write_marks
 from grace.pipeline.sentences import collapse_whitespace
 from grace.pipeline.store import fingerprint, folder_lock, write_atomic
 from grace.pipeline.text.cues import Cue
-from grace.pipeline.text.overrides import Override, read_override_rows, require_cell, write_overrides
+from grace.pipeline.text.overrides import Override, read_override_rows, write_overrides
 
 MAX_TEXT, MAX_REASON, MAX_CUES, MAX_NAME = 4000, 500, 30, 60
 
@@ -146,7 +146,6 @@ class Corrections:
     def _write(self, clip_id: str, before: Said, after: Said, by: str, what: str, undoes: str = "") -> None:
         """All that can be refused is made first; then the history: a crash after it leaves a line too many there, and
         loses nothing."""
-        require_cell(clip_id)
         texts, marks = self._with(clip_id, after)
         entry = {
             "id": uuid.uuid4().hex,

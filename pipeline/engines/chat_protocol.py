@@ -13,12 +13,12 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, ValidationError
 
 from grace.pipeline.engines.base import Image, Message, Request, Response
+from grace.pipeline.engines.finish_reasons import REFUSAL, finish_reason
 from grace.pipeline.engines.special_tokens import escape_known_special_tokens
 from grace.pipeline.messages import one_line
 
 OPTIONAL = ("max_tokens", "temperature", "seed", "response_format")
 """Parameters that some servers do not take; ``max_tokens`` is called ``max_completion_tokens`` there."""
-FINISH_REASONS = {"stop": "stop", "length": "length", "content_filter": "refusal"}
 _UNKNOWN = re.compile(
     r"unsupported|not support|unknown|unrecogni[sz]ed|unexpected|not permitted|not allowed", re.IGNORECASE
 )
@@ -106,7 +106,7 @@ def read_completion(content: bytes) -> Response:
     """The response that a server's answer holds.
 
     Raises:
-        UnreadableError: It is no completion; the message says what it is.
+        UnreadableError: It is no completion, or did not come to an end; the message says what it is.
 
     Example:
         >>> read_completion(b'{"choices": [{"message": {"content": "The brows rise."}}]}').text
@@ -122,11 +122,14 @@ def read_completion(content: bytes) -> Response:
         raise UnreadableError(_describe(content, error)) from None
     choice, usage = completion.choices[0], completion.usage or _Usage()
     refusal = choice.message.refusal
+    ended = REFUSAL if refusal else finish_reason(choice.finish_reason)
+    if ended is None:
+        raise UnreadableError(f"the server broke its answer off (finish_reason '{one_line(choice.finish_reason, 40)}')")
     return Response(
         text=(choice.message.content or refusal or "").strip(),
         tokens_in=usage.prompt_tokens or 0,
         tokens_out=usage.completion_tokens or 0,
-        finish_reason="refusal" if refusal else FINISH_REASONS.get(choice.finish_reason or "stop", "stop"),
+        finish_reason=ended,
     )
 
 

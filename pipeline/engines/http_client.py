@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 import math
 import os
+import re
 import ssl
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import quote
 
 from grace.pipeline.engines.chat_protocol import read_error
 from grace.pipeline.errors import UserError
@@ -27,6 +30,8 @@ CONNECT_TIMEOUT = 10.0
 """Seconds after which a server that accepts no connection counts as away."""
 SHORTEST_SECRET = 8
 """Characters; shorter keys are placeholders, such as vLLM's EMPTY, and ordinary words."""
+LONGEST_WORD = 15
+"""Letters alone, and no more of them, are a word where they need not be a key: answers may hold it."""
 KEY = "OPENAI_API_KEY"
 
 
@@ -72,13 +77,15 @@ class ServerClient:
         if not (key.isascii() and key.isprintable()):
             raise UserError(f"The variable {KEY} holds characters that no key has: set it again.")
         url = _address(settings.url)
-        self.secrets = [each for each in (key, url.password) if len(each) >= SHORTEST_SECRET]
-        self.name = self.redact(str(url.copy_with(username=None, password=None)))
+        self.secrets = sorted(_secrets(key, url), key=len, reverse=True)
+        """What no message shows; the longest first, since one may be a part of another."""
+        self.name = self.redact(str(url.copy_with(username=None, password=None, query=None, fragment=None)))
         """The address, as messages show it."""
         for library in ("httpx2", "httpcore2"):  # their remarks hold addresses and headers as they are
             logging.getLogger(library).setLevel(logging.WARNING)
         self._client = httpx2.AsyncClient(
-            base_url=url,
+            base_url=url.copy_with(query=None, fragment=None),
+            params=url.params,
             # Compressed, a small answer may fill the memory; pictures and their answers do not gain by it.
             headers={"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {}),
             timeout=httpx2.Timeout(None, connect=min(CONNECT_TIMEOUT, self.timeout)),
@@ -91,7 +98,7 @@ class ServerClient:
         await self._client.aclose()
 
     def redact(self, text: str) -> str:
-        """``text`` without the key: a server may repeat what it was sent."""
+        """``text`` without keys and passwords: a server may repeat what it was sent."""
         for secret in self.secrets:
             text = text.replace(secret, "[key]")
         return text
@@ -210,7 +217,8 @@ def _address(text: str) -> httpx2.URL:
     import httpx2
 
     try:
-        url = httpx2.URL(text.rstrip("/") + "/")
+        url = httpx2.URL(text)
+        url = url.copy_with(path=url.path.rstrip("/") + "/")
     except (httpx2.InvalidURL, ValueError):
         _refuse_address(text)
     if url.scheme not in ("http", "https") or not url.host or not 0 <= (url.port or 0) < 1 << 16:
@@ -218,6 +226,17 @@ def _address(text: str) -> httpx2.URL:
     return url
 
 
+def _secrets(key: str, url: httpx2.URL) -> set[str]:
+    """The key, and what an address holds beside the place, as it is written there and as it is sent."""
+    surely = [key, url.password, *([] if url.password else [url.username])]
+    perhaps = [url.username, *(part for item in url.params.multi_items() for part in item)]
+    found = {each for each in surely if len(each) >= SHORTEST_SECRET}
+    found |= {each for each in perhaps if len(each) > (LONGEST_WORD if each.isalpha() else SHORTEST_SECRET - 1)}
+    if found & {url.username, url.password}:
+        found |= {url.userinfo.decode(), base64.b64encode(f"{url.username}:{url.password}".encode()).decode()}
+    return found | {quote(each, safe="") for each in found}
+
+
 def _refuse_address(text: str) -> NoReturn:
-    shown = one_line(text.rpartition("@")[2])  # what stands before may be a password
+    shown = one_line(re.split(r"[?#]", text.rpartition("@")[2])[0])  # what stands before and after may be a key
     raise UserError(f"server.url '{shown}' is no address of a server: write it like http://HOST:8000/v1.")

@@ -105,7 +105,10 @@ class OpenAIEngine:
         if self._connection is not None:
             return
         if not self.server.url:
-            raise UserError("Engine openai needs the address of a server: set server.url, such as http://HOST:8000/v1.")
+            raise UserError(
+                "Engine openai needs the address of a server: set caption.server.url and refine.server.url, such as "
+                "http://HOST:8000/v1 (runs do not keep it: predict takes it by -S)."
+            )
         self._connection = connection = _Connection.open(self.server)
         try:
             connection.portal.call(self._check_model, connection.client)

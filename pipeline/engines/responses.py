@@ -4,6 +4,10 @@ Shards come and go with the order of the clips, their number and the settings; a
 as JSON lines, one file per writer, which pandas reads (``pd.read_json(path, lines=True)``). A file is only ever
 appended to by the process that made it, so several writers, on a network disk too, do not interfere; a torn or damaged
 line is skipped, and its question asked again.
+
+An answer counts until a line names its checksum in ``forgets``; so the order of lines and files does not matter. Lines
+that earlier versions wrote to forget a question (``error`` "of no use") name no answer. They forget nothing: an answer
+before one counts where the question has no other, so that no accepted answer is lost to them.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import xxhash
 
@@ -24,8 +28,30 @@ from grace.pipeline.engines.base import Engine, Request, Response
 from grace.pipeline.errors import GraceError, os_error_sentence
 from grace.pipeline.store import fingerprint
 
-Place = tuple[Path, int, int]
-"""File, offset and length of a line."""
+FORGOTTEN = "of no use"
+"""The ``error`` of a line that forgets an answer."""
+
+
+class _Place(NamedTuple):
+    """Where an answer stands."""
+
+    path: Path
+    offset: int
+    length: int
+    checksum: str
+
+
+class _Line(NamedTuple):
+    """What a line says: an answer, or which one is forgotten (lines of earlier versions do not say which)."""
+
+    key: str
+    response: Response
+    checksum: str
+    forgets: str | None
+
+    @property
+    def is_answer(self) -> bool:
+        return not self.response.error
 
 
 def request_key(engine_key: dict[str, Any], request: Request) -> str:
@@ -58,55 +84,101 @@ class ResponseStore:
     Example:
         >>> from tempfile import mkdtemp
         >>> store = ResponseStore(Path(mkdtemp()))
-        >>> store.add("a key", Response("The brows rise."))
+        >>> _ = store.add("a key", Response("The brows rise."))
         >>> ResponseStore(store.folder).get("a key").text
         'The brows rise.'
     """
 
     folder: Path
-    _places: dict[str, Place] | None = field(default=None, init=False, repr=False)
+    _answers: dict[str, list[_Place]] | None = field(default=None, init=False, repr=False)
+    """The answers to each question that are not forgotten; the first one counts."""
+    _forgotten: dict[str, set[str]] = field(default_factory=dict, init=False, repr=False)
+    """Checksums of those that are."""
     _file: int | None = field(default=None, init=False, repr=False)
     _path: Path | None = field(default=None, init=False, repr=False)
     _lock: Any = field(default=None, init=False, repr=False)
 
     def open(self) -> None:
         """Find what earlier runs have left."""
-        if self._places is None:
-            self._lock = Lock()
-            self._places = {}
-            for path in sorted(Path(self.folder).glob("*.jsonl")):
-                self._scan(path, self._places)
+        if self._answers is not None:
+            return
+        self._lock = Lock()
+        self._answers, doubted = {}, set[str]()
+        for path in sorted(Path(self.folder).glob("*.jsonl"), key=lambda path: (path.stat().st_mtime_ns, path.name)):
+            self._scan(path, self._answers, doubted)
+        for key in self._forgotten:
+            self._drop_forgotten(key)
+        for places in self._answers.values():
+            if len(places) > 1:  # writers that met at one question
+                places.sort(key=lambda place: (place.checksum in doubted, place.checksum))
 
     def get(self, key: str) -> Response | None:
-        """The answer to a question, or None when it was never answered."""
+        """The answer to a question, or None when it was never answered, or its answers are forgotten."""
         self.open()
-        assert self._places is not None
-        place = self._places.get(key)
-        if place is None:
-            return None
-        path, offset, length = place
-        with path.open("rb") as file:
-            file.seek(offset)
-            found = _parse(file.read(length))
-        return None if found is None or found[1].error else found[1]
+        found = self._find(key)
+        return None if found is None else found[1].response
+
+    def get_earlier(self, key: str) -> Response | None:
+        """The answer to a question, where it was there before this run."""
+        self.open()
+        found = self._find(key)
+        return None if found is None or found[0].path == self._path else found[1].response
 
     def forget(self, key: str) -> None:
-        """Have a question asked again next time: its answer was of no use."""
-        if self.get(key) is not None:
-            self.add(key, Response(error="of no use"))
-
-    def add(self, key: str, response: Response) -> None:
-        """Keep an answer. It is on the disk's way when this returns; :meth:`close` waits until it is there."""
+        """Let the answer to a question count no more: it is asked again, unless there is another answer."""
         self.open()
-        assert self._places is not None
-        line = _line(key, response)
         with self._lock:
-            try:
-                self._places[key] = self._append(line)
-            except OSError as error:
-                raise GraceError(os_error_sentence(error, self.folder, len(line))) from error
+            if (found := self._find(key)) is not None:
+                checksum = found[1].checksum
+                self._write({"key": key, **asdict(Response(error=FORGOTTEN)), "forgets": checksum})
+                self._forgotten.setdefault(key, set()).add(checksum)
+                self._drop_forgotten(key)
 
-    def _append(self, line: bytes) -> Place:
+    def add(self, key: str, response: Response) -> Response:
+        """Keep an answer. It is on the disk's way when this returns; :meth:`close` waits until it is there.
+
+        Returns:
+            The answer that counts: the first one, where the question was answered meanwhile.
+        """
+        self.open()
+        assert self._answers is not None
+        content = {"key": key, **asdict(response)}
+        with self._lock:
+            if (found := self._find(key)) is not None:
+                return found[1].response
+            if times := len(self._forgotten.get(key, ())):
+                content["times_forgotten"] = times  # or the same words would have the checksum that is forgotten
+            self._answers[key] = [self._write(content)]
+        return response
+
+    def _find(self, key: str) -> tuple[_Place, _Line] | None:
+        """The answer that counts: the first that can still be read."""
+        assert self._answers is not None
+        for place in self._answers.get(key, ()):
+            with place.path.open("rb") as file:
+                file.seek(place.offset)
+                line = _parse(file.read(place.length))
+            if line is not None and line.is_answer:
+                return place, line
+        return None
+
+    def _drop_forgotten(self, key: str) -> None:
+        assert self._answers is not None
+        kept = [place for place in self._answers.get(key, ()) if place.checksum not in self._forgotten[key]]
+        if kept:
+            self._answers[key] = kept
+        else:
+            self._answers.pop(key, None)
+
+    def _write(self, content: dict[str, Any]) -> _Place:
+        checksum = _checksum(content)
+        line = json.dumps({**content, "checksum": checksum}, sort_keys=True).encode() + b"\n"
+        try:
+            return self._append(line, checksum)
+        except OSError as error:
+            raise GraceError(os_error_sentence(error, self.folder, len(line))) from error
+
+    def _append(self, line: bytes, checksum: str) -> _Place:
         """Write a line whole or not at all: others may follow it."""
         if self._file is None:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -119,7 +191,7 @@ class ResponseStore:
         except BaseException:
             os.ftruncate(self._file, offset)
             raise
-        return self._path, offset, len(line)
+        return _Place(self._path, offset, len(line), checksum)
 
     def close(self) -> None:
         """Have everything on the disk; the store may be used again."""
@@ -134,15 +206,21 @@ class ResponseStore:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
 
-    @staticmethod
-    def _scan(path: Path, places: dict[str, Place]) -> None:
+    def _scan(self, path: Path, answers: dict[str, list[_Place]], doubted: set[str]) -> None:
+        """Read a file; ``doubted`` gets the checksums of answers that a line without a name may have meant."""
         offset = 0
         with path.open("rb") as file:
-            for line in file:
-                found = _parse(line)
-                if found is not None:
-                    places[found[0]] = (path, offset, len(line))
-                offset += len(line)
+            for content in file:
+                line = _parse(content)
+                if line is not None and line.is_answer:
+                    answers.setdefault(line.key, []).append(_Place(path, offset, len(content), line.checksum))
+                elif line is not None and line.forgets is not None:
+                    self._forgotten.setdefault(line.key, set()).add(line.forgets)
+                elif line is not None:  # it meant one of its own file; without any, one of an older file
+                    known = answers.get(line.key, [])
+                    meant = [place for place in known if place.path == path] or known
+                    doubted.update(place.checksum for place in meant)
+                offset += len(content)
 
 
 @dataclass
@@ -179,12 +257,14 @@ class CachedEngine:
                 yield found
                 continue
             response = next(answers)
-            if not response.error:
-                self.store.add(key, response)
-            yield response
+            yield response if response.error else self.store.add(key, response)
+
+    def earlier(self, requests: Sequence[Request]) -> list[Response | None]:
+        """What earlier runs were answered, None where they were not; nobody is asked."""
+        return [self.store.get_earlier(request_key(self.cache_key(), request)) for request in requests]
 
     def forget(self, requests: Sequence[Request]) -> None:
-        """Have questions asked again next time."""
+        """Have questions asked again."""
         for request in requests:
             self.store.forget(request_key(self.cache_key(), request))
 
@@ -200,11 +280,6 @@ class CachedEngine:
             yield from self.engine.generate(requests)
 
 
-def _line(key: str, response: Response) -> bytes:
-    content = {"key": key, **asdict(response)}
-    return json.dumps({**content, "checksum": _checksum(content)}, sort_keys=True).encode() + b"\n"
-
-
 def _checksum(content: dict[str, Any]) -> str:
     return xxhash.xxh3_64_hexdigest(json.dumps(content, sort_keys=True).encode())
 
@@ -215,14 +290,16 @@ def damaged_lines(path: Path) -> int:
         return sum(_parse(line) is None for line in file)
 
 
-def _parse(line: bytes) -> tuple[str, Response] | None:
-    """Key and answer of a line; None where it is torn or damaged."""
+def _parse(line: bytes) -> _Line | None:
+    """What a line says; None where it is torn or damaged."""
     try:
         content = json.loads(line)
         checksum = content.pop("checksum")
         if not line.endswith(b"\n") or _checksum(content) != checksum:
             return None
-        return content.pop("key"), Response(**content)
+        key, forgets = content.pop("key"), content.pop("forgets", None)
+        content.pop("times_forgotten", None)
+        return _Line(key, Response(**content), checksum, forgets)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from grace.pipeline.engines.base import Image, Message, Request, Response, failed_response
 from grace.pipeline.engines.chat_template import require_options
+from grace.pipeline.engines.finish_reasons import finish_reason
 from grace.pipeline.engines.special_tokens import escape_special_tokens, texts_in
 from grace.pipeline.engines.thoughts import opened_thoughts
 from grace.pipeline.errors import GraceError
@@ -169,9 +170,8 @@ def _rendering(engine: AsyncLLMEngine, chat_template: str | None, options: Mappi
 
 def _response(output: RequestOutput, opened: str) -> Response:
     answer = output.outputs[0]
-    return Response(
-        f"{opened}{answer.text.strip()}",
-        len(output.prompt_token_ids or ()),
-        len(answer.token_ids),
-        "length" if answer.finish_reason == "length" else "stop",
-    )
+    ended = finish_reason(answer.finish_reason)
+    if ended is None:
+        return failed_response(f"vLLM broke its answer off (finish_reason '{answer.finish_reason}')")
+    text = f"{opened}{answer.text.strip()}"
+    return Response(text, len(output.prompt_token_ids or ()), len(answer.token_ids), ended)

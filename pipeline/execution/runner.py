@@ -103,7 +103,7 @@ def run(
             failed.
         cluster: Makes the shards of any step on a Ray cluster instead.
         max_failed: Largest share of clips, in [0, 1], that this stage may fail.
-        retry_failed: Redo the shards in which this stage failed clips.
+        retry_failed: Redo the shards in which this stage failed clips, as :meth:`.Step.is_failure` has it.
         report: Gets the summary before the run is judged by ``max_failed``.
 
     Returns:
@@ -139,6 +139,8 @@ def run(
         (['9 frames', '9 frames'], 2, 0, 2)
     """
     start = time.perf_counter()
+    if retry_failed:
+        step.retry_failed()
     inputs, summary = StepInputs(step, folder, size), Summary(step.name)
     store = inputs.output
     with folder_lock(store.folder):
@@ -174,7 +176,7 @@ def _pending(inputs: StepInputs, retry_failed: bool) -> dict[int, str]:
 
 def _has_failures(inputs: StepInputs, shard: int) -> bool:
     rows = inputs.output.read(shard, ["status", "error"])
-    return any(row["status"] == "failed" and row["error"].startswith(f"{inputs.step.name}: ") for row in rows)
+    return any(map(inputs.step.is_failure, rows))
 
 
 def _make(

@@ -68,6 +68,13 @@ class Step:
         """Whether this step can make something of a clip that an earlier stage failed."""
         return False
 
+    def is_failure(self, row: Row) -> bool:
+        """Whether ``retry_failed`` redoes this row of the step's own store: this stage failed its clip."""
+        return row["status"] == "failed" and str(row["error"]).startswith(f"{self.name}: ")
+
+    def retry_failed(self) -> None:
+        """Try anew what failed before; a step that remembers failures forgets them as it comes to their clips."""
+
     def open(self) -> None:
         """Load what :meth:`shard` needs, once per process."""
 

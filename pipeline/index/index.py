@@ -54,6 +54,8 @@ from grace.pipeline.store.journal import Journal, state_of
 from grace.pipeline.store.schemas import fold_column
 from grace.pipeline.strict_csv import escape
 
+MAX_READS = 3
+"""So often a clip is read whose files change meanwhile; a link that is made to one changes it as well."""
 BATCH = 16
 """Clips per job, after which a process reports what it counted."""
 PARTIAL = "index.partial.jsonl"
@@ -190,14 +192,22 @@ class _ProbeTask:
     def run(
         self, job: list[Listing], skipped: Mapping[int, str], on_clip_start: Callable[[int], None]
     ) -> list[tuple[str, Contents | Unusable]]:
-        """For each clip the state of its files before they were read, and what they hold."""
+        """For each clip the state of its files while they were read, and what they hold."""
         probed: list[tuple[str, Contents | Unusable]] = []
         for listing, cause in watched_clips(job, skipped, on_clip_start):
-            if cause is None:
-                probed.append((state_of(self.root / listing.path), self._probe(listing)))
-            else:
-                probed.append(("", Unusable(UNREADABLE, cause)))
+            probed.append(self._probe_unchanged(listing) if cause is None else ("", Unusable(UNREADABLE, cause)))
         return probed
+
+    def _probe_unchanged(self, listing: Listing) -> tuple[str, Contents | Unusable]:
+        """Frames and digest are of the same files: frames are counted in one read, and the digest is of another."""
+        state = state_of(self.root / listing.path)
+        for _ in range(MAX_READS):
+            before, contents = state, self._probe(listing)
+            state = state_of(self.root / listing.path)
+            if state == before:
+                return state, contents
+        cause = "its files changed while they were read: run the index again when nobody writes them"
+        return "", Unusable(UNREADABLE, cause)
 
     def _probe(self, listing: Listing) -> Contents | Unusable:
         path = self.root / listing.path

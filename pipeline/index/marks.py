@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +9,7 @@ from pathlib import Path
 from grace.pipeline.errors import UserError
 from grace.pipeline.sentences import collapse_whitespace
 from grace.pipeline.store import Row, failure, write_atomic
-from grace.pipeline.strict_csv import read_rows
+from grace.pipeline.strict_csv import encode_rows, read_rows, unescape
 
 UNUSABLE, DOUBTFUL = "unusable", "doubtful"
 KINDS = (UNUSABLE, DOUBTFUL)
@@ -36,7 +34,7 @@ def read_marks(file: Path) -> dict[str, Mark]:
         return {}
     marks: dict[str, Mark] = {}
     for line, row in read_rows(file, COLUMNS):
-        clip_id, kind, reason = (row[column] for column in COLUMNS)
+        clip_id, kind, reason = (unescape(row[column]) for column in COLUMNS)
         if clip_id in marks:
             raise UserError(f"{file}, line {line}: clip '{clip_id}' stands there twice.")
         if kind not in KINDS:
@@ -57,11 +55,8 @@ def write_marks(file: Path, marks: Mapping[str, Mark]) -> None:
         ...     read_marks(Path(folder, "demo.clips.csv"))["a"].reason
         'she smiles'
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows((clip_id, marks[clip_id].kind, marks[clip_id].reason) for clip_id in sorted(marks))
-    write_atomic(file, text.getvalue().encode())
+    rows = ((clip_id, marks[clip_id].kind, marks[clip_id].reason) for clip_id in sorted(marks))
+    write_atomic(file, encode_rows(COLUMNS, rows))
 
 
 def apply_marks(rows: Sequence[Row], marks: Mapping[str, Mark], file: Path) -> Iterator[tuple[str, str, str]]:

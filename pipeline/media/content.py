@@ -11,6 +11,8 @@ from grace.pipeline.media.files import open_regular
 from grace.pipeline.media.frames import list_images
 
 BLOCK = 1 << 20
+UNCOMPRESSED = frozenset({".bmp", ".tif", ".tiff"})
+"""Images whose size may say nothing about the picture."""
 
 
 def content_digest(path: Path, source: str, hash_images: bool = False) -> str:
@@ -19,7 +21,8 @@ def content_digest(path: Path, source: str, hash_images: bool = False) -> str:
     Args:
         path: A video file, or a folder of frames.
         source: ``video``: its bytes; ``frames``: names and sizes of its images, since reading a million small files
-            takes an hour.
+            takes an hour, and the bytes of those whose size does not depend on the picture: of all where all have one
+            size, and of those in :data:`UNCOMPRESSED`.
         hash_images: For ``frames``, the images' bytes as well.
 
     Raises:
@@ -39,11 +42,12 @@ def content_digest(path: Path, source: str, hash_images: bool = False) -> str:
         if source == "video":
             _update(state, Path(path))
         else:
-            for name in list_images(path):
-                file = Path(path) / name
-                state.update(f"{name}\0{file.stat().st_size}\n".encode("utf-8", "surrogateescape"))
-                if hash_images:
-                    _update(state, file)
+            sizes = {name: (Path(path) / name).stat().st_size for name in list_images(path)}
+            of_one_size = len(set(sizes.values())) == 1
+            for name, size in sizes.items():
+                state.update(f"{name}\0{size}\n".encode("utf-8", "surrogateescape"))
+                if hash_images or of_one_size or Path(name).suffix.lower() in UNCOMPRESSED:
+                    _update(state, Path(path) / name)
     except OSError as error:
         raise ClipError(f"its content cannot be read: {error.strerror}") from None
     return state.hexdigest()

@@ -72,10 +72,11 @@ class CaptionStep(EngineStep[str]):
         return replace(request, seed=self.settings.seed, max_tokens=self.settings.max_tokens)
 
     def validate(self, row: Row, response: Response) -> tuple[str | None, str]:
-        """The text; rejected when the model refuses or :func:`rejection_reason` finds a fault."""
+        """The text; rejected, and never kept, when the model refuses or :func:`rejection_reason` finds a fault."""
         refused = response.finish_reason == "refusal"
         cut = response.finish_reason == "length"
-        return response.text, "the model refuses" if refused else rejection_reason(response.text, cut)
+        rejection = "the model refuses" if refused else rejection_reason(response.text, cut)
+        return None if rejection else response.text, rejection
 
     def make_row(self, row: Row, answers: list[Answer[str]]) -> Row:
         """The likeliest caption, and beside it the drawn ones that were accepted."""

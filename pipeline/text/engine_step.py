@@ -26,6 +26,7 @@ class EngineStep(Step, Generic[Content]):
     settings: TextSettings
     engine: Engine = field(init=False)
     prompt: Prompt = field(init=False)
+    _retrying: bool = field(default=False, init=False, repr=False)
 
     answer_settings: ClassVar[frozenset[str]]
     """Settings that change an answer, beside those of the engine and the prompt."""
@@ -40,8 +41,15 @@ class EngineStep(Step, Generic[Content]):
         self.engine = CachedEngine(self.engine, ResponseStore(folder))
         return self
 
+    def retry_failed(self) -> None:
+        """Forget kept answers that were of no use to a clip, and ask the engine about it again."""
+        self._retrying = True
+
     def requests(self, row: Row) -> list[Request]:
-        """What is asked about one clip. Raises :class:`ClipError` when its inputs cannot be read."""
+        """What is asked about one clip, first what its row stands on.
+
+        Raises :class:`ClipError` when its inputs cannot be read.
+        """
         raise NotImplementedError
 
     def validate(self, row: Row, response: Response) -> tuple[Content | None, str]:
@@ -95,24 +103,35 @@ class EngineStep(Step, Generic[Content]):
             except ClipError as error:
                 yield failure(row["clip_id"], str(error))
                 continue
+            if self._retrying:
+                self._forget_useless(row, requests[0])
             waiting[row["clip_id"]] = len(requests)
             asked += [(row, request) for request in requests]
 
         def validate(number: int, response: Response) -> tuple[Content | None, str]:
-            try:
-                answer = clean_response(response)
-            except ValueError as error:
-                return None, str(error)
-            return self.validate(asked[number][0], answer)
+            return self._judge(asked[number][0], response)
 
         answers: dict[str, list[Answer[Content]]] = {}
         batch = [request for _, request in asked]
         for answer in generate_with_retries(self.engine, batch, validate, self.settings.max_attempts):
-            if answer.rejection and isinstance(self.engine, CachedEngine):
-                self.engine.forget(attempts_of(batch[answer.request], answer.attempts))
             row = asked[answer.request][0]
             given = answers.setdefault(row["clip_id"], [])
             given.append(answer)
             if len(given) == waiting[row["clip_id"]]:
                 del answers[row["clip_id"]]
                 yield self.make_row(row, sorted(given, key=lambda each: each.request))
+
+    def _judge(self, row: Row, response: Response) -> tuple[Content | None, str]:
+        try:
+            answer = clean_response(response)
+        except ValueError as error:
+            return None, str(error)
+        return self.validate(row, answer)
+
+    def _forget_useless(self, row: Row, request: Request) -> None:
+        """Forget what earlier runs were answered, where every attempt is known and none gave anything to keep."""
+        if not isinstance(self.engine, CachedEngine):
+            return
+        attempts = attempts_of(request, self.settings.max_attempts)
+        while all(known is not None and self._judge(row, known)[0] is None for known in self.engine.earlier(attempts)):
+            self.engine.forget(attempts)

@@ -20,7 +20,8 @@ _INTENSITY_ALONE = {"clearly": r"notic\w*|visibl\w*|apparent\w*", "strongly": r"
 """What degree words and words of mere visibility mean where no other word says more."""
 
 _PHASE = {
-    "onset": r"onset|ris(?:e|es|ing)|build\w*|emerg\w*|appear\w*|increas\w*|grow\w*|develop\w*",
+    "onset": r"onset|ris(?:e|es|ing)|build\w*|emerg(?:e|es|ing|ence)|appear(?:s|ing|ance)?"
+    r"|increas(?:e|es|ing)|grow(?:s|ing|th)?|develop(?:s|ing|ment)?",
     "apex": r"apex|peak\w*|hold\w*|held|maxim\w*|sustain\w*|plateau\w*|climax",
     "offset": r"offset|end(?:s|ed|ing)?|fad(?:e|es|ed|ing)|relax\w*|fall(?:s|ing)?|releas\w*|return\w*|declin\w*"
     r"|decreas\w*|diminish\w*|disappear\w*|subsid\w*|vanish\w*",
@@ -37,8 +38,11 @@ _DEGREE = re.compile(
 """Words that say how much of another word is meant, or that it sets in, and are skipped beside it."""
 _UNCLEAR = re.compile(
     r"\b(?:no|not|non|never|none|without|neither|nor|hardly any|before|after|until|towards?|from|near|nearly|almost"
-    r"|approach\w*|pre|post|unclear|unknown|unsure|either|maybe|perhaps|fad\w+ in|fall\w* into|ends? up)\b"
-    r"|n['’]t\b|\?"
+    r"|approach\w*|pre|post|unclear|unknown|unsure|either|maybe|perhaps|fad\w+ in|fall\w* into|ends? up"
+    r"|less|least|lower|than|below|under|short of|decreasingly|anything but|lack\w*|past|pass(?:ed|es|ing)?|beyond|over"
+    r"|leav\w+|exit\w*|los(?:e|es|ing|s|t)|stop\w*|ceas\w*|halt\w*|fail\w*|finish\w*|done"
+    r"|on (?:the|its|their) way|lead(?:s|ing)?|(?:head|mov|go|com|turn)ing (?:to|into|for)|up to|transition\w*"
+    r"|full (?:develop|grow|emerg|appear)\w*|(?:held|hold|holds|holding|kept|keeping) back)\b|n['’]t\b|\?"
 )
 """Words that turn a meaning round or make it doubtful."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from grace.pipeline.errors import UserError
 from grace.pipeline.sentences import collapse_whitespace
 from grace.pipeline.store import Clips, write_atomic
-from grace.pipeline.strict_csv import read_rows
+from grace.pipeline.strict_csv import encode_rows, read_rows, unescape
 from grace.pipeline.text.answers import plain_text
 from grace.pipeline.text.cues import Cue
 
@@ -65,7 +63,8 @@ def read_override_rows(file: Path) -> dict[str, Override]:
 
 
 def _rows(file: Path) -> list[tuple[int, dict[str, str]]]:
-    return list(read_rows(file, COLUMNS, prose="description"))
+    rows = read_rows(file, COLUMNS, prose="description")
+    return [(line, {column: unescape(cell) for column, cell in row.items()}) for line, row in rows]
 
 
 def _overrides(file: Path, rows: list[tuple[int, dict[str, str]]]) -> dict[str, Override]:
@@ -83,8 +82,6 @@ def _overrides(file: Path, rows: list[tuple[int, dict[str, str]]]) -> dict[str, 
 def write_overrides(file: Path, overrides: Mapping[str, Override]) -> None:
     """Write corrections so that :func:`read_overrides` reads them back; the file exists whole or not at all.
 
-    Raises :class:`UserError` for a clip whose id a CSV cell cannot hold.
-
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -92,22 +89,12 @@ def write_overrides(file: Path, overrides: Mapping[str, Override]) -> None:
         ...     read_override_rows(Path(folder, "demo.csv"))["a"].description
         'The brows rise, then the jaw drops.'
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    with_cues = any(override.cues is not None for override in overrides.values())
-    writer.writerow([*COLUMNS, CUES] if with_cues else COLUMNS)
-    for clip_id in sorted(overrides):
-        require_cell(clip_id)
-        override = overrides[clip_id]
-        cues = [_json(override.cues) if override.cues is not None else ""] if with_cues else []
-        writer.writerow([clip_id, override.description, *cues])
-    write_atomic(file, text.getvalue().encode())
-
-
-def require_cell(clip_id: str) -> None:
-    """Raise :class:`UserError` when a clip's id is lost in a table: blanks around it are not kept."""
-    if clip_id != clip_id.strip() or "\0" in clip_id:
-        raise UserError(f"The id '{clip_id}' begins or ends with a blank, which a table of corrections cannot hold.")
+    rows = [(clip_id, override.description, override.cues) for clip_id, override in sorted(overrides.items())]
+    if any(cues is not None for _, _, cues in rows):
+        cells = [(clip_id, text, "" if cues is None else _json(cues)) for clip_id, text, cues in rows]
+        write_atomic(file, encode_rows((*COLUMNS, CUES), cells))
+    else:
+        write_atomic(file, encode_rows(COLUMNS, [row[:2] for row in rows]))
 
 
 def _read_cues(cell: str, file: Path, line: int) -> tuple[Cue, ...] | None:

@@ -29,6 +29,7 @@ SENTENCES = 5
 WORDS = 55
 """The most that a sentence should have, so that it fits into the 77 tokens that CLIP reads: all of 6,304 real sentences
 within this limit do (docs/audit.md). Should one not, ``tokens`` splits it and loses nothing."""
+COARSE_KEPT = "the coarse caption is kept"
 OVERRIDE = "override"
 """What stands for the engine in rows whose description a person wrote."""
 
@@ -79,6 +80,10 @@ class RefineStep(EngineStep[ParsedAnswer]):
         """A correction replaces a caption that could not be made; nothing replaces face crops."""
         return row["clip_id"] in self.overrides and row["error"].startswith("caption: ")
 
+    def is_failure(self, row: Row) -> bool:
+        """Also a row that has the coarse caption for want of an answer that could be used."""
+        return super().is_failure(row) or str(row["error"]).startswith(f"{self.name}: {COARSE_KEPT}")
+
     def shard(self, rows: list[Row]) -> Iterable[Row]:
         """Corrections as they are; about every other clip the engine is asked."""
         yield from (self._corrected(row) for row in rows if row["clip_id"] in self.overrides)
@@ -113,7 +118,7 @@ class RefineStep(EngineStep[ParsedAnswer]):
             "label_visible": self.label_visible,
         }
         if parsed is None:
-            return fallback(made, f"the coarse caption is kept: {answer.rejection}")
+            return fallback(made, f"{COARSE_KEPT}: {answer.rejection}")
         remarks = [*parsed.dropped, *filter(None, [_length_problem(parsed.description)])]
         return fallback(made, "; ".join(remarks)) if remarks else made
 

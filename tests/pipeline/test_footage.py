@@ -18,7 +18,7 @@ from PIL import Image
 from grace.pipeline.errors import ClipError
 from grace.pipeline.faces.settings import FacesSettings
 from grace.pipeline.faces.step import FacesStep
-from grace.pipeline.media.content import content_digest
+from grace.pipeline.media.content import content_digest, is_content
 from grace.pipeline.media.frames import in_order
 from grace.pipeline.media.images import BGRImage, decode_crop
 from grace.pipeline.media.video import probe, sample_frames
@@ -355,3 +355,26 @@ def test_decoding_equals_opencv(tmp_path: Path) -> None:
         expected = [video.read()[1] for _ in range(20)]
         clip = sample_frames(path, "video", 20, 20)
         assert all(np.array_equal(a, b) for a, b in zip(clip.frames, expected, strict=True))
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".BMP", ".tif", ".tiff", ".png"])
+@pytest.mark.parametrize("sides", [(32, 32, 32), (32, 40, 48), (32,)])
+def test_replaced_pictures_of_the_same_sizes_are_another_clip(
+    suffix: str, sides: tuple[int, ...], tmp_path: Path
+) -> None:
+    """Without compression, a file's size says nothing about the picture."""
+    raw = [cv2.IMWRITE_TIFF_COMPRESSION, 1, cv2.IMWRITE_PNG_COMPRESSION, 0]
+    digests, sizes = [], []
+    rng = np.random.default_rng(0)
+    for _ in range(2):
+        for number, side in enumerate(sides):
+            picture = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
+            cv2.imwrite(str(tmp_path / f"{number}{suffix}"), picture, raw)
+        digests.append(content_digest(tmp_path, "frames"))
+        sizes.append([path.stat().st_size for path in sorted(tmp_path.iterdir())])
+        assert is_content(tmp_path, "frames", digests[-1])
+        assert is_content(tmp_path, "frames", content_digest(tmp_path, "frames", hash_images=True))
+    assert sizes[0] == sizes[1]
+    known = suffix != ".png" or len(set(sides)) == 1  # index.hash is for the rest
+    assert (digests[0] != digests[1]) == known
+    assert is_content(tmp_path, "frames", digests[0]) != known

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from grace.pipeline.datasets import Listing
 from grace.pipeline.index import index as indexing
 from grace.pipeline.index.index import PARTIAL
+from grace.pipeline.media.content import content_digest
 from grace.pipeline.store import Clips
 from grace.pipeline.store.journal import Journal, state_of
 from tests.support.fake_step import files
@@ -105,3 +107,28 @@ def test_a_clip_that_went_or_changed_while_it_was_counted_is_not_kept(tmp_path: 
     (tmp_path / "x.mp4").write_bytes(b"two, longer")
     journal.add("x.mp4", {"n_frames": 1}, state)
     assert Journal(tmp_path / PARTIAL, tmp_path).get("x.mp4") is None
+
+
+@pytest.mark.parametrize("replacements", [1, 9])
+def test_count_and_digest_are_of_one_file(replacements: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file is replaced after its frames are counted and before its content is read: once, and each time."""
+    make_set(tmp_path / "raw", 1)
+    clip, others = tmp_path / "raw" / "00.mp4", tmp_path / "others"
+    copies = [write_video(others / f"{number}.mp4", 6 + number) for number in range(replacements)]
+    last = content_digest(copies[-1], "video")
+
+    def replacing(path: Path, source: str, hash_images: bool) -> str:
+        if copies:
+            copies.pop(0).replace(path)
+        return content_digest(path, source, hash_images)
+
+    monkeypatch.setattr(indexing, "content_digest", replacing)
+    task = indexing._ProbeTask(tmp_path / "raw", hash_images=False, links=())
+    ((state, contents),) = task.run([Listing("00", "00.mp4", "video", "fear")], {}, lambda position: None)
+    if replacements == 1:
+        assert isinstance(contents, indexing.Contents)
+        assert (contents.probe.n_frames, contents.digest, state) == (6, last, state_of(clip))
+    else:
+        assert isinstance(contents, indexing.Unusable)
+        assert "changed while they were read" in contents.cause
+        assert state == ""

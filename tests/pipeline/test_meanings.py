@@ -61,6 +61,8 @@ NO_INTENSITY += [
     3,
     ["slightly"],
 ]
+NO_INTENSITY += ["less intense", "less pronounced", "lower than strong", "less than clearly", "below strong"]
+NO_INTENSITY += ["decreasingly strong", "anything but strong", "at least moderate", "lacking strong movement"]
 
 PHASES = {
     "onset": (
@@ -73,7 +75,21 @@ PHASES = {
         "early",
         "builds",
     ),
-    "apex": ("fully formed", "full apex", "peak", "held", "apex (peak)", "fully", "at its peak", "sustained", "Peaks"),
+    "apex": (
+        "fully formed",
+        "full apex",
+        "peak",
+        "held",
+        "apex (peak)",
+        "fully",
+        "at its peak",
+        "sustained",
+        "Peaks",
+        "fully developed",
+        "fully grown",
+        "fully emerged",
+        "fully risen",
+    ),
     "offset": (
         "fully relaxed",
         "starting to fade",
@@ -86,8 +102,11 @@ PHASES = {
         "ended",
         "returning to neutral",
         "still relaxing",
+        "falling back to neutral",
+        "fully released",
     ),
 }
+PHASES["apex"] += ("fully developed", "fully grown", "fully emerged", "fully risen", "fully built")
 NO_PHASE = ["onset to apex", "rise and fall", "from start to end", "start to end", "not yet at peak", "before the apex"]
 NO_PHASE += [
     "fading in",
@@ -101,6 +120,19 @@ NO_PHASE += [
     None,
     1,
 ]
+NO_PHASE += ["past its peak", "past the apex", "peak is over", "peak passed", "leaving the apex", "beyond the peak"]
+NO_PHASE += ["held back", "holding back", "on the way to apex", "on its way to the peak", "leading up to apex"]
+NO_PHASE += [
+    "stops rising",
+    "ceases to build",
+    "has stopped growing",
+    "finished rising",
+    "done building",
+    "fails to rise",
+]
+NO_PHASE += ["moving to the apex", "transition to apex", "short of the peak", "below its maximum", "exiting the hold"]
+NO_PHASE += ["losing its hold", "developed", "less than full"]
+NO_PHASE += ["fails to rise", "full growth"]
 
 
 @pytest.mark.parametrize(("meaning", "written"), [(key, each) for key, words in INTENSITIES.items() for each in words])

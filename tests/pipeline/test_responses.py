@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import pickle
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from grace.pipeline.engines.base import Request, Response
-from grace.pipeline.engines.responses import CachedEngine, ResponseStore, damaged_lines, request_key
+from grace.pipeline.engines.responses import CachedEngine, ResponseStore, _checksum, damaged_lines, request_key
 
 
 def request(text: str, **changed: Any) -> Request:
@@ -132,3 +134,85 @@ def test_a_line_nested_beyond_reading_is_skipped(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b"[" * 100_000 + b"\n[]\n7\n")
     assert ResponseStore(tmp_path).get("key") == Response("The brows rise.")
     assert damaged_lines(tmp_path / "a.jsonl") == 3
+
+
+def written(folder: Path, name: str, *steps: str) -> None:
+    """A store's file of that name: ``add``s a text, or ``-`` forgets what the store gives."""
+    store = ResponseStore(folder)
+    for step in steps:
+        if step == "-":
+            store.forget("key")
+        else:
+            store.add("key", Response(step))
+    store.close()
+    (made,) = (path for path in folder.glob("*.jsonl") if len(path.stem) == 32)
+    made.rename(folder / f"{name}.jsonl")
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+def test_what_is_forgotten_is_one_answer_whatever_the_order_of_files(names: tuple[str, str], tmp_path: Path) -> None:
+    written(tmp_path / "within", names[0], "bad", "-")
+    written(tmp_path / "within", names[1], "good")
+    assert ResponseStore(tmp_path / "within").get("key") == Response("good")
+    written(tmp_path / "across", names[0], "bad")
+    written(tmp_path / "across", names[1], "-")
+    assert ResponseStore(tmp_path / "across").get("key") is None
+
+
+def test_the_same_words_given_again_are_another_answer(tmp_path: Path) -> None:
+    written(tmp_path, "a", "same", "-", "same", "-", "same")
+    assert ResponseStore(tmp_path).get("key") == Response("same")
+    written(tmp_path, "b", "-")
+    assert ResponseStore(tmp_path).get("key") is None
+
+
+def old_file(path: Path, seconds: int, *texts: str | None) -> None:
+    """A file as earlier versions wrote it; None forgets without saying what."""
+    path.parent.mkdir(exist_ok=True)
+    lines = []
+    for text in texts:
+        says = (
+            {"text": text, "error": "", "tokens_in": 3} if text else {"text": "", "error": "of no use", "tokens_in": 0}
+        )
+        content = {"key": "key", "tokens_out": 0, "finish_reason": "stop", **says}
+        lines.append(json.dumps({**content, "checksum": _checksum(content)}, sort_keys=True))
+    path.write_text("\n".join(lines) + "\n")
+    os.utime(path, (seconds, seconds))
+
+
+@pytest.mark.parametrize("names", [("a", "b", "c"), ("b", "c", "a"), ("c", "b", "a")])
+@pytest.mark.parametrize(
+    "files",
+    [
+        (["bad", None], ["good"]),
+        (["bad", None, "worse", None], ["good"]),
+        (["bad"], [None], ["good"]),
+        (["bad"], [None, "good"]),
+        (["good"], ["bad", None]),
+        (["good"],),
+        (["good", None],),
+        (["good"], [None]),
+        (["bad", None, "good"],),
+    ],
+)
+def test_no_answer_is_lost_to_a_line_of_an_earlier_version(
+    files: Sequence[list[str | None]], names: Sequence[str], tmp_path: Path
+) -> None:
+    for seconds, (name, texts) in enumerate(zip(names, files, strict=False), 1000):
+        old_file(tmp_path / f"{name}.jsonl", seconds, *texts)
+    store = ResponseStore(tmp_path)
+    assert store.get("key") == Response("good", 3)
+    while store.get("key") is not None:
+        store.forget("key")
+    store.close()
+    assert ResponseStore(tmp_path).get("key") is None
+    assert sum(map(damaged_lines, tmp_path.glob("*.jsonl"))) == 0
+
+
+def test_of_two_answers_to_one_question_the_first_counts(tmp_path: Path) -> None:
+    """Threads that ask the same at once get one text: what a row holds is what the store gives next time."""
+    store = ResponseStore(tmp_path)
+    assert store.add("key", Response("one")) == Response("one")
+    assert store.add("key", Response("two")) == Response("one")
+    store.close()
+    assert ResponseStore(tmp_path).get("key") == Response("one")

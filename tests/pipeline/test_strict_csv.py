@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from grace.pipeline.index.marks import Mark, read_marks, write_marks
 from grace.pipeline.index.reconciliation import UNLISTED, Reconciliation
 from grace.pipeline.strict_csv import FORMULA, decode_rows, encode_rows, escape, unescape
+from grace.pipeline.text.cues import Cue
+from grace.pipeline.text.overrides import Override, read_override_rows, write_overrides
 from grace.trainer.runs import csv_table
 
 HOSTILE = [
@@ -83,3 +86,48 @@ def test_findings_about_hostile_file_names_are_written_harmlessly(tmp_path: Path
 def test_numbers_stay_numbers_in_tables_of_results() -> None:
     rows = [{"epoch": 1, "loss": "-0.25", "low": -0.5, "none": None, "label": "=anger"}]
     assert csv_table(rows) == b"epoch,loss,low,none,label\n1,-0.25,-0.5,,'=anger\n"
+
+
+IDS = [text for text in HOSTILE if text]
+TEXTS = ["=cmd|' /C calc'!A0", "-1+1", "@SUM(A1)", "'Tis a smile, held.", "\\x41", "C:\\clips", "\\\\", "a  \x1b[2J b"]
+
+
+def assert_harmless(file: Path) -> None:
+    content = file.read_text(encoding="utf-8")
+    assert content.replace("\n", "").isprintable()
+    for row in csv.reader(content.splitlines()):
+        assert not any(cell.lstrip().startswith(FORMULA) and cell not in ("-1", "-.5") for cell in row)
+
+
+def test_corrections_of_hostile_ids_and_texts_are_harmless_and_read_back(tmp_path: Path) -> None:
+    cues = (Cue(region="mouth", action='=1 \\ "a"', intensity="slightly", phase="onset"),)
+    given = {name: Override(TEXTS[n % len(TEXTS)], cues if n % 2 else None) for n, name in enumerate(IDS)}
+    for file, overrides in (
+        ("all.csv", given),
+        ("texts.csv", {name: Override(given[name].description) for name in IDS}),
+    ):
+        write_overrides(tmp_path / file, overrides)
+        assert_harmless(tmp_path / file)
+        found = read_override_rows(tmp_path / file)
+        assert {name: found[name].cues for name in found} == {name: overrides[name].cues for name in IDS}
+        said = [found[name].description for name in IDS]
+        assert said == [overrides[name].description.replace("  \x1b", " ") for name in IDS]
+
+
+def test_marks_of_hostile_ids_and_reasons_are_harmless_and_read_back(tmp_path: Path) -> None:
+    marks = {name: Mark("doubtful", TEXTS[n % (len(TEXTS) - 1)]) for n, name in enumerate(IDS)}
+    write_marks(tmp_path / "marks.csv", marks)
+    assert_harmless(tmp_path / "marks.csv")
+    assert read_marks(tmp_path / "marks.csv") == marks
+
+
+@pytest.mark.parametrize("text", ["'Tis a smile", "=1", "C:\\clips", "\\x1", "a\\q", "\\Uffffffff", "say \\"])
+def test_what_a_person_wrote_by_hand_stays_as_it_is(text: str, tmp_path: Path) -> None:
+    """Files of earlier versions hold cells as they are, too."""
+    assert unescape(text) == text
+    with (tmp_path / "texts.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("clip_id", "description"), (text, text)])
+    assert read_override_rows(tmp_path / "texts.csv") == {text: Override(text)}
+    with (tmp_path / "marks.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("clip_id", "mark", "reason"), (text, "doubtful", text)])
+    assert read_marks(tmp_path / "marks.csv") == {text: Mark("doubtful", text)}

@@ -138,14 +138,17 @@ def test_the_history_is_one_json_object_per_line(corrections: Corrections) -> No
 
 
 def test_what_is_refused_is_not_in_the_history(corrections: Corrections) -> None:
-    for clip_id in (" a", "a\0"):
-        for changes in ({"description": "The jaw drops."}, {"mark": "doubtful", "reason": "why"}):
-            with pytest.raises(UserError, match="blank"):
-                corrections.change(clip_id, FRESH, changes, "ann")
     with pytest.raises(UserError, match="cannot be written"):
         corrections.change("a", FRESH, {"description": "The jaw drops."}, "\ud800")
     assert not corrections.entries()
     assert not corrections.texts.exists()
+
+
+def test_odd_names_of_clips_are_kept_as_they_are(corrections: Corrections) -> None:
+    for clip_id in (" a", "a ", "a\0", "=a", "\x1b[31ma"):
+        corrections.change(clip_id, FRESH, {"description": "The jaw drops."}, "ann")
+        corrections.change(clip_id, corrections.get(clip_id).version, {"mark": "doubtful", "reason": "why"}, "ann")
+        assert (corrections.get(clip_id).description, corrections.get(clip_id).mark) == ("The jaw drops.", "doubtful")
 
 
 def test_cues_that_were_corrected_to_none_stay_none(server: ReviewServer, data: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from grace.pipeline.settings import PipelineSettings
 from grace.pipeline.single_clip import ClipPipeline
+from grace.pipeline.steps import step_sections
 from grace.pipeline.store import Row, Store, write_clips
 from grace.pipeline.store.schemas import CLIPS, DESCRIPTIONS, MOTION, TOKENS
 from grace.trainer.settings import TrainSettings
@@ -44,7 +45,7 @@ def make_small_demo(project: Path) -> Path:
     for schema, name in ((MOTION, "motion"), (TOKENS, "tokens")):
         columns = [column.name for column in schema.all_columns]
         write_shards(Store(data / name, schema), [{key: row[key] for key in columns if key in row} for row in rows])
-    train(data, TrainSettings(**TRAIN, method="grace"), 1, quiet=True, pipeline=settings.pipeline_content())
+    train(data, TrainSettings(**TRAIN, method="grace"), 1, quiet=True, pipeline=step_sections(settings))
     return project
 
 

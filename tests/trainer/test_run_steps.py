@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import grace
-from grace.pipeline.steps import STEPS, make_step
+from grace.pipeline.steps import STEPS, make_step, step_sections
 from grace.pipeline.store import Store, UserError
 from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS, FACES
 from grace.settings import Settings, load_settings
@@ -32,7 +32,7 @@ def trained(folder: Path, settings: Settings, texts: bool = True) -> Path:
         meta = {"fingerprint": "f", "cache_key": keys[schema.stage], "version": 1}
         Store(folder / name, schema).write(0, [row], meta)
     asked = TrainSettings.model_validate({**TRAIN, "method": "vision", "epochs": 1})
-    train(folder, asked, 1, quiet=True, pipeline=settings.pipeline_content())
+    train(folder, asked, 1, quiet=True, pipeline=step_sections(settings))
     return folder / "runs/vision/fold-1"
 
 
