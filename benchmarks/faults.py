@@ -8,16 +8,17 @@ verdict:
     held        the result is that of the sound input
     row         one clip has a row with the cause, and all others are as they were
     sentence    the command fails with one sentence
+    misleading  a row or a sentence that does not hold the words of the trial: the file, the key or the cause
     silent      another result without a word
     traceback   an error that is no sentence
     hang        no end within 20 seconds of an idle machine
 
-and passes when that is one of those that are right for it, which the last three never are.
+and passes when that is one of those that are right for it, which the last four never are.
 
     python -m benchmarks.faults [--quick] [--only KIND] [--name PART] [--seed 0] [--jobs 2]
 
 Ends with one line of JSON: trials (goal at least 400), wrong (those whose verdict is not among the right ones; goal 0),
-silent, tracebacks, hangs (goal 0 each).
+misleading, silent, tracebacks, hangs (goal 0 each).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.fault_trial import VERDICTS, Outcome, Trial, in_child, run_all
 from benchmarks.harness import Benchmark, progress, table
@@ -37,6 +39,8 @@ BENCHMARK = Benchmark(
 )
 SHARE = 10
 """One trial in so many is tried by ``--quick``."""
+SAID = 200
+"""Characters of a sentence that the results file keeps."""
 
 
 def all_trials(seed: int) -> list[Trial]:
@@ -94,6 +98,12 @@ def try_all(trials: Sequence[Trial], jobs: int) -> list[tuple[Trial, Outcome, fl
     return sorted(found, key=lambda each: order[id(each[0])])
 
 
+def entry(trial: Trial, outcome: Outcome) -> dict[str, Any]:
+    """What the results file keeps of a trial: its verdict, and the beginning of what was said."""
+    kept = {"kind": trial.kind, "trial": trial.name, "verdict": outcome.verdict, "right": list(trial.expected)}
+    return {**kept, "said": outcome.detail[:SAID]} if outcome.verdict in ("row", "sentence") else kept
+
+
 def parser() -> argparse.ArgumentParser:
     """The options."""
     options = BENCHMARK.parser()
@@ -133,16 +143,12 @@ def main() -> None:
     figures = {
         "trials": len(found),
         "wrong": len(wrong),
+        "misleading": total["misleading"],
         "silent": total["silent"],
         "tracebacks": total["traceback"],
         "hangs": total["hang"],
     }
-    details = {
-        "verdicts": [
-            {"kind": trial.kind, "trial": trial.name, "verdict": outcome.verdict, "right": list(trial.expected)}
-            for trial, outcome, _ in found
-        ]
-    }
+    details = {"verdicts": [entry(trial, outcome) for trial, outcome, _ in found]}
     BENCHMARK.report(figures, keep=whole, tables=tables, details=details)
 
 
