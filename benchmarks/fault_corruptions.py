@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.fault_bases import NEW, caption, caption_server, index_rows, run_files
-from benchmarks.fault_dvc import dvc, dvc_project
 from benchmarks.fault_trial import Outcome, Ran, Trial, digests, grace, held_if, kept, result_of
 
 KIND = "corruptions"
@@ -228,16 +227,6 @@ def judged(folder: Path) -> Outcome:
     return held_if(repr(read_truth(folder / "raw/world")) == kept(folder, "truth"), "another truth")
 
 
-def reproduced(folder: Path) -> Outcome:
-    """``dvc repro`` of a one-stage project whose ``dvc.lock`` is damaged."""
-    dvc_project(folder)
-    before = digests(folder / "data/mine/clips.parquet")
-    path, seeded = folder / "dvc.lock", random.Random(len(folder.name))
-    (truncate if seeded.random() < 0.5 else zeros)(path, seeded)
-    ran = dvc("repro")
-    return result_of(ran, lambda: digests(folder / "data/mine/clips.parquet") == before)
-
-
 RUN = "data/toy/runs/vision/fold-1"
 TOY_FILES: list[tuple[str, Consumer, tuple[str, ...]]] = [
     ("data/toy/clips.parquet", evaluated, ("data/other/tokens/templates.parquet",)),
@@ -339,5 +328,4 @@ def trials(seed: int) -> list[Trial]:
         ("raw/world/truth/clips.parquet", judged, ("raw/world/truth/frames.parquet",)),
     ]
     found += _of_files(world, "world", seed)
-    found += [Trial(KIND, f"dvc.lock, way {number}", reproduced, RIGHT, "clips") for number in range(2)]
     return found

@@ -8,8 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.fault_bases import CLIPS, caption, caption_server, index_rows, run_files, write_raw
-from benchmarks.fault_dvc import dvc, dvc_project
+from benchmarks.fault_bases import CLIPS, caption, caption_server, run_files, write_raw
 from benchmarks.fault_trial import Outcome, Ran, Trial, digests, grace, kept, result_of
 
 KIND = "stale"
@@ -189,14 +188,6 @@ def corrected(folder: Path) -> Outcome:
     )
 
 
-def dvc_repro(folder: Path) -> Outcome:
-    """A video replaced under ``dvc repro``: the index is made again."""
-    dvc_project(folder)
-    before = index_rows(folder)
-    write_raw(folder / "raw", 1, clips=4)
-    return result_of(dvc("repro"), lambda: index_rows(folder) != before, "the old index is kept")
-
-
 def same_weights(folder: Path) -> Outcome:
     """A run asked for again after everything was made again from the same files."""
     for store in ("faces", "motion", "tokens"):
@@ -268,7 +259,7 @@ def trials(seed: int) -> list[Trial]:
         "everything made again": (same_weights, ("held",)),
     }
     found += [Trial(KIND, name, attempt, expected, "chain") for name, (attempt, expected) in more.items()]
-    return [*found, Trial(KIND, "a video replaced, dvc repro", dvc_repro, ("held",), "clips")]
+    return found
 
 
 def _after(change: Change, consume: Callable[[Path], Outcome], folder: Path) -> Outcome:
