@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import random
-import shutil
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -193,7 +192,9 @@ def trials(seed: int) -> list[Trial]:
     for name in ("removed", "with digests of other files", "with another command"):
         attempt = partial(reindexed, LOCKS[name][0])
         found.append(Trial("stale", f"dvc.lock, {name}, and videos replaced", attempt, ("held",), "clips"))
-    found.append(Trial("stale", "a video replaced, dvc repro", partial(reindexed, lambda folder: None), ("held",), "clips"))
+    found.append(
+        Trial("stale", "a video replaced, dvc repro", partial(reindexed, lambda folder: None), ("held",), "clips")
+    )
     for name, (change, stages) in scored().items():
         for file in ("dvc.yaml", "stages/templates/dvc.yaml"):
             attempt = partial(out_of_date, file, change, stages)

@@ -15,7 +15,9 @@ VERDICT = {"row": "row", "sentence": "sentence", "answer": "held"}
 
 def trials(seed: int) -> list[Trial]:
     """One trial a behaviour; its outcome in the table is the only right one."""
-    return [Trial(KIND, each.name, partial(ask, each), (VERDICT[each.outcome],)) for each in BEHAVIOURS]
+    return [
+        Trial(KIND, each.name, partial(ask, each), (VERDICT[each.outcome],), says=(each.says,)) for each in BEHAVIOURS
+    ]
 
 
 def ask(behaviour: Behaviour, folder: Path) -> Outcome:
@@ -44,6 +46,6 @@ def ask(behaviour: Behaviour, folder: Path) -> Outcome:
     told = [outcome.detail, *(file.read_text() for file in folder.rglob("*.jsonl"))]
     if any(KEY[:12] in text for text in told):
         return Outcome("silent", "the key was repeated")
-    if behaviour.says not in outcome.detail:
-        return Outcome("silent", f"it does not say '{behaviour.says}': {outcome.detail}")
+    if outcome.verdict == "held" and behaviour.says not in outcome.detail:
+        return Outcome("silent", f"another answer than '{behaviour.says}': {outcome.detail}")
     return outcome

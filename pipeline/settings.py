@@ -160,8 +160,8 @@ def _read_file(path: Path) -> dict[str, Any]:
 def _apply(override: str, content: dict[str, Any]) -> None:
     """Put one ``section.key=value`` into the content of a file."""
     dotted, equals, written = override.partition("=")
-    if not equals:
-        raise UserError(f"--set needs section.key=value, not '{override}'.")
+    if not equals or not all(part.strip() for part in dotted.split(".")):
+        raise UserError(f"--set needs section.key=value, not '{one_line(override, 100)}'.")
     value = parse_value(written, f"--set {dotted.strip()}")
     *sections, key = dotted.strip().split(".")
     named: Any = {key: value}
@@ -200,7 +200,8 @@ def _explain(error: ValidationError, model: type[Section]) -> str:
             known = ", ".join(section.model_fields) if section else ""
             sentences.append(f"unknown key '{key}'" + (f" (known here: {known})." if known else "."))
         else:
-            message = f"{problem['msg'][0].lower()}{problem['msg'][1:]}"
+            keys = problem["type"] in ("model_type", "model_attributes_type", "dict_type")
+            message = "needs keys and values" if keys else f"{problem['msg'][0].lower()}{problem['msg'][1:]}"
             sentences.append(f"'{key}': {message}, got {_shown(problem['input'])}.")
     if len(problems) > MAX_PROBLEMS:
         sentences.append(f"There are {len(problems) - MAX_PROBLEMS:,} more.")
