@@ -2,7 +2,8 @@
 
 ``toy`` is a cache of tokens with runs of two methods, and a second data set with the same ids; ``chain`` holds videos
 and all stages' files made of them by real commands, with captions from a server on loopback; ``world`` is a rendered
-world; ``clips`` are some videos and a ``clips.csv``; ``good`` is one video. Each has a ``baseline.json`` with the
+world; ``clips`` are some videos and a ``clips.csv``; ``good`` is one video; ``scored`` is :mod:`benchmarks.fault_runs`'
+own. Each has a ``baseline.json`` with the
 results of the sound files.
 """
 
@@ -200,7 +201,8 @@ def make_clips(folder: Path) -> None:
     write_params(folder, {**CHAIN, "roots": {"mine": "raw"}})
     write_raw(folder / "raw", 0, clips=4)
     succeed("index", "-d", "mine")
-    keep(folder, {"rows": index_rows(folder), "content": index_rows(folder, ())})
+    rows = {"rows": index_rows(folder), "content": index_rows(folder, ())}
+    keep(folder, {**rows, "files": digests(folder / "data/mine")})
 
 
 def index_rows(folder: Path, without: tuple[str, ...] = ("label_id",), dataset: str = "mine") -> dict[str, Any]:
@@ -212,12 +214,19 @@ def index_rows(folder: Path, without: tuple[str, ...] = ("label_id",), dataset: 
     return dict(json.loads(json.dumps(plain, default=str)))
 
 
+def _make_scored(folder: Path) -> None:
+    from benchmarks.fault_runs import make_scored
+
+    make_scored(folder)
+
+
 BASES: dict[str, Callable[[Path], None]] = {
     "toy": make_toy,
     "chain": make_chain,
     "world": make_world,
     "clips": make_clips,
     "good": make_good,
+    "scored": _make_scored,
 }
 
 

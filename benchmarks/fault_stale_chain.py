@@ -156,14 +156,6 @@ def predicted(*more: str, folder: Path) -> Outcome:
     return result_of(grace(*words), lambda: False, "it was predicted")
 
 
-def _other_models(folder: Path) -> None:
-    from grace.trainer.runs import read_config
-
-    cache: Any = read_config(folder / RUN).cache
-    cache["tokens"]["model"]["sha256"] = "0" * 64
-    config(folder / RUN, cache=cache)
-
-
 def _other_steps(folder: Path) -> None:
     config(folder / RUN, pipeline=None)
 
@@ -250,7 +242,6 @@ def trials(seed: int) -> list[Trial]:
     for setting in settings:
         found.append(Trial(KIND, f"predict -S {setting}", partial(_predicted, ("-S", setting)), ("sentence",), "chain"))
     more: dict[str, tuple[Callable[[Path], Outcome], tuple[str, ...]]] = {
-        "predict with other models": (partial(_after, _other_models, partial(_predicted, ())), ("sentence",)),
         "predict without settings": (partial(_after, _other_steps, partial(_predicted, ())), ("sentence",)),
         "a video replaced": (redone, ("held",)),
         "a video replaced, not indexed": (not_indexed, ("row",)),

@@ -2,8 +2,9 @@
 
 The trials are data, in the modules beside this one: files that the stages made, damaged (fault_corruptions); servers
 that misbehave (server_faults); hostile files for index and faces (fault_files); odd tables and settings (fault_tables);
-files that are sound and do not belong (fault_stale); random ones for parsers and readers (fault_random). Each has a
-verdict:
+files that are sound and do not belong (fault_stale); random ones for parsers and readers (fault_random); and of each
+kind, what concerns DVC (fault_dvc), the index (fault_index), runs and scores (fault_runs), kept answers (fault_texts).
+Each has a verdict:
 
     held        the result is that of the sound input
     row         one clip has a row with the cause, and all others are as they were
@@ -47,14 +48,21 @@ def all_trials(seed: int) -> list[Trial]:
     """Every trial; ``seed`` says which bits flip and which random examples are drawn."""
     from benchmarks import (
         fault_corruptions,
+        fault_dvc,
         fault_files,
+        fault_index,
         fault_random,
+        fault_runs,
         fault_servers,
         fault_stale,
         fault_tables,
+        fault_texts,
     )
 
-    modules = (fault_corruptions, fault_servers, fault_files, fault_tables, fault_stale, fault_random)
+    modules = (
+        *(fault_corruptions, fault_servers, fault_files, fault_tables, fault_stale, fault_random),
+        *(fault_dvc, fault_index, fault_runs, fault_texts),
+    )
     return [trial for module in modules for trial in module.trials(seed)]
 
 

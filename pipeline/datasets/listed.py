@@ -66,8 +66,8 @@ def _require_from_zero(dataset: str, entries: Sequence[Entry], lists: ListFilesS
     if str(count) in found and class_name(lists.labels[0]) not in found:
         pairs = ", ".join(f"{number}: {name}" for number, name in enumerate(lists.labels, 1))
         raise UserError(
-            f"lists.{dataset}.labels in params.yaml has {count} names, for the numbers 0 to {count - 1}, but the list files "
-            f"hold {count} and no 0: do the numbers begin at 1? Then write labels: {{{pairs}}}."
+            f"lists.{dataset}.labels in params.yaml has {count} names, for the numbers 0 to {count - 1}, but the list "
+            f"files hold {count} and no 0: do the numbers begin at 1? Then write labels: {{{pairs}}}."
         )
 
 
