@@ -174,8 +174,8 @@ def scored() -> dict[str, tuple[Change, tuple[str, ...]]]:
 
     both = ("train", "evaluate")
     names = ("a label changed", "a clip moved to training", "people renamed", "a clip removed")
-    changes = {name: (SWAPS[name], both) for name in names}
-    return {**changes, "tokens made again": (SWAPS["tokens made again"], ("train",)), "more seeds": (_seeds, both)}
+    changes = {name: (SWAPS[name][0], both) for name in names}
+    return {**changes, "tokens made again": (SWAPS["tokens made again"][0], ("train",)), "more seeds": (_seeds, both)}
 
 
 def trials(seed: int) -> list[Trial]:

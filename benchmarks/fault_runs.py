@@ -84,8 +84,8 @@ SEEDS: dict[str, tuple[Change, str]] = {
         partial(copied, f"{FOLD_1}/predictions.parquet", f"{FOLD_1}/seed-1/predictions.parquet"),
         "seed-1",
     ),
-    "seeds, a label changed": (SWAPS["a label changed"], "clips.parquet"),
-    "seeds, tokens made again": (SWAPS["tokens made again"], "tokens"),
+    "seeds, a label changed": (SWAPS["a label changed"][0], "clips.parquet"),
+    "seeds, tokens made again": (SWAPS["tokens made again"][0], "tokens"),
 }
 """Changes of the runs of seeds, and what the sentence says that refuses their scores."""
 
@@ -122,11 +122,11 @@ def _other_model(folder: Path) -> None:
 
 
 ACROSS: dict[str, tuple[Change, str]] = {
-    "another data set, its texts with labels": (partial(_of_other, SWAPS["texts with labels"]), "label"),
+    "another data set, its texts with labels": (partial(_of_other, SWAPS["texts with labels"][0]), "label"),
     "another data set, a shard of another model": (partial(_of_other, _other_model), "other/tokens"),
     "another data set, its classes renamed": (partial(_of_other, lambda folder: _two_renamed(folder)), "two classes"),
     "another data set, a run copied to another fold": (partial(copied, FOLD_1, FOLD_2), "fold-2"),
-    "another data set, a label changed": (SWAPS["a label changed"], "clips.parquet"),
+    "another data set, a label changed": (SWAPS["a label changed"][0], "clips.parquet"),
 }
 
 
@@ -219,7 +219,11 @@ def trials(seed: int) -> list[Trial]:
         Trial("stale", "predict with nothing changed", partial(_predicted, ()), ("held",), "chain"),
         Trial("stale", "predict with weights replaced", replaced_weights, ("sentence",), "chain", ("tokens",)),
         Trial(
-            "stale", "tokens made again, tuned", partial(after, SWAPS["tokens made again"], tuned), ("held",), "scored"
+            "stale",
+            "tokens made again, tuned",
+            partial(after, SWAPS["tokens made again"][0], tuned),
+            ("held",),
+            "scored",
         ),
         Trial("stale", "a study of another method, tuned", partial(after, _other_study, tuned), ("held",), "scored"),
     ]

@@ -43,6 +43,10 @@ def ran(*words: str) -> None:
 
 def used(words: tuple[str, ...], folder: Path) -> Outcome:
     """A command that would use what does not belong: it has to refuse."""
+    from benchmarks.fault_corruptions import verified
+
+    if words == ("verify",):
+        return verified("chain", folder)
     return result_of(grace(*words, "-d", "chain"), lambda: False, "it was used")
 
 
@@ -191,32 +195,38 @@ def same_weights(folder: Path) -> Outcome:
 
 def trials(seed: int) -> list[Trial]:
     """Every change with the command that it must not deceive."""
-    changes: dict[str, tuple[Change, tuple[str, ...]]] = {
-        "faces of another data set": (partial(_foreign, ("faces",)), ("motion",)),
-        "faces of another data set, tokens": (partial(_foreign, ("faces",)), ("tokens",)),
-        "captions of another data set": (partial(_foreign, ("captions",)), ("refine",)),
-        "descriptions of another data set": (partial(_foreign, ("descriptions",)), ("tokens",)),
-        "tokens of another data set": (partial(_foreign, ("tokens",)), NEW),
-        "motion of another data set": (partial(_foreign, ("motion",)), NEW),
-        "tokens and motion of another data set": (partial(_foreign, ("tokens", "motion")), NEW),
+    changes: dict[str, tuple[Change, tuple[str, ...], str]] = {
+        "faces of another data set": (partial(_foreign, ("faces",)), ("motion",), "faces/00001.h5"),
+        "faces of another data set, tokens": (partial(_foreign, ("faces",)), ("tokens",), "faces/00001.h5"),
+        "captions of another data set": (partial(_foreign, ("captions",)), ("refine",), "captions/00001.parquet"),
+        "descriptions of another data set": (
+            partial(_foreign, ("descriptions",)),
+            ("tokens",),
+            "descriptions/00001.parquet",
+        ),
+        "tokens of another data set": (partial(_foreign, ("tokens",)), NEW, "tokens/00001.h5"),
+        "motion of another data set": (partial(_foreign, ("motion",)), NEW, "motion/00001.h5"),
+        "tokens and motion of another data set": (partial(_foreign, ("tokens", "motion")), NEW, "/00001.h5"),
         "everything of another data set": (
             partial(_foreign, ("faces", "captions", "descriptions", "tokens", "motion")),
             NEW,
+            "00001.h5",
         ),
-        "another data set's clips": (foreign_table, ("motion",)),
-        "another data set's clips, trained": (foreign_table, NEW),
-        "faces made again": (refaced, NEW),
-        "faces made again, verified": (refaced, ("verify",)),
-        "tokens of another data set, verified": (partial(_foreign, ("tokens",)), ("verify",)),
+        "another data set's clips": (foreign_table, ("motion",), "clips.parquet"),
+        "another data set's clips, trained": (foreign_table, NEW, "clips.parquet"),
+        "faces made again": (refaced, NEW, "another faces/00000"),
+        "faces made again, verified": (refaced, ("verify",), "captions/00000.parquet"),
+        "tokens of another data set, verified": (partial(_foreign, ("tokens",)), ("verify",), "tokens/00001.h5"),
         "everything of another data set, verified": (
             partial(_foreign, ("faces", "captions", "descriptions", "tokens", "motion")),
             ("verify",),
+            "faces/00001.h5",
         ),
-        "another data set's clips, verified": (foreign_table, ("verify",)),
+        "another data set's clips, verified": (foreign_table, ("verify",), "clips.parquet"),
     }
     found = [
-        Trial(KIND, name, partial(_after, change, partial(used, words)), ("sentence",), "chain")
-        for name, (change, words) in changes.items()
+        Trial(KIND, name, partial(_after, change, partial(used, words)), ("sentence",), "chain", (says,))
+        for name, (change, words, says) in changes.items()
     ]
     questions: dict[str, tuple[Callable[[Path], tuple[str, ...]], int]] = {
         "a clip in front, captioned": (_in_front, 1),
@@ -240,16 +250,23 @@ def trials(seed: int) -> list[Trial]:
         "tokens.model=pocket/vlm",
     )
     for setting in settings:
-        found.append(Trial(KIND, f"predict -S {setting}", partial(_predicted, ("-S", setting)), ("sentence",), "chain"))
-    more: dict[str, tuple[Callable[[Path], Outcome], tuple[str, ...]]] = {
-        "predict without settings": (partial(_after, _other_steps, partial(_predicted, ())), ("sentence",)),
+        attempt, says = partial(_predicted, ("-S", setting)), "use_label" if "label" in setting else setting
+        found.append(Trial(KIND, f"predict -S {setting}", attempt, ("sentence",), "chain", (says,)))
+    more: dict[str, tuple[Any, ...]] = {
+        "predict without settings": (
+            partial(_after, _other_steps, partial(_predicted, ())),
+            ("sentence",),
+            "config.yaml",
+        ),
         "a video replaced": (redone, ("held",)),
-        "a video replaced, not indexed": (not_indexed, ("row",)),
+        "a video replaced, not indexed": (not_indexed, ("row",), "grace index"),
         "a correction changed": (corrected, ("held",)),
         "all.h5 of another data set": (joined, ("held",)),
         "everything made again": (same_weights, ("held",)),
     }
-    found += [Trial(KIND, name, attempt, expected, "chain") for name, (attempt, expected) in more.items()]
+    found += [
+        Trial(KIND, name, attempt, expected, "chain", tuple(says)) for name, (attempt, expected, *says) in more.items()
+    ]
     return found
 
 

@@ -42,7 +42,7 @@ def ask(stage: str, url: str, *more: str) -> Ran:
 
 
 def asked_once(stage: str, text: str, change: Callable[[str], tuple[str, ...]], again: bool, folder: Path) -> Outcome:
-    """Answers that are rejected or second best: after a change no old question is asked, but where that is asked for."""
+    """Answers that are rejected or second best: no old question is asked again, but where ``again`` asks for it."""
     with answering(text) as server:
         first = ask(stage, server.url)
         if first.failure:

@@ -51,8 +51,9 @@ def read_rows(file: Path, required: Sequence[str], prose: str = "") -> Iterator[
     """The rows of a CSV file with their line numbers: column name to cell, without blanks around either.
 
     Raises :class:`UserError` naming the file, and the line where there is one, when the file is no text, a column of
-    ``required`` is missing, two columns have one name, a row has more cells than there are columns, or quotes are not closed; also when
-    the cell after the one of ``prose``, a column of free text, looks like the rest of a text that held a comma.
+    ``required`` is missing, two columns have one name, a row has more cells than there are columns, or quotes are not
+    closed; also when the cell after the one of ``prose``, a column of free text, looks like the rest of a text that
+    held a comma.
     """
     reader = csv.reader(io.StringIO(read_text(file), newline=""), strict=True)
     try:

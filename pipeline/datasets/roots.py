@@ -43,8 +43,8 @@ def root_of(roots: Mapping[str, str], dataset: str, root: str | Path | None = No
     path = Path(named)
     if not os.path.isdir(path):  # noqa: PTH112 - a name that no path can be is none
         raise UserError(
-            f"The root of data set '{dataset}', {one_line(str(path), 300)}, is not a folder: set roots.{dataset} in params.yaml, or give "
-            "--root."
+            f"The root of data set '{dataset}', {one_line(path, 300)}, is not a folder: set roots.{dataset} in "
+            "params.yaml, or give --root."
         )
     return path
 
