@@ -134,7 +134,8 @@ def verified(dataset: str, folder: Path) -> Outcome:
     outcome = result_of(ran, lambda: False, "verify found nothing")
     if outcome.verdict != "sentence":
         return outcome
-    found = [line for line in ran.output.splitlines() if line.endswith(".") and not line.startswith("error: ")]
+    lines = [line.rpartition("file/s]")[2] for line in ran.output.splitlines()]  # without the bar
+    found = [line for line in lines if line.endswith(".") and not line.startswith("error: ")]
     return Outcome("sentence", f"{' '.join(found)} {outcome.detail}")
 
 
