@@ -295,7 +295,7 @@ CHAIN_FILES: list[File] = [
         ("data/chain/captions/00001.parquet",),
         ("data/chain/descriptions/00001", REFINE),
     ),
-    ("data/chain/responses/caption/*.jsonl", captioned, (), ()),
+    ("data/chain/responses/caption/*.jsonl", captioned, (), ("responses/caption",)),
     ("overrides/chain.csv", partial(stage, "refine", "descriptions"), ("params.yaml",), ("overrides/chain.csv",)),
 ]
 VERIFIED = {

@@ -186,9 +186,8 @@ def trials(seed: int) -> list[Trial]:
     found = []
     for kind, locks in (("corruptions", damages), ("stale", LOCKS)):
         for name, (change, word) in locks.items():
-            says = (word,) if word else ()
-            attempt = partial(reproduced, change)
-            found.append(Trial(kind, f"dvc.lock, {name}", attempt, ("held", "sentence"), "clips", says))
+            right, says = (("held", "sentence"), (word,)) if word else (("held",), ())
+            found.append(Trial(kind, f"dvc.lock, {name}", partial(reproduced, change), right, "clips", says))
     for name in ("removed", "with digests of other files", "with another command"):
         attempt = partial(reindexed, LOCKS[name][0])
         found.append(Trial("stale", f"dvc.lock, {name}, and videos replaced", attempt, ("held",), "clips"))
