@@ -35,8 +35,8 @@ def answering(text: str) -> Iterator[Any]:
 def ask(stage: str, url: str, *more: str) -> Ran:
     """The text stage by a server, of which every question is poisoned, and so answered alike."""
     slots = {"caption": "Times: {times}. poisoned question", "refine": "{captions} poisoned question"}
-    Path("asked.txt").write_text(slots[stage])
-    settings = {"prompt": "asked.txt", "engine": "openai", "model": "m", "server.url": url, "max_attempts": 2}
+    Path("asked.md").write_text(slots[stage])
+    settings = {"prompt": "asked.md", "engine": "openai", "model": "m", "server.url": url, "max_attempts": 2}
     words = [word for key, value in settings.items() for word in ("-S", f"{stage}.{key}={value}")]
     return grace(stage, "-d", "chain", *words, "-S", "refine.overrides=nowhere", "-S", "max_failed=1.0", *more)
 
