@@ -10,13 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.fault_bases import NEW
+from benchmarks.fault_bases import NEW, caption, succeed
 from benchmarks.fault_trial import Outcome, Ran, Trial, grace, held_if, result_of
 
 REFUSAL = "I'm sorry, but I can't help with that."
 LONG = json.dumps({"description": f"The brows rise {'and then they fall again ' * 12}.", "cues": []})
 """An answer that is kept for want of a better one: its sentence is longer than an encoder reads."""
 NO_JSON = "The brows rise and the lips part."
+Change = Callable[[str, str], tuple[str, ...]]
+"""Gets the stage and the server's address; returns what is added to the command that asks again."""
 SECRET = "sk-loopback-4711"
 URL = f"http://{SECRET}:{SECRET}@127.0.0.1:9/v1?api-key={SECRET}"
 
@@ -41,14 +43,14 @@ def ask(stage: str, url: str, *more: str) -> Ran:
     return grace(stage, "-d", "chain", *words, "-S", "refine.overrides=nowhere", "-S", "max_failed=1.0", *more)
 
 
-def asked_once(stage: str, text: str, change: Callable[[str], tuple[str, ...]], again: bool, folder: Path) -> Outcome:
+def asked_once(stage: str, text: str, change: Change, again: bool, folder: Path) -> Outcome:
     """Answers that are rejected or second best: no old question is asked again, but where ``again`` asks for it."""
     with answering(text) as server:
         first = ask(stage, server.url)
         if first.failure:
             return first.failure
         before = len(server.received)
-        words = change(stage)
+        words = change(stage, server.url)
         ran = ask(stage, server.url, *words)
         asked = sum(request.startswith(b"POST") for request in server.received[before:])
     return result_of(ran, lambda: bool(asked) == again, f"{asked} questions were asked again")
@@ -57,22 +59,20 @@ def asked_once(stage: str, text: str, change: Callable[[str], tuple[str, ...]], 
 FOLDER = {"caption": "captions", "refine": "descriptions"}
 
 
-def _removed(stage: str) -> tuple[str, ...]:
+def _removed(stage: str, url: str) -> tuple[str, ...]:
     shutil.rmtree(f"data/chain/{FOLDER[stage]}")
     return ()
 
 
-def _other_shards(stage: str) -> tuple[str, ...]:
+def _other_shards(stage: str, url: str) -> tuple[str, ...]:
     more = ("-S", "shards.clips=3")
-    before = ("faces",) if stage == "caption" else ("faces", "caption")
-    for each in before:
-        ran = ask("caption", "", *more) if each == "caption" else grace("faces", "-d", "chain", *more)
-        if ran.failure:
-            raise RuntimeError(ran.output)
+    succeed("faces", "-d", "chain", *more)
+    if stage == "refine":
+        succeed(*caption(url), *more)
     return more
 
 
-def _retry(stage: str) -> tuple[str, ...]:
+def _retry(stage: str, url: str) -> tuple[str, ...]:
     return ("--retry-failed",)
 
 
@@ -124,7 +124,11 @@ def without_key(words: tuple[str, ...], folder: Path) -> Outcome:
 
 def trials(seed: int) -> list[Trial]:
     """Answers and keys."""
-    changes = {"removed": (_removed, False), "other shards": (_other_shards, False), "retried": (_retry, True)}
+    changes: dict[str, tuple[Change, bool]] = {
+        "removed": (_removed, False),
+        "other shards": (_other_shards, False),
+        "retried": (_retry, True),
+    }
     answers = {
         ("refine", "second best"): LONG,
         ("refine", "no JSON"): NO_JSON,
@@ -134,7 +138,7 @@ def trials(seed: int) -> list[Trial]:
         Trial("stale", f"{stage}, {kind}, {name}", partial(asked_once, stage, text, change, again), ("held",), "chain")
         for (stage, kind), text in answers.items()
         for name, (change, again) in changes.items()
-        if (kind, name) != ("second best", "retried")
+        if stage == "caption" or name != "retried"
     ]
     for first, second in (("0", "f"), ("f", "0")):
         for after in ("forgotten", "answered"):
