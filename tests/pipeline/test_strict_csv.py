@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from grace.pipeline.errors import UserError
 from grace.pipeline.index.reconciliation import UNLISTED, Reconciliation
-from grace.pipeline.strict_csv import FORMULA, decode_rows, encode_rows, escape, unescape
+from grace.pipeline.strict_csv import FORMULA, decode_rows, encode_rows, escape, read_rows, unescape
 from grace.trainer.runs import csv_table
 
 HOSTILE = [
@@ -83,3 +84,19 @@ def test_findings_about_hostile_file_names_are_written_harmlessly(tmp_path: Path
 def test_numbers_stay_numbers_in_tables_of_results() -> None:
     rows = [{"epoch": 1, "loss": "-0.25", "low": -0.5, "none": None, "label": "=anger"}]
     assert csv_table(rows) == b"epoch,loss,low,none,label\n1,-0.25,-0.5,,'=anger\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("path,label\n".encode("utf-16")[2:], "holds NUL characters and is not UTF-8 text: save it as UTF-8"),
+        ("path,label\n".encode("utf-32"), "holds NUL characters and is not UTF-8 text: save it as UTF-8"),
+        (bytes(100), "holds NUL characters"),
+        (b"path\n\xff\n", "is not UTF-8 text: save it as UTF-8"),
+        (b"path;label\nx;y\n", "it has path;label: name the columns in the first line, .* with commas between them"),
+    ],
+)
+def test_a_table_of_another_kind_is_named_as_such(content: bytes, sentence: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(UserError, match=rf"t\.csv .*{sentence}"):
+        list(read_rows(tmp_path / "t.csv", ["path"]))
