@@ -248,13 +248,13 @@ def corrected(lines: str, folder: Path) -> Outcome:
 
 
 AUDITED: dict[str, tuple[str, Content, str]] = {
-    "an empty table": ("t.csv", "", "column text"),
-    "a table of NUL": ("t.csv", bytes(100), "UTF-8"),
+    "an empty table": ("t.csv", "", "t.csv is empty"),
+    "a table of NUL": ("t.csv", bytes(100), "no column 'text'"),
     "a ragged table": ("t.csv", "text,a\nx,1\ny,2,3\n", "line 3"),
     "no such column": ("t.csv", "words\nx\n", "words"),
     "broken Parquet": ("t.parquet", b"PAR1" + bytes(50) + b"PAR1", "t.parquet"),
-    "broken JSON lines": ("t.jsonl", '{"text": "x"}\n{"text": ', "line 2"),
-    "deep JSON lines": ("t.jsonl", '{"text": ' + "[" * 100_000, "line 1"),
+    "broken JSON lines": ("t.jsonl", '{"text": "x"}\n{"text": ', "on each line"),
+    "deep JSON lines": ("t.jsonl", '{"text": ' + "[" * 100_000, "on each line"),
     "no table at all": ("t.png", b"\x89PNG", "t.png"),
     "another encoding": ("t.csv", "text\n\xff\xfe\n".encode("latin-1"), "UTF-8"),
     "a quote without an end": ("t.csv", 'text\n"x\n', "quote"),
