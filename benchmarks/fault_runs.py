@@ -10,38 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.fault_bases import TOY, keep, succeed, write_params
+from benchmarks.fault_bases import CROSS, ON, TUNE, succeed
 from benchmarks.fault_corruptions import DAMAGES, Consumer, damaged, evaluated, flip, truncate, verified
 from benchmarks.fault_stale import RUNS, SWAPS, Change, after, copied
 from benchmarks.fault_stale_chain import RUN, config
 from benchmarks.fault_trial import Outcome, Trial, digests, grace, held_if, kept, result_of
 
 FOLD_1, FOLD_2 = f"{RUNS}/vision/fold-1", f"{RUNS}/vision/fold-2"
-CROSS, STUDY = "data/toy/cross-dataset/other/vision", "data/toy/tuning/vision/fold-1/study.log"
-ON = ("evaluate", "-d", "toy", "--on", "other")
-TUNE = ("tune", "-d", "toy", "--trials", "3")
-
-
-def make_scored(folder: Path) -> None:
-    """Runs of three seeds and what is made of them."""
-    from tests.support.toy_cache import toy_cache
-
-    write_params(folder, {**TOY, "train": {**TOY["train"], "seeds": 3}})  # type: ignore[dict-item]
-    toy_cache(folder / "data/toy", 48)
-    toy_cache(folder / "data/other", 48, seed=1)
-    for fold in ("1", "2"):
-        succeed("train", "-d", "toy", "--fold", fold)
-        succeed("train", "-d", "toy", "--fold", fold, "--runs", "short", "-S", "train.seeds=1", "-S", "train.epochs=1")
-    succeed("train", "-d", "other")
-    results = {
-        "evaluate": [succeed("evaluate", "-d", "toy"), digests(*(folder / f"data/toy/{name}" for name in SCORES))],
-        "cross": [succeed(*ON), digests(folder / CROSS)],
-        "tune": succeed(*TUNE),
-    }
-    keep(folder, results)
-
-
-SCORES = ("scores.json", "metrics.json")
+STUDY = "data/toy/tuning/vision/fold-1/study.log"
 
 
 # -- seeds
