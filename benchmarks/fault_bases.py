@@ -3,8 +3,8 @@
 ``toy`` is a cache of tokens with runs of two methods, and a second data set with the same ids; ``chain`` holds videos
 and all stages' files made of them by real commands, with captions from a server on loopback; ``world`` is a rendered
 world; ``clips`` are some videos and a ``clips.csv``; ``good`` is one video; ``scored`` is a toy
-cache with runs of three seeds, their scores, those on another data set, and a study. Each has a ``baseline.json`` with the
-results of the sound files.
+cache with runs of three seeds, their scores, those on another data set, and a study. Each has a ``baseline.json`` with
+the results of the sound files.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ NEW = ("train", "-d", "toy", "-S", "train.seed=5", "--runs", "new")
 
 
 CROSS = "data/toy/cross-dataset/other/vision"
+SCORES = ("scores.json", "metrics.json")
 ON = ("evaluate", "-d", "toy", "--on", "other")
 TUNE = ("tune", "-d", "toy", "--trials", "3")
 
