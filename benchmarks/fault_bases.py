@@ -2,8 +2,9 @@
 
 ``toy`` is a cache of tokens with runs of two methods, and a second data set with the same ids; ``chain`` holds videos
 and all stages' files made of them by real commands, with captions from a server on loopback; ``world`` is a rendered
-world; ``clips`` are some videos and a ``clips.csv``; ``good`` is one video. Each has a ``baseline.json`` with the
-results of the sound files.
+world; ``clips`` are some videos and a ``clips.csv``; ``good`` is one video; ``scored`` is a toy
+cache with runs of three seeds, their scores, those on another data set, and a study. Each has a ``baseline.json`` with
+the results of the sound files.
 """
 
 from __future__ import annotations
@@ -35,6 +36,12 @@ CHAIN: dict[str, Any] = {
 CLIPS, LABELS = 8, ("happiness", "sadness")
 NEW = ("train", "-d", "toy", "-S", "train.seed=5", "--runs", "new")
 """A run that the base has not: what it gives, ``baseline.json`` says."""
+
+
+CROSS = "data/toy/cross-dataset/other/vision"
+SCORES = ("scores.json", "metrics.json")
+ON = ("evaluate", "-d", "toy", "--on", "other")
+TUNE = ("tune", "-d", "toy", "--trials", "3")
 
 
 def write_params(folder: Path, settings: dict[str, Any]) -> None:
@@ -200,7 +207,8 @@ def make_clips(folder: Path) -> None:
     write_params(folder, {**CHAIN, "roots": {"mine": "raw"}})
     write_raw(folder / "raw", 0, clips=4)
     succeed("index", "-d", "mine")
-    keep(folder, {"rows": index_rows(folder), "content": index_rows(folder, ())})
+    rows = {"rows": index_rows(folder), "content": index_rows(folder, ())}
+    keep(folder, {**rows, "files": digests(folder / "data/mine")})
 
 
 def index_rows(folder: Path, without: tuple[str, ...] = ("label_id",), dataset: str = "mine") -> dict[str, Any]:
@@ -212,12 +220,35 @@ def index_rows(folder: Path, without: tuple[str, ...] = ("label_id",), dataset: 
     return dict(json.loads(json.dumps(plain, default=str)))
 
 
+def make_scored(folder: Path) -> None:
+    """Runs of three seeds and what is made of them."""
+    from tests.support.toy_cache import toy_cache
+
+    write_params(folder, {**TOY, "train": {**TOY["train"], "seeds": 3}})  # type: ignore[dict-item]
+    toy_cache(folder / "data/toy", 48)
+    toy_cache(folder / "data/other", 48, seed=1)
+    for fold in ("1", "2"):
+        succeed("train", "-d", "toy", "--fold", fold)
+        succeed("train", "-d", "toy", "--fold", fold, "--runs", "short", "-S", "train.seeds=1", "-S", "train.epochs=1")
+    succeed("train", "-d", "other")
+    results = {
+        "evaluate": [
+            succeed("evaluate", "-d", "toy"),
+            digests(folder / "data/toy/scores.json", folder / "data/toy/metrics.json"),
+        ],
+        "cross": [succeed(*ON), digests(folder / CROSS)],
+        "tune": succeed(*TUNE),
+    }
+    keep(folder, results)
+
+
 BASES: dict[str, Callable[[Path], None]] = {
     "toy": make_toy,
     "chain": make_chain,
     "world": make_world,
     "clips": make_clips,
     "good": make_good,
+    "scored": make_scored,
 }
 
 

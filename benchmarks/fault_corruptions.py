@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.fault_bases import NEW, caption, caption_server, index_rows, run_files
-from benchmarks.fault_dvc import dvc, dvc_project
 from benchmarks.fault_trial import Outcome, Ran, Trial, digests, grace, held_if, kept, result_of
 
 KIND = "corruptions"
 RIGHT = ("held", "sentence")
 Damage = Callable[[Path, random.Random], None]
 Consumer = Callable[[Path], Outcome]
+File = tuple[str, Consumer, tuple[str, ...], tuple[str, ...]]
+"""A file, the command that reads it, what it may be replaced by, and the words of a sentence about it."""
 
 
 def flip(path: Path, seeded: random.Random) -> None:
@@ -128,8 +129,14 @@ def inspected(folder: Path) -> Outcome:
 
 
 def verified(dataset: str, folder: Path) -> Outcome:
-    """``grace verify`` must find the damage."""
-    return result_of(grace("verify", "-d", dataset), lambda: False, "verify found nothing")
+    """``grace verify`` must find the damage, and say of which file."""
+    ran = grace("verify", "-d", dataset)
+    outcome = result_of(ran, lambda: False, "verify found nothing")
+    if outcome.verdict != "sentence":
+        return outcome
+    lines = [line.rpartition("file/s]")[2] for line in ran.output.splitlines()]  # without the bar
+    found = [line for line in lines if line.endswith(".") and not line.startswith("error: ")]
+    return Outcome("sentence", f"{' '.join(found)} {outcome.detail}")
 
 
 def opened(folder: Path) -> Outcome:
@@ -187,12 +194,13 @@ def indexed(folder: Path, *words: str) -> Outcome:
     if ran.failure:
         return ran.failure
     rows = index_rows(folder)
-    told = {row["clip"] for row in decode_rows(folder / "data/mine/reconciliation.csv")}
-    if rows == before:
-        return Outcome("row", f"told of {sorted(told)}") if told else Outcome("held")
+    findings = list(decode_rows(folder / "data/mine/reconciliation.csv"))
+    told = {row["clip"] for row in findings}
     changed = {clip for clip in rows.keys() | before.keys() if _differ(rows.get(clip), before.get(clip))}
-    unsaid = [clip for clip in changed if not ({clip, f"{clip}.mp4"} & told)]
-    return Outcome("silent", f"{unsaid} changed without a word") if unsaid else Outcome("row", str(sorted(changed)))
+    if unsaid := [clip for clip in changed if not ({clip, f"{clip}.mp4"} & told)]:
+        return Outcome("silent", f"{unsaid} changed without a word")
+    said = sorted(f"{row['clip']}: {row['finding']} {row['detail']}".strip()[:100] for row in findings)
+    return Outcome("row", "; ".join(said)) if changed or told else Outcome("held")
 
 
 def _differ(row: dict[str, Any] | None, before: dict[str, Any] | None) -> bool:
@@ -228,90 +236,98 @@ def judged(folder: Path) -> Outcome:
     return held_if(repr(read_truth(folder / "raw/world")) == kept(folder, "truth"), "another truth")
 
 
-def reproduced(folder: Path) -> Outcome:
-    """``dvc repro`` of a one-stage project whose ``dvc.lock`` is damaged."""
-    dvc_project(folder)
-    before = digests(folder / "data/mine/clips.parquet")
-    path, seeded = folder / "dvc.lock", random.Random(len(folder.name))
-    (truncate if seeded.random() < 0.5 else zeros)(path, seeded)
-    ran = dvc("repro")
-    return result_of(ran, lambda: digests(folder / "data/mine/clips.parquet") == before)
-
-
 RUN = "data/toy/runs/vision/fold-1"
-TOY_FILES: list[tuple[str, Consumer, tuple[str, ...]]] = [
-    ("data/toy/clips.parquet", evaluated, ("data/other/tokens/templates.parquet",)),
-    ("data/toy/clips.parquet", trained, ()),
-    ("data/toy/tokens/00001.h5", trained, ("data/toy/tokens/00000.h5", "data/toy/motion/00001.h5")),
-    ("data/toy/motion/00002.h5", trained, ("data/toy/motion/00000.h5", "data/toy/tokens/00002.h5")),
-    ("data/toy/tokens/templates.parquet", partial(trained, method="template"), ("data/toy/clips.parquet",)),
+INDEX, TOKENS, MOTION, TRAIN = (
+    ("clips.parquet", "grace index"),
+    ("data/toy/tokens", "grace tokens"),
+    ("data/toy/motion", "grace motion"),
+    (RUN, "grace train"),
+)
+TOY_FILES: list[File] = [
+    ("data/toy/clips.parquet", evaluated, ("data/other/tokens/templates.parquet",), INDEX),
+    ("data/toy/clips.parquet", trained, (), INDEX),
+    ("data/toy/tokens/00001.h5", trained, ("data/toy/tokens/00000.h5", "data/toy/motion/00001.h5"), TOKENS),
+    ("data/toy/motion/00002.h5", trained, ("data/toy/motion/00000.h5", "data/toy/tokens/00002.h5"), MOTION),
+    ("data/toy/tokens/templates.parquet", partial(trained, method="template"), ("data/toy/clips.parquet",), TOKENS),
     (
         f"{RUN}/config.yaml",
         evaluated,
         ("data/toy/runs/vision/fold-2/config.yaml", "data/other/runs/vision/fold-1/config.yaml"),
+        TRAIN,
     ),
     (
         f"{RUN}/predictions.parquet",
         compared,
         ("data/toy/runs/vision/fold-2/predictions.parquet", "data/other/runs/vision/fold-1/predictions.parquet"),
+        ("predictions.parquet", *TRAIN),
     ),
-    (f"{RUN}/predictions.parquet", inspected, ("data/toy/runs/template/fold-1/predictions.parquet",)),
-    (f"{RUN}/metrics.json", trained_again, ("data/toy/runs/vision/fold-2/metrics.json",)),
-    (f"{RUN}/model.safetensors", opened, ("data/toy/runs/vision/fold-2/model.safetensors",)),
-    (f"{RUN}/model.safetensors", trained_again, ("data/other/runs/vision/fold-1/model.safetensors",)),
-    (f"{RUN}/history.csv", partial(verified, "toy"), ("data/toy/runs/vision/fold-2/history.csv",)),
-    ("new/vision/fold-1/checkpoint.pt", trained, ("data/toy/runs/vision/fold-1/model.safetensors",)),
+    (f"{RUN}/predictions.parquet", inspected, ("data/toy/runs/template/fold-1/predictions.parquet",), TRAIN),
+    (f"{RUN}/metrics.json", trained_again, ("data/toy/runs/vision/fold-2/metrics.json",), TRAIN),
+    (f"{RUN}/model.safetensors", opened, ("data/toy/runs/vision/fold-2/model.safetensors",), TRAIN),
+    (f"{RUN}/model.safetensors", trained_again, ("data/other/runs/vision/fold-1/model.safetensors",), TRAIN),
+    (f"{RUN}/history.csv", partial(verified, "toy"), ("data/toy/runs/vision/fold-2/history.csv",), TRAIN),
+    (
+        "new/vision/fold-1/checkpoint.pt",
+        trained,
+        ("data/toy/runs/vision/fold-1/model.safetensors",),
+        ("checkpoint.pt", "first epoch"),
+    ),
 ]
-CHAIN_FILES: list[tuple[str, Consumer, tuple[str, ...]]] = [
+FACES, CAPTION, REFINE = ("data/chain/faces", "grace faces"), ("data/chain/captions", "grace caption"), "grace refine"
+CHAIN_FILES: list[File] = [
     (
         "data/chain/faces/00000.h5",
         partial(stage, "motion", "motion"),
         ("data/chain/faces/00001.h5", "data/other/faces/00000.h5"),
+        FACES,
     ),
-    ("data/chain/faces/00001.h5", drawn, ()),
-    ("data/chain/faces/00001.h5", partial(kept_stage, "faces", "faces"), ("data/other/faces/00001.h5",)),
+    ("data/chain/faces/00001.h5", drawn, (), FACES),
+    ("data/chain/faces/00001.h5", partial(kept_stage, "faces", "faces"), ("data/other/faces/00001.h5",), FACES),
     (
         "data/chain/captions/00000.parquet",
         partial(stage, "refine", "descriptions"),
         ("data/other/captions/00001.parquet",),
+        CAPTION,
     ),
     (
         "data/chain/descriptions/00001.parquet",
         partial(shown, ("inspect", "-d", "chain", "-n", "0"), "rows"),
         ("data/chain/captions/00001.parquet",),
+        ("data/chain/descriptions/00001", REFINE),
     ),
-    ("data/chain/responses/caption/*.jsonl", captioned, ()),
-    ("overrides/chain.csv", partial(stage, "refine", "descriptions"), ("params.yaml",)),
+    ("data/chain/responses/caption/*.jsonl", captioned, (), ("responses/caption",)),
+    ("overrides/chain.csv", partial(stage, "refine", "descriptions"), ("params.yaml",), ("overrides/chain.csv",)),
 ]
-VERIFIED = (
-    "clips.parquet",
-    "faces/00000.h5",
-    "motion/00001.h5",
-    "captions/00000.parquet",
-    "descriptions/00001.parquet",
-    "tokens/00000.h5",
-    "tokens/templates.parquet",
-    "tokens/all.h5",
-    "runs/vision/fold-1/model.safetensors",
-    "runs/vision/fold-1/README.md",
-    "runs/vision/fold-1/metrics.json",
-    "responses/caption/*.jsonl",
-)
+VERIFIED = {
+    "clips.parquet": "grace index",
+    "faces/00000.h5": "grace faces",
+    "motion/00001.h5": "grace motion",
+    "captions/00000.parquet": "grace caption",
+    "descriptions/00001.parquet": "grace refine",
+    "tokens/00000.h5": "grace tokens",
+    "tokens/templates.parquet": "grace tokens",
+    "tokens/all.h5": "grace tokens",
+    "runs/vision/fold-1/model.safetensors": "grace train",
+    "runs/vision/fold-1/README.md": "grace train",
+    "runs/vision/fold-1/metrics.json": "grace train",
+    "responses/caption/*.jsonl": "run caption",
+}
+"""Files of a data set, and what to run where ``grace verify`` finds one damaged."""
 
 
 WRITTEN = ("raw/clips.csv", "params.yaml", "overrides/chain.csv")
 """Files that people write."""
 
 
-def _of_files(files: Iterable[tuple[str, Consumer, tuple[str, ...]]], base: str, seed: int) -> list[Trial]:
+def _of_files(files: Iterable[File], base: str, seed: int, right: tuple[str, ...] = RIGHT) -> list[Trial]:
     found = []
-    for file, consume, siblings in files:
+    for file, consume, siblings, says in files:
         # What people write may say anything: no bit of it is known to be wrong.
         usual = {name: damage for name, damage in DAMAGES.items() if file not in WRITTEN or damage is not flip}
         ways = usual | {f"replaced by {by.removeprefix('data/')}": _replaced(by) for by in siblings}
         what = getattr(consume, "func", consume).__name__
         found += [
-            Trial(KIND, f"{file}: {name}, {what}", partial(damaged, file, damage, seed, consume), RIGHT, base)
+            Trial(KIND, f"{file}: {name}, {what}", partial(damaged, file, damage, seed, consume), right, base, says)
             for name, damage in ways.items()
         ]
     return found
@@ -320,24 +336,25 @@ def _of_files(files: Iterable[tuple[str, Consumer, tuple[str, ...]]], base: str,
 def trials(seed: int) -> list[Trial]:
     """Every file in every way."""
     found = _of_files(TOY_FILES, "toy", seed) + _of_files(CHAIN_FILES, "chain", seed)
-    for file in VERIFIED:
+    for file, command in VERIFIED.items():
         find = partial(damaged, f"data/chain/{file}", flip, seed, partial(verified, "chain"))
-        found.append(Trial(KIND, f"verify finds a bit of {file}", find, RIGHT, "chain"))
-    tables: list[tuple[str, Consumer, tuple[str, ...]]] = [
-        ("raw/clips.csv", indexed, ("params.yaml",)),
-        ("params.yaml", indexed, ("raw/clips.csv",)),
+        says = (file.partition("*")[0], command)
+        found.append(Trial(KIND, f"verify finds a bit of {file}", find, ("sentence",), "chain", says))
+    tables: list[File] = [
+        ("raw/clips.csv", indexed, ("params.yaml",), ("clip",)),
+        ("params.yaml", indexed, ("raw/clips.csv",), ("params.yaml",)),
     ]
-    found += [
-        Trial(trial.kind, trial.name, trial.attempt, ("held", "row", "sentence"), "clips")
-        for trial in _of_files(tables, "clips", seed)
-    ]
+    found += _of_files(tables, "clips", seed, ("held", "row", "sentence"))
     for name, damage in DAMAGES.items():
         attempt = partial(remembered, "data/raw/root.txt", damage, seed)
-        found.append(Trial(KIND, f"data/raw/root.txt: {name}, index", attempt, RIGHT, "clips"))
-    world: list[tuple[str, Consumer, tuple[str, ...]]] = [
-        ("raw/world/world.json", rendered, ()),
-        ("raw/world/truth/clips.parquet", judged, ("raw/world/truth/frames.parquet",)),
+        found.append(Trial(KIND, f"data/raw/root.txt: {name}, index", attempt, RIGHT, "clips", ("root",)))
+    world: list[File] = [
+        ("raw/world/world.json", rendered, (), ("world.json", "grace world")),
+        (
+            "raw/world/truth/clips.parquet",
+            judged,
+            ("raw/world/truth/frames.parquet",),
+            ("truth/clips.parquet", "grace world"),
+        ),
     ]
-    found += _of_files(world, "world", seed)
-    found += [Trial(KIND, f"dvc.lock, way {number}", reproduced, RIGHT, "clips") for number in range(2)]
-    return found
+    return found + _of_files(world, "world", seed)

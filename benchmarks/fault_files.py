@@ -342,6 +342,29 @@ PLACES: dict[str, Maker] = {
 }
 
 
+NO_ID = "its id holds a control character, or bytes that are no UTF-8"
+SAYS = {
+    "a name with a newline": NO_ID,
+    "a name with ESC": NO_ID,
+    "a name with no UTF-8": NO_ID,
+    "a link out of the root": "index.links",
+    "8 GB of nothing": "cannot be opened",
+    "a playlist": "cannot be opened",
+    "a concat script": "playlist",
+    "an SDP": "playlist",
+    "an empty file": "zero bytes",
+    "a picture of 60,000 × 60,000": "frame 0.png",
+    "a picture of no width": "frame 0.png",
+    "a picture of 2,147,483,647": "frame 0.png",
+    "a picture that is HTML": "frame 1.jpg",
+    "a picture of noise": "frame 1.jpg",
+    "an empty picture": "frame 1.png",
+    "a picture cut": "frame 2.png",
+    "a pipe among pictures": "frame 9.png",
+} | {f"noise.{suffix}": "cannot be opened" for suffix in VIDEOS}
+"""What the row of a file says; that of any other names the file, which is called bad."""
+
+
 def trials(seed: int) -> list[Trial]:
     """Every file."""
     any_of = ("held", "row")
@@ -362,5 +385,6 @@ def trials(seed: int) -> list[Trial]:
     makers += [(name, maker, False, any_of) for name, maker in PICTURES.items()]
     makers += [(f"pictures: {name}", maker, True, any_of) for name, maker in PLAYED.items()]
     return [
-        Trial(KIND, name, partial(beside, maker, seed, plays), right, "good") for name, maker, plays, right in makers
+        Trial(KIND, name, partial(beside, maker, seed, plays), right, "good", (SAYS.get(name, "bad"),))
+        for name, maker, plays, right in makers
     ]

@@ -190,8 +190,9 @@ def corrections(st: Any, folder: Path) -> Any:
             found = read_overrides(folder / "o.csv", folder)
         except UserError:
             return
-        assert not {category(sign) for sign in found["a"]} & {"Cc", "Cs", "Zl", "Zp"}, found
-        assert "".join(found["a"].split())[:1] in "".join(text.split()), (text, found)
+        written = found["a"].description
+        assert not {category(sign) for sign in written} & {"Cc", "Cs", "Zl", "Zp"}, found
+        assert "".join(written.split())[:1] in "".join(text.split()), (text, found)
 
     return texts(st), test
 

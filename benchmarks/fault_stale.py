@@ -167,46 +167,71 @@ def refused(*words: str, folder: Path) -> Outcome:
 
 
 OTHER, FOLD_1, FOLD_2 = "data/other", f"{RUNS}/vision/fold-1", f"{RUNS}/vision/fold-2"
-SWAPS: dict[str, Change] = {
-    "a run copied to another fold": partial(copied, FOLD_1, FOLD_2),
-    "predictions of the other fold": partial(copied, f"{FOLD_2}/predictions.parquet", f"{FOLD_1}/predictions.parquet"),
-    "predictions of another method": partial(
-        copied, f"{RUNS}/template/fold-1/predictions.parquet", f"{FOLD_1}/predictions.parquet"
+SWAPS: dict[str, tuple[Change, str]] = {
+    "a run copied to another fold": (partial(copied, FOLD_1, FOLD_2), "fold-2 holds fold 1"),
+    "predictions of the other fold": (
+        partial(copied, f"{FOLD_2}/predictions.parquet", f"{FOLD_1}/predictions.parquet"),
+        "fold-1/predictions.parquet",
     ),
-    "a run of another data set": partial(copied, f"{OTHER}/runs/vision/fold-1", FOLD_1),
-    "a label changed": partial(table, _relabel),
-    "a clip moved to training": partial(table, _move),
-    "a clip removed": partial(table, _remove),
-    "a clip added": partial(table, _add),
-    "classes in another order": partial(table, _reverse),
-    "a class renamed": partial(table, _rename),
-    "a class more": partial(table, _class_more),
-    "people renamed": partial(table, _rename_people),
-    "a fold more": partial(table, _third_fold),
-    "tokens made again": partial(stored, "tokens", _other_numbers),
-    "motion made again": partial(stored, "motion", _other_numbers),
-    "texts with labels": labelled,
-    "folds of other seeds": lambda folder: trained("--fold", "2", "-S", "train.seed=7", folder=folder),
-    "folds of other lengths": lambda folder: trained("--fold", "2", "-S", "train.epochs=1", folder=folder),
-    "folds of other protocols": lambda folder: trained("--fold", "2", "-S", "train.protocol=best-test", folder=folder),
-    "folds of other trainers": older_trainer,
-    "runs that saw the label": put_back,
-    "runs of another method": partial(copied, f"{RUNS}/template", f"{RUNS}/vision"),
+    "predictions of another method": (
+        partial(copied, f"{RUNS}/template/fold-1/predictions.parquet", f"{FOLD_1}/predictions.parquet"),
+        "fold-1/predictions.parquet",
+    ),
+    "a run of another data set": (partial(copied, f"{OTHER}/runs/vision/fold-1", FOLD_1), "fold-1"),
+    "a label changed": (partial(table, _relabel), "clip-000"),
+    "a clip moved to training": (partial(table, _move), "clip-000"),
+    "a clip removed": (partial(table, _remove), "clip-000"),
+    "a clip added": (partial(table, _add), "a new one"),
+    "classes in another order": (partial(table, _reverse), "other classes"),
+    "a class renamed": (partial(table, _rename), "other classes"),
+    "a class more": (partial(table, _class_more), "other classes"),
+    "people renamed": (partial(table, _rename_people), "clips.parquet changed"),
+    "a fold more": (partial(table, _third_fold), "clips.parquet changed"),
+    "tokens made again": (partial(stored, "tokens", _other_numbers), "tokens"),
+    "motion made again": (partial(stored, "motion", _other_numbers), "motion"),
+    "texts with labels": (labelled, "tokens"),
+    "folds of other seeds": (
+        lambda folder: trained("--fold", "2", "-S", "train.seed=7", folder=folder),
+        "seed: 0 and 7",
+    ),
+    "folds of other lengths": (
+        lambda folder: trained("--fold", "2", "-S", "train.epochs=1", folder=folder),
+        "epochs: 2 and 1",
+    ),
+    "folds of other protocols": (
+        lambda folder: trained("--fold", "2", "-S", "train.protocol=best-test", folder=folder),
+        "best-test",
+    ),
+    "folds of other trainers": (older_trainer, "trainer:"),
+    "runs that saw the label": (put_back, "tokens"),
+    "runs of another method": (partial(copied, f"{RUNS}/template", f"{RUNS}/vision"), "run of template"),
 }
-USES: dict[str, tuple[Change, Consumer, tuple[str, ...]]] = {
-    "another table, shown": (partial(table, _reverse), inspected, ("sentence",)),
-    "a class renamed, shown": (partial(table, _rename), inspected, ("sentence",)),
+"""Changes after which no score may be shown, and words of the sentence that says so."""
+USES: dict[str, tuple[Any, ...]] = {
+    "another table, shown": (partial(table, _reverse), inspected, ("sentence",), "other classes"),
+    "a class renamed, shown": (partial(table, _rename), inspected, ("sentence",), "other classes"),
     "a run of another data set, verified": (
-        SWAPS["a run of another data set"],
+        SWAPS["a run of another data set"][0],
         partial(verified, "toy"),
         ("sentence",),
+        "fold-1",
     ),
-    "a run of another method, shown": (SWAPS["runs of another method"], inspected, ("sentence",)),
-    "a run copied to another fold, shown": (SWAPS["a run copied to another fold"], inspected, ("sentence",)),
+    "a run of another method, shown": (SWAPS["runs of another method"][0], inspected, ("sentence",), "run of template"),
+    "a run copied to another fold, shown": (
+        SWAPS["a run copied to another fold"][0],
+        inspected,
+        ("sentence",),
+        "fold-2 holds fold 1",
+    ),
     "a label changed, trained again": (partial(table, _relabel), newly_trained, ("held",)),
-    "tokens made again, trained again": (SWAPS["tokens made again"], newly_trained, ("held",)),
-    "a shard of another model": (partial(stored, "tokens", _other_model), new_run, ("sentence",)),
-    "a motion shard of other settings": (partial(stored, "motion", _other_model), new_run, ("sentence",)),
+    "tokens made again, trained again": (SWAPS["tokens made again"][0], newly_trained, ("held",)),
+    "a shard of another model": (partial(stored, "tokens", _other_model), new_run, ("sentence",), "tokens mixes"),
+    "a motion shard of other settings": (
+        partial(stored, "motion", _other_model),
+        new_run,
+        ("sentence",),
+        "motion mixes",
+    ),
     "a checkpoint of another run": (
         partial(copied, "new/vision/fold-1/checkpoint.pt", "new/template/fold-1/checkpoint.pt"),
         new_template_run,
@@ -217,19 +242,22 @@ USES: dict[str, tuple[Change, Consumer, tuple[str, ...]]] = {
         lambda folder: None,
         lambda folder: refused("evaluate", "-d", "toy", "--runs", f"{OTHER}/runs", "-S", "folds=[1]", folder=folder),
         ("sentence",),
+        "data/other/runs",
     ),
     "compared with another data set's run": (
         lambda folder: None,
         lambda folder: refused("compare", f"{FOLD_1}", f"{OTHER}/runs/vision/fold-1", "-d", "toy", folder=folder),
         ("sentence",),
+        "data/other/runs",
     ),
     "compared with a best-test run": (
         lambda folder: trained("-S", "train.protocol=best-test", "--runs", "best", folder=folder),
         lambda folder: refused("compare", FOLD_1, "best/vision/fold-1", "-d", "toy", folder=folder),
         ("sentence",),
+        "best-test",
     ),
-    "compared with a fold less": (lambda folder: shutil.rmtree(folder / FOLD_2), compared, ("sentence",)),
-    "a clip more, trained again": (partial(table, _add), new_run, ("sentence",)),
+    "compared with a fold less": (lambda folder: shutil.rmtree(folder / FOLD_2), compared, ("sentence",), "fold 2"),
+    "a clip more, trained again": (partial(table, _add), new_run, ("sentence",), "a new one"),
 }
 
 
@@ -238,11 +266,11 @@ def trials(seed: int) -> list[Trial]:
     from benchmarks import fault_stale_chain
 
     found = []
-    for name, change in SWAPS.items():
+    for name, (change, says) in SWAPS.items():
         for consume in (evaluated, compared):
             if consume is evaluated or name not in ("a fold more", "a class more", "people renamed"):
                 attempt = partial(after, change, consume)
-                found.append(Trial(KIND, f"{name}, {consume.__name__}", attempt, ("sentence",), "toy"))
-    for name, (change, consume, expected) in USES.items():
-        found.append(Trial(KIND, name, partial(after, change, consume), expected, "toy"))
+                found.append(Trial(KIND, f"{name}, {consume.__name__}", attempt, ("sentence",), "toy", (says,)))
+    for name, (change, consume, expected, *words) in USES.items():
+        found.append(Trial(KIND, name, partial(after, change, consume), expected, "toy", tuple(words)))
     return found + fault_stale_chain.trials(seed)

@@ -8,8 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.fault_bases import CLIPS, caption, caption_server, index_rows, run_files, write_raw
-from benchmarks.fault_dvc import dvc, dvc_project
+from benchmarks.fault_bases import CLIPS, caption, caption_server, run_files, write_raw
 from benchmarks.fault_trial import Outcome, Ran, Trial, digests, grace, kept, result_of
 
 KIND = "stale"
@@ -44,6 +43,10 @@ def ran(*words: str) -> None:
 
 def used(words: tuple[str, ...], folder: Path) -> Outcome:
     """A command that would use what does not belong: it has to refuse."""
+    from benchmarks.fault_corruptions import verified
+
+    if words == ("verify",):
+        return verified("chain", folder)
     return result_of(grace(*words, "-d", "chain"), lambda: False, "it was used")
 
 
@@ -157,14 +160,6 @@ def predicted(*more: str, folder: Path) -> Outcome:
     return result_of(grace(*words), lambda: False, "it was predicted")
 
 
-def _other_models(folder: Path) -> None:
-    from grace.trainer.runs import read_config
-
-    cache: Any = read_config(folder / RUN).cache
-    cache["tokens"]["model"]["sha256"] = "0" * 64
-    config(folder / RUN, cache=cache)
-
-
 def _other_steps(folder: Path) -> None:
     config(folder / RUN, pipeline=None)
 
@@ -189,14 +184,6 @@ def corrected(folder: Path) -> Outcome:
     )
 
 
-def dvc_repro(folder: Path) -> Outcome:
-    """A video replaced under ``dvc repro``: the index is made again."""
-    dvc_project(folder)
-    before = index_rows(folder)
-    write_raw(folder / "raw", 1, clips=4)
-    return result_of(dvc("repro"), lambda: index_rows(folder) != before, "the old index is kept")
-
-
 def same_weights(folder: Path) -> Outcome:
     """A run asked for again after everything was made again from the same files."""
     for store in ("faces", "motion", "tokens"):
@@ -208,32 +195,38 @@ def same_weights(folder: Path) -> Outcome:
 
 def _replaced_inputs() -> list[Trial]:
     """What another data set made, or what was made again, in the place of what a stage was given."""
-    changes: dict[str, tuple[Change, tuple[str, ...]]] = {
-        "faces of another data set": (partial(_foreign, ("faces",)), ("motion",)),
-        "faces of another data set, tokens": (partial(_foreign, ("faces",)), ("tokens",)),
-        "captions of another data set": (partial(_foreign, ("captions",)), ("refine",)),
-        "descriptions of another data set": (partial(_foreign, ("descriptions",)), ("tokens",)),
-        "tokens of another data set": (partial(_foreign, ("tokens",)), NEW),
-        "motion of another data set": (partial(_foreign, ("motion",)), NEW),
-        "tokens and motion of another data set": (partial(_foreign, ("tokens", "motion")), NEW),
+    changes: dict[str, tuple[Change, tuple[str, ...], str]] = {
+        "faces of another data set": (partial(_foreign, ("faces",)), ("motion",), "faces/00001.h5"),
+        "faces of another data set, tokens": (partial(_foreign, ("faces",)), ("tokens",), "faces/00001.h5"),
+        "captions of another data set": (partial(_foreign, ("captions",)), ("refine",), "captions/00001.parquet"),
+        "descriptions of another data set": (
+            partial(_foreign, ("descriptions",)),
+            ("tokens",),
+            "descriptions/00001.parquet",
+        ),
+        "tokens of another data set": (partial(_foreign, ("tokens",)), NEW, "tokens/00001.h5"),
+        "motion of another data set": (partial(_foreign, ("motion",)), NEW, "motion/00001.h5"),
+        "tokens and motion of another data set": (partial(_foreign, ("tokens", "motion")), NEW, "/00001.h5"),
         "everything of another data set": (
             partial(_foreign, ("faces", "captions", "descriptions", "tokens", "motion")),
             NEW,
+            "00001.h5",
         ),
-        "another data set's clips": (foreign_table, ("motion",)),
-        "another data set's clips, trained": (foreign_table, NEW),
-        "faces made again": (refaced, NEW),
-        "faces made again, verified": (refaced, ("verify",)),
-        "tokens of another data set, verified": (partial(_foreign, ("tokens",)), ("verify",)),
+        "another data set's clips": (foreign_table, ("motion",), "clips.parquet"),
+        "another data set's clips, trained": (foreign_table, NEW, "clips.parquet"),
+        "faces made again": (refaced, NEW, "another faces/00000"),
+        "faces made again, verified": (refaced, ("verify",), "captions/00000.parquet"),
+        "tokens of another data set, verified": (partial(_foreign, ("tokens",)), ("verify",), "tokens/00001.h5"),
         "everything of another data set, verified": (
             partial(_foreign, ("faces", "captions", "descriptions", "tokens", "motion")),
             ("verify",),
+            "faces/00001.h5",
         ),
-        "another data set's clips, verified": (foreign_table, ("verify",)),
+        "another data set's clips, verified": (foreign_table, ("verify",), "clips.parquet"),
     }
     return [
-        Trial(KIND, name, partial(_after, change, partial(used, words)), ("sentence",), "chain")
-        for name, (change, words) in changes.items()
+        Trial(KIND, name, partial(_after, change, partial(used, words)), ("sentence",), "chain", (says,))
+        for name, (change, words, says) in changes.items()
     ]
 
 
@@ -266,21 +259,24 @@ def trials(seed: int) -> list[Trial]:
         "tokens.model=pocket/vlm",
     )
     for setting in settings:
-        found.append(Trial(KIND, f"predict -S {setting}", partial(_predicted, ("-S", setting)), ("sentence",), "chain"))
-    more: dict[str, tuple[Callable[[Path], Outcome], tuple[str, ...]]] = {
-        "predict with other models": (
-            partial(_after, _other_models, partial(_predicted, ("--no-text",))),  # no server is there to fail for
+        attempt, says = partial(_predicted, ("-S", setting)), "use_label" if "label" in setting else setting
+        found.append(Trial(KIND, f"predict -S {setting}", attempt, ("sentence",), "chain", (says,)))
+    more: dict[str, tuple[Any, ...]] = {
+        "predict without settings": (
+            partial(_after, _other_steps, partial(_predicted, ())),
             ("sentence",),
+            "config.yaml",
         ),
-        "predict without settings": (partial(_after, _other_steps, partial(_predicted, ())), ("sentence",)),
         "a video replaced": (redone, ("held",)),
-        "a video replaced, not indexed": (not_indexed, ("row",)),
+        "a video replaced, not indexed": (not_indexed, ("row",), "grace index"),
         "a correction changed": (corrected, ("held",)),
         "all.h5 of another data set": (joined, ("held",)),
         "everything made again": (same_weights, ("held",)),
     }
-    found += [Trial(KIND, name, attempt, expected, "chain") for name, (attempt, expected) in more.items()]
-    return [*found, Trial(KIND, "a video replaced, dvc repro", dvc_repro, ("held",), "clips")]
+    found += [
+        Trial(KIND, name, attempt, expected, "chain", tuple(says)) for name, (attempt, expected, *says) in more.items()
+    ]
+    return found
 
 
 def _after(change: Change, consume: Callable[[Path], Outcome], folder: Path) -> Outcome:

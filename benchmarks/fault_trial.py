@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -22,9 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-VERDICTS = ("held", "row", "sentence", "silent", "traceback", "hang")
+from benchmarks.harness import PROJECT
+
+VERDICTS = ("held", "row", "sentence", "misleading", "silent", "traceback", "hang")
 """The result is that of the sound input; one clip has a row with the cause and all others are as before; one sentence
-and a failed command; another result without a word; an error that is no sentence; no end."""
+and a failed command; a row or sentence without the words that name its cause; another result without a word; an error
+that is no sentence; no end."""
 LIMIT = 20.0
 """Seconds that a trial may take on an idle machine."""
 DETAIL = 300
@@ -44,6 +48,7 @@ class Trial:
     """An input and what is done with it.
 
     ``attempt`` gets a folder of its own, which is the working directory; ``base`` names what that folder is a copy of.
+    ``says`` are words (a file, a key, a cause) that a sentence or a row has to hold, all of them.
     """
 
     kind: str
@@ -51,6 +56,14 @@ class Trial:
     attempt: Callable[[Path], Outcome]
     expected: tuple[str, ...]
     base: str = ""
+    says: tuple[str, ...] = ()
+
+    def judge(self, outcome: Outcome) -> Outcome:
+        """The outcome itself, or ``misleading`` where its sentence or row does not hold the words."""
+        missing = [words for words in self.says if words not in outcome.detail]
+        if outcome.verdict in ("row", "sentence") and missing:
+            return Outcome("misleading", f"not said: {', '.join(missing)}: {outcome.detail}")
+        return outcome
 
 
 @dataclass(frozen=True)
@@ -127,6 +140,13 @@ def kept(folder: Path, name: str) -> Any:
     return json.loads((folder / "baseline.json").read_text())[name]
 
 
+def without_places(text: str, folder: Path) -> str:
+    """A sentence without what differs from run to run: the trial's folder, the project's, ports of loopback."""
+    for place, name in ((folder, "."), (PROJECT, "<project>")):
+        text = text.replace(f"{place}/", "" if name == "." else f"{name}/").replace(str(place), name)
+    return re.sub(r"(?<=127\.0\.0\.1:)\d{4,5}", "<port>", text)
+
+
 def attempt_in_child(trial: Trial, folder: Path, report: int) -> None:
     """Attempt a trial in this process, write its outcome to a descriptor and end the process."""
     try:
@@ -139,8 +159,9 @@ def attempt_in_child(trial: Trial, folder: Path, report: int) -> None:
             outcome = trial.attempt(folder)
         except BaseException as error:
             outcome = crashed(error)
-        detail = outcome.detail.encode("utf-8", "backslashreplace")[:DETAIL].decode("utf-8", "ignore")
-        os.write(report, json.dumps([outcome.verdict, detail]).encode())
+        outcome = trial.judge(outcome)
+        detail = without_places(outcome.detail, folder).encode("utf-8", "backslashreplace")[:DETAIL]
+        os.write(report, json.dumps([outcome.verdict, detail.decode("utf-8", "ignore")]).encode())
     finally:
         os._exit(0)
 

@@ -2,22 +2,24 @@
 
 The trials are data, in the modules beside this one: files that the stages made, damaged (fault_corruptions); servers
 that misbehave (server_faults); hostile files for index and faces (fault_files); odd tables and settings (fault_tables);
-files that are sound and do not belong (fault_stale); random ones for parsers and readers (fault_random). Each has a
-verdict:
+files that are sound and do not belong (fault_stale); random ones for parsers and readers (fault_random); and of each
+kind, what concerns DVC (fault_dvc), the index (fault_index), runs and scores (fault_runs), kept answers (fault_texts).
+Each has a verdict:
 
     held        the result is that of the sound input
     row         one clip has a row with the cause, and all others are as they were
     sentence    the command fails with one sentence
+    misleading  a row or a sentence that does not hold the words of the trial: the file, the key or the cause
     silent      another result without a word
     traceback   an error that is no sentence
     hang        no end within 20 seconds of an idle machine
 
-and passes when that is one of those that are right for it, which the last three never are.
+and passes when that is one of those that are right for it, which the last four never are.
 
     python -m benchmarks.faults [--quick] [--only KIND] [--name PART] [--seed 0] [--jobs 2]
 
 Ends with one line of JSON: trials (goal at least 400), wrong (those whose verdict is not among the right ones; goal 0),
-silent, tracebacks, hangs (goal 0 each).
+misleading, silent, tracebacks, hangs (goal 0 each).
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.fault_trial import VERDICTS, Outcome, Trial, in_child, run_all
 from benchmarks.harness import Benchmark, progress, table
@@ -37,20 +40,29 @@ BENCHMARK = Benchmark(
 )
 SHARE = 10
 """One trial in so many is tried by ``--quick``."""
+SAID = 200
+"""Characters of a sentence that the results file keeps."""
 
 
 def all_trials(seed: int) -> list[Trial]:
     """Every trial; ``seed`` says which bits flip and which random examples are drawn."""
     from benchmarks import (
         fault_corruptions,
+        fault_dvc,
         fault_files,
+        fault_index,
         fault_random,
+        fault_runs,
         fault_servers,
         fault_stale,
         fault_tables,
+        fault_texts,
     )
 
-    modules = (fault_corruptions, fault_servers, fault_files, fault_tables, fault_stale, fault_random)
+    modules = (
+        *(fault_corruptions, fault_servers, fault_files, fault_tables, fault_stale, fault_random),
+        *(fault_dvc, fault_index, fault_runs, fault_texts),
+    )
     return [trial for module in modules for trial in module.trials(seed)]
 
 
@@ -94,6 +106,12 @@ def try_all(trials: Sequence[Trial], jobs: int) -> list[tuple[Trial, Outcome, fl
     return sorted(found, key=lambda each: order[id(each[0])])
 
 
+def entry(trial: Trial, outcome: Outcome) -> dict[str, Any]:
+    """What the results file keeps of a trial: its verdict, and the beginning of what was said."""
+    kept = {"kind": trial.kind, "trial": trial.name, "verdict": outcome.verdict, "right": list(trial.expected)}
+    return {**kept, "said": outcome.detail[:SAID]} if outcome.verdict in ("row", "sentence") else kept
+
+
 def parser() -> argparse.ArgumentParser:
     """The options."""
     options = BENCHMARK.parser()
@@ -133,16 +151,12 @@ def main() -> None:
     figures = {
         "trials": len(found),
         "wrong": len(wrong),
+        "misleading": total["misleading"],
         "silent": total["silent"],
         "tracebacks": total["traceback"],
         "hangs": total["hang"],
     }
-    details = {
-        "verdicts": [
-            {"kind": trial.kind, "trial": trial.name, "verdict": outcome.verdict, "right": list(trial.expected)}
-            for trial, outcome, _ in found
-        ]
-    }
+    details = {"verdicts": [entry(trial, outcome) for trial, outcome, _ in found]}
     BENCHMARK.report(figures, keep=whole, tables=tables, details=details)
 
 

@@ -1,8 +1,9 @@
 """Nothing is lost: a command killed with SIGKILL and run again gives the bytes of an undisturbed run.
 
 `index`, every stage, `train`, `evaluate` and `dvc repro` are killed 100 times in all. Each kill hits the whole process
-group at a moment drawn by the seed, the command is run again to its end, and then: every file is equal to that of an
-undisturbed run, no other file is there (no temporary files), and no process of it lives on (so no lock is held).
+group at a moment drawn by the seed (where the command has ended by then, an earlier one is drawn), the command is run
+again to its end, and then: every file is equal to that of an undisturbed run, no other file is there (no temporary
+files), and no process of it lives on (so no lock is held).
 
     python -m benchmarks.kill [--quick] [--kills 100] [--seed 0] [--journal FILE]
 
@@ -12,7 +13,7 @@ by content; whether a clip's answer was asked for twice, because a kill came bef
 `--journal` keeps the verdicts in a file as they come, and a run with the same file and seed goes on from there.
 
 Ends with one line of JSON: kills_ok (goal 1.0), the share of kills that cost nothing; kills, how many;
-hit, those of them that came before the command had ended.
+hit, those of them that came before the command had ended (goal: all).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import subprocess
 import sys
 import time
 from argparse import ArgumentParser
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing.process import BaseProcess
@@ -73,6 +74,8 @@ OUTPUTS: dict[str, tuple[str, ...]] = {
 REPRO = "dvc repro"
 COMMANDS = (REPRO, *OUTPUTS)
 DATA = Path("data/demo")
+DRAWS = 20
+"""Moments that are drawn at most for one kill."""
 PATIENCE = 20.0
 """Seconds that a worker has to notice that its parent is gone."""
 LIBRARIES = ["torch", "transformers", "pandas", "pyarrow.parquet", "h5py", "av", "cv2", "sklearn.metrics", "stages"]
@@ -87,8 +90,9 @@ class Kill:
     command: str
     start: str
     seconds: float
-    hit: bool  # False: the command had ended before
+    hit: bool  # False: it had ended by the last of the moments drawn
     verdict: str  # ok, or what is wrong
+    draws: int = 1  # of moments, until one came before its end
 
 
 def copy_project(folder: Path) -> None:
@@ -259,18 +263,18 @@ class Campaign:
         return self.lengths[REPRO] * undone / sum(self.lengths[name] for name in names)
 
     def trial(self, label: str, command: str, start: str, share: float) -> Kill:
-        """Kill a command after a share of its length, run it again to its end, and look."""
-        copy = self.prepared(label, command, start)
-        moment = share * self.length(command, start)
-        under_way = Command(copy, command)
-        hit = not under_way.ended(moment)
-        if hit:
-            under_way.kill()
+        """Kill a command after a share of its length, run it again to its end, and look.
+
+        Where it had ended by then, it is started anew and killed at an earlier moment, drawn by the share.
+        """
+        moments = earlier_moments(share, share * self.length(command, start))
+        moment, draws, hit = kill_one(lambda: Command(self.prepared(label, command, start), command), moments)
+        copy = self.folder / label
         code = Command(copy, command).finish()
         verdict = self.verdict(copy, code)
         if verdict == "ok":
             shutil.rmtree(copy, ignore_errors=True)
-        return Kill(command, start, round(moment, 2), hit, verdict)
+        return Kill(command, start, round(moment, 2), hit, verdict, draws)
 
     def verdict(self, copy: Path, code: int) -> str:
         """``ok``, or what is wrong with a folder in which a command has ended."""
@@ -287,6 +291,22 @@ class Campaign:
             return f"left behind: {', '.join(added[:5])}"
         differing = sorted(name for name, digest in self.expected.items() if found.get(name) != digest)
         return f"other bytes: {', '.join(differing[:5])}" if differing else "ok"
+
+
+def earlier_moments(seed: float, first: float) -> list[float]:
+    """A moment in seconds, and others to fall back on: each is drawn between the start and the one before it."""
+    draws = random.Random(seed)
+    return list(itertools.accumulate(range(DRAWS - 1), lambda moment, _: moment * draws.random(), initial=first))
+
+
+def kill_one(start: Callable[[], Command], moments: Sequence[float]) -> tuple[float, int, bool]:
+    """Start a command, anew for each moment, until it is killed at one: that moment, the starts, whether it was hit."""
+    for starts, moment in enumerate(moments, 1):
+        under_way = start()
+        if not under_way.ended(moment):
+            under_way.kill()
+            return moment, starts, True
+    return moments[-1], len(moments), False
 
 
 def schedule(kills: int, seed: int) -> list[tuple[str, str, float]]:

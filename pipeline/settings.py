@@ -188,8 +188,8 @@ def _several(overrides: Sequence[str]) -> Sequence[str]:
 def _apply(override: str, content: dict[str, Any]) -> None:
     """Put one ``section.key=value`` into the content of a file."""
     dotted, equals, written = override.partition("=")
-    if not equals:
-        raise UserError(f"--set needs section.key=value, not '{override}'.")
+    if not equals or not all(part.strip() for part in dotted.split(".")):
+        raise UserError(f"--set needs section.key=value, not '{one_line(override, 100)}'.")
     value = parse_value(written, f"--set {dotted.strip()}")
     *sections, key = dotted.strip().split(".")
     named: Any = {key: value}
@@ -239,7 +239,8 @@ def _explain(error: ValidationError, model: type[Section]) -> str:
             known = ", ".join(section.model_fields) if section else ""
             sentences.append(f"unknown key '{key}'" + (f" (known here: {known})." if known else "."))
         else:
-            message = problem["msg"].removeprefix("Value error, ").rstrip(".")
+            keys = problem["type"] in ("model_type", "model_attributes_type", "dict_type")
+            message = "needs keys and values" if keys else problem["msg"].removeprefix("Value error, ").rstrip(".")
             named = problem["type"] == "value_error" and isinstance(problem["input"], list | dict | BaseModel)
             got = "" if named else f", got {_shown(problem['input'])}"  # a validator of ours names what is wrong in it
             sentences.append(f"'{key}': {message[0].lower()}{message[1:]}{got}.")

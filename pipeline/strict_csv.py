@@ -44,7 +44,8 @@ def read_text(file: Path, encodings: Sequence[str] = UTF8, lenient: bool = False
             continue
     if lenient:
         return content.decode(encodings[-1], errors="replace")
-    raise UserError(f"{file} is not {' or '.join(encodings).upper()} text: save it as UTF-8.")
+    known = " or ".join(encoding.removesuffix("-sig").upper() for encoding in encodings)
+    raise UserError(f"{file} is not {known} text: save it as UTF-8.")
 
 
 def read_rows(
@@ -52,16 +53,21 @@ def read_rows(
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """The rows of a CSV file with their line numbers: column name to cell, without blanks around either.
 
-    Raises :class:`UserError` naming the file, and the line where there is one, when a column of ``required`` is
-    missing, two columns have one name, a row has more cells than there are columns, or quotes are not closed; also when
-    the cell after the one of ``prose``, a column of free text, looks like the rest of a text that held a comma.
-    ``spelling`` gives the name under which a written column is known.
+    Raises :class:`UserError` naming the file, and the line where there is one, when the file is no text, a column of
+    ``required`` is missing, two columns have one name, a row has more cells than there are columns, or quotes are not
+    closed; also when the cell after the one of ``prose``, a column of free text, looks like the rest of a text that
+    held a comma. ``spelling`` gives the name under which a written column is known.
     """
     reader = csv.reader(io.StringIO(read_text(file), newline=""), strict=True)
     try:
         names = [spelling(name.strip()) for name in next(reader, [])]
+        if any("\0" in name for name in names):  # UTF-16 without its mark, UTF-32, a block that was never written
+            raise UserError(f"{file} holds NUL characters and is not UTF-8 text: save it as UTF-8.")
         if missing := [name for name in required if name not in names]:
-            raise UserError(f"{file} lacks the column {' and '.join(missing)}; it has {', '.join(names) or 'none'}.")
+            raise UserError(
+                f"{file} lacks the column {' and '.join(missing)}; it has {', '.join(names) or 'none'}: name the "
+                "columns in the first line, in small letters and with commas between them."
+            )
         if len(set(names)) < len(names):
             raise UserError(f"{file} has two columns of one name: {', '.join(names)}.")
         for cells in reader:
@@ -80,7 +86,8 @@ def read_rows(
                 padded = [*cells, *[""] * (len(names) - len(cells))]
                 yield reader.line_num, {name: cell.strip() for name, cell in zip(names, padded, strict=True)}
     except csv.Error as error:
-        raise UserError(f"{file}, line {reader.line_num}: {error}; a quote is open or misplaced there.") from None
+        line = max(reader.line_num, 1)
+        raise UserError(f"{file}, line {line}: {error}; a quote is open or misplaced there.") from None
 
 
 def encode_rows(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:

@@ -5,6 +5,7 @@ PyYAML reads YAML 1.1 (``no`` is False, ``010`` is 8) and takes the last of two 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,10 @@ from grace.pipeline.messages import byte_size, one_line
 MAX_BYTES = 100_000
 MAX_VALUES = 10_000
 MAX_DEPTH = 200
+MAX_DIGITS = 100
 """Settings are written by people; what is larger is damaged, or made to exhaust the reader."""
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that YAML 1.2 does not allow in a file."""
 
 
 def read_yaml(path: Path) -> Any:
@@ -53,7 +57,8 @@ def parse_value(written: str, where: str) -> Any:
     try:
         return _parse(written)
     except ValueError as error:
-        raise UserError(f"{where}: '{written}' is not a YAML value ({error}); put text with signs in quotes.") from None
+        shown = one_line(written, 100)
+        raise UserError(f"{where}: '{shown}' is not a YAML value ({error}); put text with signs in quotes.") from None
 
 
 def _parse(text: str) -> Any:
@@ -62,6 +67,10 @@ def _parse(text: str) -> Any:
         raise ValueError(f"it has more than {MAX_BYTES:,} characters")
     if nesting(text) > MAX_DEPTH:
         raise ValueError("it is nested too deeply")
+    if found := re.search(rf"\d{{{MAX_DIGITS + 1},}}", text):
+        raise ValueError(f"line {_line(text, found)}: more than {MAX_DIGITS} digits are no number")
+    if found := _FORBIDDEN.search(text):
+        raise ValueError(f"line {_line(text, found)}: the character U+{ord(found[0]):04X} is not allowed")
     yaml = YAML(typ="safe", pure=True)
     yaml.allow_duplicate_keys = False
     try:
@@ -82,6 +91,10 @@ def _parse(text: str) -> Any:
     if _count(content) > MAX_VALUES:
         raise ValueError(f"it stands for more than {MAX_VALUES:,} values")
     return _whole_characters(content) if "\\u" in text.lower() else content
+
+
+def _line(text: str, found: re.Match[str]) -> int:
+    return text.count("\n", 0, found.start()) + 1
 
 
 def _whole_characters(content: Any) -> Any:

@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks import fault_trial
 from benchmarks.fault_trial import VERDICTS, Outcome, Ran, Trial, run_all
-from benchmarks.faults import all_trials
+from benchmarks.faults import all_trials, entry
 from benchmarks.harness import PROJECT
 from grace.pipeline.errors import UserError
 
@@ -46,6 +46,39 @@ def test_the_campaign_is_large_and_its_names_differ() -> None:
     assert len({(trial.kind, trial.name) for trial in trials}) == len(trials)
     for trial in trials:
         assert set(trial.expected) <= set(VERDICTS[:3]), trial.name
+        assert trial.says or trial.expected == ("held",), trial.name
+    of = " ".join(trial.name for trial in trials)
+    for file in (
+        *("fold-1/seed-1/config.yaml", "cross-dataset/other", "tuning/vision", "scores.json", "index.partial.jsonl"),
+        *("reconciliation.csv", "dvc.lock", "responses/caption", "checkpoint.pt", "clips.parquet", "root.txt"),
+    ):
+        assert file in of, file
+
+
+def test_a_sentence_that_does_not_name_its_cause_is_misleading(tmp_path: Path) -> None:
+    saying = [("right", ("is no", "data set")), ("wrong", ("clips.csv",)), ("any", ())]
+    trials = [Trial("any", name, _misuse, ("sentence",), says=says) for name, says in saying]
+    found = {trial.name: outcome for trial, outcome, _ in run_all(trials, tmp_path, tmp_path, jobs=1)}
+    verdicts = {name: outcome.verdict for name, outcome in found.items()}
+    assert verdicts == {"right": "sentence", "wrong": "misleading", "any": "sentence"}
+    assert found["wrong"].detail == "not said: clips.csv: This is no data set."
+    held = Trial("any", "held", _leave, ("held",), says=("no word is needed",))
+    assert held.judge(Outcome("held", "x")) == Outcome("held", "x")
+
+
+def test_the_results_file_keeps_the_sentence_without_places(tmp_path: Path) -> None:
+    trial = Trial("any", "place", _name_places, ("sentence",))
+    ((_, outcome, _),) = run_all([trial], tmp_path, tmp_path, jobs=1)
+    assert outcome.detail == f"a/b.csv and <project>/x at http://127.0.0.1:<port>/v1 are wrong in .{'x' * 200}"
+    kept = entry(trial, outcome)
+    assert kept == {
+        "kind": "any", "trial": "place", "verdict": "sentence", "right": ["sentence"], "said": outcome.detail[:200],
+    }  # fmt: skip
+    assert "said" not in entry(trial, Outcome("held", "12 clips"))
+
+
+def _name_places(folder: Path) -> Outcome:
+    raise UserError(f"{folder}/a/b.csv and {PROJECT}/x at http://127.0.0.1:43211/v1 are wrong in {folder}{'x' * 200}")
 
 
 def _misuse(folder: Path) -> Outcome:
@@ -97,4 +130,4 @@ def test_some_of_its_trials_have_the_right_verdict() -> None:
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
     figures = json.loads(done.stdout.splitlines()[-1])
     assert figures.pop("trials") >= len(CHOSEN)
-    assert figures == {"wrong": 0, "silent": 0, "tracebacks": 0, "hangs": 0}, done.stdout
+    assert figures == {"wrong": 0, "misleading": 0, "silent": 0, "tracebacks": 0, "hangs": 0}, done.stdout

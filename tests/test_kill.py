@@ -8,7 +8,17 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from benchmarks.kill import COMMANDS, Kill, content, kills_table, processes_in, schedule
+from benchmarks.kill import (
+    COMMANDS,
+    Command,
+    Kill,
+    content,
+    earlier_moments,
+    kill_one,
+    kills_table,
+    processes_in,
+    schedule,
+)
 
 
 def test_a_hundred_kills_cover_every_command_and_repeat_by_seed() -> None:
@@ -45,6 +55,28 @@ def test_a_process_that_lives_on_is_seen(tmp_path: Path) -> None:
         process.kill()
         process.communicate()
     assert processes_in(tmp_path) == []
+
+
+class Sleep(Command):
+    """A command that ends by itself."""
+
+    def __init__(self, seconds: float) -> None:
+        self.process = subprocess.Popen(["sleep", str(seconds)], start_new_session=True)
+
+
+def test_a_kill_that_comes_after_the_end_is_drawn_again_until_one_hits() -> None:
+    moments = earlier_moments(0.7, 60.0)
+    assert moments[0] == 60.0
+    assert moments == sorted(moments, reverse=True) == earlier_moments(0.7, 60.0)
+    started: list[Sleep] = []
+
+    def start() -> Sleep:
+        started.append(Sleep(0.01 if len(started) < 2 else 600.0))
+        return started[-1]
+
+    assert kill_one(start, [5.0, 4.0, 0.01, 0.005]) == (0.01, 3, True)
+    assert [each.finish() for each in started] == [0, 0, -9]
+    assert kill_one(lambda: Sleep(0.01), [5.0, 4.0]) == (4.0, 2, False)
 
 
 def test_the_table_counts_by_command() -> None:

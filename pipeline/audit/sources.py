@@ -9,14 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from grace.pipeline.datasets.labels import canonical
 from grace.pipeline.errors import UserError
-from grace.pipeline.messages import one_line
+from grace.pipeline.messages import one_line, printable
 from grace.pipeline.store import Clips, Row, Store
 from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
+_CELLS = "close every quote, and give each row as many cells as the heading"
+SUFFIXES = {
+    ".csv": _CELLS,
+    ".tsv": _CELLS,
+    ".parquet": "write it again",
+    ".jsonl": "write a whole JSON object on each line",
+}
+"""Endings of tables that can be read, and what to do where one cannot."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +97,8 @@ def read_table_texts(
         table = _read(file)
         for column in filter(None, (text, *labels, clip, group)):
             if column not in table.columns:
-                there = ", ".join(str(name) for name in table.columns[:20])
-                raise UserError(f"{file} has no column '{column}'; it has {there}.")
+                there = ", ".join(printable(str(name), 100) for name in table.columns[:20])
+                raise UserError(f"{file} has no column '{column}'; it has {there}: name one of these.")
         emotions = _labels(table, labels, file)
         for number, (content, emotion) in enumerate(zip(table[text], emotions, strict=True)):
             clip_id = str(table[clip].iloc[number]) if clip else f"{file.name}:{number + 1}"
@@ -115,8 +122,12 @@ def _read(file: Path) -> pd.DataFrame:
         return pd.read_csv(file, sep="\t" if file.suffix == ".tsv" else ",")
     except FileNotFoundError:
         raise UserError(f"There is no file {file}.") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{file} is not UTF-8 text: save it as UTF-8.") from None
+    except pd.errors.EmptyDataError:
+        raise UserError(f"{file} is empty: it needs a heading and a row for each text.") from None
     except (ValueError, OSError) as error:  # what pandas and Arrow raise for a bad file
-        raise UserError(f"{file} cannot be read as a table: {one_line(error)}") from None
+        raise UserError(f"{file} cannot be read as a table ({one_line(error)}): {SUFFIXES[file.suffix]}.") from None
 
 
 def _labels(table: pd.DataFrame, columns: Sequence[str], file: Path) -> list[str]:

@@ -39,12 +39,12 @@ def adapter(dataset: str, lists: ListFilesSettings) -> Adapter:
     labels = label_names(lists.labels)
 
     def read(root: Path, folder: str | None = None) -> list[Listing]:
-        return _read(root, lists, labels)
+        return _read(dataset, root, lists, labels)
 
     return Adapter(dataset, read, classes=tuple(dict.fromkeys(labels.values())))
 
 
-def _read(root: Path, lists: ListFilesSettings, labels: dict[str, str]) -> list[Listing]:
+def _read(dataset: str, root: Path, lists: ListFilesSettings, labels: dict[str, str]) -> list[Listing]:
     """Every clip of all lists; raises :class:`UserError` when a list is missing, or a line is not one of a list."""
     tree = Tree(root)
     files = [
@@ -54,11 +54,11 @@ def _read(root: Path, lists: ListFilesSettings, labels: dict[str, str]) -> list[
         if (name := getattr(parts, split)) is not None
     ]
     entries = [entry for each in files for entry in _entries(*each, tree, lists.paths, labels)]
-    _require_from_zero(entries, lists)
+    _require_from_zero(dataset, entries, lists)
     return merge(entries, tuple(dict.fromkeys(labels.values())))
 
 
-def _require_from_zero(entries: Sequence[Entry], lists: ListFilesSettings) -> None:
+def _require_from_zero(dataset: str, entries: Sequence[Entry], lists: ListFilesSettings) -> None:
     """Raise :class:`UserError` when names are given as a list, which counts from 0, and the files count from 1."""
     if not isinstance(lists.labels, list) or not lists.labels:
         return
@@ -66,8 +66,8 @@ def _require_from_zero(entries: Sequence[Entry], lists: ListFilesSettings) -> No
     if str(count) in found and class_name(lists.labels[0]) not in found:
         pairs = ", ".join(f"{number}: {name}" for number, name in enumerate(lists.labels, 1))
         raise UserError(
-            f"lists.….labels in params.yaml has {count} names, for the numbers 0 to {count - 1}, but the list files "
-            f"hold {count} and no 0: do the numbers begin at 1? Then write labels: {{{pairs}}}."
+            f"lists.{dataset}.labels in params.yaml has {count} names, for the numbers 0 to {count - 1}, but the list "
+            f"files hold {count} and no 0: do the numbers begin at 1? Then write labels: {{{pairs}}}."
         )
 
 

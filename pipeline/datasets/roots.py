@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from grace.pipeline.errors import UserError
+from grace.pipeline.messages import one_line
 from grace.pipeline.store import write_atomic
 
 NAME = re.compile(r"\w[\w.-]*")
@@ -39,10 +41,10 @@ def root_of(roots: Mapping[str, str], dataset: str, root: str | Path | None = No
             "folder of its files, or give --root."
         )
     path = Path(named)
-    if not path.is_dir():
+    if not os.path.isdir(path):  # noqa: PTH112 - a name that no path can be is none
         raise UserError(
-            f"The root of data set '{dataset}', {path}, is not a folder: set roots.{dataset} in params.yaml, or give "
-            "--root."
+            f"The root of data set '{dataset}', {one_line(path, 300)}, is not a folder: set roots.{dataset} in "
+            "params.yaml, or give --root."
         )
     return path
 

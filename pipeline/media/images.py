@@ -43,7 +43,10 @@ def decode_image(
         >>> decode_image(encode_png(image), "grey").shape
         (48, 64)
     """
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), _FLAGS[order]) if content else None
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), _FLAGS[order]) if content else None
+    except cv2.error:  # more pixels than OpenCV takes for an image
+        image = None
     if image is None:
         raise ClipError("an image is damaged")
     return np.asarray(image)

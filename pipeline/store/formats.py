@@ -94,8 +94,8 @@ def decode_meta(schema: Schema, path: Path) -> dict[str, Any]:
         return dict(meta)
     except OSError as error:
         raise unreadable(error, path, schema) from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(damaged(path, schema, type(error).__name__)) from None
+    except (ValueError, RecursionError):
+        raise UserError(damaged(path, schema, "it is empty, cut off or damaged")) from None
 
 
 def unreadable(error: OSError | KeyError | RuntimeError, path: Path, schema: Schema) -> GraceError:

@@ -261,8 +261,13 @@ def test_one_column_an_emotion_is_one_label(tmp_path: Path) -> None:
     [
         ("none.csv", None, [], r"There is no file .*none\.csv"),
         ("t.xlsx", b"PK", [], r"t\.xlsx is no table that can be read: give one that ends in \.csv"),
-        ("t.csv", b"other\n1\n", [], r"t\.csv has no column 'said'; it has other\."),
-        ("t.csv", b"", [], r"t\.csv cannot be read as a table"),
+        ("t.csv", b"other\n1\n", [], r"t\.csv has no column 'said'; it has other: name one"),
+        ("t.csv", b"", [], r"t\.csv is empty: it needs a heading"),
+        (
+            "t.jsonl",
+            b'{"said": "x"}\n{"said": ',
+            [],
+        ),
         ("t.parquet", b"not parquet", [], r"t\.parquet cannot be read as a table"),
         ("t.csv", b"said,A,B\nx,y,z\n", ["A", "B"], "several label columns must hold numbers"),
         ("t.csv", b"said\n", [], r"there is no row to audit"),

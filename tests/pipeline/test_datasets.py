@@ -339,6 +339,8 @@ def test_a_folder_that_links_to_itself_breaks_nothing(tmp_path: Path) -> None:
 def test_the_tree_shows_the_adapter_and_a_wrong_root_names_the_key(tmp_path: Path) -> None:
     write(tmp_path / "clips.csv", "path,label\n")
     assert find_adapter("demo", tmp_path).name == "folder"
+    with pytest.raises(UserError, match=r"^The root of data set 'demo', x{300}, is not a folder: set roots.demo"):
+        root_of({"demo": "x" * 100_000}, "demo")
     assert root_of({"demo": str(tmp_path)}, "demo") == root_of({}, "demo", tmp_path) == tmp_path
     for root in (None, tmp_path / "gone"):
         with pytest.raises(UserError, match=r"roots\.demo"):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from benchmarks.fault_files import png
 from grace.pipeline.errors import ClipError, UserError
 from grace.pipeline.figures import encode_figure
 from grace.pipeline.media.images import decode_crop, decode_image, write_image
@@ -51,7 +52,7 @@ def test_order_of_colours_and_damage() -> None:
     assert decode_image(content)[0, 0].tolist() == [255, 0, 0]
     assert decode_image(content, "rgb")[0, 0].tolist() == [0, 0, 255]
     assert decode_image(content, "grey").shape == (8, 8)
-    for damaged in (b"", b"no picture"):
+    for damaged in (b"", b"no picture", png(60_000, 60_000)):  # the last has more pixels than OpenCV takes
         with pytest.raises(ClipError, match="an image is damaged"):
             decode_image(damaged)
         with pytest.raises(ClipError, match="run the faces stage again"):

@@ -142,9 +142,13 @@ def test_arrays_that_disagree_in_shape_are_refused(tmp_path: Path) -> None:
 
 def test_a_broken_file_is_named_with_its_remedy(tmp_path: Path) -> None:
     store = Store(tmp_path, TOKENS)
-    store.path(0).write_bytes(b"not HDF5")
-    with pytest.raises(UserError, match=r"00000\.h5 is not a readable tokens file.*run `grace tokens` again"):
-        store.read(0)
+    for content in (b"not HDF5", b""):
+        store.path(0).write_bytes(content)
+        cause = (
+            r"00000\.h5 is not a readable tokens file \(it is empty, cut off or damaged\): .*run `grace tokens` again"
+        )
+        with pytest.raises(UserError, match=cause):
+            store.read(0)
     assert store.fingerprint(0) is None
 
 

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from grace.pipeline.errors import UserError
 from grace.pipeline.index.marks import Mark, read_marks, write_marks
 from grace.pipeline.index.reconciliation import UNLISTED, Reconciliation
-from grace.pipeline.strict_csv import FORMULA, decode_rows, encode_rows, escape, unescape
+from grace.pipeline.strict_csv import FORMULA, decode_rows, encode_rows, escape, read_rows, unescape
 from grace.pipeline.text.cues import Cue
 from grace.pipeline.text.overrides import Override, read_override_rows, write_overrides
 from grace.trainer.runs import csv_table
@@ -131,3 +132,19 @@ def test_what_a_person_wrote_by_hand_stays_as_it_is(text: str, tmp_path: Path) -
     with (tmp_path / "marks.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("clip_id", "mark", "reason"), (text, "doubtful", text)])
     assert read_marks(tmp_path / "marks.csv") == {text: Mark("doubtful", text)}
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("path,label\n".encode("utf-16")[2:], "holds NUL characters and is not UTF-8 text: save it as UTF-8"),
+        ("path,label\n".encode("utf-32"), "holds NUL characters and is not UTF-8 text: save it as UTF-8"),
+        (bytes(100), "holds NUL characters"),
+        (b"path\n\xff\n", "is not UTF-8 text: save it as UTF-8"),
+        (b"path;label\nx;y\n", "it has path;label: name the columns in the first line, .* with commas between them"),
+    ],
+)
+def test_a_table_of_another_kind_is_named_as_such(content: bytes, sentence: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(UserError, match=rf"t\.csv .*{sentence}"):
+        list(read_rows(tmp_path / "t.csv", ["path"]))

@@ -45,10 +45,10 @@ MERGES = "a: &a {x: 1}\n" + "".join(
         ("a: &a {x: *a}\n", "10,000 values"),
         ("? " * 10_000, "nested too deeply"),
         ("a: " + "[" * 40_000 + "]" * 40_000, "nested too deeply"),
-        ("workers: " + "1" * 50_000, "digits"),
+        ("data: x\nworkers: " + "1" * 50_000, "line 2: more than 100 digits are no number"),
         ("x" * 200_000, "larger than 100 kB"),
         ("a: [" + "1, " * 20_000 + "1]\n", "10,000 values"),
-        ("a: \x00\n", "not allowed"),
+        ("a: 1\nb: \x00\n", "line 2: the character U+0000 is not allowed"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:

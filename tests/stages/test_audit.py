@@ -56,7 +56,10 @@ def test_anybodys_table_is_audited(folder: Path, project: Path) -> None:
     ("arguments", "sentence"),
     [
         (["--table", "mine.csv"], "--table needs --text"),
-        (["--table", "mine.csv", "--text", "words"], "mine.csv has no column 'words'; it has who, said, emotion."),
+        (
+            ["--table", "mine.csv", "--text", "words"],
+            "mine.csv has no column 'words'; it has who, said, emotion:",
+        ),
         (["--table", "yours.csv", "--text", "said"], "There is no file yours.csv"),
         (["--dataset", "demo"], "clips.parquet is missing"),
     ],
