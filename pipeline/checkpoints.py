@@ -81,6 +81,25 @@ def is_local(name: str, revision: str | None = None) -> bool:
     return isinstance(try_to_load_from_cache(name, "config.json", revision=revision), str)
 
 
+def weights_bytes(name: str, revision: str | None = None) -> int:
+    """Bytes of a model's weights on this disk; 0 where none are seen. The hub is not asked.
+
+    Example:
+        >>> weights_bytes("pocket/clip") > 10**6, weights_bytes("nobody/no-such-model")
+        (True, 0)
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    folder = _find_folder(name)
+    if folder is None and HUB_ID.fullmatch(name):
+        config = try_to_load_from_cache(name, "config.json", revision=revision)
+        folder = Path(config).parent if isinstance(config, str) else None
+    if folder is None:
+        return 0
+    sizes = [sum(file.stat().st_size for file in folder.glob(pattern)) for pattern in ("*.safetensors", "*.bin")]
+    return next(filter(None, sizes), 0)
+
+
 def model_cache_key(name: str, revision: str | None = None) -> dict[str, Any]:
     """Name and content of a model, the same on every machine: no absolute path, no time stamp.
 

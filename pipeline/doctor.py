@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from grace.pipeline.checkpoints import knows_only, require_model
+from grace.pipeline.checkpoints import knows_only, require_model, weights_bytes
 from grace.pipeline.datasets import find_adapter, root_of
 from grace.pipeline.errors import UserError
 from grace.pipeline.messages import byte_size, install_hint
@@ -23,6 +23,8 @@ from grace.pipeline.text.settings import CaptionSettings, RefineSettings
 LIBRARIES = ("torch", "transformers", "opencv-python-headless", "av", "h5py", "pyarrow", "pandas", "dvc", "vllm", "ray")
 LEAST_FREE = 5e9
 """Bytes of free disk below which a stage may soon stop."""
+LARGE = 0.8
+"""Share of the memory above which weights leave little for anything else."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ def examine(settings: PipelineSettings) -> list[Finding]:
         *_disk(settings),
         *_datasets(settings),
         *_models(settings),
+        *_room(settings),
         *_engines(settings),
         *_detector(settings),
     ]
@@ -140,6 +143,33 @@ def _models(settings: PipelineSettings) -> Iterator[Finding]:
             yield Finding("ok", model.stage, f"{model.name} is there")
 
 
+def _room(settings: PipelineSettings) -> Iterator[Finding]:
+    """Models whose weights the memory cannot hold, or leaves little beside."""
+    memory, where = _memory_of_models()
+    for model in models_of(settings):
+        size = weights_bytes(model.name, model.revision)
+        if size > memory:
+            sentence = f"{model.name} has {byte_size(size)} of weights, {where} {byte_size(memory)}: name a smaller one"
+            yield Finding("fault", model.stage, sentence)
+        elif size > LARGE * memory:
+            yield Finding(
+                "note",
+                model.stage,
+                f"{model.name} has {byte_size(size)} of weights, {where} {byte_size(memory)}: with vllm little is "
+                "left for keys and values; lower vllm.max_length or name a smaller one",
+            )
+
+
+def _memory_of_models() -> tuple[int, str]:
+    """Bytes of the memory that models are loaded into, and whose it is."""
+    import psutil
+    import torch
+
+    if torch.cuda.is_available():
+        return min(torch.cuda.mem_get_info(at)[1] for at in range(torch.cuda.device_count())), "the smallest GPU"
+    return psutil.virtual_memory().total, "this machine"
+
+
 def _engines(settings: PipelineSettings) -> Iterator[Finding]:
     stages: list[tuple[str, CaptionSettings | RefineSettings]] = [
         ("caption", settings.caption),
@@ -148,6 +178,8 @@ def _engines(settings: PipelineSettings) -> Iterator[Finding]:
     for stage, part in stages:
         if part.engine == "vllm" and find_spec("vllm") is None:
             yield Finding("fault", stage, f"engine vllm is not installed: {install_hint('vllm')}")
+        elif part.engine == "vllm" and _memory_of_models()[1] == "this machine":
+            yield Finding("note", stage, "engine vllm finds no GPU here: only vLLM's build for processors will start")
         if part.engine == "openai" and not part.server.url:
             yield Finding("fault", stage, f"engine openai has no server: set {stage}.server.url")
     if settings.runner == "ray" and find_spec("ray") is None:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What the long tests use beside Python packages, from Debian and npm: a browser, axe-core, Slurm. Tests whose tools are
-# missing are skipped, so that a machine without root can still run the others.
+# missing are skipped, so that a machine without root can still run the others; BROWSER_TESTS=required makes it an error.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then

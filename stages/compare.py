@@ -24,7 +24,7 @@ def command(
     """Say whether one run leads the other, by paired bootstrap and McNemar's test on the test clips of all folds."""
     settings = command_settings(params, override)
     from grace.trainer.compare import compare
-    from grace.trainer.published import own_row, published_rows
+    from grace.trainer.published import none_published, own_row, published_rows
     from stages.tables.scores import comparison_table, published_table
 
     folder = settings.folder(dataset)
@@ -40,6 +40,8 @@ def command(
     ]
     if rows := published_rows(dataset, own, settings.evaluate.published):
         console().print(published_table(rows))
+    elif sentence := none_published(dataset, settings.evaluate.published):
+        note(sentence)
 
 
 def _run_path(run: str, method: Path) -> Path:

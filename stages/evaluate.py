@@ -40,7 +40,7 @@ def command(
     if fold is not None and (sentence := remark("evaluate", settings)):
         note(sentence)
     from grace.trainer.evaluate import evaluate
-    from grace.trainer.published import published_rows, row_of
+    from grace.trainer.published import none_published, published_rows, row_of
     from stages.tables.scores import detail_table, paper_table, published_table, scenes_table
 
     result = evaluate(
@@ -60,6 +60,8 @@ def command(
         console().print(by_scene)
     if rows := published_rows(dataset, [row_of(result)], settings.evaluate.published):
         console().print(published_table(rows))
+    elif sentence := none_published(dataset, settings.evaluate.published):
+        note(sentence)
 
 
 def _on_other(settings: Settings, dataset: str, other: str, runs: Path | None) -> None:

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 import grace
 from grace import ClipPipeline, ClipResult, GraceClassifier, Prediction, PredictionOverTime, UserError
 from grace.pipeline.settings import PipelineSettings
-from grace.pipeline.steps import step_sections
+from grace.pipeline.steps import make_step, step_sections
 from grace.trainer.classifier import TokenClassifier
 from grace.trainer.settings import TrainSettings
 from grace.trainer.train import train
@@ -155,8 +155,9 @@ def test_texts_that_no_new_clip_has_leave_predictions_without_text(
 
 
 def test_a_run_that_reads_nothing_but_such_texts_predicts_no_new_clip(tmp_path: Path) -> None:
-    data = toy_cache(tmp_path / "data/toy")
     annotated = PipelineSettings.model_validate(ANNOTATION)
+    made_by = {stage: make_step(stage, annotated, root=".").cache_key() for stage in ("tokens", "motion")}
+    data = toy_cache(tmp_path / "data/toy", made_by=made_by)
     settings = TrainSettings(**{**TRAIN, "epochs": 1}, method="text")
     train(data, settings, 1, quiet=True, pipeline=step_sections(annotated))
     classifier = GraceClassifier.from_pretrained(data / "runs/text/fold-1")

@@ -16,6 +16,8 @@ SOURCE = "source"
 """A further column that it may have: the paper or repository that says so."""
 SHIPPED = Path(__file__).with_name("published.csv")
 """The table that ships with GRACE: rows that were read in the sources that they name."""
+PUBLIC = frozenset({"afew", "cremad", "meld", "ravdess", "mafw-compound"})
+"""Data sets with an adapter on which results are published, but of which the table that ships has none."""
 NOTHING = "none"
 """Value of ``evaluate.published`` that prints no published rows."""
 
@@ -53,6 +55,20 @@ def published_rows(dataset: str, own: Sequence[dict[str, str]], table: str | Non
         return []
     theirs.sort(key=lambda row: (row["protocol"], float(row["war"] or 0)))
     return [*theirs, *({**row, "dataset": dataset} for row in own)]
+
+
+def none_published(dataset: str, table: str | None = None) -> str:
+    """What to say where :func:`published_rows` gives none: nothing of a data set that nobody publishes results on.
+
+    Example:
+        >>> none_published("ravdess")
+        'No published results on ravdess ship with GRACE: name a table of them in evaluate.published.'
+        >>> none_published("my-clips"), none_published("ravdess", "none")
+        ('', '')
+    """
+    if table is not None or dataset.lower() not in PUBLIC:
+        return ""
+    return f"No published results on {dataset} ship with GRACE: name a table of them in evaluate.published."
 
 
 def own_row(method: str, uar: float, war: float, protocol: str) -> dict[str, str]:

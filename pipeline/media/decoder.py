@@ -38,6 +38,9 @@ a rate that varies."""
 WITH_LUMA = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "gray"})
 """Pixel formats whose first plane is an 8-bit brightness."""
 
+LFS_POINTER = b"version https://git-lfs"
+"""How a file begins that Git LFS has not fetched."""
+
 SECONDARY = Disposition.attached_pic | Disposition.timed_thumbnails
 """Tracks that are no video: cover art, thumbnails."""
 
@@ -251,6 +254,9 @@ def _plane(frame: av.VideoFrame, channels: int) -> UInt8[np.ndarray, "_height _w
 
 def _open(file: Any) -> Any:
     options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "none"}
+    if file.read(len(LFS_POINTER)) == LFS_POINTER:
+        raise ClipError("the video is a pointer of Git LFS: run `git lfs pull` in the data set's repository")
+    file.seek(0)
     try:
         return av.open(file, "r", container_options=options, metadata_errors="replace")
     except av.ArgumentError:  # what FFmpeg says of a reader outside the list

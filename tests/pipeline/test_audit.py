@@ -267,6 +267,7 @@ def test_one_column_an_emotion_is_one_label(tmp_path: Path) -> None:
             "t.jsonl",
             b'{"said": "x"}\n{"said": ',
             [],
+            r"t\.jsonl cannot be read as a table \(",
         ),
         ("t.parquet", b"not parquet", [], r"t\.parquet cannot be read as a table"),
         ("t.csv", b"said,A,B\nx,y,z\n", ["A", "B"], "several label columns must hold numbers"),

@@ -339,6 +339,14 @@ def test_a_playlist_that_names_another_file_is_refused(tmp_path: Path, name: str
             probe(path, "video")
 
 
+def test_a_pointer_of_git_lfs_says_how_to_fetch_the_video(tmp_path: Path) -> None:
+    (tmp_path / "1001_DFA_ANG_XX.flv").write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n"
+    )
+    with pytest.raises(ClipError, match="pointer of Git LFS: run `git lfs pull`"):
+        probe(tmp_path / "1001_DFA_ANG_XX.flv", "video")
+
+
 def test_an_image_that_is_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
     folder = write_images(tmp_path / "clip", 3)
     (folder / "0.png").unlink()

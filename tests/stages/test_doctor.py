@@ -63,6 +63,17 @@ def test_what_will_not_work_is_named(ask: Ask, setting: str, said: str) -> None:
     assert said in result.output
 
 
+def test_weights_that_no_memory_holds_are_named(ask: Ask, tmp_path: Path) -> None:
+    (tmp_path / "huge").mkdir()
+    (tmp_path / "huge/config.json").write_text("{}")
+    with (tmp_path / "huge/model.safetensors").open("wb") as weights:
+        weights.truncate(4 * 10**12)  # a hole: nothing is written
+    result = ask("doctor", f"refine.model={tmp_path / 'huge'}")
+    assert result.exit_code == 1, result.output
+    assert "huge has 4.0 TB of weights, this machine" in result.output
+    assert "name a smaller one" in result.output
+
+
 def test_pocket_models_on_other_footage_are_named(ask: Ask, tmp_path: Path) -> None:
     write_images(tmp_path / "footage/one", 2)
     result = ask("doctor", "datasets=[mine]", f"roots.mine={tmp_path / 'footage'}")

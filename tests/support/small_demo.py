@@ -11,7 +11,7 @@ import numpy as np
 
 from grace.pipeline.settings import PipelineSettings
 from grace.pipeline.single_clip import ClipPipeline
-from grace.pipeline.steps import step_sections
+from grace.pipeline.steps import make_step, step_sections
 from grace.pipeline.store import Row, Store, write_clips
 from grace.pipeline.store.schemas import CLIPS, DESCRIPTIONS, MOTION, TOKENS
 from grace.trainer.settings import TrainSettings
@@ -44,7 +44,8 @@ def make_small_demo(project: Path) -> Path:
     write_shards(Store(data / "descriptions", DESCRIPTIONS), [_description(clip) for clip in clips])
     for schema, name in ((MOTION, "motion"), (TOKENS, "tokens")):
         columns = [column.name for column in schema.all_columns]
-        write_shards(Store(data / name, schema), [{key: row[key] for key in columns if key in row} for row in rows])
+        kept = [{key: row[key] for key in columns if key in row} for row in rows]
+        write_shards(Store(data / name, schema), kept, make_step(name, settings, root=".").cache_key())
     train(data, TrainSettings(**TRAIN, method="grace"), 1, quiet=True, pipeline=step_sections(settings))
     return project
 
