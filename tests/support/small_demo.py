@@ -41,11 +41,12 @@ def make_small_demo(project: Path) -> Path:
         rows = [{**result.row, "clip_id": film.stem} for film, result in zip(films, pipeline.many(films), strict=True)]
     clips = [_clip(row, number) for number, row in enumerate(rows)]
     write_clips(data, clips, LABELS)
-    write_shards(Store(data / "descriptions", DESCRIPTIONS), [_description(clip) for clip in clips])
+    keys = {stage: make_step(stage, settings, root=".").cache_key() for stage in ("refine", "motion", "tokens")}
+    write_shards(Store(data / "descriptions", DESCRIPTIONS), [_description(clip) for clip in clips], keys["refine"])
     for schema, name in ((MOTION, "motion"), (TOKENS, "tokens")):
         columns = [column.name for column in schema.all_columns]
         kept = [{key: row[key] for key in columns if key in row} for row in rows]
-        write_shards(Store(data / name, schema), kept, make_step(name, settings, root=".").cache_key())
+        write_shards(Store(data / name, schema), kept, keys[name])
     train(data, TrainSettings(**TRAIN, method="grace"), 1, quiet=True, pipeline=step_sections(settings))
     return project
 
