@@ -104,9 +104,9 @@ def trained_again(folder: Path) -> Outcome:
 
 
 def _last(printed: Ran | str) -> str:
-    """The table, without the bar before it."""
+    """The table, without the line and the bar before it."""
     text = printed if isinstance(printed, str) else printed.output
-    return text[text.index("train ") :] if "train vision" not in text else text[text.index("train vision") :]
+    return text[max(text.find("train vision,"), 0) :].strip()
 
 
 def evaluated(folder: Path) -> Outcome:

@@ -84,7 +84,7 @@ def test_a_table_of_experiments_fits_80_columns(pipeline: Path) -> None:
 
 
 def test_a_changed_parameter_runs_only_what_depends_on_it(pipeline: Path) -> None:
-    settings = json.loads((pipeline / "params.yaml").read_text())
+    settings = read_yaml(pipeline / "params.yaml")
     changed = {**settings, "evaluate": {**settings["evaluate"], "bootstrap": 60}}
     (pipeline / "params.yaml").write_text(json.dumps(changed))
     assert ran(dvc(pipeline, "repro")) == {"evaluate"}

@@ -45,7 +45,7 @@ class CaptionStep(EngineStep[str]):
     settings: CaptionSettings
 
     name: ClassVar[str] = "caption"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     schema: ClassVar[Schema] = CAPTIONS
     folder: ClassVar[str] = "captions"
     reads: ClassVar[dict[str, tuple[str, ...]]] = {"faces": ("frames", "times", "found")}
