@@ -19,7 +19,7 @@ DATA, PARTIAL = "data/mine", "data/mine/index.partial.jsonl"
 
 def interrupted(folder: Path) -> None:
     """An index that was killed when it had counted everything and written nothing."""
-    from grace.pipeline.index.journal import Journal
+    from grace.pipeline.store.journal import Journal
 
     shutil.rmtree(folder / DATA)
     with mock.patch.object(Journal, "remove", lambda self: None):

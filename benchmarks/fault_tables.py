@@ -59,7 +59,7 @@ CLIPS: dict[str, Case] = {
     ),
     "a column nobody knows": ("\n".join([f"{HEAD},mood", *(f"{row},x" for row in ROWS)]), HELD),
     "a column twice": (table(head=f"{HEAD},label"), SENTENCE, "two columns of one name"),
-    "a heading in capitals": (table(head=HEAD.upper()), SENTENCE, "PATH"),
+    "a heading in capitals": (table(head=HEAD.upper()), HELD),
     "no heading": ("\n".join(ROWS), SENTENCE, "column path"),
     "only a heading": (HEAD + "\n", SENTENCE, "no clip"),
     "empty": ("", SENTENCE, "column path"),
@@ -197,14 +197,15 @@ LISTS: dict[str, Case] = {
     "a list of another encoding": ("clips/\xff.mp4 8 0\n".encode("latin-1"), SENTENCE, "UTF-8"),
     "a path out of a list": ("../x.mp4 8 0\nclips/01.mp4 8 1\n", ROW, "leads out"),
     "other frames": ("clips/00.mp4 9 0\nclips/01.mp4 8 1\n", ROW, "8 counted, 9 annotated"),
-    "an empty list": ("", SENTENCE, "no clip"),
+    "an empty list": ("", ROW, "fold without a train or test part"),
 }
 
 
 def listed(content: Content, folder: Path) -> Outcome:
     """A data set that comes as list files."""
     (folder / "raw/a.txt").write_bytes(content.encode() if isinstance(content, str) else content)
-    lists = {"mine": {"folds": {1: {"train": "a.txt"}}, "labels": ["happiness", "sadness"]}}
+    (folder / "raw/b.txt").write_text("clips/02.mp4 8 1\n")
+    lists = {"mine": {"folds": {1: {"train": "a.txt", "test": "b.txt"}}, "labels": ["happiness", "sadness"]}}
     settings = {**json.loads((folder / "params.yaml").read_text()), "lists": lists}
     (folder / "params.yaml").write_text(json.dumps(settings))
     ran = grace("index", "-d", "mine")
@@ -218,7 +219,11 @@ def listed(content: Content, folder: Path) -> Outcome:
     if odd:
         return Outcome("row", odd[0])
     labels = {clip: (row["label"], row["fold_1"], row["status"]) for clip, row in rows.items()}
-    right = {"clips/00": ("happiness", "train", "ok"), "clips/01": ("sadness", "train", "ok")}
+    right = {
+        "clips/00": ("happiness", "train", "ok"),
+        "clips/01": ("sadness", "train", "ok"),
+        "clips/02": ("sadness", "test", "ok"),
+    }
     return held_if(labels == right, str(labels))
 
 

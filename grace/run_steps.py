@@ -30,9 +30,10 @@ def check_steps(run: Path, config: RunConfig, settings: PipelineSettings) -> Non
     Raises:
         UserError: A step would not give what the run was trained on, or a model of it is not there.
     """
-    made = {stage: {"cache_key": key} for stage, key in config.cache.items()} | (config.steps or {})
+    of_cache = [(stage, {"cache_key": key}) for stage, key in config.cache.items()]
+    made = [*of_cache, *(config.steps or {}).items()]
     changed = []
-    for stage, of_run in made.items():
+    for stage, of_run in made:
         step = make_step(stage, settings, root=".")
         for key, there, here in differences(of_run["cache_key"], _plain(step.cache_key())):
             raise UserError(
@@ -47,7 +48,7 @@ def check_steps(run: Path, config: RunConfig, settings: PipelineSettings) -> Non
             "predictions may differ from its scores. Train it again.",
             stacklevel=3,
         )
-    if unknown := [stage for stage in STEPS if stage not in made]:
+    if unknown := [stage for stage in STEPS if stage not in dict(made)]:
         warnings.warn(
             f"The run {run} does not say with which models {', '.join(unknown)} made what it was trained on, so that "
             "they cannot be checked: train it again to be sure.",

@@ -94,7 +94,7 @@ def check_runs(runs: Mapping[Path, Run], dataset_folder: Path) -> None:
         _check_fold(folder, run)
         _check_clips(folder, run, clips)
         check_inputs(folder, run.config, now)
-    _check_alike(runs)
+    check_alike({folder: run.config for folder, run in runs.items()})
     refuse_label_informed([row for run in runs.values() for row in run.predictions])
 
 
@@ -162,11 +162,11 @@ def _check_clips(folder: Path, run: Run, clips: Clips) -> None:
         )
 
 
-def _check_alike(runs: Mapping[Path, Run]) -> None:
-    """All folds and seeds of a method must be trained alike, or their mean is of nothing."""
-    (first, reference), *others = runs.items()
-    for folder, run in others:
-        here, there = _settings(reference), _settings(run)
+def check_alike(configs: Mapping[Path, RunConfig]) -> None:
+    """Raise :class:`UserError` when folds or seeds of a method were not trained alike: their mean is of nothing."""
+    (first, reference), *others = configs.items()
+    for folder, config in others:
+        here, there = _settings(reference), _settings(config)
         if is_seed_folder(folder):  # a further seed, the one that its folder is named for
             there["seed"] = here["seed"]
         if different := sorted(key for key in here if here[key] != there[key]):
@@ -177,8 +177,7 @@ def _check_alike(runs: Mapping[Path, Run]) -> None:
             )
 
 
-def _settings(run: Run) -> dict[str, Any]:
-    config = run.config
+def _settings(config: RunConfig) -> dict[str, Any]:
     return {
         **config.settings.model_dump(exclude={"device", "loggers"}),
         "cache": config.cache,

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from grace.pipeline.messages import install_hint
-from grace.pipeline.store import UserError, fingerprint, folder_lock
+from grace.pipeline.messages import error_line, install_hint
+from grace.pipeline.store import UserError, fingerprint, folder_lock, write_atomic
 from grace.trainer.class_prompts import load_class_prompts
 from grace.trainer.data import Cache
 from grace.trainer.layers import ModelConfig
@@ -123,16 +123,30 @@ def _study(place: Path, name: str, settings: TrainSettings) -> Study:
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     place.mkdir(parents=True, exist_ok=True)
-    study = optuna.create_study(
-        storage=JournalStorage(JournalFileBackend(str(place / STUDY))),
-        study_name=name,
-        load_if_exists=True,
-        direction="maximize",
-        sampler=optuna.samplers.TPESampler(seed=settings.seed),
-    )
+    _drop_torn_line(place / STUDY)
+    try:
+        study = optuna.create_study(
+            storage=JournalStorage(JournalFileBackend(str(place / STUDY))),
+            study_name=name,
+            load_if_exists=True,
+            direction="maximize",
+            sampler=optuna.samplers.TPESampler(seed=settings.seed),
+        )
+    except (ValueError, KeyError, AssertionError) as error:  # what reading damaged lines raises
+        raise UserError(
+            f"{place / STUDY} is damaged ({error_line(error, 60)}): take its broken line out, or remove the file to "
+            "begin anew."
+        ) from None
     for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):  # of a call that was killed
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
     return study
+
+
+def _drop_torn_line(log: Path) -> None:
+    """Take out a last line that a kill or a full disk left unfinished: Optuna would write the next one behind it."""
+    content = log.read_bytes() if log.exists() else b""
+    if not content.endswith(b"\n") and content:
+        write_atomic(log, content[: content.rfind(b"\n") + 1])
 
 
 def _space(settings: TrainSettings) -> dict[str, Proposal]:

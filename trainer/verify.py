@@ -13,8 +13,8 @@ from grace.pipeline.store.formats import check
 from grace.pipeline.store.schemas import CROSS_DATASET
 from grace.trainer.cross_dataset import FOLDER
 from grace.trainer.evaluate import SCORES, headline
-from grace.trainer.provenance import cache_inputs, check_inputs, check_place, read_clips
-from grace.trainer.runs import check_files, read_config
+from grace.trainer.provenance import cache_inputs, check_alike, check_inputs, check_place, read_clips
+from grace.trainer.runs import check_files, is_seed_folder, read_config
 
 
 def runs_of(folder: Path) -> list[Path]:
@@ -37,6 +37,8 @@ def run_problems(run: Path, now: Mapping[str, str]) -> Iterator[str]:
     try:
         config = read_config(run)
         check_place(run, config)
+        if is_seed_folder(run):
+            check_alike({run.parent: read_config(run.parent), run: config})
         check_files(run, config)
         check_inputs(run, config, now)
     except UserError as error:

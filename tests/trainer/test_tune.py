@@ -51,3 +51,16 @@ def test_what_cannot_be_tuned_is_said(tmp_path: Path) -> None:
         tune(folder, SETTINGS.model_copy(update={"protocol": "best-test"}), 1, trials=1)
     with pytest.raises(UserError, match="nothing to tune"):
         tune(folder, SETTINGS.model_copy(update={"method": "probe"}), 1, trials=1)
+
+
+def test_a_line_that_a_kill_tore_is_dropped_and_a_damaged_one_is_named(tmp_path: Path) -> None:
+    data = toy_cache(tmp_path / "data/toy")
+    first = tune(data, SETTINGS, 1, trials=2)
+    log = data / "tuning/vision/fold-1/study.log"
+    whole = log.read_bytes()
+    log.write_bytes(whole[:-20])
+    assert tune(data, SETTINGS, 1, trials=3).trials == 3
+    assert first.default == tune(data, SETTINGS, 1, trials=3).default
+    log.write_bytes(whole.replace(b"op_code", b"op_\0ode", 1))
+    with pytest.raises(UserError, match=r"study\.log is damaged"):
+        tune(data, SETTINGS, 1, trials=3)
