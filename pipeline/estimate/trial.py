@@ -36,6 +36,8 @@ TYPICAL = (
 TEXT_STORES = {"caption": ("captions", CAPTIONS), "refine": ("descriptions", DESCRIPTIONS)}
 SMALL_MODEL = 10**9
 """Bytes of weights up to which a model is opened once more, in a process of its own, to see what a start costs."""
+FIRST_TOKENS = 4
+"""Tokens of an answer that only shows what the first call of an engine costs."""
 CONTINUOUS_BATCH = 32
 """Clips that fill an engine which takes requests as they come (vllm, a server), as far as a trial should."""
 
@@ -119,6 +121,7 @@ class _Trial:
             opened = time.perf_counter() - start
             _reset_gpu_peak()
             try:
+                first_call = self._first_call(made, counter)
                 rows, seconds = self._run(made)
             finally:
                 made.close()
@@ -133,13 +136,29 @@ class _Trial:
             cost,
             seconds_per_clip=mean(seconds),
             deviation=_standard_error(seconds),
-            start_seconds=(opened if started is None else started) * (2 if made.parallel else 1),
+            start_seconds=(opened if started is None else started) * (2 if made.parallel else 1) + first_call,
             bytes_per_clip=store.path(0).stat().st_size / len(self.clips),
             gpu_bytes=_gpu_peak(),
             tokens_in=counter.tokens_in / len(self.clips) if counter else 0.0,
             tokens_out=counter.tokens_out / len(self.clips) if counter else 0.0,
             note=f"{len(remarks)} of {len(rows)} clips tried, such as {remarks[0]}" if remarks else "",
         )
+
+    def _first_call(self, step: Step, counter: _Counter | None) -> float:
+        """Seconds by which an engine's first answer takes longer than its next; a server is not asked for it."""
+        if counter is None or not isinstance(step, EngineStep) or step.settings.engine == "openai":
+            return 0.0
+        rows = StepInputs(step, self.folder, len(self.clips)).rows(0)
+        first = next((row for row in rows if row["status"] != "failed"), None)
+        if first is None:
+            return 0.0
+        short = [replace(request, max_tokens=FIRST_TOKENS) for request in step.requests(first)[:1]]
+        taken = []
+        for _ in range(2):
+            start = time.perf_counter()
+            list(counter.engine.generate(short))
+            taken.append(time.perf_counter() - start)
+        return max(0.0, taken[0] - taken[1])
 
     def _run(self, step: Step) -> tuple[list[Row], list[float]]:
         """The rows of all clips, and the seconds of each: measured clip by clip, or their mean where they are batched.
