@@ -22,6 +22,8 @@ from threading import Thread
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
+from threadpoolctl import threadpool_limits
+
 from grace.pipeline.errors import GraceError
 
 Job_ = TypeVar("Job_", contravariant=True)
@@ -271,6 +273,7 @@ def _serve(task: Task[Any, Any], connection: Connection, clock: Any) -> None:
     exit_with_parent()
     try:
         task.open()
+        threadpool_limits(1)  # a process per core: threads of NumPy's BLAS in each would wait for each other
         while True:
             job, skipped = connection.recv()
             result = task.run(job, skipped, on_clip_start)
