@@ -265,7 +265,7 @@ class Campaign:
     def trial(self, label: str, command: str, start: str, share: float) -> Kill:
         """Kill a command after a share of its length, run it again to its end, and look.
 
-        Where it had ended by then, it is started anew and killed at an earlier moment, drawn by the share.
+        Where it had ended by then, it is started again and killed at an earlier moment, drawn by the share.
         """
         moments = earlier_moments(share, share * self.length(command, start))
         moment, draws, hit = kill_one(lambda: Command(self.prepared(label, command, start), command), moments)
@@ -300,7 +300,7 @@ def earlier_moments(seed: float, first: float) -> list[float]:
 
 
 def kill_one(start: Callable[[], Command], moments: Sequence[float]) -> tuple[float, int, bool]:
-    """Start a command, anew for each moment, until it is killed at one: that moment, the starts, whether it was hit."""
+    """Start a command, once for each moment, until it is killed at one: that moment, the starts, whether it was hit."""
     for starts, moment in enumerate(moments, 1):
         under_way = start()
         if not under_way.ended(moment):

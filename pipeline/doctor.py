@@ -160,12 +160,18 @@ def _room(settings: PipelineSettings) -> Iterator[Finding]:
             )
 
 
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def _memory_of_models() -> tuple[int, str]:
     """Bytes of the memory that models are loaded into, and whose it is."""
     import psutil
     import torch
 
-    if torch.cuda.is_available():
+    if _has_gpu():
         return min(torch.cuda.mem_get_info(at)[1] for at in range(torch.cuda.device_count())), "the smallest GPU"
     return psutil.virtual_memory().total, "this machine"
 
@@ -178,7 +184,7 @@ def _engines(settings: PipelineSettings) -> Iterator[Finding]:
     for stage, part in stages:
         if part.engine == "vllm" and find_spec("vllm") is None:
             yield Finding("fault", stage, f"engine vllm is not installed: {install_hint('vllm')}")
-        elif part.engine == "vllm" and _memory_of_models()[1] == "this machine":
+        elif part.engine == "vllm" and not _has_gpu():
             yield Finding("note", stage, "engine vllm finds no GPU here: only vLLM's build for processors will start")
         if part.engine == "openai" and not part.server.url:
             yield Finding("fault", stage, f"engine openai has no server: set {stage}.server.url")

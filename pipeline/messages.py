@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import groupby
 
 
@@ -59,12 +59,21 @@ def byte_size(number: float | None) -> str:
         >>> byte_size(15e9), byte_size(820_000), byte_size(None)
         ('15.0 GB', '820 kB', '–')
     """
-    if number is None:
-        return "–"
-    for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")):
+    return "–" if number is None else in_units(number, {"TB": 1e12, "GB": 1e9, "MB": 1e6}, {"kB": 1e3})
+
+
+def in_units(number: float, units: Mapping[str, float], least: Mapping[str, float]) -> str:
+    """A number in the largest of ``units`` of which it is one at least, with one digit; without any in the ``least``.
+
+    Example:
+        >>> in_units(5400, {"h": 3600, "min": 60}, {"s": 1}), in_units(12, {"h": 3600, "min": 60}, {"s": 1})
+        ('1.5 h', '12 s')
+    """
+    for name, unit in units.items():
         if number >= unit:
             return f"{number / unit:.1f} {name}"
-    return f"{number / 1e3:.0f} kB"
+    ((name, unit),) = least.items()
+    return f"{number / unit:.0f} {name}".rstrip()
 
 
 def install_hint(extra: str) -> str:

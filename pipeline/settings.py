@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
+from grace.pipeline.arguments import as_list
 from grace.pipeline.datasets.roots import check_name
 from grace.pipeline.datasets.settings import ListFilesSettings
 from grace.pipeline.errors import UserError
@@ -122,7 +123,7 @@ def read_settings(model: type[S], path: str | Path | None = "params.yaml", overr
         8
     """
     content = {} if path is None else _read_file(Path(path))
-    for override in _several(overrides):
+    for override in as_list(overrides):
         _apply(override, content)
     return validate(model, content, "the settings" if path is None else str(path))
 
@@ -160,7 +161,7 @@ def apply_overrides(settings: S, overrides: Sequence[str]) -> S:
         96
     """
     content = settings.model_dump()
-    for override in _several(overrides):
+    for override in as_list(overrides):
         if override.partition("=")[0].strip().split(".")[0] in content:
             _apply(override, content)
     return validate(type(settings), content, "--set")
@@ -178,11 +179,6 @@ def _read_file(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path} must hold keys and values, such as 'datasets: [demo]'.")
     return content
-
-
-def _several(overrides: Sequence[str]) -> Sequence[str]:
-    """The overrides; a string is one of them, not its letters."""
-    return [overrides] if isinstance(overrides, str) else overrides
 
 
 def _apply(override: str, content: dict[str, Any]) -> None:

@@ -135,7 +135,7 @@ def _study(place: Path, name: str, settings: TrainSettings) -> Study:
     except (ValueError, KeyError, AssertionError) as error:  # what reading damaged lines raises
         raise UserError(
             f"{place / STUDY} is damaged ({error_line(error, 60)}): take its broken line out, or remove the file to "
-            "begin anew."
+            "start a new study."
         ) from None
     for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):  # of a call that was killed
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)

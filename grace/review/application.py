@@ -150,11 +150,7 @@ class _Site:
         return self._html(request, "agreement", here="rate", **agreement_page(self.review))
 
     def _clip(self, request: Request) -> int:
-        clip_id = request.query_params.get("id", "")
-        number = self.review.live.get().positions.get(clip_id)
-        if number is None:
-            raise UserError(f"There is no clip '{clip_id[:200]}'.")
-        return number
+        return self.review.live.get().number_of(request.query_params.get("id", ""))
 
     def _jpeg(self, content: bytes | None) -> Response:
         if content is None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from grace.pipeline.errors import UserError
 from grace.pipeline.messages import cause_of
 from grace.pipeline.store.clips import FILE, Clips
 from grace.pipeline.store.schemas import STORES, fold_column
@@ -78,6 +79,12 @@ class Catalogue:
 
     def __len__(self) -> int:
         return len(self.positions)
+
+    def number_of(self, clip_id: str) -> int:
+        """The number of a clip. Raises :class:`UserError` when there is no such clip."""
+        if clip_id not in self.positions:
+            raise UserError(f"There is no clip '{clip_id[:200]}' in {self.folder.name}.")
+        return self.positions[clip_id]
 
     def cell(self, clip: int, column: str) -> Any:
         """A value of ``clips.parquet``."""

@@ -93,7 +93,7 @@ class Corrections:
 
         Raises:
             ConflictError: It is not what the person saw.
-            UserError: A change is none, or the clip's id cannot stand in a table of corrections.
+            UserError: A change is none, or cannot be written.
         """
         by = person_name(by)
         with folder_lock(self.folder):

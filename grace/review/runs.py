@@ -12,8 +12,9 @@ import numpy as np
 from grace.pipeline.errors import UserError
 from grace.pipeline.store.formats import check_version
 from grace.pipeline.store.schemas import PREDICTIONS
-from grace.review.catalogue import Catalogue, Coded, numbers
+from grace.review.catalogue import Catalogue, numbers
 from grace.review.charts import risk_coverage
+from grace.trainer.provenance import person_of
 from grace.trainer.runs import RunConfig, check_file, read_config, read_history
 from grace.trainer.settings import EvaluateSettings
 
@@ -44,8 +45,8 @@ class Predictions:
     """[clips, classes], 0 where none was predicted."""
     fold: np.ndarray
     """The fold that tests the clip, the last one where several do; 0 where none does."""
-    subject: Coded
-    """Who is seen in the clip."""
+    catalogue: Catalogue
+    """The clips: their ids, and who is seen in them."""
     repeated: int
     """Clips that several folds test."""
     scoring: EvaluateSettings
@@ -82,8 +83,9 @@ class Predictions:
         if not classes:
             return {}
         tested = np.concatenate(list(clips.values()))
-        known = bool((self.subject.codes[tested] >= 0).all())
-        people = [self.subject[clip] for clip in tested] if known else None
+        clips_of, subject = self.catalogue, self.catalogue.subject
+        named = bool((subject.codes[tested] >= 0).any())
+        people = [person_of(clips_of.clip_id(int(clip)), subject[clip]) for clip in tested] if named else None
         scoring = self.scoring
         made = fold_scores(classes, list(self.labels), scoring.bootstrap, scoring.confidence, people)
         counts = confusion(self._label[tested], self._predicted[tested], len(self.labels))
@@ -177,7 +179,7 @@ def read_predictions(catalogue: Catalogue, run: RunFolds, scoring: EvaluateSetti
         predicted=predicted,
         probabilities=probabilities,
         fold=fold_of,
-        subject=catalogue.subject,
+        catalogue=catalogue,
         repeated=int((times > 1).sum()),
         scoring=scoring,
     )

@@ -155,9 +155,7 @@ def clip(review: Review, clip_id: str, asked: Filter) -> dict[str, Any]:
         UserError: There is no such clip.
     """
     catalogue = review.live.get()
-    number = catalogue.positions.get(clip_id)
-    if number is None:
-        raise UserError(f"There is no clip '{clip_id[:200]}' in {catalogue.folder.name}.")
+    number = catalogue.number_of(clip_id)
     first, second = review.pair(catalogue, asked)
     people = review.people(catalogue)
     order = select(catalogue, asked, first, second, people)
@@ -207,9 +205,7 @@ def neighbours(
         UserError: There is no such clip.
     """
     catalogue = review.live.get()
-    number = catalogue.positions.get(clip_id)
-    if number is None:
-        raise UserError(f"There is no clip '{clip_id[:200]}'.")
+    number = catalogue.number_of(clip_id)
     looked_at = NEIGHBOURS if among is None else len(catalogue)
     near = [(catalogue.clip_id(at), at, like) for at, like in review.neighbours.nearest(catalogue, number, looked_at)]
     return [

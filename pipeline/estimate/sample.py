@@ -66,7 +66,7 @@ def _spread(available: int, count: int) -> list[int]:
 
 def _unindexed(settings: PipelineSettings, dataset: str, count: int, any_folder: bool) -> Sample:
     root = root_of(settings.roots, dataset, None, settings.folder(dataset))
-    listings, labels, _, _, notes = read(
+    listed = read(
         dataset,
         root,
         settings.index.folders.get(dataset),
@@ -74,17 +74,25 @@ def _unindexed(settings: PipelineSettings, dataset: str, count: int, any_folder:
         settings.index.labels.get(dataset),
         any_folder=any_folder,
     )
-    usable = [listing for listing in listings if listing.problem is None]
+    usable = [listing for listing in listed.listings if listing.problem is None]
     chosen = [usable[place] for place in _spread(len(usable), count)] if usable else []
     task = _CountTask(root, settings.index.hash)
     counted = list(run_in_processes(task, [chosen], workers=1, clip_timeout=settings.clip_timeout)) if chosen else []
     rows, seconds = counted[0][1] if counted else ([], [])
     if not rows:
-        raise UserError(f"None of the {len(listings):,} clips of {dataset} under {root} can be read.")
+        raise UserError(f"None of the {len(listed.listings):,} clips of {dataset} under {root} can be read.")
     rows.sort(key=lambda row: str(row["clip_id"]))
     labelled = any(listing.label_known for listing in usable)
     folds = dataset in settings.index.split or any(listing.folds for listing in usable)
-    return Sample(rows, len(usable), labels, footage_of(root), tuple(seconds), tuple(notes), labelled and folds)
+    return Sample(
+        rows,
+        len(usable),
+        listed.classes,
+        footage_of(root),
+        tuple(seconds),
+        notes=tuple(listed.notes),
+        trainable=labelled and folds,
+    )
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ class Step:
         return row["status"] == "failed" and str(row["error"]).startswith(f"{self.name}: ")
 
     def retry_failed(self) -> None:
-        """Try anew what failed before; a step that remembers failures forgets them as it comes to their clips."""
+        """Try again what failed before; a step that remembers failures forgets them as it comes to their clips."""
 
     def open(self) -> None:
         """Load what :meth:`shard` needs, once per process."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from grace.pipeline.messages import in_units
+
 
 def strip_control(text: str) -> str:
     """Drop control characters, which could steer a terminal; line breaks and tabs stay.
@@ -20,12 +22,7 @@ def duration(seconds: float | None) -> str:
         >>> duration(5400), duration(0.25)
         ('1.5 h', '250 ms')
     """
-    if seconds is None:
-        return "–"
-    for unit, name in ((3600.0, "h"), (60.0, "min"), (1.0, "s")):
-        if seconds >= unit:
-            return f"{seconds / unit:.1f} {name}"
-    return f"{1000 * seconds:.0f} ms"
+    return "–" if seconds is None else in_units(seconds, {"h": 3600, "min": 60, "s": 1}, {"ms": 1e-3})
 
 
 def count(number: float) -> str:
@@ -35,7 +32,4 @@ def count(number: float) -> str:
         >>> count(54_200_000), count(3_400), count(12)
         ('54.2 M', '3.4 k', '12')
     """
-    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= unit:
-            return f"{number / unit:.1f} {name}"
-    return f"{number:.0f}"
+    return in_units(number, {"G": 1e9, "M": 1e6, "k": 1e3}, {"": 1})

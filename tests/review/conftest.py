@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from benchmarks.review_set import make_set
+from grace.pipeline.checkpoints import load_tokenizer
 from grace.pipeline.store import Clips, Store, write_clips
-from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS
+from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS, TOKENS
 from grace.review.state import Review
 from tests.support.browser import chromium, enter, window
 from tests.support.review_runs import add_run
@@ -55,6 +57,18 @@ def made_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def data(made_set: Path, tmp_path: Path) -> Path:
     """A copy of the set for one test."""
     return Path(shutil.copytree(made_set, tmp_path / "data" / "many"))
+
+
+@pytest.fixture
+def worded(data: Path) -> Path:
+    """The set with tokens of its own descriptions' words, so that words and patches have plans."""
+    tokens, texts = Store(data / "tokens", TOKENS), Store(data / "descriptions", DESCRIPTIONS)
+    tokenizer, rows = load_tokenizer("pocket/clip"), tokens.read(0)
+    for row, text in zip(rows, texts.read(0), strict=True):
+        ids = tokenizer(text["description"] or "none", add_special_tokens=False)["input_ids"] * 12
+        row["text_id"] = np.array(ids[: len(row["text_id"])], np.int32)
+    tokens.write(0, rows, tokens.meta(0))
+    return data
 
 
 @pytest.fixture

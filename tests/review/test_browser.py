@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 
-from grace.pipeline.checkpoints import load_tokenizer
 from grace.pipeline.execution.runner import run
 from grace.pipeline.store import Store
-from grace.pipeline.store.schemas import DESCRIPTIONS, TOKENS
+from grace.pipeline.store.schemas import DESCRIPTIONS
 from grace.pipeline.text.overrides import read_overrides
 from grace.pipeline.text.refine import RefineStep, refine_step
 from grace.pipeline.text.settings import RefineSettings
@@ -96,13 +94,7 @@ def pixels(page: Page, selector: str) -> str:
     return str(page.locator(selector).evaluate("canvas => canvas.toDataURL()"))
 
 
-def test_a_word_shows_where_its_mass_goes_and_a_patch_its_words(page: Page, server: ReviewServer, data: Path) -> None:
-    tokens, texts = Store(data / "tokens", TOKENS), Store(data / "descriptions", DESCRIPTIONS)
-    tokenizer, rows = load_tokenizer("pocket/clip"), tokens.read(0)
-    for row, text in zip(rows, texts.read(0), strict=True):
-        ids = tokenizer(text["description"] or "none", add_special_tokens=False)["input_ids"] * 12
-        row["text_id"] = np.array(ids[: len(row["text_id"])], np.int32)
-    tokens.write(0, rows, tokens.meta(0))
+def test_a_word_shows_where_its_mass_goes_and_a_patch_its_words(page: Page, server: ReviewServer, worded: Path) -> None:
     page.goto(f"{server.base}/clip?id=000/000001")
     page.locator("#crop[data-drawn]").wait_for(state="attached")
     words = page.locator("#description .word")

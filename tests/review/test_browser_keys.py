@@ -5,12 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 
-from grace.pipeline.checkpoints import load_tokenizer
-from grace.pipeline.store import Store
-from grace.pipeline.store.schemas import DESCRIPTIONS, TOKENS
 from grace.review.export import export
 from grace.review.state import Review
 from tests.support.browser import SIZES, enter, fits, window
@@ -22,18 +18,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 FOCUSED = "() => document.activeElement.name || document.activeElement.id"
-
-
-@pytest.fixture
-def worded(data: Path) -> Path:
-    """The set with tokens of its own descriptions' words, so that words and patches have plans."""
-    tokens, texts = Store(data / "tokens", TOKENS), Store(data / "descriptions", DESCRIPTIONS)
-    tokenizer, rows = load_tokenizer("pocket/clip"), tokens.read(0)
-    for row, text in zip(rows, texts.read(0), strict=True):
-        ids = tokenizer(text["description"] or "none", add_special_tokens=False)["input_ids"] * 12
-        row["text_id"] = np.array(ids[: len(row["text_id"])], np.int32)
-    tokens.write(0, rows, tokens.meta(0))
-    return data
 
 
 def test_arrow_keys_in_a_list_choose_and_enter_shows(page: Page, server: ReviewServer) -> None:

@@ -31,10 +31,13 @@ def right(data: Path, name: str) -> dict[str, bool]:
     return {row["clip_id"]: row["predicted"] == row["label"] for row in rows}
 
 
-@pytest.mark.parametrize("people", [True, False])
-def test_scores_and_intervals_are_those_of_evaluate(data: Path, tmp_path: Path, people: bool) -> None:
+@pytest.mark.parametrize("nameless", [0, 3, 1])  # no clip, every third, every one
+def test_scores_and_intervals_are_those_of_evaluate(data: Path, tmp_path: Path, nameless: int) -> None:
     table = Clips(data)
-    rows = [{**row, "subject": f"p{at // 4}" if people else ""} for at, row in enumerate(table.rows)]
+    rows = [
+        {**row, "subject": "" if nameless and at % nameless == 0 else f"p{at // 4}"}
+        for at, row in enumerate(table.rows)
+    ]
     write_clips(data, rows, table.labels)
     add_run(data, "two", fold=1, clips=slice(0, 40))
     add_run(data, "two", fold=2, clips=slice(40, None), seed=3)
@@ -46,7 +49,7 @@ def test_scores_and_intervals_are_those_of_evaluate(data: Path, tmp_path: Path, 
     found = dict(review.predictions(review.live.get(), "two", review.runs()).scores)  # type: ignore[union-attr]
     assert np.sum(found.pop("confusion")) == 70
     assert found == expected
-    assert found["interval"]["over"] == ("people" if people else "clips")
+    assert found["interval"]["over"] == ("clips" if nameless == 1 else "people")
     assert runs_page(review, "two", "")["sides"][0]["confidence"] == 0.9
 
 
