@@ -30,6 +30,7 @@ from typing import Any
 
 from benchmarks.harness import PROJECT, Benchmark, progress, scratch_folder
 from grace.pipeline.store import Store, write_clips
+from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS
 from tests.support.fake_openai_server import Misbehaving, Reply, completion, serving, text_of
 
 SIZE = 4

@@ -15,6 +15,7 @@ import pytest
 from benchmarks.kill import copy_project
 from grace.pipeline.store import Clips, open_store, read_table
 from grace.pipeline.store.schemas import PREDICTIONS
+from grace.pipeline.strict_yaml import read_yaml
 from grace.pipeline.world.footage import write_video
 
 pytestmark = pytest.mark.slow
@@ -130,7 +131,7 @@ def test_after_the_raw_files_change(pipeline: Path) -> None:
 def test_a_changed_label_or_fold_is_trained_and_scored_again(pipeline: Path) -> None:
     """No shard before the tokens holds a label or a fold, yet both decide what is published."""
     dvc(pipeline, "repro")
-    settings = json.loads((pipeline / "params.yaml").read_text())
+    settings = read_yaml(pipeline / "params.yaml")
     data = pipeline / "data/demo"
 
     def tested() -> dict[str, str]:

@@ -318,7 +318,7 @@ def collate(rows: Sequence[Row]) -> Batch:
     return as_batch({name: np.stack([row[name] for row in rows]) for name in names})
 
 
-def as_batch(stored: Mapping[str, Shaped[np.ndarray, "batch *rest"]], device: torch.device | str = "cpu") -> Batch:
+def as_batch(stored: Mapping[str, Shaped[np.ndarray, " batch *rest"]], device: torch.device | str = "cpu") -> Batch:
     """Stored arrays of some clips as one float32 batch on ``device``.
 
     Text is cut to the longest one of the batch; a clip without any text keeps one word, of zeros. Motion is resampled

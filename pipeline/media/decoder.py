@@ -6,6 +6,7 @@ an edit list or the codec hides. No other file is opened, whatever the video nam
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -130,7 +131,7 @@ class Video:
         stamp = frame.time
         if stamp is None and frame.dts is not None and frame.time_base is not None:
             stamp = float(frame.dts * frame.time_base)
-        return stamp if stamp is not None and np.isfinite(stamp) else None
+        return stamp if stamp is not None and math.isfinite(stamp) else None
 
     def _frames(self) -> Iterator[av.VideoFrame]:
         for packet in self._packets():
@@ -163,16 +164,18 @@ class Video:
     def show(self, frame: av.VideoFrame) -> BGRImage:
         """A frame's pixels as a player shows them."""
         colours = self._to_bgr.reformat(frame, format="bgr24", threads=1)
-        image = resized(_plane(colours, 3), *self._shown_size(frame.width, frame.height))
+        image = resized(_pixels(colours, colours.planes[0], 3), *self._shown_size(frame.width, frame.height))
         if self._matrix is None:
             return image
         return oriented(image, np.frombuffer(bytes(self._matrix), np.int32).reshape(3, 3))
 
     def brightness(self, frame: av.VideoFrame) -> UInt8[np.ndarray, "_height _width"]:
         """A frame's brightness, as it is stored."""
-        if frame.format.name not in WITH_LUMA or frame.planes[0].line_size < 0:
+        plane = frame.planes[0]
+        if frame.format.name not in WITH_LUMA or plane.line_size < 0:
             frame = self._to_grey.reformat(frame, format="gray", threads=1)
-        return _plane(frame, 1)[:, :, 0]
+            plane = frame.planes[0]
+        return _pixels(frame, plane, 1)[:, :, 0]
 
     def _shown_size(self, width: int, height: int) -> tuple[int, int]:
         """The size at which pixels are square; nothing is shrunk for it."""
@@ -245,9 +248,8 @@ def oriented(image: BGRImage, matrix: Int32[np.ndarray, "3 3"]) -> BGRImage:
     return np.ascontiguousarray(image[:: -1 if down < 0 else 1, :: -1 if right < 0 else 1])
 
 
-def _plane(frame: av.VideoFrame, channels: int) -> UInt8[np.ndarray, "_height _width _channels"]:
-    """The first plane of a frame as an array, without a copy."""
-    plane = frame.planes[0]
+def _pixels(frame: av.VideoFrame, plane: Any, channels: int) -> UInt8[np.ndarray, "_height _width _channels"]:
+    """The first plane of a frame as an array, without a copy. (``frame.planes`` makes all of them at each access.)"""
     shape, strides = (frame.height, frame.width, channels), (plane.line_size, channels, 1)
     return np.ndarray(shape, np.uint8, buffer=memoryview(plane), strides=strides)
 

@@ -67,6 +67,7 @@ class _Search:
     before: list[Picture]  # the nearest first
     after: list[Picture] = field(default_factory=list)
     done: bool = False
+    found: Picture | None = None  # the nearest in time, where it is seen to differ
     ended: bool = False  # the clip holds nothing later
 
     def add(self, picture: Picture) -> None:
@@ -76,11 +77,14 @@ class _Search:
         if self._away(picture) < STEP - ROUNDING:
             return
         if not known:  # which one is nearest in time
-            self.done = not _small(change(self.picture, self.after[_nearest(self.picture, self.after)]))
-        self.done = self.done or self._away(picture) > REACH or len(self.after) >= MOST
+            nearest = self.after[_nearest(self.picture, self.after)]
+            self.found = None if _small(change(self.picture, nearest)) else nearest
+        self.done = self.found is not None or self._away(picture) > REACH or len(self.after) >= MOST
 
     def result(self) -> tuple[Picture, Picture]:
         """The instant's picture and its neighbour."""
+        if self.found is not None:
+            return self.picture, self.found
         found = _different(self.picture, self.after, self.before)
         if self.ended and self.before and (self._ends_too_near() or (found is None and _repeats(self.before))):
             found = _different(self.picture, self.before, self.after) or found

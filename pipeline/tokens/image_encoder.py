@@ -68,7 +68,7 @@ class ImageEncoder(ABC):
         prepared = self.image_processor(Image.fromarray(image), do_rescale=False, do_normalize=False)
         return torch.from_numpy(np.ascontiguousarray(prepared["pixel_values"][0], dtype=np.uint8))
 
-    def normalise(self, pixels: Pixels) -> Float[Tensor, "frames *pixels"]:
+    def normalise(self, pixels: Pixels) -> Float[Tensor, " frames *pixels"]:
         """Pixels as the vision tower takes them, by the processor's own rule."""
         rule = self.image_processor
         values = pixels.to(self.model.device).to(torch.float32)

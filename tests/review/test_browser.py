@@ -184,6 +184,7 @@ def test_ratings_go_by_key_from_clip_to_clip(page: Page, server: ReviewServer) -
         clip = page.locator(".rating").get_attribute("data-id")
         page.keyboard.press("1")
         page.locator(f".rating:not([data-id='{clip}'])").wait_for()
+        page.wait_for_load_state()  # keys work once the script has run
         page.get_by_text(f"{number} of 50").wait_for()
 
 
