@@ -19,7 +19,7 @@ test: $(VENV)/installed-test
 lint: $(VENV)/installed-lint
 	ruff format --check .
 	ruff check .
-	mypy -p grace -p stages
+	mypy -p grace -p stages -p benchmarks
 
 docs: $(VENV)/installed-docs
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet

@@ -223,7 +223,8 @@ def start(trial: Trial, number: int, scratch: Path, bases: Path) -> Running:
 
 def run_all(trials: Iterable[Trial], scratch: Path, bases: Path, jobs: int) -> Iterator[tuple[Trial, Outcome, float]]:
     """Run trials, ``jobs`` at a time; yields each with its outcome and its seconds as they end."""
-    waiting, running = list(enumerate(trials))[::-1], []
+    waiting = list(enumerate(trials))[::-1]
+    running: list[Running] = []
     while waiting or running:
         while waiting and len(running) < jobs:
             number, trial = waiting.pop()

@@ -97,13 +97,13 @@ def _row(store: str, clip_id: str, random: np.random.Generator, pictures: list[b
         return key
     if store == "faces":
         frames = [pictures[k] for k in random.integers(0, len(pictures), instants)]
-        boxes = np.tile(np.float32([200, 100, 440, 340]), (instants, 1))
+        boxes = np.tile(np.array([200, 100, 440, 340], np.float32), (instants, 1))
         times = np.linspace(0.1, 2.3, instants, dtype=np.float32)
         few = int(clip_id[-6:]) % 41 == 0
         cause = {"status": "fallback", "error": f"faces: the face was found in only {clip_id[-1]} of 16 instants"}
         return {
             **key, **(cause if few else {}), "frames": frames, "neighbours": frames, "boxes": boxes, "times": times,
-            "size": np.int32([640, 480]), "found": np.ones(instants, bool),
+            "size": np.array([640, 480], np.int32), "found": np.ones(instants, bool),
         }  # fmt: skip
     if store in ("captions", "descriptions"):
         text = " ".join(_sentence(random) for _ in range(3))

@@ -60,7 +60,9 @@ def message(**changes: Any) -> dict[str, Any]:
     return answer(choices=[{"finish_reason": "stop", "message": {"role": "assistant", **changes}}])
 
 
-def _json(value: Any, status: str = "200 OK", headers: str = "Content-Type: application/json") -> Behaviour | Any:
+def _json(
+    value: Any, status: str = "200 OK", headers: str = "Content-Type: application/json"
+) -> Callable[[], Iterable[bytes | float]]:
     content = value if isinstance(value, bytes) else json.dumps(value).encode()
     return lambda: [http(content, status, headers)]
 
