@@ -7,12 +7,14 @@ figures to :meth:`Benchmark.report`.
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import time
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -64,7 +66,8 @@ class Benchmark:
     ) -> None:
         """Print the tables (all figures, one per row, unless others are given) and the line of JSON.
 
-        With ``keep`` (a full run) the figures are written to the results file, and ``details`` with them.
+        With ``keep`` (a full run) the figures are written to the results file, with ``details`` and the version of the
+        project that was measured.
         """
         console = Console(highlight=False, width=150)
         for made in [figures_table(self.name, figures)] if tables is None else tables:
@@ -72,9 +75,18 @@ class Benchmark:
         if keep:
             from grace.pipeline.store import write_atomic
 
-            content = json.dumps({**figures, **(details or {})}, indent=2) + "\n"
+            content = json.dumps({**figures, **(details or {}), "measured": measured_version()}, indent=2) + "\n"
             write_atomic(self.results, content.encode())
         print(json.dumps(figures))
+
+
+def measured_version() -> dict[str, str]:
+    """The project's version, and the commit where this is a Git repository; ``+``: files were changed since."""
+    found = {"version": version("grace-dfer")}
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty=+", "--exclude", "*"], cwd=PROJECT, capture_output=True, text=True
+    )
+    return found | ({"commit": described.stdout.strip()} if described.returncode == 0 else {})
 
 
 def fold_list(text: str) -> list[int]:

@@ -16,6 +16,7 @@ from grace.pipeline.errors import UserError
 from grace.pipeline.settings import PipelineSettings, apply_overrides, validate
 from grace.pipeline.single_clip import ClipPipeline, ClipResult
 from grace.pipeline.steps import STEPS, contradictions
+from grace.pipeline.text.settings import texts_of_known_clips
 from grace.predictions import Prediction, PredictionOverTime
 from grace.run_steps import check_steps
 from grace.trainer.classifier import TokenClassifier
@@ -179,20 +180,13 @@ class GraceClassifier:
     def _pipeline(self, text: bool) -> ClipPipeline:
         """The steps with or without a text. Raises :class:`UserError` where the run cannot do so for new clips."""
         self.classifier.check_text(text)
-        if text and (known := self._text_of_known_clips()):
+        asked = self.settings
+        if text and (known := texts_of_known_clips(asked.caption.engine, asked.refine.use_label)):
             todo = "predict without a text (text=False, or `grace predict --no-text`)"
             if self.classifier.reads_only_text:
                 todo = f"it cannot predict new clips, since method {self.method} reads nothing but text"
             raise UserError(f"The run was trained on {known}, which a new clip does not have: {todo}.")
         return self.pipeline if text else self.silent_pipeline
-
-    def _text_of_known_clips(self) -> str:
-        """What the run's texts are, where only the clips of its data set can have such; else empty."""
-        if self.settings.caption.engine == "annotation":
-            return "texts that its data set ships (caption.engine is annotation)"
-        if self.settings.refine.use_label:
-            return "texts that were written from its data set's labels (refine.use_label is true)"
-        return ""
 
     def _prediction(self, clip: ClipResult, text: bool) -> Prediction:
         probabilities, plan = self.classifier.predict(clip.row, text)

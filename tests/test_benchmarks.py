@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+import grace
 from benchmarks.harness import PROJECT, RESULTS, Benchmark, figures_table, median_ratio, seconds_in_turns, table
 
 SOURCES = sorted((PROJECT / "benchmarks").glob("*.py"))
@@ -46,6 +48,15 @@ def test_every_kept_result_has_its_script() -> None:
     assert {*RESULTS.glob("*.json")} == results
 
 
+def test_readme_names_the_version_that_was_measured() -> None:
+    readme = (PROJECT / "README.md").read_text()
+    rows = re.findall(r"`python -m benchmarks\.(\w+)` \| ([\d.]+) \|$", readme, re.MULTILINE)
+    assert len(rows) > 10
+    for script, written in rows:
+        kept = json.loads((RESULTS / f"{script}.json").read_text())
+        assert written == kept.get("measured", {}).get("version", written), script
+
+
 def test_only_the_harness_makes_parsers_and_nobody_edits_the_import_path() -> None:
     for source in SOURCES:
         calls = {
@@ -68,7 +79,9 @@ def test_a_report_ends_with_its_json_and_only_a_full_run_is_kept(
     printed = capsys.readouterr().out
     assert "theirs" in printed
     assert json.loads(printed.splitlines()[-1]) == {"ratio": 1.5}
-    assert benchmark.results.read_text() == json.dumps({"ratio": 1.5, "rows": [1, 2]}, indent=2) + "\n"
+    kept = json.loads(benchmark.results.read_text())
+    assert kept.pop("measured")["version"] == grace.__version__
+    assert kept == {"ratio": 1.5, "rows": [1, 2]}
     assert [path.name for path in tmp_path.iterdir()] == ["toy.json"]
 
 

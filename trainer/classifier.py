@@ -104,7 +104,7 @@ class TokenClassifier:
     @property
     def reads_only_text(self) -> bool:
         """Whether every head of the run's method reads the text."""
-        return set(self.model.heads) <= self.model.of_text
+        return self.model.reads_only_text
 
     def check_text(self, text: bool) -> None:
         """Raise :class:`UserError` when there is no ``text`` and the run's method reads nothing else."""

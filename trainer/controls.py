@@ -96,6 +96,11 @@ class Probe(Model):
         """Whether the regression reads words."""
         return self.config.probe != "video"
 
+    @property
+    def reads_only_text(self) -> bool:
+        """Whether the regression reads nothing but words."""
+        return self.config.probe == "text"
+
     def features(self, batch: Batch) -> Float[Tensor, "batch features"]:
         """What the regression reads."""
         return torch.cat([part(batch) for part in self.statistics], dim=1)

@@ -66,6 +66,11 @@ class Model(nn.Module):
         """Whether any head reads the text of a clip."""
         return not self.of_text.isdisjoint(self.heads)
 
+    @property
+    def reads_only_text(self) -> bool:
+        """Whether every head reads the text."""
+        return self.of_text.issuperset(self.heads)
+
     def forward(self, batch: Batch) -> Output:
         """Class scores of a batch."""
         raise NotImplementedError

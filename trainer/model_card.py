@@ -8,8 +8,10 @@ from typing import Any
 import yaml
 
 from grace.pipeline.messages import percent
+from grace.pipeline.text.settings import texts_of_known_clips
 from grace.trainer.data import Cache
-from grace.trainer.settings import METHODS, PREFIX, TrainSettings
+from grace.trainer.runs import RunConfig
+from grace.trainer.settings import METHODS, PREFIX
 
 PAPER = (
     "From Coarse to Nuanced: Cross-Modal Alignment of Fine-Grained Linguistic Cues and Visual Salient Regions for "
@@ -17,8 +19,9 @@ PAPER = (
 )
 
 
-def model_card(metrics: dict[str, Any], cache: Cache, settings: TrainSettings) -> str:
+def model_card(metrics: dict[str, Any], cache: Cache, run: RunConfig, reads_only_text: bool) -> str:
     """Markdown with the front matter that model hubs read. Holds no path, name or time of this machine."""
+    settings = run.settings
     prefix = PREFIX[settings.protocol]
     front = {
         "library_name": "grace-dfer",
@@ -41,11 +44,7 @@ A classifier of facial expressions in short clips, over cached tokens: {METHODS[
 (GRACE: Liu et al., *{PAPER}*, arXiv 2507.11892, 2025; the formulas that the paper leaves open are this
 implementation's reading.)
 
-```python
-from grace import GraceClassifier
-classifier = GraceClassifier.from_pretrained("path/to/this/folder")
-prediction = classifier.predict("clip.mp4")
-```
+{_usage(run, reads_only_text)}
 
 ## Scores
 
@@ -67,3 +66,18 @@ Tokens by `{json.dumps(tokens)}`. All settings are in `config.yaml`.
 It knows the classes above and people like those of its data set; an expression shown is not an emotion felt. Its
 tokens must be made by the model and the settings named in `config.yaml`. Do not use it to judge people.{limits}
 """
+
+
+def _usage(run: RunConfig, reads_only_text: bool) -> str:
+    """How a new clip is predicted, as far as it can be: it has no text where the run's were the data set's own."""
+    made = run.pipeline or {}
+    engine, use_label = made.get("caption", {}).get("engine", ""), made.get("refine", {}).get("use_label", False)
+    known = texts_of_known_clips(engine, use_label)
+    if known and reads_only_text:
+        return f"It cannot predict new clips: it reads nothing but {known}."
+    without = f"It was trained on {known}, which a new clip does not have:\n\n" if known else ""
+    return f"""{without}```python
+from grace import GraceClassifier
+classifier = GraceClassifier.from_pretrained("path/to/this/folder")
+prediction = classifier.predict("clip.mp4"{", text=False" if known else ""})
+```"""

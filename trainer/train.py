@@ -189,7 +189,7 @@ def _write(folder: Path, cache: Cache, clips: Fold, model: Model, trained: Train
         {"protocol": run.protocol, "fold": run.fold, "fingerprint": run.fingerprint, "limits": cache.tokens.limits()},
     )
     write_atomic(folder / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
-    write_atomic(folder / "README.md", model_card(metrics, cache, settings).encode())
+    write_atomic(folder / "README.md", model_card(metrics, cache, run, model.reads_only_text).encode())
     run = run.model_copy(update={"files": file_digests(folder)})
     write_atomic(folder / "config.yaml", encode_config(run))
     (folder / CHECKPOINT).unlink(missing_ok=True)

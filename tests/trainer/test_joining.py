@@ -172,11 +172,12 @@ def test_a_run_works_without_a_text_and_says_how_well(tmp_path: Path) -> None:
     assert np.allclose(classifier.predict(row, text=False)[0], classifier.predict(blank)[0], atol=1e-6)
 
 
-def test_a_method_that_reads_nothing_but_text_says_so(tmp_path: Path) -> None:
-    folder = toy_cache(tmp_path)
-    train(folder, TrainSettings.model_validate({**TRAIN, "method": "text", "epochs": 1}), 1, quiet=True)
-    classifier = TokenClassifier.from_pretrained(folder / "runs/text/fold-1")
-    with pytest.raises(UserError, match="Method text reads nothing but text"):
+@pytest.mark.parametrize("changes", [{"method": "text"}, {"method": "probe", "probe": "text"}])
+def test_a_method_that_reads_nothing_but_text_says_so(tmp_path: Path, changes: dict[str, str]) -> None:
+    folder, method = toy_cache(tmp_path), changes["method"]
+    train(folder, TrainSettings.model_validate({**TRAIN, **changes, "epochs": 1}), 1, quiet=True)
+    classifier = TokenClassifier.from_pretrained(folder / "runs" / method / "fold-1")
+    with pytest.raises(UserError, match=f"Method {method} reads nothing but text"):
         classifier.predict(Cache(folder).row("clip-000"), text=False)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,6 +83,23 @@ def test_the_card_says_what_the_run_is_and_how_it_was_judged(folder: Path) -> No
     assert "Protocol held-out" in text
     assert all(label in text for label in LABELS)
     assert str(folder) not in text
+
+
+@pytest.mark.parametrize(
+    ("method", "section", "says"),
+    [
+        ("template", {"caption": {"engine": "transformers"}}, 'predict("clip.mp4")\n'),
+        ("template", {"caption": {"engine": "annotation"}}, 'predict("clip.mp4", text=False)\n'),
+        ("template", {"refine": {"use_label": True}}, 'predict("clip.mp4", text=False)\n'),
+        ("text", {"caption": {"engine": "annotation"}}, "It cannot predict new clips"),
+    ],
+)
+def test_the_card_says_how_new_clips_are_predicted(
+    tmp_path: Path, method: str, section: dict[str, Any], says: str
+) -> None:
+    folder = toy_cache(tmp_path)
+    train(folder, SHORT.model_copy(update={"method": method, "epochs": 1}), 1, quiet=True, pipeline=section)
+    assert says in (folder / "runs" / method / "fold-1/README.md").read_text()
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.yaml"])
