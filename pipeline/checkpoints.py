@@ -33,18 +33,17 @@ POCKET = "grace.pocket"
 
 
 def require_model(name: str, revision: str | None = None) -> str:
-    """What to give to ``from_pretrained``: the folder that ``name`` means, or ``name`` itself for a model of the hub.
+    """The folder to open with ``from_pretrained``. Nothing is fetched, and nothing asks the hub.
 
     Args:
         name: A folder, one of the installed models (``pocket/clip``, ``pocket/vlm``, ``pocket/llm``), or a hub id.
         revision: Branch, tag or commit of a hub model.
 
     Returns:
-        The path of a folder with a ``config.json``, or the hub id.
+        The path of a folder with a ``config.json``; of a hub model the one in the Hugging Face cache.
 
     Raises:
-        UserError: When ``name`` is neither a folder with a ``config.json`` nor a model of the hub that is in the local
-            cache or can be fetched (``HF_HUB_OFFLINE=1`` forbids fetching).
+        UserError: When ``name`` is neither a folder with a ``config.json`` nor a model of the hub that is in the cache.
 
     Example:
         >>> Path(require_model("pocket/clip")).name
@@ -60,8 +59,7 @@ def require_model(name: str, revision: str | None = None) -> str:
     # The first part of a path being a folder here means that a folder was meant, not a repository of the hub.
     if not HUB_ID.fullmatch(name) or ("/" in name and PurePath(name).parts[0] in _local_folders()):
         raise UserError(f"There is no model folder '{name}': make it, or name another model in params.yaml.")
-    _hub_commit(name, revision)
-    return name
+    return str(_hub_snapshot(name, revision))
 
 
 def is_local(name: str, revision: str | None = None) -> bool:
@@ -118,10 +116,9 @@ def model_cache_key(name: str, revision: str | None = None) -> dict[str, Any]:
         >>> sorted(model_cache_key("pocket/clip"))
         ['name', 'sha256']
     """
-    source = require_model(name, revision)
-    folder = Path(source)
-    if not folder.is_dir():
-        return {"name": name, "revision": _hub_commit(name, revision)}
+    folder = Path(require_model(name, revision))
+    if _find_folder(name) is None:
+        return {"name": name, "revision": folder.name}
     content = sorted({file for pattern in CONTENT for file in folder.glob(pattern)})
     stats = tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in content)
     return {"name": model_name(name), "sha256": _hash_files(stats)}
@@ -158,9 +155,8 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
     from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
     source = require_model(name, revision)
-    commit = None if Path(source).is_dir() else _hub_commit(name, revision)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=commit, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         cause = " ".join(str(error).split())[:160]
         hint = download_line(name, revision)
@@ -185,13 +181,8 @@ def load_vocabulary(name: str, revision: str | None = None) -> Tokenizer:
     """
     from tokenizers import Tokenizer
 
-    source = require_model(name, revision)
-    file: Any = Path(source) / "tokenizer.json"
-    if not Path(source).is_dir():
-        from huggingface_hub import try_to_load_from_cache
-
-        file = try_to_load_from_cache(name, "tokenizer.json", revision=_hub_commit(name, revision))
-    if isinstance(file, str | Path) and Path(file).is_file():
+    file = Path(require_model(name, revision)) / "tokenizer.json"
+    if file.is_file():
         try:
             return Tokenizer.from_file(str(file))
         except Exception:  # a file of another version: transformers says what is wrong with it
@@ -218,26 +209,18 @@ def _local_folders() -> set[str]:
     return {entry.name for entry in Path.cwd().iterdir() if entry.is_dir()} | {".", ".."}
 
 
-@lru_cache(maxsize=32)
-def _hub_commit(name: str, revision: str | None) -> str:
-    """The commit that ``revision`` (default: main) of a hub model means: in the cache, else on the hub.
+def _hub_snapshot(name: str, revision: str | None) -> Path:
+    """The folder in the Hugging Face cache, named by its commit, that ``revision`` (default: main) of a model means."""
+    from huggingface_hub import try_to_load_from_cache
 
-    The cache comes first, so that a run is neither slowed by the network nor changed by what was pushed overnight.
-    """
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        config = try_to_load_from_cache(name, "config.json", revision=revision)
-        if not isinstance(config, str):
-            config = hf_hub_download(name, "config.json", revision=revision)
-    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
-        at = f" at revision {revision}" if revision else ""
-        raise UserError(
-            f"There is no model '{name}'{at}: it is no folder with a config.json, not in the Hugging Face cache, and "
-            f"could not be fetched ({type(error).__name__}). {download_line(name, revision)}"
-        ) from None
-    return Path(config).parent.name
+    config = try_to_load_from_cache(name, "config.json", revision=revision)
+    if isinstance(config, str):
+        return Path(config).parent
+    at = f" at revision {revision}" if revision else ""
+    raise UserError(
+        f"There is no model '{name}'{at}: it is no folder with a config.json, and not in the Hugging Face cache. "
+        f"{download_line(name, revision)}"
+    )
 
 
 @lru_cache(maxsize=32)

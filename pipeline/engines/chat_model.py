@@ -24,7 +24,7 @@ from transformers import (
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 from transformers.utils import logging
 
-from grace.pipeline.checkpoints import download_line
+from grace.pipeline.checkpoints import download_line, model_name, require_model
 from grace.pipeline.devices import choose_device, choose_dtype
 from grace.pipeline.engines.base import Message, Request, Response
 from grace.pipeline.engines.special_tokens import escape_special_tokens, texts_in
@@ -49,12 +49,13 @@ class ChatModel:
 
     @classmethod
     def load(
-        cls, name: str, source: str, revision: str | None, dtype: str, device: str, trust_remote_code: bool = False
+        cls, model: str, revision: str | None, dtype: str, device: str, trust_remote_code: bool = False
     ) -> ChatModel:
         """Open a checkpoint for generation. Raises :class:`UserError` when it cannot be opened or cannot chat."""
+        name, source = model_name(model), require_model(model, revision)
         target = choose_device(device)
         logging.disable_progress_bar()  # the stage has one of its own
-        options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+        options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
         try:
             config = AutoConfig.from_pretrained(source, **options)
             sees_images = type(config) in AutoModelForImageTextToText._model_mapping
@@ -62,9 +63,9 @@ class ChatModel:
             processor = (
                 _processor(config, source, options) if sees_images else AutoTokenizer.from_pretrained(source, **options)
             )
-            model = auto.from_pretrained(source, dtype=choose_dtype(dtype, target), **options)
+            opened = auto.from_pretrained(source, dtype=choose_dtype(dtype, target), **options)
         except Exception as error:  # each architecture reports missing files or packages in its own way
-            hint = download_line(source, revision)  # part of it may be missing from the cache
+            hint = download_line(model, revision)  # part of it may be missing from the cache
             raise UserError(f"The model {name} cannot be opened: {error_line(error)}. {hint}".strip()) from error
         if not getattr(processor, "chat_template", None):
             raise UserError(f"The model {name} has no chat template: name one that was tuned to follow instructions.")
@@ -76,8 +77,8 @@ class ChatModel:
             for setting, value in untiled(processor.image_processor).items():
                 setattr(processor.image_processor, setting, value)
         # Always the likeliest token: _GumbelSampler draws, so that a draw does not depend on the batch.
-        model.generation_config.update(do_sample=False, temperature=None, top_p=None, top_k=None, num_beams=1)
-        return cls(name, model.to(target).eval(), processor, tokenizer, sees_images)
+        opened.generation_config.update(do_sample=False, temperature=None, top_p=None, top_k=None, num_beams=1)
+        return cls(name, opened.to(target).eval(), processor, tokenizer, sees_images)
 
     @torch.inference_mode()
     def answer(self, requests: Sequence[Request]) -> list[Response]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from grace.pipeline.checkpoints import model_cache_key, model_name, require_model
+from grace.pipeline.checkpoints import model_cache_key
 from grace.pipeline.engines.base import Request, Response, failed_response
 from grace.pipeline.engines.chat_template import options_key, require_options
 from grace.pipeline.engines.settings import EngineSettings
@@ -62,11 +62,7 @@ class TransformersEngine:
         if self.chat is None:
             from grace.pipeline.engines.chat_model import ChatModel
 
-            source = require_model(self.model, self.revision)
-            revision = model_cache_key(self.model, self.revision).get("revision")
-            self.chat = ChatModel.load(
-                model_name(self.model), source, revision, self.dtype, self.device, self.trust_remote_code
-            )
+            self.chat = ChatModel.load(self.model, self.revision, self.dtype, self.device, self.trust_remote_code)
             require_options(self.template_options, self.chat.processor.chat_template, self.chat.name)
             self.chat.template_options = self.template_options
 

@@ -101,7 +101,6 @@ class VllmEngine:
         source = require_model(self.model, self.revision)
         chosen: dict[str, Any] = {
             "model": source,
-            "revision": model_cache_key(self.model, self.revision).get("revision"),
             "trust_remote_code": self.trust_remote_code,
             "dtype": self.dtype,
             "seed": self.seed,
@@ -113,7 +112,7 @@ class VllmEngine:
             "mm_processor_cache_gb": 0,  # no picture is shown twice: keeping them would only fill the memory
             "disable_log_stats": True,
         }
-        if self.images and (whole := _whole_pictures(source, self.revision)):
+        if self.images and (whole := _whole_pictures(source)):
             chosen["mm_processor_kwargs"] = whole
         return chosen | self.vllm.options
 
@@ -199,13 +198,13 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _whole_pictures(source: str, revision: str | None) -> dict[str, Any]:
+def _whole_pictures(source: str) -> dict[str, Any]:
     """What makes the checkpoint's processor show a face crop whole."""
     from transformers import AutoImageProcessor
 
     from grace.pipeline.engines.chat_model import untiled
 
     try:
-        return untiled(AutoImageProcessor.from_pretrained(source, revision=revision))
+        return untiled(AutoImageProcessor.from_pretrained(source))
     except (OSError, ValueError, ImportError):
         return {}  # a processor of vLLM's own

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from grace.pipeline.checkpoints import require_model
 from grace.pipeline.engines import ENGINES, Engine, Request, Response
-from grace.pipeline.errors import GraceError
+from grace.pipeline.errors import GraceError, UserError
 from grace.pipeline.estimate.costs import Estimate, StageCost, TokenShape
 from grace.pipeline.estimate.machine import Machine, look_at_machine
 from grace.pipeline.estimate.sample import Sample, take_sample
@@ -278,19 +279,16 @@ def _seconds_of(line: str, *arguments: str) -> float:
 
 def _weight_bytes(settings: PipelineSettings, stage: str) -> int | None:
     """At 16 bits per weight, counted in the headers of the checkpoint's files; nothing is loaded."""
-    from huggingface_hub import snapshot_download
     from safetensors import safe_open
 
     section = getattr(settings, stage)
     name = getattr(section, "model", "")
     if not name or getattr(section, "engine", "transformers") in ("openai", "annotation"):
         return None
-    folder = Path(name).expanduser()
-    if not folder.is_dir():
-        try:
-            folder = Path(snapshot_download(name, revision=section.revision, local_files_only=True))
-        except (OSError, ValueError):  # not in the cache, or no name of the hub
-            return None
+    try:
+        folder = Path(require_model(name, section.revision))
+    except UserError:
+        return None
     count = 0
     for path in folder.glob("*.safetensors"):
         with safe_open(path, "numpy") as file:

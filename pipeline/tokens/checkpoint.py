@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from transformers import AutoModel
 from transformers.utils import logging
 
-from grace.pipeline.checkpoints import download_line, model_cache_key, model_name, require_model
+from grace.pipeline.checkpoints import download_line, model_name, require_model
 from grace.pipeline.devices import choose_device, choose_dtype
 from grace.pipeline.errors import UserError
 from grace.pipeline.messages import error_line
@@ -22,14 +21,12 @@ class Checkpoint:
     Attributes:
         model: The model, on its device and in evaluation mode.
         name: Its name in messages.
-        source: The folder or hub id that transformers opens.
-        options: What transformers is given beside it.
+        source: The folder that transformers opens.
     """
 
     model: Any
     name: str
     source: str
-    options: Mapping[str, Any]
 
     @classmethod
     def load(cls, model: str, revision: str | None = None, dtype: str = "auto", device: str = "auto") -> Checkpoint:
@@ -40,17 +37,16 @@ class Checkpoint:
         """
         source, where, name = require_model(model, revision), choose_device(device), model_name(model)
         logging.disable_progress_bar()  # the step has one of its own
-        options = {"revision": model_cache_key(model, revision).get("revision"), "trust_remote_code": False}
         try:
-            opened = AutoModel.from_pretrained(source, dtype=choose_dtype(dtype, where), **options)
+            opened = AutoModel.from_pretrained(source, dtype=choose_dtype(dtype, where), trust_remote_code=False)
         except Exception as error:  # transformers reports each kind of broken folder with another exception
             raise _refusal(name, error, download_line(model, revision)) from error
-        return cls(opened.to(where).eval(), name, source, options)
+        return cls(opened.to(where).eval(), name, source)
 
     def part(self, kind: Any, **more: Any) -> Any:
         """The checkpoint's ``AutoProcessor``, ``AutoTokenizer`` or ``AutoImageProcessor``."""
         try:
-            return kind.from_pretrained(self.source, **self.options, **more)
+            return kind.from_pretrained(self.source, trust_remote_code=False, **more)
         except Exception as error:  # as above
             raise _refusal(self.name, error) from error
 

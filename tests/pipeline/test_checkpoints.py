@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -108,24 +109,51 @@ def test_a_vocabulary_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
         load_vocabulary(str(folder))
 
 
-def test_hub_models_are_identified_by_their_commit_from_the_cache_without_a_network(tmp_path: Path) -> None:
-    model = tmp_path / "hub" / "models--someone--model"
-    snapshot = make_folder(model / "snapshots" / COMMIT)
-    (model / "refs").mkdir()
+def hub_cache(home: Path) -> Path:
+    """A Hugging Face cache that holds ``someone/model``; returns the folder of its snapshot, which is not there yet."""
+    model = home / "hub" / "models--someone--model"
+    (model / "refs").mkdir(parents=True)
     (model / "refs" / "main").write_text(COMMIT)
+    return model / "snapshots" / COMMIT
+
+
+def test_hub_models_are_identified_by_their_commit_in_the_cache(tmp_path: Path) -> None:
+    snapshot = make_folder(hub_cache(tmp_path))
     code = (
         "from grace.pipeline.checkpoints import model_cache_key, require_model\n"
         "print(model_cache_key('someone/model'), require_model('someone/model'))\n"
         "try: require_model('someone/other')\n"
         "except Exception as error: print(type(error).__name__, error)\n"
     )
-    environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    environment = {**os.environ, "HF_HOME": str(tmp_path)}
     said = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert said.stdout.splitlines()[0] == f"{{'name': 'someone/model', 'revision': '{COMMIT}'}} someone/model"
+    assert said.stdout.splitlines()[0] == f"{{'name': 'someone/model', 'revision': '{COMMIT}'}} {snapshot}"
     sentence = said.stdout.splitlines()[1]
     assert sentence.startswith("UserError There is no model 'someone/other'")
     assert sentence.endswith("Fetch it where there is a network: hf download someone/other")
-    shutil.rmtree(snapshot)
+
+
+def test_nothing_is_asked_of_the_hub(tmp_path: Path) -> None:
+    """A node without a network would wait for each answer; one with a network would get what was pushed since."""
+    shutil.copytree(require_model("pocket/clip"), hub_cache(tmp_path))
+    code = (
+        "from grace.pipeline.checkpoints import require_model\n"
+        "from grace.pipeline.tokens.checkpoint import Checkpoint\n"
+        "from transformers import AutoImageProcessor, AutoTokenizer\n"
+        "opened = Checkpoint.load('someone/model')\n"
+        "opened.part(AutoTokenizer), opened.part(AutoImageProcessor)\n"
+        "try: require_model('someone/other')\n"
+        "except Exception as error: print(type(error).__name__)\n"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as hub:
+        address = f"http://127.0.0.1:{hub.getsockname()[1]}"
+        environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
+        environment |= {"HF_HOME": str(tmp_path), "HF_ENDPOINT": address}
+        said = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        assert said.stdout.split() == ["UserError"]
+        hub.setblocking(False)
+        with pytest.raises(BlockingIOError):  # nobody called
+            hub.accept()
 
 
 BOMB = "a: &a {x: 1}\n" + "".join(
