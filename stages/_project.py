@@ -106,4 +106,4 @@ def _dump(content: Any) -> str:
 
     text = StringIO()
     _yaml().dump(content, text)
-    return text.getvalue()
+    return re.sub(r"(?<=\S) {2,}# ", " # ", text.getvalue())  # a shorter value leaves its comment where it was

@@ -31,5 +31,6 @@ def write_texts(
     for stage in stages:
         run_step(make_step(stage, settings, name), name, settings, retry)
     if out is not None:
-        count = export_texts(settings.folder(name), stages[-1], out)
-        console().print(f"{count:,} texts: {out}", markup=False)
+        count, failed = export_texts(settings.folder(name), stages[-1], out)
+        without = f", {failed:,} of them failed and without a text" if failed else ""
+        console().print(f"{count:,} clips{without}: {out}", markup=False)

@@ -14,7 +14,7 @@ TEXTS = {
 """Stage to its store and the columns that people take away."""
 
 
-def export_texts(folder: Path, stage: str, out: Path) -> int:
+def export_texts(folder: Path, stage: str, out: Path) -> tuple[int, int]:
     """Write the texts of a stage to one file.
 
     Args:
@@ -23,7 +23,7 @@ def export_texts(folder: Path, stage: str, out: Path) -> int:
         out: A ``.parquet``, ``.csv``, ``.json`` or ``.jsonl`` file; it is replaced whole. In CSV, cues are JSON.
 
     Returns:
-        The number of rows: one per clip, those that failed included.
+        How many rows were written, one per clip, and how many of them failed and have no text.
 
     Raises:
         UserError: The file's ending is another one, its folder is not there, or there are no texts yet.
@@ -31,4 +31,4 @@ def export_texts(folder: Path, stage: str, out: Path) -> int:
     store, columns = TEXTS[stage]
     rows = list(open_store(folder, store).rows(columns))
     write_rows(out, columns, rows)
-    return len(rows)
+    return len(rows), sum(row["status"] == "failed" for row in rows)

@@ -12,12 +12,15 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from grace.pipeline.store import Clips
+from grace.pipeline.store import Clips, Store
+from grace.pipeline.store.schemas import CAPTIONS
+from grace.pipeline.text.export import export_texts
 from stages import app
+from tests.support.face_stores import write_texts
 from tests.support.fake_openai_server import Misbehaving, Reply, completion, serving
 from tests.support.videos import write_images, write_video
 
-CAPTION = "The brows rise and then the mouth opens wide."
+A_CAPTION = "The brows rise and then the mouth opens wide."
 DESCRIPTION = {
     "description": "The inner brows rise slightly at first. Then the mouth opens wide.",
     "cues": [{"region": "mouth", "action": "opens wide", "intensity": "strongly", "phase": "apex"}],
@@ -65,7 +68,7 @@ def test_index_of_a_folder_names_the_data_set_and_remembers_where_it_is(
 @pytest.mark.parametrize("ending", ["parquet", "csv", "jsonl"])
 def test_a_folder_becomes_texts_in_one_command(footage: Path, tmp_path: Path, ending: str) -> None:
     def answer(body: dict[str, Any], _: int) -> Reply:
-        return completion(json.dumps(DESCRIPTION) if "response_format" in body else CAPTION)
+        return completion(json.dumps(DESCRIPTION) if "response_format" in body else A_CAPTION)
 
     with serving(Misbehaving(answer)) as server:
         engine = [
@@ -78,15 +81,23 @@ def test_a_folder_becomes_texts_in_one_command(footage: Path, tmp_path: Path, en
         command = ["describe", str(footage), "--out", str(out), *engine, "-S", "faces.detector=none", "-S", "workers=0"]
         result = grace(*command)
         assert result.exit_code == 0, result.output
+        assert f"2 clips: {out}" in "".join(result.output.splitlines())
         asked = len(server.asked)
         assert grace(*command).exit_code == 0
         assert len(server.asked) == asked, "what is done is not asked again"
     readers = {"parquet": pd.read_parquet, "csv": pd.read_csv, "jsonl": partial(pd.read_json, lines=True)}
     table = readers[ending](out)
     assert list(table["clip_id"]) == ["deep/two", "one"]
-    assert set(table["caption"]) == {CAPTION}
+    assert set(table["caption"]) == {A_CAPTION}
     assert set(table["description"]) == {DESCRIPTION["description"]}
     assert list(table.columns) == ["clip_id", "status", "error", "caption", "description", "cues", "model"]
+
+
+def test_failed_clips_are_counted_apart_from_texts(tmp_path: Path) -> None:
+    write_texts(tmp_path, "captions", ["the brows lift"])
+    store = Store(tmp_path / "captions", CAPTIONS)
+    store.write(1, [{"clip_id": "z", "status": "failed", "error": "faces: it holds none"}], {"fingerprint": "f"})
+    assert export_texts(tmp_path, "caption", tmp_path / "a.csv") == (2, 1)
 
 
 def test_a_table_that_cannot_be_written_is_refused_before_the_work(footage: Path, tmp_path: Path) -> None:
