@@ -187,7 +187,7 @@ def response_lines(st: Any, folder: Path) -> Any:
 
 def journals(st: Any, folder: Path) -> Any:
     """A damaged journal of an index gives what was counted, or nothing."""
-    from grace.pipeline.index.index import PARTIAL
+    from grace.pipeline.index.counting import PARTIAL
     from grace.pipeline.store.journal import Journal
 
     (folder / "a.mp4").write_bytes(b"one")

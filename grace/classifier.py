@@ -16,11 +16,10 @@ from grace.pipeline.errors import UserError
 from grace.pipeline.settings import PipelineSettings, apply_overrides, validate
 from grace.pipeline.single_clip import ClipPipeline, ClipResult
 from grace.pipeline.steps import STEPS, contradictions
-from grace.pipeline.text.settings import texts_of_known_clips
 from grace.predictions import Prediction, PredictionOverTime
 from grace.run_steps import check_steps
 from grace.trainer.classifier import TokenClassifier
-from grace.trainer.runs import read_config
+from grace.trainer.runs import read_config, texts_of_known_clips
 
 
 class GraceClassifier:

@@ -8,9 +8,8 @@ from typing import Any
 import yaml
 
 from grace.pipeline.messages import percent
-from grace.pipeline.text.settings import texts_of_known_clips
 from grace.trainer.data import Cache
-from grace.trainer.runs import RunConfig
+from grace.trainer.runs import RunConfig, texts_of_known_clips
 from grace.trainer.settings import METHODS, PREFIX
 
 PAPER = (

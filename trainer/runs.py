@@ -69,6 +69,24 @@ class Run:
     """Models behind the predictions that do not know the footage, a sentence each."""
 
 
+def texts_of_known_clips(engine: str, use_label: bool) -> str:
+    """What the texts are, where only a data set's own clips can have such; else empty.
+
+    Args:
+        engine: ``caption.engine``.
+        use_label: ``refine.use_label``.
+
+    Example:
+        >>> texts_of_known_clips("annotation", use_label=False)
+        'texts that its data set ships (caption.engine is annotation)'
+    """
+    if engine == "annotation":
+        return "texts that its data set ships (caption.engine is annotation)"
+    if use_label:
+        return "texts that were written from its data set's labels (refine.use_label is true)"
+    return ""
+
+
 def encode_config(config: RunConfig) -> bytes:
     """``config.yaml``, with its own checksum in the last line."""
     content = yaml.safe_dump(config.model_dump(), sort_keys=False, allow_unicode=True)

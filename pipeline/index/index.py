@@ -8,18 +8,16 @@ from __future__ import annotations
 import os
 import posixpath
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from grace.pipeline.datasets import Listing, read
 from grace.pipeline.datasets.base import SCENE, misspelt
-from grace.pipeline.datasets.file_tree import UNFOLLOWED, is_video_file
+from grace.pipeline.datasets.file_tree import is_video_file
 from grace.pipeline.datasets.footage import footage_of
 from grace.pipeline.datasets.settings import LabelNames, ListFilesSettings
 from grace.pipeline.errors import ClipError, GraceError, UserError
-from grace.pipeline.execution.processes import run_in_processes, watched_clips
-from grace.pipeline.execution.progress import ClipProgress
+from grace.pipeline.index.counting import COUNTING, PARTIAL, Contents, CountTask, Unusable, count_all
 from grace.pipeline.index.folds import make_folds
 from grace.pipeline.index.leaks import on_both_sides
 from grace.pipeline.index.marks import apply_marks, read_marks
@@ -31,53 +29,23 @@ from grace.pipeline.index.reconciliation import (
     MARKED,
     MISSING,
     MISSPELT,
-    NO_FRAMES,
     PARTLESS,
     REPEATED,
     SHARED_CONTENT,
     SHARED_SUBJECT,
     UNLABELLED,
     UNLISTED,
-    UNREADABLE,
     VOTED_NO_CLASS,
     VOTED_NO_CLIP,
     Reconciliation,
 )
 from grace.pipeline.index.settings import SplitSettings
-from grace.pipeline.media.content import content_digest
-from grace.pipeline.media.files import MissingError, NoFramesError, link_out
 from grace.pipeline.media.frames import list_images
-from grace.pipeline.media.video import MediaInfo, probe
-from grace.pipeline.messages import error_line, number_ranges
+from grace.pipeline.messages import number_ranges
 from grace.pipeline.store import Row, failure, write_clips
-from grace.pipeline.store.journal import Journal, state_of
+from grace.pipeline.store.journal import Journal
 from grace.pipeline.store.schemas import fold_column
 from grace.pipeline.strict_csv import escape
-
-MAX_READS = 3
-"""So often a clip is read whose files change meanwhile; a link that is made to one changes it as well."""
-BATCH = 16
-"""Clips per job, after which a process reports what it counted."""
-PARTIAL = "index.partial.jsonl"
-"""The journal of an index that is not whole yet."""
-COUNTING = 2
-"""Rises when counting gives other figures for the same files."""
-
-
-@dataclass(frozen=True)
-class Contents:
-    """What a clip holds, counted, and the digest of its content."""
-
-    probe: MediaInfo
-    digest: str
-
-
-@dataclass(frozen=True)
-class Unusable:
-    """Why a clip's file cannot be used: the kind of finding, and the cause."""
-
-    finding: str
-    cause: str
 
 
 def index(
@@ -139,10 +107,10 @@ def index(
         make_folds(listings, split, dataset)
     folds = sorted({fold for listing in listings for fold in listing.folds})
     found = Reconciliation(annotated=len(listings), judged_more=listed.judged_more, notes=listed.notes)
-    task, rows = _ProbeTask(root, hash_images, tuple(links)), []
+    task, rows = CountTask(root, hash_images, tuple(links)), []
     options = {"version": COUNTING, "hash_images": hash_images, "links": sorted(map(str, links))}
     journal = Journal(folder / PARTIAL, root, options)
-    for listing, probed in zip(listings, _probe_all(task, listings, journal, workers, clip_timeout), strict=True):
+    for listing, probed in zip(listings, count_all(task, listings, journal, workers, clip_timeout), strict=True):
         rows.append(_row(listing, probed, classes, folds))
         _count(found, listing, probed, classes)
     _check_parts(found)
@@ -156,102 +124,37 @@ def index(
         for clip, detail in on_both_sides(rows, column, folds):
             found.note(finding, clip, detail)
     found.classes = {name: sum(row["label"] == name for row in rows) for name in classes}
-    declared = labels is not None or lists is not None
-    for name, known in ({} if declared else misspelt(found.classes)).items():
-        clip = next(one.clip_id for one in listings if one.label == name or one.votes.get(name))
-        found.note(MISSPELT, clip, f"is the class '{name}' meant to be '{known}'?")
+    if labels is None and lists is None:  # else the classes are as the user spells them
+        _check_spelling(found, listings)
     write_clips(folder, rows, classes, footage_of(root))
     found.write(folder)
     journal.remove()
     report(found)
+    _refuse(found, dataset, root, rows, accept if strict else None)
+    return found
+
+
+def _check_spelling(found: Reconciliation, listings: Sequence[Listing]) -> None:
+    for name, known in misspelt(found.classes).items():
+        clip = next(one.clip_id for one in listings if one.label == name or one.votes.get(name))
+        found.note(MISSPELT, clip, f"is the class '{name}' meant to be '{known}'?")
+
+
+def _refuse(
+    found: Reconciliation, dataset: str, root: Path, rows: Sequence[Row], accept: Collection[str] | None
+) -> None:
+    """Raise :class:`GraceError` when no clip is usable, or anything but what is in ``accept`` does not fit."""
     if not found.usable:
         raise GraceError(
             f"None of the {found.annotated} clips that the lists of {dataset} name can be used "
             f"({rows[0]['error'].removeprefix('index: ')}): does roots.{dataset} = {root} hold the clips?"
         )
-    if strict and (faults := found.faults(accept)):
+    if accept is not None and (faults := found.faults(accept)):
         causes = ", ".join(f"{finding}: {count}" for finding, count in faults.items())
         raise GraceError(
             f"The lists and files of {dataset} do not fit, and index.strict is set ({causes}). "
             f"What is known of the set and no fault can be named in index.accept.{dataset}."
         )
-    return found
-
-
-@dataclass(frozen=True)
-class _ProbeTask:
-    """Counting the frames of a batch of clips in supervised processes."""
-
-    root: Path
-    hash_images: bool
-    links: tuple[str, ...]
-
-    def open(self) -> None:
-        """Nothing is to be loaded."""
-
-    def run(
-        self, job: list[Listing], skipped: Mapping[int, str], on_clip_start: Callable[[int], None]
-    ) -> list[tuple[str, Contents | Unusable]]:
-        """For each clip the state of its files while they were read, and what they hold."""
-        probed: list[tuple[str, Contents | Unusable]] = []
-        for listing, cause in watched_clips(job, skipped, on_clip_start):
-            probed.append(self._probe_unchanged(listing) if cause is None else ("", Unusable(UNREADABLE, cause)))
-        return probed
-
-    def _probe_unchanged(self, listing: Listing) -> tuple[str, Contents | Unusable]:
-        """Frames and digest are of the same files: frames are counted in one read, and the digest is of another."""
-        state = state_of(self.root / listing.path)
-        for _ in range(MAX_READS):
-            before, contents = state, self._probe(listing)
-            state = state_of(self.root / listing.path)
-            if state == before:
-                return state, contents
-        cause = "its files changed while they were read: run the index again when nobody writes them"
-        return "", Unusable(UNREADABLE, cause)
-
-    def _probe(self, listing: Listing) -> Contents | Unusable:
-        path = self.root / listing.path
-        try:
-            if target := link_out(self.root, listing.path, self.links):
-                cause = f"a link leads out of the data set's root, to {target}: name that folder in index.links"
-                return Unusable(UNFOLLOWED, cause)
-            return Contents(probe(path, listing.source), content_digest(path, listing.source, self.hash_images))
-        except MissingError as error:
-            return Unusable(MISSING, str(error))
-        except NoFramesError as error:
-            return Unusable(NO_FRAMES, str(error))
-        except ClipError as error:
-            return Unusable(UNREADABLE, str(error))
-        except MemoryError:
-            raise
-        except Exception as error:  # a decoder's complaint about this one file
-            return Unusable(UNREADABLE, error_line(error))
-
-
-def _probe_all(
-    task: _ProbeTask, listings: list[Listing], journal: Journal, workers: int, clip_timeout: float
-) -> Iterator[Contents | Unusable]:
-    """What each listed clip holds, or why it cannot be used, in the order of the lists."""
-    readable = [listing for listing in listings if listing.problem is None]
-    probed: dict[str, Contents | Unusable] = {}
-    for listing in readable:
-        if (counted := journal.get(listing.path)) is not None:
-            probed[listing.clip_id] = Contents(MediaInfo(**counted["probe"]), counted["digest"])
-    waiting = [listing for listing in readable if listing.clip_id not in probed]
-    jobs = [waiting[start : start + BATCH] for start in range(0, len(waiting), BATCH)]
-    results = run_in_processes(task, jobs, workers=max(workers, 1), clip_timeout=clip_timeout)
-    with ClipProgress("index", len(readable), len(probed)) as progress:
-        for job, batch in results:
-            for listing, (state, contents) in zip(jobs[job], batch, strict=True):
-                probed[listing.clip_id] = contents
-                if isinstance(contents, Contents):
-                    journal.add(listing.path, asdict(contents), state)
-            progress.commit(len(batch))
-    for listing in listings:
-        if listing.problem is not None:
-            yield Unusable(listing.problem.finding, listing.problem.cause)
-        else:
-            yield probed.pop(listing.clip_id)
 
 
 def _row(listing: Listing, probed: Contents | Unusable, classes: Sequence[str], folds: Sequence[int]) -> Row:

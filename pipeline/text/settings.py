@@ -66,21 +66,3 @@ class RefineSettings(TextSettings):
             with naming_key():
                 check_label_slot(read_prompt(info.data["prompt"]), use_label)
         return use_label
-
-
-def texts_of_known_clips(engine: str, use_label: bool) -> str:
-    """What the texts are, where only a data set's own clips can have such; else empty.
-
-    Args:
-        engine: ``caption.engine``.
-        use_label: ``refine.use_label``.
-
-    Example:
-        >>> texts_of_known_clips("annotation", use_label=False)
-        'texts that its data set ships (caption.engine is annotation)'
-    """
-    if engine == "annotation":
-        return "texts that its data set ships (caption.engine is annotation)"
-    if use_label:
-        return "texts that were written from its data set's labels (refine.use_label is true)"
-    return ""

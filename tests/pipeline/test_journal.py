@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from grace.pipeline.datasets import Listing
+from grace.pipeline.index import counting
 from grace.pipeline.index import index as indexing
-from grace.pipeline.index.index import PARTIAL
+from grace.pipeline.index.counting import PARTIAL
 from grace.pipeline.media.content import content_digest
 from grace.pipeline.store import Clips
 from grace.pipeline.store.journal import Journal, state_of
@@ -33,13 +34,13 @@ def index(root: Path, folder: Path) -> None:
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many clips each following index counts."""
     numbers: list[int] = []
-    real = indexing.run_in_processes
+    real = counting.run_in_processes
 
-    def counting(task, jobs, **more):  # type: ignore[no-untyped-def]
+    def noting(task, jobs, **more):  # type: ignore[no-untyped-def]
         numbers.append(sum(len(job) for job in jobs))
         return real(task, jobs, **more)
 
-    monkeypatch.setattr(indexing, "run_in_processes", counting)
+    monkeypatch.setattr(counting, "run_in_processes", noting)
     return numbers
 
 
@@ -122,13 +123,13 @@ def test_count_and_digest_are_of_one_file(replacements: int, tmp_path: Path, mon
             copies.pop(0).replace(path)
         return content_digest(path, source, hash_images)
 
-    monkeypatch.setattr(indexing, "content_digest", replacing)
-    task = indexing._ProbeTask(tmp_path / "raw", hash_images=False, links=())
+    monkeypatch.setattr(counting, "content_digest", replacing)
+    task = counting.CountTask(tmp_path / "raw", hash_images=False, links=())
     ((state, contents),) = task.run([Listing("00", "00.mp4", "video", "fear")], {}, lambda position: None)
     if replacements == 1:
-        assert isinstance(contents, indexing.Contents)
+        assert isinstance(contents, counting.Contents)
         assert (contents.probe.n_frames, contents.digest, state) == (6, last, state_of(clip))
     else:
-        assert isinstance(contents, indexing.Unusable)
+        assert isinstance(contents, counting.Unusable)
         assert "changed while they were read" in contents.cause
         assert state == ""
