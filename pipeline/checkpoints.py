@@ -6,6 +6,7 @@ A name is a folder, a model that is installed with this package (``pocket/clip``
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import re
 from functools import lru_cache
@@ -25,6 +26,9 @@ HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*|[\w-][\w.-]*")
 CONTENT = ("*.safetensors", "*.bin", "*.json", "*.jinja", "*.txt", "*.model", "*.py")
 """Files of a checkpoint that change what it computes: weights, configuration, tokenizer, chat template, own code."""
 
+WEIGHTS = ("*.safetensors", "*.bin")
+"""Files of weights, of which the first kind is opened where both are there."""
+
 MAX_CARD = 100_000
 """Characters of a model card that are read: it may be a stranger's."""
 
@@ -43,7 +47,8 @@ def require_model(name: str, revision: str | None = None) -> str:
         The path of a folder with a ``config.json``; of a hub model the one in the Hugging Face cache.
 
     Raises:
-        UserError: When ``name`` is neither a folder with a ``config.json`` nor a model of the hub that is in the cache.
+        UserError: When ``name`` is neither a folder with a ``config.json`` nor a model of the hub that is whole in the
+            cache.
 
     Example:
         >>> Path(require_model("pocket/clip")).name
@@ -63,20 +68,35 @@ def require_model(name: str, revision: str | None = None) -> str:
 
 
 def is_local(name: str, revision: str | None = None) -> bool:
-    """Whether a model is a folder with a checkpoint, or in the local cache; the hub is not asked.
+    """Whether a model is a folder with a checkpoint, or whole in the local cache; the hub is not asked.
 
     Example:
         >>> is_local("pocket/clip"), is_local("nobody/no-such-model")
         (True, False)
     """
-    from huggingface_hub import try_to_load_from_cache
-
     folder = _find_folder(name)
     if folder is not None:
         return (folder / "config.json").is_file()
-    if not HUB_ID.fullmatch(name):
-        return False
-    return isinstance(try_to_load_from_cache(name, "config.json", revision=revision), str)
+    snapshot = _find_snapshot(name, revision)
+    return snapshot is not None and not missing_weights(snapshot)
+
+
+def missing_weights(folder: Path) -> str:
+    """The first file of weights that a checkpoint lacks, as where a download was interrupted; empty when it is whole.
+
+    Example:
+        >>> missing_weights(Path(require_model("pocket/clip")))
+        ''
+    """
+    for index in sorted(folder.glob("*.index.json")):
+        try:
+            named = {str(name) for name in json.loads(index.read_bytes())["weight_map"].values()}
+        except (ValueError, KeyError, TypeError, AttributeError):  # transformers says what is wrong with it
+            continue
+        if lacking := sorted(name for name in named if not (folder / name).is_file()):
+            return lacking[0]
+        return ""
+    return "" if any(any(folder.glob(pattern)) for pattern in WEIGHTS) else WEIGHTS[0]
 
 
 def weights_bytes(name: str, revision: str | None = None) -> int:
@@ -86,15 +106,10 @@ def weights_bytes(name: str, revision: str | None = None) -> int:
         >>> weights_bytes("pocket/clip") > 10**6, weights_bytes("nobody/no-such-model")
         (True, 0)
     """
-    from huggingface_hub import try_to_load_from_cache
-
-    folder = _find_folder(name)
-    if folder is None and HUB_ID.fullmatch(name):
-        config = try_to_load_from_cache(name, "config.json", revision=revision)
-        folder = Path(config).parent if isinstance(config, str) else None
+    folder = _find_folder(name) or _find_snapshot(name, revision)
     if folder is None:
         return 0
-    sizes = [sum(file.stat().st_size for file in folder.glob(pattern)) for pattern in ("*.safetensors", "*.bin")]
+    sizes = [sum(file.stat().st_size for file in folder.glob(pattern)) for pattern in WEIGHTS]
     return next(filter(None, sizes), 0)
 
 
@@ -210,17 +225,30 @@ def _local_folders() -> set[str]:
 
 
 def _hub_snapshot(name: str, revision: str | None) -> Path:
+    """The folder of a hub model in the cache. Raises :class:`UserError` where it is not there, or only in part."""
+    folder = _find_snapshot(name, revision)
+    at = f" at revision {revision}" if revision else ""
+    if folder is None:
+        raise UserError(
+            f"There is no model '{name}'{at}: it is no folder with a config.json, and not in the Hugging Face cache. "
+            f"{download_line(name, revision)}"
+        )
+    if lacking := missing_weights(folder):
+        raise UserError(
+            f"The model '{name}'{at} is in the Hugging Face cache only in part, without {lacking}. "
+            f"{download_line(name, revision)}"
+        )
+    return folder
+
+
+def _find_snapshot(name: str, revision: str | None) -> Path | None:
     """The folder in the Hugging Face cache, named by its commit, that ``revision`` (default: main) of a model means."""
     from huggingface_hub import try_to_load_from_cache
 
+    if not HUB_ID.fullmatch(name):
+        return None
     config = try_to_load_from_cache(name, "config.json", revision=revision)
-    if isinstance(config, str):
-        return Path(config).parent
-    at = f" at revision {revision}" if revision else ""
-    raise UserError(
-        f"There is no model '{name}'{at}: it is no folder with a config.json, and not in the Hugging Face cache. "
-        f"{download_line(name, revision)}"
-    )
+    return Path(config).parent if isinstance(config, str) else None
 
 
 @lru_cache(maxsize=32)

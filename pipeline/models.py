@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from grace.pipeline.checkpoints import download_line, is_local
+from grace.pipeline.checkpoints import WEIGHTS, download_line, is_local, missing_weights
 from grace.pipeline.errors import UserError
 from grace.pipeline.messages import one_line
 from grace.pipeline.settings import PipelineSettings
@@ -13,8 +13,8 @@ from grace.pipeline.settings import PipelineSettings
 LOCAL = ("transformers", "vllm")
 """Engines that open their model on this machine."""
 
-WEIGHTS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
-"""What is fetched: weights in the safe format, configuration, tokenizer, chat template; no code."""
+FETCHED = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
+"""What is fetched: weights in the safe format, configuration, tokenizer, chat template; code only where it may run."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class NamedModel:
     stage: str
     name: str
     revision: str | None
+    trusted: bool = False
 
     def state(self) -> str:
         """``there`` or ``missing``, of what can be seen without a network."""
@@ -48,7 +49,7 @@ def models_of(settings: PipelineSettings) -> list[NamedModel]:
     """
     parts = [("caption", settings.caption), ("refine", settings.refine)]
     local = [(stage, part) for stage, part in parts if part.engine in LOCAL]
-    of_engines = [NamedModel(stage, part.model, part.revision) for stage, part in local]
+    of_engines = [NamedModel(stage, part.model, part.revision, part.trusts_model) for stage, part in local]
     towers = dict.fromkeys((settings.tokens.vision_model, settings.tokens.text_model))
     return [*of_engines, *(NamedModel("tokens", name, revision) for name, revision in towers)]
 
@@ -71,10 +72,16 @@ def fetch_model(model: NamedModel, to: Path | None = None) -> Path | str:
     if to is None and model.is_there():
         return "there"
     place = None if to is None else to / model.name
+    patterns = [*FETCHED, *(["*.py"] if model.trusted else [])]
     try:
-        found = snapshot_download(model.name, revision=model.revision, local_dir=place, allow_patterns=list(WEIGHTS))
-        return Path(found)
+        found = Path(snapshot_download(model.name, revision=model.revision, local_dir=place, allow_patterns=patterns))
+        if missing_weights(found):  # published in PyTorch's own format alone
+            patterns.append("*.bin")
+            snapshot_download(model.name, revision=model.revision, local_dir=place, allow_patterns=patterns)
     except Exception as error:  # the hub's library has a class of its own for every trouble of the network
         line = download_line(model.name, model.revision)
         where = f" --local-dir {place}" if place else ""
         raise UserError(f"{model.name} could not be fetched ({one_line(error)}). {line}{where}") from None
+    if missing_weights(found):
+        raise UserError(f"{model.name} holds no weights that can be opened ({', '.join(WEIGHTS)}): name another model.")
+    return found

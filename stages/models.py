@@ -41,7 +41,7 @@ def command(
         console().print("\n".join(dict.fromkeys(lines)), markup=False, soft_wrap=True)
         return
     failed = []
-    for model in {each.name: each for each in models}.values():
+    for model in {(each.name, each.revision): each for each in models}.values():
         try:
             console().print(f"{model.name}: {fetch_model(model, to)}", markup=False, soft_wrap=True)
         except UserError as error:
