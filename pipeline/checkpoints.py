@@ -88,15 +88,17 @@ def missing_weights(folder: Path) -> str:
         >>> missing_weights(Path(require_model("pocket/clip")))
         ''
     """
-    for index in sorted(folder.glob("*.index.json")):
-        try:
-            named = {str(name) for name in json.loads(index.read_bytes())["weight_map"].values()}
-        except (ValueError, KeyError, TypeError, AttributeError):  # transformers says what is wrong with it
-            continue
-        if lacking := sorted(name for name in named if not (folder / name).is_file()):
-            return lacking[0]
-        return ""
-    return "" if any(any(folder.glob(pattern)) for pattern in WEIGHTS) else WEIGHTS[0]
+    for pattern in WEIGHTS:
+        for index in folder.glob(f"{pattern}.index.json"):  # of weights in several files
+            try:
+                named = {str(name) for name in json.loads(index.read_bytes())["weight_map"].values()}
+            except (ValueError, KeyError, TypeError, AttributeError):  # transformers says what is wrong with it
+                continue
+            if lacking := sorted(name for name in named if not (folder / name).is_file()):
+                return lacking[0]
+        if any(folder.glob(pattern)):
+            return ""
+    return WEIGHTS[0]
 
 
 def weights_bytes(name: str, revision: str | None = None) -> int:
