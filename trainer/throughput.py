@@ -7,7 +7,7 @@ import time
 import numpy as np
 import torch
 
-from grace.pipeline.devices import choose_device
+from grace.pipeline.devices import choose_device, keep_freed_memory
 from grace.trainer.batch import Batch, Sizes
 from grace.trainer.determinism import lower_precision, reproducible
 from grace.trainer.layers import ModelConfig
@@ -24,6 +24,7 @@ def seconds_per_clip(settings: TrainSettings, sizes: Sizes, words: int) -> float
     Reading the cache is not included.
     """
     device = choose_device(settings.device)
+    keep_freed_memory(device)
     config = ModelConfig.from_settings(settings, sizes)
     batch = Batch.random(sizes, settings.batch, words).to(device)
     labels = torch.arange(settings.batch, device=device) % sizes.classes

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from grace.pipeline.devices import choose_device
+from grace.pipeline.devices import choose_device, keep_freed_memory
 from grace.pipeline.store import GraceError, UserError, write_atomic
 from grace.pipeline.store.checksum import is_intact, seal, unsealed
 from grace.trainer.batch import Batch, Output
@@ -79,6 +79,7 @@ def fit(
     from tqdm import tqdm
 
     device = choose_device(settings.device)
+    keep_freed_memory(device)
     with reproducible(settings):
         if isinstance(model, Probe):
             standardise(model, selection.train, settings.batch, torch.device("cpu"))

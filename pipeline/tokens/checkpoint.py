@@ -9,7 +9,7 @@ from transformers import AutoModel
 from transformers.utils import logging
 
 from grace.pipeline.checkpoints import download_line, model_name, require_model
-from grace.pipeline.devices import choose_device, choose_dtype
+from grace.pipeline.devices import choose_device, choose_dtype, keep_freed_memory
 from grace.pipeline.errors import UserError
 from grace.pipeline.messages import error_line
 
@@ -36,6 +36,7 @@ class Checkpoint:
             UserError: There is no such model, or it cannot be opened.
         """
         source, where, name = require_model(model, revision), choose_device(device), model_name(model)
+        keep_freed_memory(where)
         logging.disable_progress_bar()  # the step has one of its own
         try:
             opened = AutoModel.from_pretrained(source, dtype=choose_dtype(dtype, where), trust_remote_code=False)
