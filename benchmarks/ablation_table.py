@@ -13,10 +13,11 @@ from rich.table import Table
 
 from benchmarks.ablation_levels import GENERAL_EYES
 from benchmarks.harness import table
-from grace.pipeline.store import read_table
+from grace.pipeline.store import UserError, read_table
 from grace.pipeline.store.schemas import PREDICTIONS
 from grace.trainer.metrics import tail_classes
 from grace.trainer.runs import FILES, read_config
+from grace.trainer.settings import METHODS
 from grace.trainer.significance import Lead, counted, leads, mcnemar, resampled, statistics
 
 SAMPLES, CONFIDENCE = 2000, 0.95
@@ -100,6 +101,8 @@ class Cell:
 
     def probe_gains(self) -> Iterator[tuple[str, float]]:
         """Each method's lead in points over the best probe of the sides that it reads."""
+        if unknown := sorted(set(METHODS) - set(SIDES) - {"probe"}):
+            raise UserError(f"SIDES in benchmarks/ablation_table.py does not say what the method {unknown[0]} reads.")
         for method, sides in SIDES.items():
             names = [f"probe of the {side}" for side in sides] + (["probe of both"] if len(sides) > 1 else [])
             if method in self.scores and (best := self.best(names)):

@@ -14,6 +14,7 @@ from typing import Literal
 
 from grace.pipeline.checkpoints import knows_only, require_model, weights_bytes
 from grace.pipeline.datasets import find_adapter, root_of
+from grace.pipeline.engines import ENGINES, opens_model
 from grace.pipeline.errors import UserError
 from grace.pipeline.messages import byte_size, install_hint
 from grace.pipeline.models import models_of
@@ -186,8 +187,8 @@ def _engines(settings: PipelineSettings) -> Iterator[Finding]:
             yield Finding("fault", stage, f"engine vllm is not installed: {install_hint('vllm')}")
         elif part.engine == "vllm" and not _has_gpu():
             yield Finding("note", stage, "engine vllm finds no GPU here: only vLLM's build for processors will start")
-        if part.engine == "openai" and not part.server.url:
-            yield Finding("fault", stage, f"engine openai has no server: set {stage}.server.url")
+        if part.engine in ENGINES and not opens_model(part.engine) and not part.server.url:
+            yield Finding("fault", stage, f"engine {part.engine} has no server: set {stage}.server.url")
     if settings.runner == "ray" and find_spec("ray") is None:
         yield Finding("fault", "runner", f"ray is not installed: {install_hint('ray')}")
 

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grace.pipeline.checkpoints import WEIGHTS, download_line, is_local, missing_weights
+from grace.pipeline.engines import opens_model
 from grace.pipeline.errors import UserError
 from grace.pipeline.messages import one_line
 from grace.pipeline.settings import PipelineSettings
-
-LOCAL = ("transformers", "vllm")
-"""Engines that open their model on this machine."""
 
 FETCHED = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
 """What is fetched: weights in the safe format, configuration, tokenizer, chat template; code only where it may run."""
@@ -48,7 +46,7 @@ def models_of(settings: PipelineSettings) -> list[NamedModel]:
         ('tokens', 'pocket/clip', 'there')
     """
     parts = [("caption", settings.caption), ("refine", settings.refine)]
-    local = [(stage, part) for stage, part in parts if part.engine in LOCAL]
+    local = [(stage, part) for stage, part in parts if opens_model(part.engine)]
     of_engines = [NamedModel(stage, part.model, part.revision, part.trusts_model) for stage, part in local]
     towers = dict.fromkeys((settings.tokens.vision_model, settings.tokens.text_model))
     return [*of_engines, *(NamedModel("tokens", name, revision) for name, revision in towers)]

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from grace.pipeline.steps import STEPS
+
 FOLDERS = ("pipeline", "trainer", "pocket", "grace/review", "grace/export", "grace/report", "stages")
 ALLOWED = {
     "pipeline": {"grace.pipeline"},
@@ -31,7 +33,7 @@ ALLOWED = {
     "grace/report": {"grace.report", "grace.review", "grace.trainer", "grace.pipeline", "grace.settings"},
     "stages": {"stages", "grace"},
 }
-STEP_PACKAGES = ("index", "faces", "text", "motion", "tokens")
+STEP_PACKAGES = ("index", *dict.fromkeys(module.split(".")[2] for module in STEPS.values()))
 """Packages of steps: none of them uses another's inside."""
 UNUSED_BY_STEPS = {*STEP_PACKAGES, "audit", "visualize", "world", "estimate", "single_clip", "steps", "settings"}
 HEAVY = {"torch", "transformers", "vllm", "ray", "cv2", "sklearn", "matplotlib", "pandas", "pyarrow", "h5py", "ot"}
@@ -55,6 +57,13 @@ def modules(folder: Path) -> list[Path]:
 
 def within(name: str, package: str) -> bool:
     return name == package or name.startswith(f"{package}.")
+
+
+def test_every_folder_of_code_is_a_package(project: Path) -> None:
+    """``find_packages`` leaves a folder without ``__init__.py`` out of the wheel."""
+    for folder in FOLDERS:
+        for path in modules(project / folder):
+            assert (path.parent / "__init__.py").exists(), path.parent
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

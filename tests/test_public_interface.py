@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 import grace
 from grace import ClipPipeline, ClipResult, GraceClassifier, Prediction, PredictionOverTime, UserError
 from grace.pipeline.settings import PipelineSettings
-from grace.pipeline.steps import make_step, step_sections
+from grace.pipeline.steps import STEPS, make_step, step_sections
 from grace.trainer.classifier import TokenClassifier
 from grace.trainer.settings import TrainSettings
 from grace.trainer.train import train
@@ -27,7 +27,7 @@ PLAIN = PipelineSettings.model_validate(SETTINGS)
 @pytest.mark.parametrize(
     ("stages", "said"),
     [
-        (["nope"], "There is no step 'nope': choose among faces, caption, refine, motion, tokens."),
+        (["nope"], "There is no step 'nope': choose among " + ", ".join(STEPS)),
         ("nope", "There is no step 'nope'"),
         ([], "There is no step to take: name some of faces, caption"),
         ([["faces"]], r"There is no step \['faces'\]"),

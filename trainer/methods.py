@@ -1,4 +1,4 @@
-"""The registry of methods. Adding one is its own module and a line here."""
+"""The registry of methods. Adding one is its own module, a line here and one in ``METHODS`` (``settings.py``)."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from grace.pipeline.engines.transformers import TransformersEngine
 from grace.pipeline.engines.vllm import VllmEngine
 from grace.pipeline.errors import UserError
 
-__all__ = ["ENGINES", "Engine", "Request", "Response", "make_engine", "prefetch_clips"]
+__all__ = ["ENGINES", "Engine", "Request", "Response", "make_engine", "opens_model", "prefetch_clips"]
 
 ENGINES: dict[str, EngineType] = {
     "transformers": TransformersEngine,
@@ -36,6 +36,16 @@ def make_engine(settings: EngineSettings) -> Engine:
             f"The engine '{settings.engine}' generates no text here: set engine to one of {', '.join(ENGINES)}."
         )
     return ENGINES[settings.engine].from_settings(settings)
+
+
+def opens_model(engine: str) -> bool:
+    """Whether an engine opens its model on this machine: no server does it, and no annotation.
+
+    Example:
+        >>> opens_model("vllm"), opens_model("openai"), opens_model("annotation")
+        (True, False, False)
+    """
+    return engine in ENGINES and ENGINES[engine].opens_model
 
 
 def prefetch_clips(settings: EngineSettings) -> int:

@@ -86,6 +86,9 @@ class EngineType(Protocol):
     continuous: bool
     """Whether it takes new requests while it answers others; it idles when a shard is done before the next begins."""
 
+    opens_model: bool
+    """Whether it opens its model on this machine; false: it asks a server, which has it and may charge for it."""
+
     def from_settings(self, settings: EngineSettings) -> Engine:
         """The engine, not opened yet."""
         ...

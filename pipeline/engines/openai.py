@@ -86,6 +86,7 @@ class OpenAIEngine:
     _connection: _Connection | None = field(default=None, init=False, repr=False)
 
     continuous: ClassVar[bool] = True
+    opens_model: ClassVar[bool] = False
 
     @classmethod
     def from_settings(cls, settings: EngineSettings) -> OpenAIEngine:

@@ -29,6 +29,7 @@ class TransformersEngine:
     """
 
     continuous: ClassVar[bool] = False
+    opens_model: ClassVar[bool] = True
 
     model: str
     revision: str | None = None

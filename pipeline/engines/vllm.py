@@ -39,6 +39,7 @@ class VllmEngine:
     replicas: list[Replica] = field(default_factory=list, init=False, repr=False)
 
     continuous: ClassVar[bool] = True
+    opens_model: ClassVar[bool] = True
 
     @classmethod
     def from_settings(cls, settings: EngineSettings) -> VllmEngine:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from grace.pipeline.checkpoints import require_model
-from grace.pipeline.engines import ENGINES, Engine, Request, Response
+from grace.pipeline.engines import ENGINES, Engine, Request, Response, opens_model
 from grace.pipeline.errors import GraceError, UserError
 from grace.pipeline.estimate.costs import Estimate, StageCost, TokenShape
 from grace.pipeline.estimate.machine import Machine, look_at_machine
@@ -115,7 +115,7 @@ class _Trial:
             if isinstance(made, EngineStep):
                 counter = _Counter(made.engine)
                 made.engine = counter
-                cost = replace(cost, paid_tokens=made.settings.engine == "openai")
+                cost = replace(cost, paid_tokens=not opens_model(made.settings.engine))
             started = _start_seconds(stage, self.settings, cost.weight_bytes)
             start = time.perf_counter()
             made.open()
@@ -147,7 +147,7 @@ class _Trial:
 
     def _first_call(self, step: Step, counter: _Counter | None) -> float:
         """Seconds by which an engine's first answer takes longer than its next; a server is not asked for it."""
-        if counter is None or not isinstance(step, EngineStep) or step.settings.engine == "openai":
+        if counter is None or not isinstance(step, EngineStep) or not opens_model(step.settings.engine):
             return 0.0
         rows = StepInputs(step, self.folder, len(self.clips)).rows(0)
         first = next((row for row in rows if row["status"] != "failed"), None)
@@ -283,7 +283,7 @@ def _weight_bytes(settings: PipelineSettings, stage: str) -> int | None:
 
     section = getattr(settings, stage)
     name = getattr(section, "model", "")
-    if not name or getattr(section, "engine", "transformers") in ("openai", "annotation"):
+    if not name or not opens_model(getattr(section, "engine", "transformers")):
         return None
     try:
         folder = Path(require_model(name, section.revision))

@@ -293,7 +293,8 @@ def test_settings_make_the_engine_and_it_travels_to_other_processes(checkpoint: 
 
 
 def test_an_engine_that_generates_nothing_cannot_refine(project: Path) -> None:
-    sentence = r"params\.yaml: 'refine\.engine': .*'transformers', 'vllm' or 'openai', got 'annotation'"
+    *others, last = map(repr, ENGINES)
+    sentence = rf"params\.yaml: 'refine\.engine': .*{', '.join(others)} or {last}, got 'annotation'"
     with pytest.raises(UserError, match=sentence):
         load_settings(project / "params.yaml", ["refine.engine=annotation"])
     with pytest.raises(UserError, match="'annotation' generates no text here"):
@@ -306,7 +307,7 @@ def test_every_engine_is_known_to_the_settings_by_its_line_in_the_registry() -> 
         assert isinstance(make_engine(settings), Engine)
         assert type(make_engine(settings)) is engine
         assert RefineSettings(engine=name).engine == name
-        assert prefetch_clips(settings) == (7 if name in ("vllm", "openai") else 0)
+        assert prefetch_clips(settings) == (7 if engine.continuous else 0)
 
 
 def test_the_command_line_imports_no_model_library() -> None:

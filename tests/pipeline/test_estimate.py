@@ -16,6 +16,7 @@ from grace.pipeline.estimate.sample import take_sample
 from grace.pipeline.estimate.settings import EstimateSettings
 from grace.pipeline.estimate.trial import estimate
 from grace.pipeline.execution.runner import run
+from grace.pipeline.steps import STEPS
 from grace.pipeline.store import Store, write_clips
 from grace.pipeline.store.schemas import TOKENS
 from grace.pipeline.tokens.settings import TokensSettings
@@ -87,7 +88,7 @@ def test_nothing_need_be_indexed_and_nothing_is_kept(tmp_path: Path, checkpoint:
     (tmp_path / "raw/d.mp4").write_bytes(b"no video" * 99)
     made = estimate(settings, "set", samples=4)
     assert (made.clips, made.tried) == (4, 3)
-    assert [cost.stage for cost in made.costs] == ["index", "faces", "caption", "refine", "motion", "tokens"]
+    assert [cost.stage for cost in made.costs] == ["index", *STEPS]
     assert made.shape is not None
     assert not made.trainable
     assert list((tmp_path / "data/set").iterdir()) == []

@@ -11,9 +11,10 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from grace.pipeline.datasets import DATASETS
 from grace.settings import Settings, load_settings
 from stages import app
-from stages._presets import GPU_GIGABYTES, gigabytes
+from stages._presets import ADAPTED, GPU_GIGABYTES, gigabytes
 
 
 def init(*arguments: str) -> str:
@@ -86,6 +87,11 @@ def test_a_preset_is_one_usable_file_and_says_what_it_rests_on(tmp_path: Path, d
             assert (gigabytes(model) or 99) < 0.8 * GPU_GIGABYTES[gpu], "room for the cache of keys and values"
     params = {name.partition(".")[0] for stage in stages_of(tmp_path / "dvc.yaml").values() for name in stage["params"]}
     assert params <= set(yaml.safe_load(text))
+
+
+def test_every_adapter_has_its_folds_and_detector() -> None:
+    """Without them a project of five folds would be evaluated on one."""
+    assert set(ADAPTED) == set(DATASETS) - {"folder", "videos"}
 
 
 def test_presets_that_contradict_are_refused(tmp_path: Path) -> None:
