@@ -81,6 +81,20 @@ def is_local(name: str, revision: str | None = None) -> bool:
     return snapshot is not None and not missing_weights(snapshot)
 
 
+def is_installed(name: str) -> bool:
+    """Whether a name means one of the models that come with the package, and no other folder of that name here.
+
+    Example:
+        >>> is_installed("pocket/clip"), is_installed("/models/clip")
+        (True, False)
+    """
+    package, *model = PurePath(name).parts or ("",)
+    if package != POCKET.rpartition(".")[2] or len(model) != 1 or ".." in model:
+        return False
+    folder = Path(str(files(POCKET))) / model[0]
+    return (folder / "config.json").is_file() and (not Path(name).is_dir() or Path(name).samefile(folder))
+
+
 def missing_weights(folder: Path) -> str:
     """The first file of weights that a checkpoint lacks, as where a download was interrupted; empty when it is whole.
 

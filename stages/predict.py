@@ -156,7 +156,7 @@ def _many(classifier: GraceClassifier, clips: Sequence[Path], out: Path, text: b
     )
     print_table(what, [*shown, ("could not be used", str(len(failed)))])
     _remark(classifier, [remark for clip in made for remark in clip["remarks"]])
-    console().print(f"Every clip with its probabilities and texts: {out}", markup=False, soft_wrap=True)
+    _print_place("Every clip", text, out)
     if len(failed) == len(rows):
         raise GraceError(f"No clip could be used ({clips[0]}: {failed[0]['error']}).")
 
@@ -213,7 +213,7 @@ def _over_time(
     console().print(f"Probabilities over time: {picture}", markup=False, soft_wrap=True)
     if out is not None and out != picture:
         write_rows(out, list(found.rows[0]), found.rows)
-        console().print(f"Every window with its probabilities and texts: {out}", markup=False, soft_wrap=True)
+        _print_place("Every window", text, out)
 
 
 def _print(name: str, prediction: Prediction) -> None:
@@ -240,3 +240,8 @@ def _remark(classifier: GraceClassifier, remarks: Iterable[str]) -> None:
     for limit in sorted(set(filter(None, limits.values()))):
         names = ", ".join(name for name in limits if limits[name] == limit)
         note(f"{names} know only {limit}: of any other footage their words and tokens mean nothing.")
+
+
+def _print_place(what: str, text: bool, out: Path) -> None:
+    with_ = "its probabilities and texts" if text else "its probabilities"
+    console().print(f"{what} with {with_}: {out}", markup=False, soft_wrap=True)

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from grace.export.folders import claim_folder
+from grace.pipeline.checkpoints import is_installed
 from grace.pipeline.store import write_atomic
 from grace.trainer.provenance import check_place, refuse_label_informed
 from grace.trainer.runs import RunConfig, check_file, encode_config, file_digests, open_run
@@ -55,7 +56,9 @@ def local_models(config: RunConfig) -> list[str]:
     for stage, section in (config.pipeline or {}).items():
         for key in ("model", "vision", "text_encoder", "detector_model"):
             value = section.get(key)
-            if isinstance(value, str) and (value.startswith(("/", "~", ".")) or Path(value).is_dir()):
+            if not isinstance(value, str) or is_installed(value):
+                continue
+            if value.startswith(("/", "~", ".")) or Path(value).is_dir():
                 found.append(f"{stage}.{key}={value}")
     return found
 

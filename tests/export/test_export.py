@@ -16,10 +16,12 @@ from typer.testing import CliRunner
 
 import grace
 from grace.export import label_studio
+from grace.export.model import local_models
 from grace.pipeline.steps import make_step, step_sections
 from grace.pipeline.store import Clips, Store, write_clips
 from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS
 from grace.settings import Settings
+from grace.trainer.runs import RunConfig
 from grace.trainer.settings import TrainSettings
 from grace.trainer.train import train
 from stages import app
@@ -253,3 +255,10 @@ def test_an_export_is_written_again_over_itself(project: Path, tmp_path: Path) -
     for _ in range(2):
         assert export(project, "label-studio", str(tmp_path / "ls")).exit_code == 0
     assert "holds other files" in export(project, "fiftyone", str(tmp_path / "ls")).stderr
+
+
+def test_models_of_the_package_are_no_folders_of_this_machine(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)  # which has a folder pocket/clip
+    sections = {"tokens": {"model": "pocket/clip", "vision": "trainer"}, "caption": {"model": "/models/vlm"}}
+    config = RunConfig.model_construct(pipeline=sections)
+    assert local_models(config) == ["tokens.vision=trainer", "caption.model=/models/vlm"]
