@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 import grace
 from grace.export import label_studio
 from grace.export.model import local_models
+from grace.pipeline.checkpoints import require_model
 from grace.pipeline.steps import make_step, step_sections
 from grace.pipeline.store import Clips, Store, write_clips
 from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS
@@ -257,8 +258,15 @@ def test_an_export_is_written_again_over_itself(project: Path, tmp_path: Path) -
     assert "holds other files" in export(project, "fiftyone", str(tmp_path / "ls")).stderr
 
 
-def test_models_of_the_package_are_no_folders_of_this_machine(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(project)  # which has a folder pocket/clip
-    sections = {"tokens": {"model": "pocket/clip", "vision": "trainer"}, "caption": {"model": "/models/vlm"}}
+def test_models_of_the_package_are_no_folders_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own/eyes").mkdir(parents=True)
+    sections = {"tokens": {"model": "pocket/clip", "vision": "own/eyes"}, "caption": {"model": "/models/vlm"}}
     config = RunConfig.model_construct(pipeline=sections)
-    assert local_models(config) == ["tokens.vision=trainer", "caption.model=/models/vlm"]
+    of_this_machine = ["tokens.vision=own/eyes", "caption.model=/models/vlm"]
+    assert local_models(config) == of_this_machine
+    (tmp_path / "pocket").symlink_to(Path(require_model("pocket/clip")).parent)  # as in a clone
+    assert local_models(config) == of_this_machine
+    (tmp_path / "pocket").unlink()
+    shutil.copytree(require_model("pocket/clip"), tmp_path / "pocket/clip")
+    assert local_models(config) == ["tokens.model=pocket/clip", *of_this_machine]
