@@ -88,11 +88,8 @@ def is_installed(name: str) -> bool:
         >>> is_installed("pocket/clip"), is_installed("/models/clip")
         (True, False)
     """
-    package, *model = PurePath(name).parts or ("",)
-    if package != POCKET.rpartition(".")[2] or len(model) != 1 or ".." in model:
-        return False
-    folder = Path(str(files(POCKET))) / model[0]
-    return (folder / "config.json").is_file() and (not Path(name).is_dir() or Path(name).samefile(folder))
+    installed = _installed_folder(name)
+    return installed is not None and (not Path(name).is_dir() or Path(name).samefile(installed))
 
 
 def missing_weights(folder: Path) -> str:
@@ -227,13 +224,16 @@ def load_vocabulary(name: str, revision: str | None = None) -> Tokenizer:
 def _find_folder(name: str) -> Path | None:
     """The folder of a model: the one of that path, else an installed one; None for a model of the hub."""
     folder = Path(name).expanduser()
-    if folder.is_dir():
-        return folder
-    package, *model = PurePath(name).parts
-    if package == POCKET.rpartition(".")[2] and len(model) == 1 and ".." not in model:
-        installed = Path(str(files(POCKET))) / model[0]
-        return installed if (installed / "config.json").is_file() else None
-    return None
+    return folder if folder.is_dir() else _installed_folder(name)
+
+
+def _installed_folder(name: str) -> Path | None:
+    """The folder of a model that comes with the package; None for every other name."""
+    package, *model = PurePath(name).parts or ("",)
+    if package != POCKET.rpartition(".")[2] or len(model) != 1 or ".." in model:
+        return None
+    installed = Path(str(files(POCKET))) / model[0]
+    return installed if (installed / "config.json").is_file() else None
 
 
 def _local_folders() -> set[str]:

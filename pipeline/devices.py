@@ -48,9 +48,9 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
 def keep_freed_memory(device: torch.device) -> None:
     """Have the C library keep what is freed, rather than give large blocks back to the system.
 
-    Each step allocates the same large tensors as the one before. Given back, their pages are mapped and zeroed again: a
-    quarter of the processor time of a training step on two cores, and a twelfth of an encoder's. It holds for the
-    whole process, which keeps its largest size until it ends, and changes no result. Nothing is done for a GPU, whose
+    Each step allocates the same large tensors as the one before. Given back, their pages are mapped and zeroed again,
+    which took a fifth of the processor time of training `grace` on two cores. It holds for the whole process, which keeps
+    its largest size until it ends, and changes no result. Nothing is done for a GPU, whose
     memory torch keeps by itself, or with another C library than glibc.
 
     Args:

@@ -76,7 +76,7 @@ def _unindexed(settings: PipelineSettings, dataset: str, count: int, any_folder:
     )
     usable = [listing for listing in listed.listings if listing.problem is None]
     chosen = [usable[place] for place in _spread(len(usable), count)] if usable else []
-    task = _CountTask(root, settings.index.hash)
+    task = _TimedCount(root, settings.index.hash)
     counted = list(run_in_processes(task, [chosen], workers=1, clip_timeout=settings.clip_timeout)) if chosen else []
     rows, seconds = counted[0][1] if counted else ([], [])
     if not rows:
@@ -96,8 +96,8 @@ def _unindexed(settings: PipelineSettings, dataset: str, count: int, any_folder:
 
 
 @dataclass(frozen=True)
-class _CountTask:
-    """Counting frames as the index does, in a supervised process: a decoder may hang or die."""
+class _TimedCount:
+    """Counting frames as the index does, timed, in a supervised process: a decoder may hang or die."""
 
     root: Path
     hash_images: bool
