@@ -10,18 +10,19 @@ import sys
 from pathlib import Path
 
 import pytest
+from transformers import AutoTokenizer
 
 from grace.pipeline.checkpoints import missing_weights, require_model
+from grace.pipeline.tokens.checkpoint import Checkpoint
 from tests.support.fake_hub import COMMIT, fake_hub
 
 FETCH = """
 from grace.pipeline.checkpoints import is_local, require_model
 from grace.pipeline.errors import GraceError
 from grace.pipeline.models import NamedModel, fetch_model
-from grace.pipeline.tokens.checkpoint import Checkpoint
 try:
     print(is_local("someone/model"), fetch_model(NamedModel("tokens", "someone/model", None, {trusted})))
-    print(Checkpoint.load("someone/model").source)
+    print(require_model("someone/model"))
 except GraceError as error:
     print(error)
 """
@@ -51,6 +52,9 @@ def test_a_fetched_model_opens_and_brings_code_only_where_it_may_run(published: 
         snapshot = home / "hub/models--someone--model/snapshots" / COMMIT
         assert fetch(published, home, trusted) == [f"False {snapshot}", str(snapshot)]
         assert (snapshot / "modeling_own.py").exists() == trusted
+    opened = Checkpoint.load(str(snapshot))
+    assert opened.source == str(snapshot)
+    assert opened.part(AutoTokenizer).vocab_size > 0
 
 
 def test_weights_in_pytorchs_own_format_are_fetched_where_there_are_no_others(published: Path, tmp_path: Path) -> None:
