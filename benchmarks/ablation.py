@@ -11,7 +11,7 @@ and the third is used once, protocol held-out. Each clip of its FOLDS folds by p
     python -m benchmarks.ablation --quick          # a small world, two cells, few epochs: that it works
 
 DINOv2-small and MiniLM are read from --real-models, a folder that holds them as the Hugging Face folders
-``dinov2-small`` and ``minilm``; without it their cells are left out, which a line says.
+``dinov2-small`` and ``minilm``; without it all cells but those of the pocket CLIP are left out, which a line says.
 
 Ends with one line of JSON: grace_gain (goal >= 3), the least UAR lead of GRACE in points over the best of vision,
 template and narrative in the cells with general eyes; grace_gain_pocket (goal >= 0), the same with the pocket CLIP;
@@ -24,20 +24,23 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import pandas as pd
 from tqdm import tqdm
 
 from benchmarks.ablation_caches import Caches, World
 from benchmarks.ablation_levels import DECIDING, TEXTS, TWO_SPACES, VISIONS, Noise
 from benchmarks.ablation_readings import readings
-from benchmarks.ablation_table import Cell, Score, curve_tables, figures, score, tables, validation_uar
+from benchmarks.ablation_runs import RUN, keep, predictions_of, scores, validation_uar, with_kept
+from benchmarks.ablation_table import Cell, Score, curve_tables, figures, tables
 from benchmarks.harness import PROJECT, Benchmark, progress
 from grace.pipeline.execution.processes import exit_with_parent
 from grace.pipeline.store import UserError
@@ -51,6 +54,7 @@ FOLDS = 3  # tested, of each world's five
 CHOOSING_FOLDS = 2
 EPOCHS = 12
 RATES = (5e-4, 1e-3, 2e-3)
+RATES_FILE = PROJECT / "benchmarks/ablation_rates.json"
 SEEDS = 3  # in the cells that decide; one elsewhere
 
 BENCHMARK = Benchmark(
@@ -183,8 +187,11 @@ class Bench:
 
 
 def rate_of(rates: dict[str, float], cell: tuple[str, str], row: Row) -> float:
-    """The learning rate of a row: that of its method at this level of vision."""
-    return rates.get(f"{cell[0]} {row.method}", 1e-3)
+    """The learning rate of a row: that of its method at this level of vision; a probe has none."""
+    key = f"{cell[0]} {row.method}"
+    if row.method != "probe" and rates and key not in rates:
+        raise UserError(f"No learning rate is chosen for {key}: run `python -m benchmarks.ablation --choose` first.")
+    return rates.get(key, 1e-3)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -207,7 +214,7 @@ def main() -> None:
     world = SETTING if args.set else CHOOSING if args.choose else SMALL if args.quick else FINAL
     bench = Bench(Caches(args.work, world, Noise(), args.real_models, tuple(args.vision)), tuple(args.text))
     if args.real_models is None and not args.quick:
-        progress("Without --real-models the cells of dinov2 are left out.")
+        progress("Without --real-models there are only the cells of the pocket CLIP.")
     if args.choose:
         bench = Bench(bench.caches, ("noisy",), CHOOSING_FOLDS)
     if args.quick:
@@ -219,10 +226,10 @@ def main() -> None:
     elif args.choose:
         choose(bench, args.workers)
     else:
-        rates = {} if args.quick else chosen(args.work)
+        rates = {} if args.quick else chosen()
         if not args.table:
             run_all(bench.jobs(rates), args.workers, "runs")
-        finish(bench, rates, keep=not args.quick)
+        finish(bench, rates, args.quick)
 
 
 def choose(bench: Bench, workers: int) -> None:
@@ -247,17 +254,12 @@ def choose(bench: Bench, workers: int) -> None:
     }
     for (vision, method, rate), value in reached.items():
         progress(f"{vision:8} {method:10} {rate:g}  {100 * value:.1f}")
-    file = bench.caches.work / "rates.json"
-    known = json.loads(file.read_text()) if file.exists() else {}
-    file.write_text(json.dumps(known | best, indent=2) + "\n")
+    RATES_FILE.write_text(json.dumps(chosen() | best, indent=2, sort_keys=True) + "\n")
 
 
-def chosen(work: Path) -> dict[str, float]:
-    """What ``--choose`` wrote."""
-    file = work / "rates.json"
-    if not file.exists():
-        raise UserError(f"There is no {file}: run `python -m benchmarks.ablation --choose` first.")
-    rates: dict[str, float] = json.loads(file.read_text())
+def chosen() -> dict[str, float]:
+    """What ``--choose`` wrote, the levels of vision that other machines chose for among it."""
+    rates: dict[str, float] = json.loads(RATES_FILE.read_text()) if RATES_FILE.exists() else {}
     return rates
 
 
@@ -281,31 +283,37 @@ def train_one(job: Job) -> None:
     train(job.cache, TrainSettings.model_validate(job.settings), job.fold, job.runs, quiet=True)
 
 
-def finish(bench: Bench, rates: dict[str, float], keep: bool) -> None:
-    """Print the tables of the finished runs, and the line of JSON; keep the figures of the final run."""
-    cells: list[Cell] = []
-    curves: dict[str, dict[str, float]] = {}
-    for cell in bench.cells:
-        points = {row.name: _scored(bench, cell, row, rates) for row in bench.curves(cell)}
-        if shown := {name: round(one.uar, 2) for name, one in points.items() if one is not None}:
-            curves[f"{cell[0]}, {cell[1]}"] = shown
-        scored = {row.name: _scored(bench, cell, row, rates) for row in bench.rows(cell)}
-        found = {name: one for name, one in scored.items() if one is not None}
-        if found:
-            cells.append(Cell(*cell, found, {row.name: row.kind for row in bench.rows(cell)}))
-    if not cells:
+def finish(bench: Bench, rates: dict[str, float], quick: bool) -> None:
+    """Print the tables of the finished runs, kept ones among them, and the line of JSON; keep the final run's."""
+    found = list(_found(bench, rates))
+    if not found:
         raise UserError(f"There is no finished run in {bench.caches.folder}: start the benchmark without --table.")
+    table = pd.concat(found) if quick else with_kept(found)
+    scored: dict[tuple[str, str], dict[str, Score]] = {}
+    for vision, text, row, one in scores(table):
+        scored.setdefault((vision, text), {})[row] = one
+    cells, curves = [], {}
+    for cell in (each for each in product(VISIONS, TEXTS) if each in scored):
+        kinds = {row.name: row.kind for row in bench.rows(cell) if row.name in scored[cell]}
+        cells.append(Cell(*cell, {name: scored[cell][name] for name in kinds}, kinds))
+        if points := {row.name: round(scored[cell][row.name].uar, 2) for row in CURVES if row.name in scored[cell]}:
+            curves[", ".join(cell)] = points
+    if not quick:
+        keep(table)
     found_figures = figures(cells) | {"curves": curves, "learning_rates": rates}
-    BENCHMARK.report(found_figures, keep=keep, tables=[*tables(cells), *curve_tables(curves, cells)])
+    BENCHMARK.report(found_figures, keep=not quick, tables=[*tables(cells), *curve_tables(curves, cells)])
 
 
-def _scored(bench: Bench, cell: tuple[str, str], row: Row, rates: dict[str, float]) -> Score | None:
-    jobs: Iterable[Job] = (
-        bench.job(cell, row, fold, seed, rate_of(rates, cell, row))
-        for seed in range(bench.seeds_of(cell))
-        for fold in range(1, bench.folds + 1)
-    )
-    return score([one.folder for one in jobs], bench.caches.people())
+def _found(bench: Bench, rates: dict[str, float]) -> Iterator[pd.DataFrame]:
+    """The predictions of every finished run here."""
+    people = bench.caches.people()
+    for cell in bench.cells:
+        for row in (*bench.rows(cell), *bench.curves(cell)):
+            for seed, fold in product(range(bench.seeds_of(cell)), range(1, bench.folds + 1)):
+                job = bench.job(cell, row, fold, seed, rate_of(rates, cell, row))
+                run = dict(zip(RUN, (*cell, row.name, seed, fold), strict=True))
+                if (read := predictions_of(job.folder, run, people)) is not None:
+                    yield read
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ class Caches:
     @property
     def visions(self) -> tuple[str, ...]:
         """The levels of vision that can be had here."""
-        return tuple(name for name in self.only if name != "dinov2" or self.real_models is not None)
+        return tuple(name for name in self.only if name == "pocket" or self.real_models is not None)
 
     def people(self) -> dict[str, str]:
         """Who is seen in each clip."""
@@ -123,8 +123,9 @@ class Caches:
         if any(vision == "general" for vision, _ in cells) and not (general / "config.json").exists():
             from grace.pocket.train_general_clip import build
 
+            assert self.real_models is not None
             progress("general CLIP: rendering and training, resumable")
-            build(general, general.with_name(f"{general.name}-training"))
+            build(general, general.with_name(f"{general.name}-training"), self.real_models)
         for vision, text in cells:
             progress(f"{self.world.name}: {vision}, {text}")
             self._link(vision, text)

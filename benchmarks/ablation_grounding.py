@@ -55,7 +55,7 @@ def main() -> None:
         bench = Bench(Caches(args.work, SMALL, Noise(), None, ("pocket",)), ("true", "noisy"), 1, 2, (), 1)
     else:
         bench = Bench(Caches(args.work, FINAL, Noise(), args.real_models))
-    rates = {} if args.quick else chosen(args.work)
+    rates = {} if args.quick else chosen()
     lifts: dict[str, dict[str, list[float]]] = {}
     words: dict[str, int] = {}
     for cell in bench.cells:

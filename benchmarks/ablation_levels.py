@@ -33,14 +33,15 @@ from grace.pipeline.world.timeline import Event, Timeline
 T = TypeVar("T")
 
 VISIONS = ("general", "pocket", "dinov2")
-"""General: a CLIP trained on whole pictures and alternative texts (``pocket/train_general_clip.py``). Pocket: the CLIP
-of the demo, trained on the true actions. DINOv2-small, beside MiniLM for the texts: real, general and unaligned."""
+"""General: DINOv2-small tuned with CLIP's loss on whole pictures and alternative texts
+(``pocket/train_general_clip.py``). Pocket: the CLIP of the demo, trained on the true actions. DINOv2-small as it is:
+real, general and unaligned. Beside both DINOv2s, MiniLM encodes the texts."""
 
 TEXTS = ("true", "noisy", "pocket")
 """True: descriptions written from the truth. Noisy: the same, with misses and inventions at the rates of real captions.
 Pocket: what the demo's VLM and LLM write."""
 
-TWO_SPACES = ("dinov2",)
+TWO_SPACES = ("general", "dinov2")
 """Levels whose video and texts have encoders of their own."""
 
 GENERAL_EYES = ("general", "dinov2")
@@ -50,13 +51,11 @@ DECIDING = (("general", "noisy"), ("dinov2", "noisy"))
 
 def token_settings(vision: str, general_clip: Path, real_models: Path | None) -> dict[str, Any]:
     """The section ``tokens`` of a level of vision."""
-    if vision == "general":
-        return {"model": str(general_clip)}
     if vision == "pocket":
         return {"model": str(PROJECT / "pocket/clip")}
     assert real_models is not None
     return {
-        "vision": str(real_models / "dinov2-small"),
+        "vision": str(general_clip if vision == "general" else real_models / "dinov2-small"),
         "text_encoder": str(real_models / "minilm"),
         "image_size": 112,
     }

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from rich.table import Table
 
 from benchmarks.ablation_levels import GENERAL_EYES
 from benchmarks.harness import table
-from grace.pipeline.store import UserError, read_table
-from grace.pipeline.store.schemas import PREDICTIONS
+from grace.pipeline.store import UserError
 from grace.trainer.metrics import tail_classes
-from grace.trainer.runs import FILES, read_config
 from grace.trainer.settings import METHODS
 from grace.trainer.significance import Lead, counted, leads, mcnemar, resampled, statistics
 
@@ -107,32 +103,6 @@ class Cell:
             names = [f"probe of the {side}" for side in sides] + (["probe of both"] if len(sides) > 1 else [])
             if method in self.scores and (best := self.best(names)):
                 yield method, self.scores[method].uar - self.scores[best].uar
-
-
-def score(folders: Iterable[Path], people: Mapping[str, str]) -> Score | None:
-    """The finished ones among ``…/<rate>-<seed>/<method>/fold-<k>``; None when there is none."""
-    runs: dict[Run, dict[str, bool]] = {}
-    validation: dict[Run, float] = {}
-    labels: dict[str, int] = {}
-    names: list[str] = []
-    for folder in folders:
-        if not all((folder / name).exists() for name in FILES):
-            continue
-        names = read_config(folder).labels
-        rows = read_table(folder / "predictions.parquet", PREDICTIONS)
-        key = int(folder.parents[1].name.rsplit("-", 1)[1]), int(folder.name.removeprefix("fold-"))
-        runs[key] = {row["clip_id"]: row["predicted"] == row["label"] for row in rows}
-        validation[key] = validation_uar(folder)
-        labels |= {row["clip_id"]: names.index(row["label"]) for row in rows}
-    return Score(names, labels, people, runs, validation) if runs else None
-
-
-def validation_uar(folder: Path) -> float:
-    """The validation score of a run's selected epoch; no test clip is read for it."""
-    settings = read_config(folder).settings
-    scores = pd.read_csv(folder / "history.csv")["validation_uar"]
-    window = 1 if settings.method == "probe" else settings.window
-    return float(scores.rolling(window).mean().max())
 
 
 def paired(first: Score, second: Score) -> tuple[Lead, float] | None:

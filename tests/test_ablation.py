@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from benchmarks.ablation import FINAL, PARTS, ROWS, SETTING, Bench
 from benchmarks.ablation_caches import Caches
-from benchmarks.ablation_levels import DECIDING, Noise
+from benchmarks.ablation_levels import DECIDING, VISIONS, Noise
+from benchmarks.ablation_runs import COLUMNS, keep, scores, with_kept
 from benchmarks.ablation_table import Cell, Score, figures, holm, paired
+from grace.pipeline.store import UserError
 from grace.pipeline.world.actions import ACTIONS
 from grace.pipeline.world.sentences import Clause, description_from_clauses, named_actions
 from grace.pocket.alt_texts import EXPRESSIONS, alt_text
@@ -53,7 +56,8 @@ def bench(tmp_path: Path) -> Bench:
 
 
 def test_rows_that_read_no_text_are_trained_once_per_level_of_vision(tmp_path: Path) -> None:
-    jobs = bench(tmp_path).jobs({"dinov2 grace": 2e-3})
+    chosen = {f"{vision} {row.method}": 1e-3 for vision in VISIONS for row in ROWS}
+    jobs = bench(tmp_path).jobs(chosen | {"dinov2 grace": 2e-3})
     assert len({job.folder for job in jobs}) == len(jobs)
     of = [job for job in jobs if job.settings["method"] == "vision" and job.settings["seed"] == 0]
     whole = [job for job in of if "train_size" not in job.settings]
@@ -64,6 +68,11 @@ def test_rows_that_read_no_text_are_trained_once_per_level_of_vision(tmp_path: P
     assert len(decided) == len(DECIDING) * 3 * (2 + len(PARTS))  # grace, with shuffled texts, without each part
     rates = {job.settings["learning_rate"] for job in jobs if job.cache.name == "dinov2-true"}
     assert rates == {1e-3, 2e-3}
+
+
+def test_a_row_without_a_chosen_learning_rate_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="No learning rate is chosen for general vision: run"):
+        bench(tmp_path).jobs({"dinov2 grace": 2e-3})
 
 
 def test_a_general_clip_of_another_recipe_is_not_taken_for_this_one(
@@ -106,3 +115,27 @@ def test_gains_are_held_against_the_best_rival_and_the_best_probe_of_the_same_si
 
 def test_p_is_corrected_for_the_number_of_comparisons() -> None:
     assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == {"a": pytest.approx(0.03), "c": 0.06, "b": 0.06}
+
+
+def run_of(seed: int, right: int) -> pd.DataFrame:
+    """A run of ten clips of two classes and five people."""
+    labels = ["anger", "fear"] * 5
+    said = [label if clip < right else "anger" for clip, label in enumerate(labels)]
+    columns = ["dinov2", "noisy", "grace", seed, 1]
+    made = [[*columns, f"{clip}", f"p{clip // 2}", labels[clip], said[clip], 0.5] for clip in range(10)]
+    return pd.DataFrame(made, columns=COLUMNS)
+
+
+def test_runs_of_several_sittings_meet_in_one_table_and_a_run_made_again_takes_the_place_of_its_first(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "kept.parquet"
+    keep(with_kept([run_of(0, 10)], file), file)
+    keep(with_kept([run_of(1, 4)], file), file)
+    keep(with_kept([run_of(0, 6)], file), file)
+    [(vision, text, row, score)] = scores(with_kept([], file))
+    assert (vision, text, row) == ("dinov2", "noisy", "grace")
+    # Of five clips of fear, those after the right ones were called anger: 3 of 5, then 2 of 5.
+    assert score.by_seed() == pytest.approx([80, 70])
+    assert score.people["9"] == "p4"
+    assert score.validation == {(0, 1): 0.5, (1, 1): 0.5}
