@@ -21,8 +21,8 @@ META = "grace"
 
 META_START = '{"checksum":"'
 """How the metadata begin, as text; what follows is the mark of the checksum."""
-META_BYTES = 1 << 20
-"""The most that metadata take."""
+META_BYTES = 1 << 12, 1 << 16, 1 << 20
+"""What metadata take: nearly always, rarely, and at most. As much is read: behind them lie megabytes of columns."""
 
 ROWS_PER_GROUP = 4096
 """Rows of a Parquet file that are read together: a worker that needs 32 of 200,000 rows reads one such group."""
@@ -89,13 +89,23 @@ def decode_meta(schema: Schema, path: Path) -> dict[str, Any]:
             start = content.rfind(mark) if schema.format == "parquet" else content.find(mark)
             if start < 0:
                 raise ValueError("it has no metadata of ours")
-            text = content[start : start + META_BYTES].decode("utf-8", errors="replace")
-        meta, _ = json.JSONDecoder().raw_decode(text)
-        return dict(meta)
+            return _read_meta(content[start : start + META_BYTES[-1]])
     except OSError as error:
         raise unreadable(error, path, schema) from None
     except (ValueError, RecursionError):
         raise UserError(damaged(path, schema, "it is empty, cut off or damaged")) from None
+
+
+def _read_meta(content: bytes) -> dict[str, Any]:
+    """The object of JSON that ``content`` begins with; :class:`ValueError` when it begins with none."""
+    for size in META_BYTES:
+        try:  # an object that is cut off is no JSON
+            meta, _ = json.JSONDecoder().raw_decode(content[:size].decode("utf-8", errors="replace"))
+            return dict(meta)
+        except ValueError:
+            if size >= len(content):
+                raise
+    raise ValueError("its metadata have no end")
 
 
 def unreadable(error: OSError | KeyError | RuntimeError, path: Path, schema: Schema) -> GraceError:
