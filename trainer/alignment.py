@@ -31,6 +31,10 @@ CHECK_EVERY = 5
 ABSORB_ABOVE = 30.0
 """Log of the largest scaling that stays outside the kernel: e^30 squared is still far from float32's e^88."""
 
+CACHE_BYTES = 6 << 20
+"""On a processor, clips whose plans have so many bytes are solved together: what is read again in each iteration stays
+in its cache. A fifth faster for 200 words; fewer clips at once would cost more in calls than they save."""
+
 
 @dataclass
 class TransportProblem:
@@ -62,7 +66,7 @@ class Alignment:
         marginal_error: L1 distance [B] of the plan's row sums from what the solution's would be (the text marginal, or
             a relaxed one), of a total mass of 1; the columns are exact. Above ``MAX_MARGINAL_ERROR`` the plan did not
             converge.
-        iterations: done by the whole batch; 0 for cross-attention.
+        iterations: done by the clip that needed most; 0 for cross-attention.
 
     Example:
         >>> cost = torch.tensor([[[0.0, 1.0], [1.0, 0.0]]])
@@ -212,8 +216,20 @@ def sinkhorn(
         dtype = torch.promote_types(cost.dtype, torch.float32)
         cost, a, b = cost.to(dtype), text_marginal.to(dtype), visual_marginal.to(dtype)
         relaxation = (text_relaxation, marginal_relaxation)
-        plan, total, error, steps = _Plan.apply(cost, a, b, epsilon, relaxation, iterations, tolerance)
-        return Alignment(plan=plan, cost=total, marginal_error=error, iterations=int(steps))
+        parts = zip(*(tensor.split(_solved_together(cost)) for tensor in (cost, a, b)), strict=True)
+        solved = [_Plan.apply(*part, epsilon, relaxation, iterations, tolerance) for part in parts]
+        plan, total, error, steps = zip(*solved, strict=True)
+        return Alignment(_joined(plan), _joined(total), _joined(error), iterations=int(max(steps)))
+
+
+def _joined(parts: tuple[Tensor, ...]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)  # which would copy a single one
+
+
+def _solved_together(cost: Float[Tensor, "batch text visual"]) -> int:
+    """How many clips are solved at once: all of them, but on a processor no more than its cache holds."""
+    clip = max(1, cost[0].numel() * cost.element_size()) if len(cost) else 1
+    return max(1, CACHE_BYTES // clip if cost.device.type == "cpu" else len(cost))
 
 
 def cross_attention(

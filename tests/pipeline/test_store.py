@@ -29,6 +29,7 @@ from grace.pipeline.store import (
     write_table,
 )
 from grace.pipeline.store.formats import ROWS_PER_GROUP
+from grace.pipeline.store.schema import Schema
 from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS, FACES, PREDICTIONS, TOKENS
 from grace.pipeline.store.virtual import write_virtual_dataset
 from tests.support.machines import leave_temporary
@@ -160,6 +161,15 @@ def test_a_file_of_another_version_is_named_with_its_remedy(tmp_path: Path) -> N
         UserError, match=r"written as tokens version 99, this is tokens version \d+: run `grace tokens`"
     ):
         Store(tmp_path, TOKENS).read(0)
+
+
+@pytest.mark.parametrize("schema", [CAPTIONS, TOKENS], ids=["parquet", "h5"])
+@pytest.mark.parametrize("length", [10, 4_000, 70_000])
+def test_metadata_of_any_length_come_back(tmp_path: Path, schema: Schema, length: int) -> None:
+    store = Store(tmp_path, schema)
+    row = tokens_row("a") if schema is TOKENS else {"clip_id": "a", "status": "ok", "error": ""}
+    store.write(0, [row], {"fingerprint": "ü" * length})
+    assert store.fingerprint(0) == "ü" * length
 
 
 def test_int8_tokens_keep_their_type_and_columns_that_no_row_has_are_not_written(tmp_path: Path) -> None:

@@ -130,6 +130,24 @@ def test_gradient_equals_pot_unrolled() -> None:
     assert torch.allclose(found, expected, atol=1e-8)
 
 
+def test_a_batch_solved_in_parts_has_the_plans_and_gradients_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    def solved() -> list[Tensor]:
+        leaves = [tensor.double().requires_grad_() for tensor in problem(batch=5)]
+        alignment = sinkhorn(*leaves, 0.1, iterations=500, tolerance=1e-12)
+        (alignment.cost.sum() + alignment.plan.square().sum()).backward()
+        return [
+            alignment.plan.detach(),
+            alignment.marginal_error,
+            *(leaf.grad for leaf in leaves if leaf.grad is not None),
+        ]
+
+    whole = solved()
+    monkeypatch.setattr("grace.trainer.alignment.CACHE_BYTES", 2 * 7 * 20 * 8)  # two of the five clips
+    parts = solved()
+    assert len(whole) == len(parts) == 5
+    assert all(torch.allclose(one, other, atol=1e-9) for one, other in zip(whole, parts, strict=True))
+
+
 def test_float32_is_forced_inside_autocast() -> None:
     cost, a, b = problem()
     with torch.autocast("cpu", torch.bfloat16):
