@@ -311,7 +311,7 @@ def _found(bench: Bench, rates: dict[str, float]) -> Iterator[pd.DataFrame]:
         for row in (*bench.rows(cell), *bench.curves(cell)):
             for seed, fold in product(range(bench.seeds_of(cell)), range(1, bench.folds + 1)):
                 job = bench.job(cell, row, fold, seed, rate_of(rates, cell, row))
-                run = dict(zip(RUN, (*cell, row.name, seed, fold), strict=True))
+                run: dict[str, str | int] = dict(zip(RUN, (*cell, row.name, seed, fold), strict=True))
                 if (read := predictions_of(job.folder, run, people)) is not None:
                     yield read
 

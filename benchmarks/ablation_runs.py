@@ -28,7 +28,7 @@ RUN = [*CELL, "row", "seed", "fold"]
 COLUMNS = [*RUN, "clip_id", "person", "label", "predicted", "validation_uar"]
 
 
-def predictions_of(folder: Path, run: Mapping[str, object], people: Mapping[str, str]) -> pd.DataFrame | None:
+def predictions_of(folder: Path, run: Mapping[str, str | int], people: Mapping[str, str]) -> pd.DataFrame | None:
     """The test clips of a finished run; None when it is not finished.
 
     Args:
@@ -40,7 +40,7 @@ def predictions_of(folder: Path, run: Mapping[str, object], people: Mapping[str,
         return None
     read = pd.DataFrame(read_table(folder / "predictions.parquet", PREDICTIONS))[["clip_id", "label", "predicted"]]
     read["person"] = read["clip_id"].map(dict(people))
-    return read.assign(**run, validation_uar=validation_uar(folder))[COLUMNS]
+    return read.assign(**{name: run[name] for name in RUN}, validation_uar=validation_uar(folder))[COLUMNS]
 
 
 def validation_uar(folder: Path) -> float:
@@ -73,10 +73,12 @@ def scores(table: pd.DataFrame) -> Iterator[tuple[str, str, str, Score]]:
         names = sorted(of_row["label"].unique())
         once = of_row.drop_duplicates("clip_id")
         runs, validation = {}, {}
-        for (seed, fold), run in of_row.groupby(["seed", "fold"]):
+        for _, run in of_row.groupby(["seed", "fold"]):
+            first = run.iloc[0]
+            key = int(first["seed"]), int(first["fold"])
             right = run["label"].astype(str) == run["predicted"].astype(str)
-            runs[int(seed), int(fold)] = dict(zip(run["clip_id"], right, strict=True))
-            validation[int(seed), int(fold)] = float(run["validation_uar"].iloc[0])
+            runs[key] = dict(zip(run["clip_id"], right, strict=True))
+            validation[key] = float(first["validation_uar"])
         labels = {clip: names.index(label) for clip, label in zip(once["clip_id"], once["label"], strict=True)}
         people = dict(zip(once["clip_id"], once["person"], strict=True))
         yield str(vision), str(text), str(row), Score(names, labels, people, runs, validation)

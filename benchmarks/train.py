@@ -8,7 +8,9 @@ already decoded in memory (which flatters it). Both may use all processors, or t
     python -m benchmarks.train [--quick] [--threads N]
 
 Ends with one line of JSON: train_ratio (goal >= 800), clips/s of both, and where a step of `grace` spends its time;
-processor_ratio is the same of processor time, for a machine that is busy with other work.
+processor_ratio is the same of processor time, for a machine that is busy with other work; train_ratio_cues of texts
+that have a token per cue, not per word, train_ratio_bfloat16 of layers in that precision, which is only faster where
+the processor has units for it, and train_ratio_cues_bfloat16 of both.
 
 The full run has 16 times the clips of --quick.
 """
@@ -41,9 +43,16 @@ from grace.trainer.protocol import TrainSelection
 from grace.trainer.settings import TrainSettings
 from grace.trainer.training_loop import fit
 
-INSTANTS, GRID, WIDTH, LENGTH, WORDS = 16, 7, 512, 77, 40
+INSTANTS, GRID, WIDTH, LENGTH, WORDS, CUES = 16, 7, 512, 77, 40, 8
 LABELS = ["happiness", "sadness", "neutral", "anger", "surprise", "disgust", "fear"]
 SHARD = 32
+SETTINGS: dict[str, tuple[int, dict[str, str]]] = {
+    "": (WORDS, {}),
+    "_cues": (CUES, {}),
+    "_bfloat16": (WORDS, {"precision": "bfloat16"}),
+    "_cues_bfloat16": (CUES, {"precision": "bfloat16"}),
+}
+"""Of each key's ending: text tokens of a clip (``tokens.text_unit``), and settings of the training. None: defaults."""
 
 BENCHMARK = Benchmark("train", __doc__, keys=("train_ratio", "processor_ratio"), quick="64 clips, one end-to-end step")
 
@@ -62,17 +71,21 @@ def main() -> None:
     clips, steps = (64, 1) if args.quick else (1024, 5)
     device = choose_device("auto")
     settings = TrainSettings().model_copy(update={"epochs": 2, "patience": 2, "threads": args.threads})
-    with scratch_folder() as folder:
-        cache = Cache(random_cache(folder, clips))
-        ids = tuple(cache.rows)
-        selection = TrainSelection(Subset(cache, ids), Subset(cache, ids[: clips // 8]))
-        cached = cached_rate(selection, settings, folder)
-        share = shares(selection.train, settings, device)
+    rates, share = {}, {}
+    for ending, (words, changed) in SETTINGS.items():
+        with scratch_folder() as folder:
+            cache = Cache(random_cache(folder, clips, words))
+            ids = tuple(cache.rows)
+            selection = TrainSelection(Subset(cache, ids), Subset(cache, ids[: clips // 8]))
+            rates[ending] = cached_rate(selection, settings.model_copy(update=changed), folder)
+            if not ending:
+                share = shares(selection.train, settings, device)
     end_to_end = end_to_end_rate(steps, device, batch=1 if args.quick else 2)
     figures = {
-        "train_ratio": round(cached[0] / end_to_end[0], 1),
-        "processor_ratio": round(cached[1] / end_to_end[1], 1),
-        "cached_clips_per_second": round(cached[0], 2),
+        "train_ratio": round(rates[""][0] / end_to_end[0], 1),
+        "processor_ratio": round(rates[""][1] / end_to_end[1], 1),
+        **{f"train_ratio{ending}": round(rate[0] / end_to_end[0], 1) for ending, rate in rates.items() if ending},
+        "cached_clips_per_second": round(rates[""][0], 2),
         "end_to_end_clips_per_second": round(end_to_end[0], 4),
         **{f"share_{name}": round(value, 3) for name, value in share.items()},
         "clips": clips,
@@ -82,20 +95,20 @@ def main() -> None:
     BENCHMARK.report(figures, keep=not args.quick)
 
 
-def random_cache(folder: Path, clips: int) -> Path:
-    """Real store files of random tokens in the shape of CLIP ViT-B/32."""
+def random_cache(folder: Path, clips: int, words: int = WORDS) -> Path:
+    """Real store files of random tokens in the shape of CLIP ViT-B/32, and as many text tokens per clip."""
     generator = np.random.default_rng(0)
     names = [f"{number:05d}" for number in range(clips)]
     ok = {"status": "ok", "error": ""}
     write_clips(folder, [{"clip_id": name, "label": LABELS[k % 7], **ok} for k, name in enumerate(names)], LABELS)
-    mask = np.arange(LENGTH) < WORDS
+    mask = np.arange(LENGTH) < words
     for shard, start in enumerate(range(0, clips, SHARD)):
         tokens, motion = [], []
         for name in names[start : start + SHARD]:
             visual = generator.standard_normal((INSTANTS, GRID * GRID, WIDTH), dtype=np.float32).astype(np.float16)
             text = generator.standard_normal((LENGTH, WIDTH), dtype=np.float32).astype(np.float16)
-            words = {"text": text * mask[:, None], "text_mask": mask, "sentence": np.where(mask, 0, -1)}
-            tokens.append({"clip_id": name, **ok, "visual": visual, "frame": visual[:, 0], **words})
+            described = {"text": text * mask[:, None], "text_mask": mask, "sentence": np.where(mask, 0, -1)}
+            tokens.append({"clip_id": name, **ok, "visual": visual, "frame": visual[:, 0], **described})
             maps = generator.random((INSTANTS, GRID, GRID), dtype=np.float32)
             motion.append({"clip_id": name, **ok, "motion": maps, "rigid": np.zeros((INSTANTS, 4))})
         for place, schema, rows in (("tokens", TOKENS, tokens), ("motion", MOTION, motion)):
