@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from grace.trainer.alignment import Matcher, TransportProblem, cosine_cost
+from grace.trainer.alignment import Matcher, TransportProblem, unit
 from grace.trainer.batch import Output
 from grace.trainer.settings import TrainSettings
 
@@ -73,7 +73,7 @@ def contrastive_distance(
         """The values of the clip itself, of the next one, of the one after, …; rolled, which costs no gather."""
         return [values.roll(-shift, 0) for shift in range(count)]
 
-    cost = torch.stack([cosine_cost(text, visual) for text in of_others(problem.text)], dim=1)  # [B, K, L, T]
+    cost = _costs_of_others(problem.text, visual, count)
     text_marginal = torch.stack(of_others(problem.text_marginal), dim=1)
     solved = matcher(cost.flatten(0, 1), text_marginal.flatten(0, 1), marginal.repeat_interleave(count, 0))
     left_out = torch.stack(of_others(labels), dim=1) == labels[:, None]
@@ -81,6 +81,15 @@ def contrastive_distance(
     left_out[:, 0] = False  # the own text is the positive
     scores = (-solved.cost.unflatten(0, (-1, count)) / TEMPERATURE).masked_fill(left_out, -torch.inf)
     return _mean(-scores.log_softmax(1)[:, 0], has_text)
+
+
+def _costs_of_others(
+    text: Float[Tensor, "batch text shared"], visual: Float[Tensor, "batch instants shared"], count: int
+) -> Float[Tensor, "batch count text instants"]:
+    """C = 1 − cos of each clip's instants and the words of its own text, of the next clip's, of the one after, …"""
+    clips = torch.cat([unit(visual).roll(shift, 0) for shift in range(count)], dim=1)  # rolled, shorter than texts are
+    near = (unit(text) @ clips.mT).unflatten(2, (count, -1))  # of text j and clip j − k
+    return torch.stack([1 - near[:, :, k].roll(-k, 0) for k in range(count)], dim=1)
 
 
 def _mean(values: Float[Tensor, " batch"], taken: Bool[Tensor, " batch"]) -> Float[Tensor, ""]:
