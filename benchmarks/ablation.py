@@ -2,7 +2,7 @@
 
 ``bench.md`` holds the levels, their targets and the predictions, written before any method ran. Three worlds that share
 no clip: knobs are set on the first by linear readings of one side at a time, learning rates are chosen on the second,
-and the third is used once, protocol held-out. Each clip of its FOLDS folds by people is tested once per seed.
+and the third is used once, protocol held-out. Each clip of its TESTED_FOLDS folds by people is tested once per seed.
 
     python -m benchmarks.ablation --set            # linear readings of the levels, on the world for setting knobs
     python -m benchmarks.ablation --choose         # each method's learning rate, on the world for choosing
@@ -14,7 +14,7 @@ DINOv2-small and MiniLM are read from --real-models, a folder that holds them as
 ``dinov2-small`` and ``minilm``; without it all cells but those of the pocket CLIP are left out, which a line says.
 
 Ends with one line of JSON: grace_gain (goal >= 3), the least UAR lead of GRACE in points over the best of vision,
-template and narrative in the cells with general eyes; grace_gain_pocket (goal >= 0), the same with the pocket CLIP;
+template and narrative in the cells with general vision; grace_gain_pocket (goal >= 0), the same with the pocket CLIP;
 probe_gain (goal >= 0), the least lead of a method over the best probe of the sides that it reads, in any cell.
 
 In full it is 480 trainings of at most 12 epochs on 1,000 clips.
@@ -50,7 +50,7 @@ CHOOSING = World("choosing", seed=102, clips=500, people=40)
 FINAL = World("final", seed=103, clips=1000, people=80)
 SMALL = World("quick", seed=104, clips=112, people=20)
 
-FOLDS = 3  # tested, of each world's five
+TESTED_FOLDS = 3  # tested, of each world's five
 CHOOSING_FOLDS = 2
 EPOCHS = 12
 RATES = (5e-4, 1e-3, 2e-3)
@@ -132,7 +132,7 @@ class Bench:
 
     caches: Caches
     texts: tuple[str, ...] = TEXTS
-    folds: int = FOLDS
+    folds: int = TESTED_FOLDS
     epochs: int = EPOCHS
     decided: tuple[tuple[str, str], ...] = DECIDING
     seeds: int = SEEDS

@@ -7,7 +7,7 @@ video and text share a space, softmax(cos/epsilon) of the cached tokens. Test cl
     python -m benchmarks.ablation_grounding [--quick] [--work FOLDER] [--real-models FOLDER]
 
 Ends with one line of JSON: grounding_lead (goal > 0), the least lead of `grace` in lift over cosine or cross-attention
-in the cells with general eyes; and every lift by cell.
+in the cells with general vision; and every lift by cell.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks.ablation import FINAL, PARTS, ROWS, SMALL, Bench, chosen, rate_of
 from benchmarks.ablation_caches import Caches
-from benchmarks.ablation_levels import GENERAL_EYES, Noise
+from benchmarks.ablation_levels import GENERAL_VISION, Noise
 from benchmarks.grounding import Landing, landings_of, lift_of
 from benchmarks.harness import PROJECT, Benchmark, progress, table
 from grace.pipeline.store import UserError
@@ -101,7 +101,7 @@ def figures(lifts: dict[str, dict[str, list[float]]], words: dict[str, int]) -> 
     leads = [
         ways["grace"][0] - max(lift[0] for way, lift in ways.items() if way != "grace")
         for cell, ways in lifts.items()
-        if cell.split(", ")[0] in GENERAL_EYES and len(ways) > 1
+        if cell.split(", ")[0] in GENERAL_VISION and len(ways) > 1
     ]
     cells = {
         cell: {

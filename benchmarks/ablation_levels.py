@@ -44,7 +44,7 @@ Pocket: what the demo's VLM and LLM write."""
 TWO_SPACES = ("general", "dinov2")
 """Levels whose video and texts have encoders of their own."""
 
-GENERAL_EYES = ("general", "dinov2")
+GENERAL_VISION = ("general", "dinov2")
 DECIDING = (("general", "noisy"), ("dinov2", "noisy"))
 """The cells that decide, named before any run: three seeds there."""
 

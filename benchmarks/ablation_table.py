@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from benchmarks.ablation_levels import GENERAL_EYES
+from benchmarks.ablation_levels import GENERAL_VISION
 from benchmarks.harness import table
 from grace.pipeline.store import UserError
 from grace.trainer.metrics import tail_classes
@@ -196,8 +196,8 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 def figures(cells: list[Cell]) -> dict[str, Any]:
     """The keys of the claim, and what they rest on."""
     gains = [(cell.vision, gain) for cell in cells if (gain := _grace_gain(cell)) is not None]
-    general = [gain for vision, gain in gains if vision in GENERAL_EYES]
-    pocket = [gain for vision, gain in gains if vision not in GENERAL_EYES]
+    general = [gain for vision, gain in gains if vision in GENERAL_VISION]
+    pocket = [gain for vision, gain in gains if vision not in GENERAL_VISION]
     probes = {f"{cell_name(cell)}, {method}": round(gain, 2) for cell in cells for method, gain in cell.probe_gains()}
     return {
         "grace_gain": min(general, default=None),

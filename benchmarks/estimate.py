@@ -24,7 +24,7 @@ from pathlib import Path
 
 from benchmarks.harness import PROJECT, Benchmark, progress, scratch_folder, seconds
 
-STAGES = ("index", "faces", "caption", "refine", "motion", "tokens")
+TIMED_STAGES = ("index", "faces", "caption", "refine", "motion", "tokens")
 BENCHMARK = Benchmark("estimate", __doc__, keys=("idle_ratio", "busy_ratio", "disk_ratio"), quick="40 clips")
 
 
@@ -62,7 +62,7 @@ def compare(folder: Path, data: str) -> tuple[float, float, float, float]:
     made = estimate(settings, "demo")
     expected = made.seconds().expected
     taken = 0.0
-    for stage in STAGES:
+    for stage in TIMED_STAGES:
         here = seconds(lambda stage=stage: grace(folder, stage, "-S", f"data={data}"))  # type: ignore[misc]
         found = next((cost.seconds(made.clips) for cost in made.costs if cost.stage == stage), None)
         progress(f"{data} {stage}: {found.expected if found else 0:.1f} s estimated, {here:.1f} s taken")

@@ -72,7 +72,7 @@ def main() -> None:
         raw = scratch / "raw"
         raw.mkdir()
         clips = [_clip(raw, number) for number in range(16 if args.quick else args.clips)]
-        rows = [_row(raw, script.clip_id) for script, _ in clips]
+        rows = [_row(raw, scenario.clip_id) for scenario, _ in clips]
         figures["faces_ratio"] = faces_ratio(scratch, rows, settings["haar"], args.workers)
         for name, faces in settings.items():
             folder = scratch / name
@@ -107,15 +107,15 @@ def quality(raw: Path, folder: Path, clips: list[tuple[Scenario, Identity]], fac
     """Overlap with the true boxes, jitter of still heads, and the share of instants that are the right ones."""
     overlaps, jitters, right = [], [], []
     detect = make_detector(faces)
-    for row, (script, identity) in zip(Store(folder / "faces", FACES).rows(), clips, strict=True):
-        times = frame_times(script, WORLD)
+    for row, (scenario, identity) in zip(Store(folder / "faces", FACES).rows(), clips, strict=True):
+        times = frame_times(scenario, WORLD)
         expected = times[segment_centres(len(times), faces.instants)]
         right += (np.abs(row["times"] - expected) < 0.5 / WORLD.fps).tolist()
-        truth = measure(script, identity, WORLD, expected)
-        taken = sample_frames(raw / f"{script.clip_id}.mp4", "video", faces.instants, len(times))
+        truth = measure(scenario, identity, WORLD, expected)
+        taken = sample_frames(raw / f"{scenario.clip_id}.mp4", "video", faces.instants, len(times))
         # The store keeps square crops; the face's own box is what the track has.
         overlaps += overlap(track_face(taken.frames, detect, faces.detect_every).boxes, truth.face).tolist()
-        if not script.distractors:
+        if not scenario.distractors:
             jitters += jitter(row["boxes"], truth).tolist()
     return {
         "iou": float(np.median(overlaps)),
@@ -171,12 +171,12 @@ def _clip(raw: Path, number: int) -> tuple[Scenario, Identity]:
     """A clip as a video; every second one has no distractors, so that its head is as still as a head is."""
     rng = np.random.default_rng((31, number))
     identity = sample_identity(rng, number)
-    script = sample_scenario(rng, identity, WORLD_LABELS[number % len(WORLD_LABELS)], WORLD, f"{number:05d}")
+    scenario = sample_scenario(rng, identity, WORLD_LABELS[number % len(WORLD_LABELS)], WORLD, f"{number:05d}")
     if number % 2:
-        script = replace(script, distractors=(), scenes=script.scenes[:1])
-    frames = (frame.image for frame in render(script, identity, WORLD))
-    write_video(raw / f"{script.clip_id}.mp4", frames, WORLD.fps, raw)
-    return script, identity
+        scenario = replace(scenario, distractors=(), scenes=scenario.scenes[:1])
+    frames = (frame.image for frame in render(scenario, identity, WORLD))
+    write_video(raw / f"{scenario.clip_id}.mp4", frames, WORLD.fps, raw)
+    return scenario, identity
 
 
 def _row(raw: Path, clip_id: str) -> Row:

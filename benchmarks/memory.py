@@ -44,7 +44,7 @@ class Stage:
 def parser() -> argparse.ArgumentParser:
     """The options."""
     options = BENCHMARK.parser()
-    options.add_argument("--stage", choices=STAGES, help="this one only")
+    options.add_argument("--stage", choices=MEASURED, help="this one only")
     options.add_argument("--inside", type=Path, help=argparse.SUPPRESS)  # the folder of the measured process
     return options
 
@@ -53,10 +53,10 @@ def main() -> None:
     """Measure each stage at both sizes, print the table and the line of JSON."""
     args = parser().parse_args()
     if args.inside:
-        STAGES[args.stage].run(args.inside)
+        MEASURED[args.stage].run(args.inside)
         print(sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
         return
-    peaks = {name: peak(name, args.quick) for name in ([args.stage] if args.stage else STAGES)}
+    peaks = {name: peak(name, args.quick) for name in ([args.stage] if args.stage else MEASURED)}
     ratios = {f"{name}_rss_ratio": round(more / few, 3) for name, (few, more) in peaks.items()}
     figures = {"rss_ratio": max(ratios.values()), **ratios}
     title = f"peak resident memory, MB, at {MORE} times the clips"
@@ -67,7 +67,7 @@ def main() -> None:
 
 def peak(name: str, quick: bool) -> tuple[float, float]:
     """Megabytes at N clips and at ten times as many."""
-    stage, found = STAGES[name], []
+    stage, found = MEASURED[name], []
     for clips in (stage.clips[not quick], MORE * stage.clips[not quick]):
         with scratch_folder() as scratch:
             stage.build(scratch, clips, quick)
@@ -93,10 +93,12 @@ def videos(folder: Path, clips: int, quick: bool) -> None:
     for number in range(4):
         rng = np.random.default_rng(number)
         identity = sample_identity(rng, number)
-        script = sample_scenario(rng, identity, "happiness", world)
-        times = frame_times(script, world)[:32]
+        scenario = sample_scenario(rng, identity, "happiness", world)
+        times = frame_times(scenario, world)[:32]
         files.append(folder / f"{number}.mp4")
-        write_video(files[-1], (frame.image for frame in render_at(script, identity, world, times)), world.fps, folder)
+        write_video(
+            files[-1], (frame.image for frame in render_at(scenario, identity, world, times)), world.fps, folder
+        )
     for number in range(clips):
         (raw / f"{number:05d}.mp4").hardlink_to(files[number % len(files)])
     (raw / "clips.csv").write_text("path,label\n" + "".join(f"{number:05d}.mp4,fear\n" for number in range(clips)))
@@ -175,7 +177,7 @@ def train(folder: Path) -> None:
     train(folder, TrainSettings().model_copy(update={"epochs": 1, "batch": 8}), 1, quiet=True)
 
 
-STAGES = {
+MEASURED = {
     "index": Stage((40, 200), videos, index),
     "faces": Stage((16, 200), indexed, faces),
     "motion": Stage((16, 200), crops, motion),

@@ -62,7 +62,7 @@ BENCHMARK = Benchmark("motion", __doc__, keys=("motion_auc", "motion_gain", "wor
 class Clip:
     """One rendered clip as the motion stage would see it, and its truth. ``changed`` is in grey levels."""
 
-    script: Scenario
+    scenario: Scenario
     identity: Identity
     pairs: list[tuple[np.ndarray, np.ndarray]]
     changed: Float[np.ndarray, "T G G"]
@@ -134,8 +134,8 @@ def rendered(count: int, seed: int) -> Iterator[Clip]:
     rng = np.random.default_rng(seed)
     for number in range(count):
         identity = sample_identity(rng, number)
-        script = sample_scenario(rng, identity, WORLD_LABELS[number % len(WORLD_LABELS)], settings)
-        yield _clip(script, identity, settings, faces)
+        scenario = sample_scenario(rng, identity, WORLD_LABELS[number % len(WORLD_LABELS)], settings)
+        yield _clip(scenario, identity, settings, faces)
 
 
 def judge(clips: list[Clip], name: str, make: Callable[[GreyPairs], Method]) -> dict[str, float]:
@@ -148,7 +148,7 @@ def judge(clips: list[Clip], name: str, make: Callable[[GreyPairs], Method]) -> 
     least = MIN_RANGE.get(name, MIN_RANGE["temporal_registered_difference"])
     for clip, (values, _, cut) in zip(clips, maps, strict=True):
         motion = scaled(values, least)
-        kinds = {item.kind for item in clip.script.distractors} - {"blink", "speech"}
+        kinds = {item.kind for item in clip.scenario.distractors} - {"blink", "speech"}
         cuts += zip(clip.cut.tolist(), cut.tolist(), strict=True)
         for at in np.flatnonzero(~clip.cut):
             known = (clip.changed[at] > MOVED) | (clip.changed[at] < STILL)
@@ -177,22 +177,22 @@ def sheet(clip: Clip) -> np.ndarray:
     return np.concatenate(lines)
 
 
-def _clip(script: Scenario, identity: Identity, settings: WorldSettings, faces: FacesSettings) -> Clip:
-    times = frame_times(script, settings)
+def _clip(scenario: Scenario, identity: Identity, settings: WorldSettings, faces: FacesSettings) -> Clip:
+    times = frame_times(scenario, settings)
     at = segment_centres(len(times), faces.instants)
     beside = np.where(at + 1 < len(times), at + 1, at - 1)
-    frames, truth = render_instants(script, identity, settings, times[at])
-    after, truth_after = render_instants(script, identity, settings, times[beside])
+    frames, truth = render_instants(scenario, identity, settings, times[at])
+    after, truth_after = render_instants(scenario, identity, settings, times[beside])
     boxes = square(truth.face.astype(np.float64), faces.margin)
     pairs, changed = [], []
     for k, box in enumerate(boxes):
-        frozen = replace(script, timeline=_held(truth.intensities[k], script.timeline.duration))
+        frozen = replace(scenario, timeline=_held(truth.intensities[k], scenario.timeline.duration))
         held, _ = render_instants(frozen, identity, settings, times[beside[k : k + 1]])
         pairs.append((_seen(frames[k], box, faces), _seen(after[k], box, faces)))
         difference = _grey(crop(after[k], box, faces.size)) - _grey(crop(held[0], box, faces.size))
         changed.append(np.sqrt(cv2.resize(difference**2, (GRID, GRID), interpolation=cv2.INTER_AREA)))
     return Clip(
-        script, identity, pairs, np.array(changed), _cut(script, truth, truth_after), *_apart(truth, truth_after)
+        scenario, identity, pairs, np.array(changed), _cut(scenario, truth, truth_after), *_apart(truth, truth_after)
     )
 
 
@@ -202,11 +202,11 @@ def _held(intensities: np.ndarray, duration: float) -> Timeline:
     return Timeline(tuple(Event(action.name, value, -9.0, -8.0, 1e3, 1e4) for action, value in moved), duration)
 
 
-def _cut(script: Scenario, truth: FrameTruth, after: FrameTruth) -> Bool[np.ndarray, " T"]:
+def _cut(scenario: Scenario, truth: FrameTruth, after: FrameTruth) -> Bool[np.ndarray, " T"]:
     """Whether a scene begins between each instant and its neighbour, whichever comes first."""
     low, high = np.minimum(truth.times, after.times), np.maximum(truth.times, after.times)
     cut = np.zeros(len(low), dtype=bool)
-    for scene in script.scenes[1:]:
+    for scene in scenario.scenes[1:]:
         cut |= (low + 1e-9 < scene.start) & (scene.start <= high + 1e-9)
     return cut
 
@@ -232,7 +232,7 @@ def _videos(clips: list[Clip]) -> Iterator[Path]:
     with scratch_folder() as scratch:
         for number, clip in enumerate(clips):
             path = scratch / f"{number}.mp4"
-            frames = (frame.image for frame in render(clip.script, clip.identity, settings))
+            frames = (frame.image for frame in render(clip.scenario, clip.identity, settings))
             write_video(path, frames, settings.fps, scratch)
             yield path
 

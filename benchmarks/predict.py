@@ -28,7 +28,7 @@ from grace.pipeline.execution.processes import exit_with_parent
 from grace.pipeline.steps import step_sections
 from grace.settings import Settings, load_settings
 
-STAGES = ("faces", "caption", "refine", "motion", "tokens")
+STEPS_OF_PREDICT = ("faces", "caption", "refine", "motion", "tokens")
 TRAINED, ASKED = 60, 20
 ROUNDS = 3
 
@@ -59,7 +59,7 @@ def stages(folder: Path, name: str, clips: int, seed: int, workers: int, round_:
     out = folder / f"{name}-{workers}-{round_}"
     start = time.perf_counter()
     index(name, folder / "raw" / name, out, workers=workers)
-    for stage in STAGES:
+    for stage in STEPS_OF_PREDICT:
         run(make_step(stage, settings, name), out, size=settings.shards.clips, workers=workers)
     return time.perf_counter() - start
 

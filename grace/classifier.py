@@ -48,6 +48,9 @@ class GraceClassifier:
             device: Where the classifier computes: ``cpu``, ``cuda`` or ``auto``.
             overrides: ``section.key=value`` each, for what changes no result, such as ``caption.device=cuda``.
 
+        Returns:
+            The classifier. The models of the steps are opened with the first clip.
+
         Raises:
             UserError: A file is missing or damaged, the run does not say which settings made its tokens, an override
                 contradicts them, or a model is not the one that they were made with.

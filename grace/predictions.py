@@ -28,7 +28,18 @@ BOX = ("x0", "y0", "x1", "y1")
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a run says of one clip, and all that led there."""
+    """What a run says of one clip, and all that led there.
+
+    Example:
+        >>> from grace.pipeline.single_clip import ClipResult
+        >>> said = Prediction({"happiness": 0.7, "anger": 0.3}, ClipResult({"path": "clips/x.mp4"}))
+        >>> said.label, said.error
+        ('happiness', '')
+        >>> said.to_pandas()["label"].tolist()
+        ['happiness', 'anger']
+        >>> {key: value for key, value in said.row(["anger", "happiness"]).items() if key.startswith("p_")}
+        {'p_anger': 0.3, 'p_happiness': 0.7}
+    """
 
     probabilities: dict[str, float]
     """Class to probability, in the data set's order; empty where the clip could not be used."""
@@ -49,7 +60,11 @@ class Prediction:
         return self.clip.error
 
     def to_pandas(self) -> pd.DataFrame:
-        """One class per row, the most probable first: ``label``, ``probability``."""
+        """The probabilities as a table.
+
+        Returns:
+            One class per row, the most probable first: ``label``, ``probability`` in [0, 1].
+        """
         import pandas as pd
 
         table = pd.DataFrame({"label": list(self.probabilities), "probability": list(self.probabilities.values())})
@@ -76,7 +91,7 @@ class Prediction:
             height_ratios=None if sheet is None else (3, 9 * sheet.shape[0] / sheet.shape[1]),
         )
         bars = rows[0, 0]
-        bars.barh(list(self.probabilities), list(self.probabilities.values()), color="#3b6ea5")
+        bars.barh(list(self.probabilities), list(self.probabilities.values()), color=OKABE_ITO[0])
         bars.set_xlim(0, 1)
         bars.invert_yaxis()
         bars.set_xlabel("probability")
@@ -97,7 +112,15 @@ class Prediction:
         return alignment_sheet(decode_crops(self.clip.row), self.words, self.clip.row.get("times"))
 
     def row(self, labels: Sequence[str]) -> Row:
-        """One row of a table of predictions: path, label, probabilities, texts, and the cause where there are none."""
+        """One row of a table of predictions.
+
+        Args:
+            labels: The classes, in the order of the columns; one that the run does not know has None.
+
+        Returns:
+            ``path``, ``label``, ``p_<class>`` in [0, 1], ``caption``, ``description``, and ``error``, the cause where
+            there is no prediction; where several people have one each, which of them it is about.
+        """
         return {
             "path": str(self.clip.row["path"]),
             **self._person(),
@@ -125,7 +148,19 @@ class Prediction:
 
 @dataclass(frozen=True)
 class PredictionOverTime:
-    """What a run says of the windows of one clip, in order of time."""
+    """What a run says of the windows of one clip, in order of time.
+
+    Example:
+        >>> from grace.pipeline.single_clip import ClipResult
+        >>> windows = [
+        ...     Prediction({"anger": p, "fear": 1 - p}, ClipResult({"path": "x.mp4", "times": np.arange(4) / 2 + start}))
+        ...     for start, p in ((0.0, 0.9), (2.0, 0.2))
+        ... ]
+        >>> PredictionOverTime(tuple(windows), ("anger", "fear")).to_pandas()[["start", "end", "label"]]
+           start  end  label
+        0    0.0  1.5  anger
+        1    2.0  3.5   fear
+    """
 
     windows: tuple[Prediction, ...]
     labels: tuple[str, ...]
@@ -140,7 +175,11 @@ class PredictionOverTime:
         return made
 
     def to_pandas(self) -> pd.DataFrame:
-        """One window per row: ``start`` and ``end`` in seconds, ``label``, ``p_<class>``, texts, ``error``."""
+        """The windows as a table.
+
+        Returns:
+            One window per row: ``start`` and ``end`` in seconds, ``label``, ``p_<class>`` in [0, 1], texts, ``error``.
+        """
         import pandas as pd
 
         return pd.DataFrame(self.rows)

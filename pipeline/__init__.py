@@ -1,1 +1,1 @@
-"""Raw clips to cached tensors: one module a step, no command line, no training."""
+"""Raw clips to cached tensors: a folder per step, no command line, no training."""

@@ -15,6 +15,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from grace.pipeline.errors import UserError
+from grace.pipeline.messages import one_line
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -186,9 +187,8 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
-        cause = " ".join(str(error).split())[:160]
         hint = download_line(name, revision)
-        raise UserError(f"The tokenizer of {name} cannot be opened: {cause}. {hint}".strip()) from None
+        raise UserError(f"The tokenizer of {name} cannot be opened: {one_line(error, 160)}. {hint}".strip()) from None
     assert isinstance(tokenizer, PreTrainedTokenizerBase)
     return tokenizer
 

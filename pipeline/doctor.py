@@ -17,7 +17,7 @@ from grace.pipeline.datasets import find_adapter, root_of
 from grace.pipeline.engines import ENGINES, opens_model
 from grace.pipeline.errors import UserError
 from grace.pipeline.messages import byte_size, install_hint
-from grace.pipeline.models import models_of
+from grace.pipeline.named_models import models_of
 from grace.pipeline.settings import PipelineSettings
 from grace.pipeline.text.settings import CaptionSettings, RefineSettings
 

@@ -29,6 +29,7 @@ from grace.pipeline.steps import STEPS, make_step
 from grace.pipeline.store import Row, Schema
 from grace.pipeline.store.formats import decode, encode
 from grace.pipeline.store.schemas import CLIPS, DESCRIPTIONS, STORES
+from grace.pipeline.vocabulary import CUE_FIELDS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +38,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ClipResult:
-    """What the steps made of one video: its texts, and in ``row`` every column of every store."""
+    """What the steps made of one video: its texts, and in ``row`` every column of every store.
+
+    Example:
+        >>> cue = {"region": "brows", "action": "brow raise", "intensity": "clearly", "phase": "apex"}
+        >>> result = ClipResult({"path": "x.mp4", "description": "The brows rise clearly.", "cues": [cue]})
+        >>> result.description, result.to_pandas()["action"].tolist()
+        ('The brows rise clearly.', ['brow raise'])
+    """
 
     row: Row
     remarks: tuple[str, ...] = ()
@@ -56,10 +64,14 @@ class ClipResult:
         return str(self.row.get("description", ""))
 
     def to_pandas(self) -> pd.DataFrame:
-        """The cues, one per row: region, action, intensity, phase."""
+        """The cues as a table.
+
+        Returns:
+            One cue per row: ``region``, ``action``, ``intensity``, ``phase``; no row where the clip has none.
+        """
         import pandas as pd
 
-        return pd.DataFrame(self.row.get("cues") or [], columns=["region", "action", "intensity", "phase"])
+        return pd.DataFrame(self.row.get("cues") or [], columns=list(CUE_FIELDS))
 
     def plot(self) -> Figure:
         """The face crops with their motion maps beneath, as a matplotlib figure.

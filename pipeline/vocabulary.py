@@ -16,6 +16,9 @@ REGIONS: tuple[Region, ...] = get_args(Region)
 INTENSITIES: tuple[Intensity, ...] = get_args(Intensity)
 PHASES: tuple[Phase, ...] = get_args(Phase)
 
+CUE_FIELDS = ("region", "action", "intensity", "phase")
+"""What a cue says."""
+
 REGION_WORDS: dict[str, str] = {
     "brows": r"(?:eye)?brows?|forehead",
     "eyes": r"eyes?|(?:eye)?lids?|gaze|blink\w*|squint\w*|wink\w*",

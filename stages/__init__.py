@@ -1,4 +1,4 @@
-"""The command line: one thin file a stage. ``grace …``, ``python -m stages …`` and ``typer stages …`` are the same."""
+"""The command line: a thin file per stage. ``grace …``, ``python -m stages …`` and ``typer stages …`` are the same."""
 
 from stages.application import app, join_running_typer
 

@@ -64,12 +64,13 @@ class _StandardError(logging.Handler):
 
 
 def _show_start_lines() -> None:
-    """Print the line with which each stage says what is resumed."""
-    logger = logging.getLogger("grace.pipeline.execution.progress")
-    if not logger.handlers:
-        logger.addHandler(_StandardError())
-        logger.setLevel(logging.INFO)
-        logger.propagate = False
+    """Print the line with which each stage, and each training, says what is resumed."""
+    for name in ("grace.pipeline.execution.progress", "grace.trainer.training_loop"):
+        logger = logging.getLogger(name)
+        if not logger.handlers:
+            logger.addHandler(_StandardError())
+            logger.setLevel(logging.INFO)
+            logger.propagate = False
 
 
 def _print_error(sentence: str) -> None:

@@ -19,7 +19,7 @@ def command(
     ] = [],  # noqa: B006
     text: Annotated[str | None, typer.Option("--text", help="Its column of texts.")] = None,
     label: Annotated[
-        list[str], typer.Option("--label", help="Its column of emotions; repeated: one column an emotion.")
+        list[str], typer.Option("--label", help="Its column of emotions; repeated: one column per emotion.")
     ] = [],  # noqa: B006
     clip: Annotated[
         str | None, typer.Option("--clip", help="Its column of clips, where clips have several texts.")

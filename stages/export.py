@@ -41,7 +41,7 @@ def command(
     """
     from grace.export import FORMATS, export_dataset
     from grace.export.content import copy_clips, read_content
-    from grace.export.folders import claim_folder
+    from grace.export.folders import claim_export
     from grace.pipeline.errors import UserError
 
     settings = command_settings(params, override)
@@ -57,7 +57,7 @@ def command(
     folder = settings.folder(dataset)
     runs = _runs(run, settings, folder) if predictions else None
     content = read_content(folder, runs, _root(settings, dataset, root, folder))
-    claim_folder(out, format_name)
+    claim_export(out, format_name)
     if copy:
         copy_clips(content, out)
     opened = export_dataset(content, format_name, out)

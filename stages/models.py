@@ -32,7 +32,7 @@ def command(
 ) -> None:
     """List the models that the settings name and whether they are there; fetch them, or say the line that does."""
     from grace.pipeline.errors import UserError
-    from grace.pipeline.models import fetch_model, models_of
+    from grace.pipeline.named_models import fetch_model, models_of
 
     models = models_of(command_settings(params, override))
     if action is Action.LIST:

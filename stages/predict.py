@@ -68,7 +68,7 @@ def command(
     """
     from grace import GraceClassifier
 
-    found = find_clips(clips)
+    found = named_clips(clips)
     many = len(found) > 1 or faces == Faces.all or (out is not None and out.suffix.lower() not in PICTURES)
     _check(found, out, many, over_time, faces)
     folder = run_folder(run, command_settings(params, override), dataset)
@@ -81,7 +81,7 @@ def command(
         _one(classifier, found[0], out, text)
 
 
-def find_clips(named: Sequence[str]) -> list[Path]:
+def named_clips(named: Sequence[str]) -> list[Path]:
     """The clips that arguments name: videos, folders of frames, all clips below other folders, or patterns.
 
     Raises :class:`UserError` when an argument names nothing.

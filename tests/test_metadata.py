@@ -20,9 +20,19 @@ def test_optional_parts_are_installed_from_a_clone_or_a_wheel(project: Path) -> 
     """GRACE is on no package index: a name that is free there could be anybody's."""
     extras = tomllib.loads((project / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     named = set()
-    for folder in SOURCES:
-        for path in sorted((project / folder).rglob("*.py")):
-            text = path.read_text(encoding="utf-8")
-            assert not re.search(r"pip install '?grace|grace-dfer\[", text), path.relative_to(project)
-            named |= set(re.findall(r"install_hint\(['\"](\w+)['\"]\)", text))
+    documents = [*project.glob("*.md"), *(project / "docs").rglob("*.md")]
+    for path in sorted([*documents, *(path for folder in SOURCES for path in (project / folder).rglob("*.py"))]):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"pip install '?grace|grace-dfer\[", text), path.relative_to(project)
+        named |= set(re.findall(r"install_hint\(['\"](\w+)['\"]\)", text))
     assert {"vllm", "ray", "tune"} <= named <= extras.keys()
+
+
+def test_every_section_of_settings_has_its_page(project: Path) -> None:
+    shown = set(re.findall(r"classes (\S+)", (project / "docs/api/settings.md").read_text()))
+    held = {
+        str(path.relative_to(project))
+        for part in ("pipeline", "trainer")
+        for path in (project / part).rglob("settings.py")
+    }
+    assert shown == held

@@ -6,8 +6,8 @@ The loop is given the clips to learn from and the clips that choose the epoch, a
 from __future__ import annotations
 
 import io
+import logging
 import math
-import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -37,6 +37,8 @@ from grace.trainer.targets import soft_targets
 CHECKPOINT = "checkpoint.pt"
 
 Weights = dict[str, Tensor]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -89,24 +91,24 @@ def fit(
         run.resume(folder / CHECKPOINT, fingerprint)
         epochs = range(run.progress.epoch, settings.epochs)
         if not quiet:
-            tqdm.write(start_line("/".join(folder.parts[-2:]), run.progress.epoch, settings.epochs), file=sys.stderr)
+            logger.info(epochs_line("/".join(folder.parts[-2:]), run.progress.epoch, settings.epochs))
         bar = tqdm(epochs, "train", settings.epochs, initial=run.progress.epoch, unit="epoch", disable=quiet)
-        with LiveLogger(folder, run.progress.history, settings.loggers, settings.cache_key()) as logger:
+        with LiveLogger(folder, run.progress.history, settings.loggers, settings.cache_key()) as curves:
             for _ in bar:
                 if run.should_stop():
                     break
                 row = run.epoch()
                 write_atomic(folder / CHECKPOINT, run.checkpoint(fingerprint))
-                logger.add(row)
+                curves.add(row)
                 bar.set_postfix(loss=f"{row['loss']:.3f}", uar=f"{row[run.column]:.3f}")
         return Trained(run.best, run.progress.best_epoch, run.progress.history)
 
 
-def start_line(name: str, done: int, epochs: int) -> str:
+def epochs_line(name: str, done: int, epochs: int) -> str:
     """What there is to train, in one line; a run whose patience ends takes fewer epochs.
 
     Example:
-        >>> start_line("fold-1", 0, 30), start_line("fold-2", 12, 30)
+        >>> epochs_line("fold-1", 0, 30), epochs_line("fold-2", 12, 30)
         ('train fold-1: epochs 1 to 30 at most', 'train fold-2: 12 epochs are done, resumed with 13 of 30 at most')
     """
     if not done:

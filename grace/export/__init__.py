@@ -10,7 +10,7 @@ from pathlib import Path
 
 from grace.export import fiftyone, huggingface, label_studio
 from grace.export.content import Content
-from grace.export.folders import claim_folder
+from grace.export.folders import claim_export
 from grace.pipeline.errors import UserError
 
 FORMATS: Mapping[str, Callable[[Content, Path], str]] = {
@@ -37,5 +37,5 @@ def export_dataset(content: Content, format_name: str, folder: Path) -> str:
     """
     if format_name not in FORMATS:
         raise UserError(f"There is no format '{format_name}': choose one of {', '.join((*FORMATS, 'model'))}.")
-    claim_folder(folder, format_name)
+    claim_export(folder, format_name)
     return FORMATS[format_name](content, folder)

@@ -11,6 +11,7 @@ from grace.export.content import MEDIA, Content
 from grace.pipeline.messages import one_line
 from grace.pipeline.store import Row
 from grace.pipeline.table_files import write_rows
+from grace.pipeline.vocabulary import CUE_FIELDS
 
 SPLIT = "clips"
 """The one split: folds are columns, since a clip is in the train part of one and in the test part of another."""
@@ -28,7 +29,7 @@ def write(content: Content, folder: Path) -> str:
 
 
 def _row(content: Content, row: Row) -> Row:
-    cues = [{name: str(cue[name]) for name in ("region", "action", "intensity", "phase")} for cue in row["cues"]]
+    cues = [{name: str(cue[name]) for name in CUE_FIELDS} for cue in row["cues"]]
     made = {**row, "cues": cues}
     return {**made, "file": f"{MEDIA}/{row['path']}"} if content.copied else made
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from grace.export.folders import claim_folder
+from grace.export.folders import claim_export
 from grace.pipeline.checkpoints import is_installed
 from grace.pipeline.store import write_atomic
 from grace.trainer.provenance import check_place, refuse_label_informed
@@ -38,7 +38,7 @@ def export_model(run: Path, folder: Path, dataset: str) -> list[str]:
     found = open_run(run)
     check_place(run, found.config)
     refuse_label_informed(found.predictions)
-    claim_folder(folder, "model")
+    claim_export(folder, "model")
     for name in (*KEPT, "README.md"):
         content = check_file(run, found.config, name).read_bytes()
         if name == "README.md":

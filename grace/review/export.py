@@ -14,6 +14,7 @@ from tqdm import tqdm
 from grace.pipeline.audit.report import PLOTS
 from grace.pipeline.errors import ClipError, UserError
 from grace.pipeline.store import write_atomic
+from grace.pipeline.store.claimed import claim_folder
 from grace.review import alignment, pictures, views
 from grace.review.catalogue import Catalogue
 from grace.review.links import FileLinks
@@ -27,7 +28,7 @@ from grace.review.video import playable_file
 STATIC = Path(__file__).parent / "static"
 SHIPPED = ("style.css", "icon.svg", "timeline.js", "clip.js", "exported.js")
 MARK = "grace-review.txt"
-"""Marks a folder as an export: only such a one, or an empty one, is written into."""
+"""Marks a folder as an export: only such a one of the same data set, or an empty one, is written into."""
 MADE = {
     "clips": re.compile(r"\d{5,}\.html"),
     "media": re.compile(rf"\d{{5,}}-(strip|crops)\.jpg|\d{{5,}}-video\.\w+|audit-({'|'.join(AUDIT_PLOTS)})\.png"),
@@ -64,8 +65,6 @@ def export(review: Review, folder: Path, where: str = "", sample: int = 48) -> i
     Raises:
         UserError: The filter finds nothing, or the folder holds other files.
     """
-    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / MARK).exists())):
-        raise UserError(f"{folder} holds other files: name an empty folder or a new one.")
     asked = Filter.read({name: values[-1] for name, values in parse_qs(where.lstrip("?")).items()})
     catalogue = review.live.get()
     first, second = review.pair(catalogue, asked)
@@ -75,8 +74,8 @@ def export(review: Review, folder: Path, where: str = "", sample: int = 48) -> i
     count = min(sample, len(found))
     chosen = [found[number * len(found) // count] for number in range(count)]
     files = {catalogue.clip_id(clip): f"{place:05d}" for place, clip in enumerate(chosen, 1)}
+    claim_folder(folder, MARK, f"Clips of {review.dataset}, written by grace review --export.\n")
     _remove_earlier(folder)
-    write_atomic(folder / MARK, f"Clips of {review.dataset}, written by grace review --export.\n".encode())
     for name in SHIPPED:
         write_atomic(folder / "static" / name, (STATIC / name).read_bytes())
     videos: dict[str, str] = {}

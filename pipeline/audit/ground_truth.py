@@ -16,15 +16,12 @@ from typing import Any
 from grace.pipeline.audit.sources import AuditedText
 from grace.pipeline.errors import UserError
 from grace.pipeline.store.checksum import verify
-from grace.pipeline.vocabulary import INTENSITIES
+from grace.pipeline.vocabulary import CUE_FIELDS, INTENSITIES
 from grace.pipeline.world.sentences import find_actions, named_regions, phase
 from grace.pipeline.world.timeline import Event
 
 SIMULTANEOUS = 0.2
 """Two onsets less than so many seconds apart have no order: a viewer sees the movements begin together."""
-
-DETAILS = ("region", "action", "intensity", "phase")
-"""What a text can state of a movement: the fields of a cue."""
 
 _PHASES = {
     "offset": re.compile(r"\b(?:relax\w*|fad\w+)\b", re.IGNORECASE),
@@ -81,7 +78,7 @@ def truthfulness(texts: Iterable[AuditedText], truth: GroundTruth) -> dict[str, 
 
     Regions are named by their word or by a movement in them. Order is over pairs of movements: a pair is stated when
     its first one comes first in the text, and true when it happened first (pairs that began within :data:`SIMULTANEOUS`
-    seconds count neither way). Specificity is the share of all true movements' :data:`DETAILS` that the text states
+    seconds count neither way). Specificity is the share of all true movements' ``CUE_FIELDS`` that the text states
     correctly, the region by its own word: 1 means that every detail of every movement is stated.
     """
     counts: Counter[str] = Counter()
@@ -103,9 +100,9 @@ def truthfulness(texts: Iterable[AuditedText], truth: GroundTruth) -> dict[str, 
             "precision": _share(counts[f"{what} correct"], counts[f"{what} stated"]),
             "recall": _share(counts[f"{what} correct"], counts[f"{what} true"]),
         }
-    details = {name: _share(correct[name], counts["movements"]) for name in DETAILS}
-    total = sum(correct[name] for name in DETAILS)
-    return scores | {"specificity": _share(total, len(DETAILS) * counts["movements"]), "details": details}
+    details = {name: _share(correct[name], counts["movements"]) for name in CUE_FIELDS}
+    total = sum(correct[name] for name in CUE_FIELDS)
+    return scores | {"specificity": _share(total, len(CUE_FIELDS) * counts["movements"]), "details": details}
 
 
 def _count(counts: Counter[str], what: str, stated: set[Any], true: set[Any]) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from grace.pipeline.errors import GraceError, UserError, os_error_sentence
 from grace.pipeline.store.checksum import MARK, PLACEHOLDER, seal, verify
 from grace.pipeline.store.schema import Column, Row, Schema
+from grace.pipeline.vocabulary import CUE_FIELDS
 
 META = "grace"
 """Key of the metadata, in Parquet's schema metadata and in HDF5's root attributes."""
@@ -138,7 +139,7 @@ def _arrow_type(column: Column) -> Any:
     scalar = {
         "str": pa.string(),
         "bool": pa.bool_(),
-        "cues": pa.list_(pa.struct([(name, pa.string()) for name in ("region", "action", "intensity", "phase")])),
+        "cues": pa.list_(pa.struct([(name, pa.string()) for name in CUE_FIELDS])),
     }.get(column.dtype) or getattr(pa, column.dtype)()
     for _ in column.dims:
         scalar = pa.list_(scalar)

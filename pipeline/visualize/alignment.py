@@ -16,7 +16,7 @@ from grace.pipeline.store import Row
 from grace.pipeline.tokens.settings import TokensSettings
 from grace.pipeline.tokens.texts import shown_units
 from grace.pipeline.visualize.contact_sheets import CAPTION, overlay
-from grace.pipeline.visualize.frame import Scale, framed
+from grace.pipeline.visualize.sheet_layout import Scale, framed
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -13,7 +13,7 @@ from grace.pipeline.media.images import BGRImage, decode_crop
 from grace.pipeline.media.video import Sample
 from grace.pipeline.motion.registration import head_flow
 from grace.pipeline.store import Row
-from grace.pipeline.visualize.frame import COLOUR_MAP, Scale, Swatch, framed
+from grace.pipeline.visualize.sheet_layout import COLOUR_MAP, Scale, Swatch, framed
 
 COLUMNS = 8
 WIDE = 4

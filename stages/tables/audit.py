@@ -6,14 +6,12 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from grace.pipeline.messages import percent
+from grace.pipeline.vocabulary import CUE_FIELDS
 from stages.tables.formats import strip_control
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
-
-DETAILS = ("region", "action", "intensity", "phase")
-"""The fields of a cue."""
 
 Cell = Callable[[dict[str, Any]], str]
 
@@ -81,10 +79,7 @@ TRUTH: tuple[tuple[str, Cell] | None, ...] = (
         for kind in ("precision", "recall")
     ),
     ("specificity", _at("truth", "specificity")),
-    *(
-        (f"  {detail} stated correctly", _at("truth", "details", detail))
-        for detail in ("region", "action", "intensity", "phase")
-    ),
+    *((f"  {detail} stated correctly", _at("truth", "details", detail)) for detail in CUE_FIELDS),
 )
 
 

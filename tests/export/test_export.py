@@ -260,10 +260,10 @@ def test_an_export_is_written_again_over_itself(project: Path, tmp_path: Path) -
 
 def test_models_of_the_package_are_no_folders_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "own/eyes").mkdir(parents=True)
-    sections = {"tokens": {"model": "pocket/clip", "vision": "own/eyes"}, "caption": {"model": "/models/vlm"}}
+    (tmp_path / "own/vision").mkdir(parents=True)
+    sections = {"tokens": {"model": "pocket/clip", "vision": "own/vision"}, "caption": {"model": "/models/vlm"}}
     config = RunConfig.model_construct(pipeline=sections)
-    of_this_machine = ["tokens.vision=own/eyes", "caption.model=/models/vlm"]
+    of_this_machine = ["tokens.vision=own/vision", "caption.model=/models/vlm"]
     assert local_models(config) == of_this_machine
     (tmp_path / "pocket").symlink_to(Path(require_model("pocket/clip")).parent)  # as in a clone
     assert local_models(config) == of_this_machine

@@ -19,7 +19,7 @@ from tests.support.fake_hub import COMMIT, fake_hub
 FETCH = """
 from grace.pipeline.checkpoints import is_local, require_model
 from grace.pipeline.errors import GraceError
-from grace.pipeline.models import NamedModel, fetch_model
+from grace.pipeline.named_models import NamedModel, fetch_model
 try:
     print(is_local("someone/model"), fetch_model(NamedModel("tokens", "someone/model", None, {trusted})))
     print(require_model("someone/model"))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from grace.pipeline.visualize.alignment import alignment_sheet, merge_subwords, most_distinctive
-from grace.pipeline.visualize.frame import HEAD, LINE
+from grace.pipeline.visualize.sheet_layout import HEAD, LINE
 
 CLIP = ["<|startoftext|>", "lips</w>", "fur", "row</w>", ".</w>", "<|endoftext|>", "<|startoftext|>", "lips</w>", "pad"]
 SENTENCEPIECE = ["▁lip", "s", "▁fur", "row", ".", "</s>", "▁lips", "</s>", "<pad>"]

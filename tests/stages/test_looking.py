@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from grace.pipeline.store import Store, failure, write_clips
 from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS, FACES, MOTION
 from grace.pipeline.visualize.contact_sheets import ABSENT, BETWEEN, CAPTION, DETECTED, GAP, WIDE
-from grace.pipeline.visualize.frame import AXIS, HEAD, LINE
+from grace.pipeline.visualize.sheet_layout import AXIS, HEAD, LINE
 from grace.pipeline.world.identity import sample_identity
 from grace.pipeline.world.render import render_instants
 from grace.pipeline.world.scenario import sample_scenario

@@ -15,7 +15,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from stages import app
-from stages.predict import find_clips
+from stages.predict import named_clips
 from tests.support.videos import write_images, write_video
 
 SMALL = ("world.clips=14", "world.identities=8", "faces.instants=8", "caption.max_tokens=24", "refine.max_tokens=24")
@@ -26,10 +26,10 @@ def test_arguments_are_files_folders_and_patterns(tmp_path: Path, monkeypatch: p
     write_video(tmp_path / "a/one.mp4", 2)
     write_video(tmp_path / "a/two.mp4", 2)
     write_images(tmp_path / "frames", 3)
-    assert find_clips(["a"]) == [Path("a/one.mp4"), Path("a/two.mp4")]
-    assert find_clips(["a/*.mp4", "a/one.mp4"]) == [Path("a/one.mp4"), Path("a/two.mp4")]
-    assert find_clips([str(tmp_path / "a/t*.mp4")]) == [tmp_path / "a/two.mp4"]
-    assert find_clips(["frames"]) == [Path("frames")]
+    assert named_clips(["a"]) == [Path("a/one.mp4"), Path("a/two.mp4")]
+    assert named_clips(["a/*.mp4", "a/one.mp4"]) == [Path("a/one.mp4"), Path("a/two.mp4")]
+    assert named_clips([str(tmp_path / "a/t*.mp4")]) == [tmp_path / "a/two.mp4"]
+    assert named_clips(["frames"]) == [Path("frames")]
 
 
 @pytest.mark.parametrize(

@@ -72,12 +72,12 @@ def test_a_step_that_is_not_the_runs_is_refused(copied: Path, stage: str, key: s
 
 def test_weights_replaced_in_their_folder_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(MODEL, "models/eyes", copy_function=shutil.copyfile)
-    made = trained(tmp_path / "toy", load_settings(None, ["tokens.model=models/eyes"]))
+    shutil.copytree(MODEL, "models/vision", copy_function=shutil.copyfile)
+    made = trained(tmp_path / "toy", load_settings(None, ["tokens.model=models/vision"]))
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*cannot be checked")
         assert grace.GraceClassifier.from_pretrained(made).labels
-    with Path("models/eyes/model.safetensors").open("r+b") as file:
+    with Path("models/vision/model.safetensors").open("r+b") as file:
         file.seek(-1, 2)
         file.write(b"\x11")
     with pytest.raises(UserError, match=r"what tokens made with tokens.model.sha256 .* put the run's models in their"):

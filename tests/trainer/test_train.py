@@ -77,12 +77,17 @@ def test_a_run_folder_is_whole_and_a_second_run_is_instant(trained: Path) -> Non
 
 @pytest.mark.parametrize(
     ("changed", "window"),
-    [({"smoothing": 3}, 3), ({"smoothing": 3, "patience": 1}, 1), ({"protocol": "best-test"}, 1)],
+    [
+        ({"selection_window": 3}, 3),
+        ({"selection_window": 2}, 2),
+        ({"selection_window": 3, "patience": 1}, 1),
+        ({"protocol": "best-test"}, 1),
+    ],
 )
 def test_the_epoch_chosen_has_the_best_mean_score_of_its_window(
     tmp_path: Path, changed: dict[str, Any], window: int
 ) -> None:
-    settings = SETTINGS.model_copy(update={"epochs": 6, "patience": 6, **changed})
+    settings = TrainSettings.model_validate(SETTINGS.model_dump() | {"epochs": 6, "patience": 6, **changed})
     chosen = train(toy_cache(tmp_path), settings, 1, quiet=True)["epoch"]
     history = pd.read_csv(tmp_path / "runs" / "grace" / "fold-1" / "history.csv")
     scores = history.filter(regex="^(validation|best_test)_uar$").squeeze("columns").rolling(window).mean()
