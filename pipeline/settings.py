@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -123,9 +124,15 @@ def read_settings(model: type[S], path: str | Path | None = "params.yaml", overr
         8
     """
     content = {} if path is None else _read_file(Path(path))
-    for override in as_list(overrides):
-        _apply(override, content)
-    return validate(model, content, "the settings" if path is None else str(path))
+    source, overrides = "the settings" if path is None else str(path), as_list(overrides)
+    changed = deepcopy(content)
+    for override in overrides:
+        _apply(override, changed)
+    try:
+        return validate(model, changed, source)
+    except UserError:
+        validate(model, content, source)  # what is wrong in the file is said of the file
+        return validate(model, changed, " ".join(f"--set {one_line(override, 100)}" for override in overrides))
 
 
 def validate(model: type[S], content: Mapping[str, Any], source: str) -> S:

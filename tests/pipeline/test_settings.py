@@ -47,12 +47,33 @@ def test_the_defaults_need_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("faces:", [], r"params\.yaml: 'faces': needs keys and values, got None"),
         ("", ["workers=[1"], r"--set workers: '\[1' is not a YAML value .*put text with signs in quotes"),
         ("workers: 2", ["workers.local=1"], r"--set workers\.local=1: 'workers' is a value, not a section"),
-        ("", ["faces.instant=8"], r"params\.yaml: unknown key 'faces\.instant'"),
+        ("", ["faces.instant=8"], r"--set faces\.instant=8: unknown key 'faces\.instant'"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, overrides: list[str], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         read_settings(PipelineSettings, write(tmp_path, text), overrides)
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "source"),
+    [
+        ("workers: x", [], "params.yaml: 'workers'"),
+        ("faces: {size: 64}", ["workers=x"], "--set workers=x: 'workers'"),
+        ("workers: x", ["faces.size=96"], "params.yaml: 'workers'"),
+        ("", ["faces.sizes=96", "workers=2"], "--set faces.sizes=96 --set workers=2: unknown key 'faces.sizes'"),
+    ],
+)
+def test_what_is_wrong_is_said_of_the_file_or_of_the_override_that_has_it(
+    tmp_path: Path, text: str, overrides: list[str], source: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        read_settings(PipelineSettings, write(tmp_path, text), overrides)
+    assert str(caught.value).removeprefix(f"{tmp_path}/").startswith(source)
+
+
+def test_an_override_may_put_right_what_is_wrong_in_the_file(tmp_path: Path) -> None:
+    assert read_settings(PipelineSettings, write(tmp_path, "workers: x"), ["workers=2"]).workers == 2
 
 
 RENAMED = {"faces.pixels": "faces.size", "cluster": "ray", "caption.server.patience": "caption.server.retry_timeout"}
