@@ -152,10 +152,9 @@ class PredictionOverTime:
 
     Example:
         >>> from grace.pipeline.single_clip import ClipResult
-        >>> windows = [
-        ...     Prediction({"anger": p, "fear": 1 - p}, ClipResult({"path": "x.mp4", "times": np.arange(4) / 2 + start}))
-        ...     for start, p in ((0.0, 0.9), (2.0, 0.2))
-        ... ]
+        >>> clips = [ClipResult({"path": "x.mp4", "times": np.arange(4) / 2 + start}) for start in (0.0, 2.0)]
+        >>> said = ({"anger": 0.9, "fear": 0.1}, {"anger": 0.2, "fear": 0.8})
+        >>> windows = [Prediction(*each) for each in zip(said, clips, strict=True)]
         >>> PredictionOverTime(tuple(windows), ("anger", "fear")).to_pandas()[["start", "end", "label"]]
            start  end  label
         0    0.0  1.5  anger
