@@ -4,25 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-ADAPTED: dict[str, dict[str, Any]] = {
-    "dfew": {"folds": 5, "detector": "none"},  # ships face crops of 224 pixels
-    "ferv39k": {"folds": 1, "detector": "none"},  # 2_ClipsforFaceCrop
-    "mafw": {"folds": 5, "detector": "haar"},
-    "mafw-compound": {"folds": 5, "detector": "haar"},
-    "cremad": {"folds": 5, "detector": "haar"},
-    "ravdess": {"folds": 6, "detector": "haar"},
-    "meld": {"folds": 1, "detector": "haar"},
-    "afew": {"folds": 1, "detector": "haar"},
-}
-"""Data sets with an adapter: the folds that are compared in their literature, and whether faces are to be found."""
-
-ACCEPT = {
-    "dfew": ["files that no list names"],
-    "ravdess": ["files that no list names"],
-    "meld": ["person in train and test"],
-}
-"""Findings that are known of a set (its adapter says why), and no error under ``--strict``."""
-
 REAL: dict[str, dict[str, Any]] = {
     "faces": {"size": 224},
     "motion": {"grid": 7},

@@ -10,7 +10,8 @@ import re
 from importlib.resources import files
 from typing import Any
 
-from stages._presets import ACCEPT, ADAPTED, MACHINES, REAL, WHOLE, remarks
+from grace.pipeline.datasets import DATASETS
+from stages._presets import MACHINES, REAL, WHOLE, remarks
 
 DEMO = "demo"
 HEADER = """\
@@ -44,15 +45,16 @@ def _params(dataset: str, gpu: str | None) -> str:
     text = CODE_FILE.sub(lambda file: f"grace.{file[1].replace('/', '.')}", template("params.yaml"))
     if dataset == DEMO:
         return text
-    settings, known = _load(text), ADAPTED.get(dataset, {})
+    settings, known = _load(text), DATASETS.get(dataset, DATASETS["folder"])
     settings["datasets"][:] = [dataset]
-    settings["folds"][:] = range(1, known.get("folds", 1) + 1)
+    settings["folds"][:] = range(1, max(1, known.folds) + 1)
     settings["roots"] = {dataset: f"/path/to/{dataset}"}
     settings.yaml_add_eol_comment("where each set's raw files lie", "roots", column=0)
     del settings["world"], settings["faces"]["margin"]
-    settings["faces"]["detector"] = known.get("detector", settings["faces"]["detector"])
-    if dataset in ACCEPT:
-        _put(settings["index"], {"accept": {dataset: ACCEPT[dataset]}})
+    if known.crops:
+        settings["faces"]["detector"] = "none"
+    if known.accept:
+        _put(settings["index"], {"accept": {dataset: list(known.accept)}})
     for section, values in [*REAL.items(), *(MACHINES[gpu].items() if gpu else ())]:
         _put(settings[section], values)
     for name, value in WHOLE[gpu].items() if gpu else ():

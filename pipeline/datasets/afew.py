@@ -45,4 +45,4 @@ def _entries(root: Path) -> Iterator[Entry]:
                 yield Entry(without_suffix(clip.relative), clip, emotion, 1, split, list_file=part)
 
 
-ADAPTER = Adapter("afew", read, classes=SEVEN, marker=MARKER)
+ADAPTER = Adapter("afew", read, classes=SEVEN, marker=MARKER, folds=1)

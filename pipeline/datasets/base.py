@@ -91,6 +91,9 @@ class Adapter:
     votes: Callable[[Path], dict[str, dict[str, float]]] | None = None  # of every clip judged, where no list holds them
     judged_more: bool = False  # whether the owner's annotators judged clips that the lists leave out
     notes: Callable[[Path], list[str]] = lambda root: []  # what of the tree is not used, in sentences
+    folds: int = 0  # those that are compared in its literature; 0: any set, not one by name
+    crops: bool = False  # whether it ships face crops, in which no face has to be found
+    accept: tuple[str, ...] = ()  # findings that it always has, which are no error under ``--strict``
 
 
 def merge(entries: Iterable[Entry], classes: Sequence[str] = (), *, own_classes: bool = False) -> list[Listing]:

@@ -93,4 +93,4 @@ def votes(root: Path) -> dict[str, dict[str, float]]:
     return found
 
 
-ADAPTER = Adapter("cremad", read, classes=tuple(EMOTIONS.values()), marker=MARKER, votes=votes)
+ADAPTER = Adapter("cremad", read, classes=tuple(EMOTIONS.values()), marker=MARKER, votes=votes, folds=FOLDS)

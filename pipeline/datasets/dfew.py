@@ -84,4 +84,14 @@ def _entries(file: Path, fold: int, split: Split, tree: Tree, clips: str) -> Ite
         yield Entry(next(iter(names)), tree.find(clips, *names), label, fold, split, list_file=str(file))
 
 
-ADAPTER = Adapter("dfew", read, classes=CLASSES, marker=MARKER, votes=votes, judged_more=True)
+ADAPTER = Adapter(
+    "dfew",
+    read,
+    classes=CLASSES,
+    marker=MARKER,
+    votes=votes,
+    judged_more=True,
+    folds=len(FOLDS),
+    crops=True,
+    accept=("files that no list names",),
+)

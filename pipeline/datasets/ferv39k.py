@@ -60,4 +60,4 @@ def _entries(file: Path, split: Split, tree: Tree, clips: str) -> Iterator[Entry
         yield Entry(clip_id, tree.find(clips, clip_id), label, 1, split, list_file=str(file), columns=columns)
 
 
-ADAPTER = Adapter("ferv39k", read, classes=CLASSES, marker=MARKER)
+ADAPTER = Adapter("ferv39k", read, classes=CLASSES, marker=MARKER, folds=1, crops=True)

@@ -91,4 +91,4 @@ def _entries(file: Path, fold: int, split: Split, tree: Tree, clips: str) -> Ite
         yield Entry(clip_id, path, cells[1], fold, split, caption_human=caption, list_file=str(file))
 
 
-ADAPTER = Adapter("mafw", read, classes=CLASSES, marker=MARKER, votes=votes, judged_more=True)
+ADAPTER = Adapter("mafw", read, classes=CLASSES, marker=MARKER, votes=votes, judged_more=True, folds=len(FOLDS))

@@ -25,4 +25,4 @@ def read(root: Path, folder: str | None = None) -> list[Listing]:
 
 
 # The owner publishes no list of the 32 compound classes: those that occur.
-ADAPTER = Adapter("mafw-compound", read, marker=f"{mafw.MARKER}/compound")
+ADAPTER = Adapter("mafw-compound", read, marker=f"{mafw.MARKER}/compound", folds=len(mafw.FOLDS))

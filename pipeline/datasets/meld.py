@@ -63,4 +63,4 @@ def _entries(split: Split, file: Path, tree: Tree, videos: str) -> Iterator[Entr
         yield Entry(f"{split}/{name}", path, row["Emotion"], 1, split, row["Speaker"], list_file=str(file))
 
 
-ADAPTER = Adapter("meld", read, classes=SEVEN, marker=MARKER)
+ADAPTER = Adapter("meld", read, classes=SEVEN, marker=MARKER, folds=1, accept=("person in train and test",))

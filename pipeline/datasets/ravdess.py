@@ -66,4 +66,4 @@ def _entries(clips: dict[str, tuple[re.Match[str], ClipPath]]) -> Iterator[Entry
             )
 
 
-ADAPTER = Adapter("ravdess", read, classes=CLASSES, marker=MARKER)
+ADAPTER = Adapter("ravdess", read, classes=CLASSES, marker=MARKER, folds=FOLDS, accept=("files that no list names",))
