@@ -59,7 +59,13 @@ class Store:
     def read_row(self, shard: int, clip_id: str, columns: Sequence[str] | None = None) -> Row | None:
         """The row of one clip of a shard, without reading those beside it where it is HDF5; None where it has none.
 
-        Raises :class:`UserError` as :meth:`read` does.
+        Args:
+            shard: The shard's number, from 0.
+            clip_id: The clip.
+            columns: Columns to read; all of them when not given.
+
+        Raises:
+            UserError: The shard is missing, broken or of another version.
         """
         return next(iter(decode(self.schema, self.path(shard), columns, clip_id)), None)
 
@@ -77,7 +83,17 @@ class Store:
             return None
 
     def write(self, shard: int, rows: Sequence[Row], meta: dict[str, Any]) -> None:
-        """Write a shard: it exists whole, or not at all. ``meta`` is JSON, and must not hold times or paths."""
+        """Write a shard: it exists whole, or not at all.
+
+        Args:
+            shard: Its number, from 0.
+            rows: Values by column.
+            meta: JSON, which must not hold times or paths.
+
+        Raises:
+            ValueError: Arrays disagree in shape.
+            GraceError: The disk is full or the folder cannot be written.
+        """
         write_atomic(self.path(shard), encode(self.schema, rows, meta))
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[Row]:
@@ -130,10 +146,39 @@ class Store:
 
 
 def write_table(path: Path, schema: Schema, rows: Sequence[Row], meta: dict[str, Any] | None = None) -> None:
-    """Write one file of a schema, outside any folder of shards: it exists whole, or not at all."""
+    """Write one file of a schema, outside any folder of shards: it exists whole, or not at all.
+
+    Args:
+        path: The file.
+        schema: What it holds.
+        rows: Values by column.
+        meta: JSON, which must not hold times or paths.
+
+    Raises:
+        ValueError: Arrays disagree in shape.
+        GraceError: The disk is full or the folder cannot be written.
+    """
     write_atomic(path, encode(schema, rows, meta or {}))
 
 
 def read_table(path: Path, schema: Schema, columns: Sequence[str] | None = None) -> list[Row]:
-    """The rows of one file of a schema."""
+    """The rows of one file of a schema.
+
+    Args:
+        path: The file.
+        schema: What it holds.
+        columns: Columns to read; all of them when not given.
+
+    Raises:
+        UserError: The file is missing, broken or of another version, or has no such column.
+
+    Example:
+        >>> import tempfile
+        >>> from grace.pipeline.store.schemas import DESCRIPTIONS
+        >>> row = {"clip_id": "a", "status": "ok", "error": "", "description": "The brows rise."}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_table(Path(folder, "a.parquet"), DESCRIPTIONS, [row])
+        ...     read_table(Path(folder, "a.parquet"), DESCRIPTIONS, ["description"])
+        [{'description': 'The brows rise.'}]
+    """
     return decode(schema, path, columns)
