@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from importlib import import_module
@@ -108,6 +109,37 @@ def test_what_cannot_be_proved_is_not_scored(
         evaluate(folder, "vision", [1, 2], samples=5)
     with pytest.raises(UserError, match=sentence):
         compare(folder / "runs/vision", folder / "runs/vision", folder, samples=5)
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "history.csv", "predictions.parquet"])
+@pytest.mark.parametrize(
+    "damage", [lambda content: content[:50], lambda content: b"1\xff" + content[2:], lambda _: b""]
+)
+def test_a_damaged_file_of_a_run_is_not_read(
+    name: str, damage: Callable[[bytes], bytes], whole: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data"
+    shutil.copytree(whole, folder)
+    path = folder / "runs/vision/fold-2" / name
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(UserError, match=rf"fold-2/{name} is damaged or of another run .* run `grace train` again"):
+        evaluate(folder, "vision", [1, 2], samples=5)
+    with pytest.raises(UserError, match=rf"fold-2/{name} is damaged or of another run .* run `grace train` again"):
+        compare(folder / "runs/vision", folder / "runs/vision", folder, samples=5)
+
+
+def test_edited_scores_without_text_are_not_printed(whole: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    shutil.copytree(whole, folder)
+    train(folder, SHORT.model_copy(update={"method": "grace"}), 1, quiet=True)
+    before = evaluate(folder, "grace", [1], samples=5)["without_text"]
+    path = folder / "runs/grace/fold-1/metrics.json"
+    metrics = json.loads(path.read_text())
+    assert before == pytest.approx(metrics["without_text"])
+    metrics["without_text"]["UAR"] = 0.99
+    path.write_text(json.dumps(metrics, indent=2) + "\n")
+    with pytest.raises(UserError, match=r"metrics.json is damaged or of another run"):
+        evaluate(folder, "grace", [1], samples=5)
 
 
 @pytest.fixture(scope="module")
