@@ -272,6 +272,8 @@ def trials(seed: int) -> list[Trial]:
     for setting in settings:
         attempt, says = partial(_predicted, ("-S", setting)), "use_label" if "label" in setting else setting
         found.append(Trial(KIND, f"predict -S {setting}", attempt, ("sentence",), "chain", (says,)))
+        attempt, says = partial(used, (*NEW, "-S", setting)), says.partition("=")[0]
+        found.append(Trial(KIND, f"train -S {setting}", attempt, ("sentence",), "chain", (says,)))
     more: dict[str, tuple[Any, ...]] = {
         "predict without settings": (
             partial(_after, _other_steps, partial(_predicted, ())),
