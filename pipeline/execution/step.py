@@ -11,6 +11,7 @@ from grace.pipeline.messages import error_line
 from grace.pipeline.store import Clips, Row, Schema, Store, failure, fingerprint
 from grace.pipeline.store.chain import Chain, clips_digest
 from grace.pipeline.store.schemas import STORES
+from grace.pipeline.store.store import FileState
 
 
 class Step:
@@ -225,6 +226,16 @@ class StepInputs:
         for store in self.stores.values():
             found.update(store.meta(shard).get("limits", ()))
         return sorted(found)
+
+    def sources(self, shard: int) -> dict[str, FileState]:
+        """The states of the files that a shard is made from, by store: the same before reading and at the commit.
+
+        A fingerprint alone does not tell that: a file that was replaced and put back since has the same one.
+
+        Raises:
+            UserError: An input shard is missing.
+        """
+        return {name: store.state(shard) for name, store in self.stores.items()}
 
     def rows(self, shard: int) -> list[Row]:
         """The clips of a shard with every column that the step reads; status and error are those of the first failure.

@@ -19,7 +19,7 @@ from grace.pipeline.errors import UserError
 from grace.pipeline.store.fingerprint import fingerprint
 from grace.pipeline.store.formats import check, damaged, unreadable
 from grace.pipeline.store.schema import Schema
-from grace.pipeline.store.store import Store
+from grace.pipeline.store.store import FileState, Store, state_of
 
 OPEN_FILES = 128
 """Files that stay open: opening one costs a tenth of reading a clip from it."""
@@ -44,15 +44,6 @@ class ClipLocation:
     index: int
     status: str
     error: str
-
-
-FileState = tuple[int, int, int]
-"""Inode, size and time of change: what differs once a file was replaced."""
-
-
-def state_of(found: os.stat_result) -> FileState:
-    """The state of a file."""
-    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 class _File:
@@ -101,7 +92,7 @@ class Reader:
         self.store = store = Store(folder, schema)
         self.shards = self.store.shards()
         self.locations: dict[str, ClipLocation] = {}
-        states = {shard: self._state(shard) for shard in self.shards}  # before anything is read of them
+        states = {shard: store.state(shard) for shard in self.shards}  # before anything is read of them
         self._file = lru_cache(OPEN_FILES)(lambda shard: _File(store.path(shard), states[shard]))
         self._metas = {shard: self.store.meta(shard) for shard in self.shards}
         self._check_alike()
@@ -151,13 +142,6 @@ class Reader:
     def cache_key(self) -> Any:
         """The parameters and models all shards were made with."""
         return self._metas[self.shards[0]].get("cache_key")
-
-    def _state(self, shard: int) -> FileState:
-        path = self.store.path(shard)
-        try:
-            return state_of(path.stat())
-        except OSError as error:
-            raise unreadable(error, path, self.store.schema) from None
 
     def _read_into(self, location: ClipLocation, number: int, out: Mapping[str, np.ndarray]) -> None:
         """One clip into row ``number`` of the columns' arrays."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from grace.pipeline.errors import UserError
 from grace.pipeline.store.atomic import write_atomic
-from grace.pipeline.store.formats import decode, decode_meta, encode
+from grace.pipeline.store.formats import decode, decode_meta, encode, unreadable
 from grace.pipeline.store.schema import Row, Schema, limits_text
 
 if TYPE_CHECKING:
@@ -17,6 +18,14 @@ if TYPE_CHECKING:
 
 LIMITS = "limits"
 """The column that :meth:`Store.to_pandas` adds out of the files' metadata."""
+
+FileState = tuple[int, int, int]
+"""Inode, size and time of change: what differs once a file was replaced."""
+
+
+def state_of(found: os.stat_result) -> FileState:
+    """The state of a file."""
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 class Store:
@@ -75,6 +84,16 @@ class Store:
             return str(self.meta(shard).get("fingerprint"))
         except UserError:
             return None
+
+    def state(self, shard: int) -> FileState:
+        """The state of a shard's file: another one once it was written again, even with the same bytes.
+
+        Raises :class:`UserError` when it is missing.
+        """
+        try:
+            return state_of(self.path(shard).stat())
+        except OSError as error:
+            raise unreadable(error, self.path(shard), self.schema) from None
 
     def write(self, shard: int, rows: Sequence[Row], meta: dict[str, Any]) -> None:
         """Write a shard: it exists whole, or not at all. ``meta`` is JSON, and must not hold times or paths."""
