@@ -144,8 +144,11 @@ class Cache:
         return side, side
 
     def _check_sources(self) -> None:
-        """Tokens and motion of a shard must be of the same crops, and of what the earlier stages hold now."""
+        """All shards of each stage must be made alike, those of tokens and motion of the same crops, and of what the
+        earlier stages hold now."""
         chain = Chain(self.folder)
+        if sentence := chain.mixed("tokens", "motion"):
+            raise UserError(sentence)
         for name, shards in (("tokens", self.tokens.shards), ("motion", self.motion.shards)):
             for shard in shards:
                 if sentence := chain.outdated(name, shard):

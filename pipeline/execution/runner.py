@@ -111,7 +111,7 @@ def run(
         What became of the clips.
 
     Raises:
-        UserError: An input is missing, or the step cannot be opened.
+        UserError: An input is missing or not made alike throughout, or the step cannot be opened.
         GraceError: More than ``max_failed`` of the clips failed in this stage, or the step cannot go on.
 
     Example:
@@ -143,6 +143,7 @@ def run(
     if retry_failed:
         step.retry_failed()
     inputs, summary = StepInputs(step, folder, size), Summary(step.name)
+    inputs.check_alike()
     store = inputs.output
     with folder_lock(store.folder):
         store.prune(len(inputs))

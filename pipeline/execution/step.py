@@ -183,6 +183,14 @@ class StepInputs:
     def __len__(self) -> int:
         return self.clips.count_shards(self.size)
 
+    def check_alike(self) -> None:
+        """Raise :class:`UserError` when shards of an input, or of what it was made from, were made differently.
+
+        One look at the metadata of each shard. The store that the step writes may be mixed: the step makes it whole.
+        """
+        if sentence := self._chain.mixed(*self.stores):
+            raise UserError(sentence)
+
     def fingerprint(self, shard: int) -> str:
         """The fingerprint that the step's shard would have: of the step, its parameters, models and input shards.
 

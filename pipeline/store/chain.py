@@ -10,6 +10,7 @@ from grace.pipeline.store.clips import FILE, Clips
 from grace.pipeline.store.fingerprint import fingerprint
 from grace.pipeline.store.schemas import STORES
 from grace.pipeline.store.store import Store
+from grace.pipeline.store.whole import made_by, mixture
 
 
 class Chain:
@@ -36,10 +37,10 @@ class Chain:
 
     def problems(self, name: str, shard: int) -> Iterator[str]:
         """What a shard was made from that is no more, a sentence each."""
-        store = Store(self.folder / name, STORES[name])
+        store = self._store(name)
         meta, sources = store.meta(shard), []
         for source, recorded in (meta.get("inputs") or {}).items():
-            now = Store(self.folder / source, STORES[source]).fingerprint(shard)
+            now = self._store(source).fingerprint(shard)
             if now is not None and now != recorded:
                 sources.append(f"{source}/{shard:05d}")
         if (rows := meta.get("clips")) and clips_digest(self._rows(shard, rows)) != rows["digest"]:
@@ -50,13 +51,37 @@ class Chain:
 
     def outdated(self, name: str, shard: int) -> str:
         """The first problem of a shard or of those that it was made from, the earliest stage first; else empty."""
-        store = Store(self.folder / name, STORES[name])
+        store = self._store(name)
         for source in store.meta(shard).get("inputs") or {}:
-            if Store(self.folder / source, STORES[source]).path(shard).exists() and (
-                sentence := self.outdated(source, shard)
-            ):
+            if self._store(source).path(shard).exists() and (sentence := self.outdated(source, shard)):
                 return sentence
         return next(self.problems(name, shard), "")
+
+    def mixed(self, *names: str) -> str:
+        """A sentence when shards of a store, or of one that it was made from, were made by different settings.
+
+        The earliest stage comes first; empty when the shards of each store are alike.
+        """
+        makers: dict[str, dict[int, str]] = {}
+        for name in names:
+            self._read_makers(name, makers)
+        return next(filter(None, (mixture(self._store(name), found) for name, found in makers.items())), "")
+
+    def _read_makers(self, name: str, makers: dict[str, dict[int, str]]) -> None:
+        """What each shard of a store was made by, after the same of the stores that it was made from."""
+        if name in makers:
+            return
+        store, sources, found = self._store(name), set[str](), dict[int, str]()
+        for shard in store.shards():
+            meta = store.meta(shard)
+            found[shard] = made_by(meta)
+            sources.update(meta.get("inputs") or {})
+        for source in sorted(sources):
+            self._read_makers(source, makers)
+        makers[name] = found
+
+    def _store(self, name: str) -> Store:
+        return Store(self.folder / name, STORES[name])
 
     def _rows(self, shard: int, recorded: dict[str, Any]) -> list[dict[str, Any]]:
         columns = tuple(recorded["columns"])
