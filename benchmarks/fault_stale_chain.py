@@ -55,6 +55,12 @@ def refaced(folder: Path) -> None:
     ran("faces", "-S", "faces.quality=50")
 
 
+def reindexed(folder: Path) -> None:
+    """A video replaced and found by the index, and nothing after it."""
+    replaced(folder)
+    ran("index")
+
+
 def all_again() -> Ran:
     """Every stage once more."""
     with_index = [grace(stage, "-d", "chain") for stage in ("index", "faces", "motion")]
@@ -215,6 +221,11 @@ def _replaced_inputs() -> list[Trial]:
         "another data set's clips": (foreign_table, ("motion",), "clips.parquet"),
         "another data set's clips, trained": (foreign_table, NEW, "clips.parquet"),
         "faces made again": (refaced, NEW, "another faces/00000"),
+        "faces made again, evaluated": (refaced, ("evaluate",), "another faces/00000"),
+        "faces made again, compared": (refaced, ("compare", "vision", "vision"), "another faces/00000"),
+        "faces made again, reported": (refaced, ("report", "--no-pdf"), "another faces/00000"),
+        "a video replaced and indexed, evaluated": (reindexed, ("evaluate",), "clips.parquet"),
+        "a video replaced and indexed, on another set": (reindexed, ("evaluate", "--on", "other"), "clips.parquet"),
         "faces made again, verified": (refaced, ("verify",), "captions/00000.parquet"),
         "tokens of another data set, verified": (partial(_foreign, ("tokens",)), ("verify",), "tokens/00001.h5"),
         "everything of another data set, verified": (

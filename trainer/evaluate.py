@@ -16,7 +16,7 @@ from grace.trainer.calibration import Bin, expected_calibration_error, reliabili
 from grace.trainer.metrics import ambiguous_pairs, confusion, scores
 from grace.trainer.plots import write_plots
 from grace.trainer.provenance import check_runs, people_of
-from grace.trainer.runs import Run, class_indices, fold_folder, open_run, read_history, seed_folders
+from grace.trainer.runs import Run, class_indices, fold_folder, open_run, seed_folders
 from grace.trainer.settings import PREFIX
 from grace.trainer.significance import intervals
 
@@ -87,8 +87,11 @@ class Joined:
     """The scores in it by their names, whatever protocol they follow."""
     runs: dict[int, Run]
     """Of each fold, its run; the first seed's."""
-    histories: dict[int, list[dict[str, float]]]
-    """Of each fold, the numbers of its epochs."""
+
+    @property
+    def histories(self) -> dict[int, list[dict[str, float]]]:
+        """Of each fold, the numbers of its epochs."""
+        return {fold: run.history for fold, run in self.runs.items()}
 
     @property
     def rows(self) -> list[Row]:
@@ -131,8 +134,8 @@ def join_folds(
     if seeds > 1:
         metrics["seeds"] = _over_seeds(everything)
     prefix = PREFIX[protocol]
-    without = [_without_text(place, prefix) for place in places.values()]
-    if known := [scored for scored in without if scored]:
+    without = [run.metrics.get(f"{prefix}without_text") for run in found.values()]
+    if known := [scored for scored in without if scored]:  # of methods that can do without
         metrics["without_text"] = {name: round(float(np.mean([one[name] for one in known])), 6) for name in known[0]}
     if scenes := _by_scene(rows, folder, labels):
         metrics["scenes"] = scenes
@@ -143,7 +146,7 @@ def join_folds(
         "limits": sorted({limit for run in everything.values() for limit in run.limits}),
         **{f"{prefix}{name}": value for name, value in metrics.items()},
     }
-    return Joined(result, metrics, found, {fold: read_history(place / "history.csv") for fold, place in places.items()})
+    return Joined(result, metrics, found)
 
 
 def headline(result: dict[str, Any]) -> dict[str, float | None]:
@@ -194,13 +197,6 @@ def _over_seeds(runs: dict[Path, Run]) -> dict[str, dict[str, Any]]:
         name: {"mean": float(np.mean(values)), "deviation": float(np.std(values, ddof=1)), "each": values}
         for name, values in each.items()
     }
-
-
-def _without_text(place: Path, prefix: str) -> dict[str, float]:
-    """UAR and WAR of a run without texts, where its method can do without."""
-    metrics = json.loads((place / "metrics.json").read_text(encoding="utf-8"))
-    scored: dict[str, float] = metrics.get(f"{prefix}without_text") or {}
-    return scored
 
 
 def fold_scores(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,10 @@ class Run:
     predictions: list[Row]
     made_by: str
     """Fingerprint of the run that wrote the predictions."""
+    metrics: dict[str, Any]
+    """The content of ``metrics.json``."""
+    history: list[dict[str, float]]
+    """The numbers of each epoch, as :func:`read_history` reads them."""
     limits: tuple[str, ...] = ()
     """Models behind the predictions that do not know the footage, a sentence each."""
 
@@ -146,13 +151,20 @@ def seed_folders(folder: Path, seeds: int) -> list[Path]:
 
 
 def open_run(folder: Path) -> Run:
-    """Read a run. Raises :class:`UserError` when it is missing, unfinished or damaged."""
+    """Read a run. Raises :class:`UserError` when it is missing or unfinished, or a file that is read is damaged."""
     if missing := [name for name in FILES if not (folder / name).exists()]:
         raise UserError(f"{folder} lacks {', '.join(missing)}: run `grace train` for this fold first.")
     config = read_config(folder)
     path = check_file(folder, config, "predictions.parquet")
     meta = decode_meta(PREDICTIONS, path)
-    return Run(config, read_table(path, PREDICTIONS), str(meta.get("fingerprint")), tuple(meta.get("limits") or ()))
+    return Run(
+        config,
+        predictions=read_table(path, PREDICTIONS),
+        made_by=str(meta.get("fingerprint")),
+        metrics=json.loads(check_file(folder, config, "metrics.json").read_bytes()),
+        history=read_history(check_file(folder, config, "history.csv")),
+        limits=tuple(meta.get("limits") or ()),
+    )
 
 
 def read_config(folder: Path) -> RunConfig:

@@ -143,7 +143,7 @@ def run(
     if retry_failed:
         step.retry_failed()
     inputs, summary = StepInputs(step, folder, size), Summary(step.name)
-    inputs.check_alike()
+    inputs.check_stores()
     store = inputs.output
     with folder_lock(store.folder):
         store.prune(len(inputs))

@@ -183,12 +183,12 @@ class StepInputs:
     def __len__(self) -> int:
         return self.clips.count_shards(self.size)
 
-    def check_alike(self) -> None:
-        """Raise :class:`UserError` when shards of an input, or of what it was made from, were made differently.
+    def check_stores(self) -> None:
+        """Raise :class:`UserError` when the inputs do not follow from what there is now, or mix shards of two settings.
 
-        One look at the metadata of each shard. The store that the step writes may be mixed: the step makes it whole.
+        The store that the step writes may do so: the step makes it whole.
         """
-        if sentence := self._chain.mixed(*self.stores):
+        if sentence := self._chain.first_problem(*self.stores) if self.stores else "":
             raise UserError(sentence)
 
     def fingerprint(self, shard: int) -> str:

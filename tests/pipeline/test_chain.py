@@ -110,14 +110,15 @@ def test_a_store_of_two_settings_is_refused_until_its_stage_has_ended(one: Path)
     with pytest.raises(UserError, match=sentence):
         run(MotionStep(MotionSettings()), one, size=1, workers=0)
     assert (one / "motion/00000.h5").read_bytes() == before
-    assert "grace faces" in Chain(one).mixed("motion"), "what was made from it is mixed, too"
+    assert "grace faces" in Chain(one).first_problem("motion"), "what was made from it is mixed, too"
     assert run(faces(one.parent / "raw-one", quality=50), one, size=1, workers=0).done == 1
-    assert not Chain(one).mixed("motion")
+    assert not Chain(one).first_problem("faces")
     assert run(MotionStep(MotionSettings()), one, size=1, workers=0).done == 2
+    assert not Chain(one).first_problem()
 
 
 def test_a_store_that_is_not_complete_yet_is_not_mixed(one: Path) -> None:
     (one / "faces/00000.h5").unlink()
-    assert not Chain(one).mixed("motion")
+    assert not Chain(one).first_problem("motion")
     assert run(faces(one.parent / "raw-one"), one, size=1, workers=0).done == 1
     assert run(MotionStep(MotionSettings()), one, size=1, workers=0).skipped == 2
