@@ -55,6 +55,7 @@ def command(
     for sentence in found:
         console().print(strip_control(sentence), markup=False, soft_wrap=True)
     if found:
-        raise GraceError(f"{len(found)} findings in {count} files of {dataset}: damaged, out of date or incomplete.")
+        findings = f"{len(found)} finding{'s' * (len(found) > 1)}"
+        raise GraceError(f"{findings} in {count} files of {dataset}: damaged, out of date or incomplete.")
     whole = f"{len(files) + len(scores)} files and {len(runs)} runs of {dataset}"
     console().print(f"{whole} are as they were written.", markup=False)

@@ -89,9 +89,11 @@ def clip_problem(folder: Path, clip_id: str, *names: str) -> str:
 
     Args:
         folder: ``data/<dataset>``.
-        clip_id: The clip.
+        clip_id: The clip; one that is not listed has no problem of this kind.
         names: The stores; one without any shard is not made yet.
     """
+    if Clips(folder, ()).find(clip_id) is None:
+        return ""
     chain = Chain(folder)
     for name in names:
         store = Store(folder / name, STORES[name])

@@ -192,6 +192,7 @@ def test_what_is_shown_and_no_longer_true_is_said_in_one_note(folder: Path) -> N
         "motion": [("inspect", "--clip", "a"), ("show", "a")],
     }
     assert not note("show", "a")
+    assert "note" not in grace("show", "nobody")
     for name, commands in looks.items():
         store = open_store(folder / "data/demo", name)
         rows, meta = store.read(0), {"clips": {"columns": ["path"], "size": 32, "digest": "before"}}
