@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from grace.pipeline.store import GraceError, Reader, Row, UserError, finite
-from grace.pipeline.store.chain import Chain
+from grace.pipeline.store.chain import refuse_outdated
 from grace.pipeline.store.schemas import MOTION, TOKENS
 from grace.trainer.batch import Batch, Sizes
 from grace.trainer.draws import TEXT, VIEW, mirrored, text_counts, with_text
@@ -144,12 +144,9 @@ class Cache:
         return side, side
 
     def _check_sources(self) -> None:
-        """Tokens and motion of a shard must be of the same crops, and of what the earlier stages hold now."""
-        chain = Chain(self.folder)
-        for name, shards in (("tokens", self.tokens.shards), ("motion", self.motion.shards)):
-            for shard in shards:
-                if sentence := chain.outdated(name, shard):
-                    raise UserError(sentence)
+        """All shards of each stage must be made alike, those of tokens and motion of the same crops, and of what the
+        earlier stages hold now."""
+        refuse_outdated(self.folder)
         for shard in sorted(set(self.tokens.shards) & set(self.motion.shards)):
             of_tokens, of_motion = (reader.inputs(shard).get("faces") for reader in (self.tokens, self.motion))
             if of_tokens and of_motion and of_tokens != of_motion:

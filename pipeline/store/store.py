@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from grace.pipeline.errors import UserError
 from grace.pipeline.store.atomic import write_atomic
-from grace.pipeline.store.formats import decode, decode_meta, encode
+from grace.pipeline.store.formats import decode, decode_meta, encode, unreadable
+from grace.pipeline.store.listing import find_paths
 from grace.pipeline.store.schema import Row, Schema, limits_text
 
 if TYPE_CHECKING:
@@ -17,6 +19,14 @@ if TYPE_CHECKING:
 
 LIMITS = "limits"
 """The column that :meth:`Store.to_pandas` adds out of the files' metadata."""
+
+FileState = tuple[int, int, int]
+"""Inode, size and time of change: what differs once a file was replaced."""
+
+
+def state_of(found: os.stat_result) -> FileState:
+    """The state of a file."""
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 class Store:
@@ -46,8 +56,9 @@ class Store:
         return self.folder / f"{shard:05d}.{self.schema.format}"
 
     def shards(self) -> list[int]:
-        """Numbers of the shards that exist, in order."""
-        return sorted(int(p.stem) for p in self.folder.glob(f"[0-9]*.{self.schema.format}"))
+        """Numbers of the shards that exist, in order. Raises :class:`GraceError` when the folder cannot be read."""
+        found = [path for path in find_paths(self.folder, f"[0-9]*.{self.schema.format}") if path.stem.isdecimal()]
+        return sorted(int(path.stem) for path in found)
 
     def read(self, shard: int, columns: Sequence[str] | None = None) -> list[Row]:
         """The rows of one shard, all columns or those named.
@@ -81,6 +92,16 @@ class Store:
             return str(self.meta(shard).get("fingerprint"))
         except UserError:
             return None
+
+    def state(self, shard: int) -> FileState:
+        """The state of a shard's file: another one once it was written again, even with the same bytes.
+
+        Raises :class:`UserError` when it is missing.
+        """
+        try:
+            return state_of(self.path(shard).stat())
+        except OSError as error:
+            raise unreadable(error, self.path(shard), self.schema) from None
 
     def write(self, shard: int, rows: Sequence[Row], meta: dict[str, Any]) -> None:
         """Write a shard: it exists whole, or not at all.
@@ -131,9 +152,19 @@ class Store:
 
     def find(self, clip_id: str, columns: Sequence[str] | None = None) -> Row | None:
         """The row of one clip, or None when no shard holds it."""
+        shard = self._shard_around(clip_id)
+        return None if shard is None else self.read_row(shard, clip_id, columns)
+
+    def shard_of(self, clip_id: str) -> int | None:
+        """The shard that holds a clip, or None when there is none."""
+        shard = self._shard_around(clip_id)
+        return shard if shard is not None and self.read_row(shard, clip_id, ["clip_id"]) else None
+
+    def _shard_around(self, clip_id: str) -> int | None:
+        """The shard that holds a clip if any does: clips are sorted over all shards."""
         shards = self.shards()
-        number = bisect_right(shards, clip_id, key=self._first_clip) - 1  # clips are sorted over all shards
-        return self.read_row(shards[number], clip_id, columns) if number >= 0 else None
+        number = bisect_right(shards, clip_id, key=self._first_clip) - 1
+        return shards[number] if number >= 0 else None
 
     def _first_clip(self, shard: int) -> str:
         return str(self.read(shard, ["clip_id"])[0]["clip_id"])
