@@ -284,6 +284,24 @@ def test_frames_of_one_shape_and_other_sizes_keep_the_shape_of_the_first(tmp_pat
         (["clip1.10.jpg", "clip1.9.jpg", "clip1.8.jpg"], ["clip1.8.jpg", "clip1.9.jpg", "clip1.10.jpg"]),
         (["b 2.jpg", "a 10.jpg", "a 9.jpg"], ["a 9.jpg", "a 10.jpg", "b 2.jpg"]),
         (["0.040.jpg", "0.200.jpg", "0.120.jpg"], ["0.040.jpg", "0.120.jpg", "0.200.jpg"]),
+        (["1,16.jpg", "0,2.jpg", "0,04.jpg"], ["0,04.jpg", "0,2.jpg", "1,16.jpg"]),
+        (["a1,10.jpg", "a1,9.jpg", "a1,8.jpg"], ["a1,8.jpg", "a1,9.jpg", "a1,10.jpg"]),
+        (["S1.11.jpg", "S1.3.jpg", "S1.9.jpg", "S1.1.jpg"], ["S1.1.jpg", "S1.3.jpg", "S1.9.jpg", "S1.11.jpg"]),
+        (
+            [f"S{a}.{b}.jpg" for b in (11, 1, 5, 9) for a in (2, 1)],
+            [f"S{a}.{b}.jpg" for a in (1, 2) for b in (1, 5, 9, 11)],
+        ),
+        (["clip3.11.png", "clip3.4.png"], ["clip3.4.png", "clip3.11.png"]),
+        (["0.75.jpg", "0.5.jpg", "0.25.jpg"], ["0.25.jpg", "0.5.jpg", "0.75.jpg"]),
+        (["2.25.jpg", "1.5.jpg", "0.75.jpg", "3.0.jpg"], ["0.75.jpg", "1.5.jpg", "2.25.jpg", "3.0.jpg"]),
+        (["1.5.jpg", "1.25.jpg", "1.75.jpg"], ["1.25.jpg", "1.5.jpg", "1.75.jpg"]),
+        (["t1.4s.png", "t1.11s.png"], ["t1.11s.png", "t1.4s.png"]),
+        (["1.5.jpg", "0.5.jpg", "1.jpg", "0.jpg"], ["0.jpg", "0.5.jpg", "1.jpg", "1.5.jpg"]),
+        (
+            ["2024.01.02_0.2.jpg", "2024.01.02_0.04.jpg", "2024.01.02_1.1.jpg"],
+            ["2024.01.02_0.04.jpg", "2024.01.02_0.2.jpg", "2024.01.02_1.1.jpg"],
+        ),
+        (["1.2.11.jpg", "1.2.9.jpg", "1.2.7.jpg"], ["1.2.7.jpg", "1.2.9.jpg", "1.2.11.jpg"]),
     ],
 )
 def test_images_follow_by_their_numbers(names: list[str], order: list[str]) -> None:
