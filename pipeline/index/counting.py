@@ -24,7 +24,7 @@ BATCH = 16
 """Clips per job, after which a process reports what it counted."""
 PARTIAL = "index.partial.jsonl"
 """The journal of an index that is not whole yet."""
-COUNTING = 2
+COUNTING = 3
 """Rises when counting gives other figures for the same files."""
 
 

@@ -17,6 +17,7 @@ MISSING = "missing"
 UNREADABLE = "unreadable"
 NO_FRAMES = "zero frames"
 ENDS_EARLY = "ends early"
+DAMAGED = "decoding errors"
 DIFFERS = "frame count differs"
 REPEATED = "listed twice"
 LEAKED = "in train and test of one fold"
@@ -36,6 +37,7 @@ FINDINGS = (
     UNREADABLE,
     NO_FRAMES,
     ENDS_EARLY,
+    DAMAGED,
     DIFFERS,
     REPEATED,
     LEAKED,
