@@ -26,6 +26,7 @@ from grace.trainer.runs import RunConfig
 from grace.trainer.settings import TrainSettings
 from grace.trainer.train import train
 from stages import app
+from tests.support.machines import as_nobody
 from tests.support.texts import CAPTION, CUE
 from tests.support.toy_cache import TRAIN, show_labels, toy_cache
 from tests.support.videos import write_images, write_video
@@ -310,4 +311,18 @@ def test_what_was_made_of_other_clips_or_texts_is_not_exported(
     result = export(tmp_path, "huggingface", str(tmp_path / "hub"))
     assert result.exit_code == 2
     assert sentence in " ".join(result.stderr.split())
+    assert not (tmp_path / "hub").exists()
+
+
+def test_runs_in_a_folder_that_may_not_be_read_are_not_left_out_of_an_export(project: Path, tmp_path: Path) -> None:
+    for part in ("data", "raw"):
+        shutil.copytree(project / part, tmp_path / part)
+    assert export(tmp_path, "huggingface", str(tmp_path / "readable")).exit_code == 0
+    runs = tmp_path / "data/toy/runs/vision"
+    with as_nobody(tmp_path):
+        runs.chmod(0o300)
+        result = export(tmp_path, "huggingface", str(tmp_path / "hub"))
+        runs.chmod(0o700)
+    assert result.exit_code == 1
+    assert f"{runs} cannot be read (Permission denied)" in " ".join(result.stderr.split())
     assert not (tmp_path / "hub").exists()
