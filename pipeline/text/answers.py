@@ -88,8 +88,8 @@ def drop_thoughts(text: str) -> str | None:
         elif text[len(THINKING_WORD) : len(THINKING_WORD) + 1].isupper():
             return None
     rest = text[max(ends) :] if ends else text
-    rest = _under_heading(rest) if HEADING.match(rest) else rest
-    return None if rest is None or OPENING.search(rest) else rest
+    answer = _under_heading(rest) if HEADING.match(rest) else rest
+    return None if answer is None or OPENING.search(answer) else answer
 
 
 def _under_heading(text: str) -> str | None:
