@@ -151,7 +151,11 @@ SETTINGS: dict[str, Case] = {
     "data that is a file": (f"{ROOT}data: params.yaml\n", SENTENCE, "params.yaml is no folder"),
     "a split by nothing known": (f"{ROOT}index: {{split: {{mine: {{by: mood, folds: 2}}}}}}\n", SENTENCE, "'mood'"),
     "a split of 100 folds": (f"{ROOT}index: {{split: {{mine: {{by: subject, folds: 100}}}}}}\n", SENTENCE, "100 folds"),
-    "classes twice": (f"{ROOT}index: {{labels: {{mine: [happiness, happiness]}}}}\n", SAID, "clips/01"),
+    "true for a number": (f"{ROOT}max_failed: true\n", SENTENCE, "'max_failed'"),
+    "true in a list of numbers": (f"{ROOT}folds: [true]\n", SENTENCE, "'folds'"),
+    "classes twice": (f"{ROOT}index: {{labels: {{mine: [happiness, happiness]}}}}\n", SENTENCE, "'happiness'"),
+    "a label twice": (f"{ROOT}index: {{labels: {{mine: {{1: fear, '1': anger}}}}}}\n", SENTENCE, "'1'"),
+    "one class by two names": (f"{ROOT}index: {{labels: {{mine: [happy, joy]}}}}\n", SENTENCE, "happiness"),
     "a finding nobody knows": (f"{ROOT}index: {{accept: {{mine: [nonsense]}}}}\n", SENTENCE, "'nonsense'"),
 }
 OVERRIDES: dict[str, Case] = {
@@ -168,6 +172,8 @@ OVERRIDES: dict[str, Case] = {
     "-S a bomb": (("-S", f"roots={'[' * 5000}"), SENTENCE, "--set roots"),
     "-S a backtick": (("-S", "data=`id`"), SENTENCE, "--set data"),
     "-S a newline": (("-S", "workers=1\nworkers=2"), SENTENCE, "'workers'"),
+    "-S twice": (("-S", "workers=1", "-S", "workers=2"), SENTENCE, "twice"),
+    "-S a section over a key": (("-S", "workers=0", "-S", "roots={other: x}"), HELD),
     "-S a surrogate": (("-S", "data=\udcff"), SENTENCE, "--set data"),
     "-S NUL": (("-S", "data=a\0b"), SENTENCE, "U+0000"),
     "a data set's name that leads out": (("-d", "../../x"), SENTENCE, "'../../x'"),
