@@ -197,7 +197,7 @@ def _apply(overrides: Sequence[str], content: dict[str, Any]) -> None:
         for keys in _paths(named):
             for before, other in given.items():
                 if all(map(eq, keys, before)):  # the same key, or one that holds it
-                    dotted = ".".join(map(str, min((keys, before), key=len)))
+                    dotted = ".".join(map(str, keys[: len(before)]))
                     twice = " and ".join(one_line(each, 100) for each in (other, override))
                     raise UserError(f"--set gives '{dotted}' twice ({twice}): leave one of them out.")
         given |= dict.fromkeys(_paths(named), override)

@@ -32,7 +32,9 @@ from grace.pipeline.index.reconciliation import (
     PARTLESS,
     REPEATED,
     SHARED_CONTENT,
+    SHARED_CONTENT_VAL,
     SHARED_SUBJECT,
+    SHARED_SUBJECT_VAL,
     UNLABELLED,
     UNLISTED,
     VOTED_NO_CLASS,
@@ -46,6 +48,14 @@ from grace.pipeline.store import Row, failure, write_clips
 from grace.pipeline.store.journal import Journal
 from grace.pipeline.store.schemas import fold_column
 from grace.pipeline.strict_csv import escape
+
+SHARED = {
+    ("subject", "test"): SHARED_SUBJECT,
+    ("content", "test"): SHARED_CONTENT,
+    ("subject", "val"): SHARED_SUBJECT_VAL,
+    ("content", "val"): SHARED_CONTENT_VAL,
+}
+"""What a clip of a part that is scored may share with a clip that is learned from, to the finding that it is."""
 
 
 def index(
@@ -120,8 +130,8 @@ def index(
         found.note(UNLISTED, path)
     for kind, clip, reason in apply_marks(rows, read_marks(marks) if marks else {}, marks or root):
         found.note(MARKED[kind], clip, reason)
-    for finding, column in ((SHARED_SUBJECT, "subject"), (SHARED_CONTENT, "content")):
-        for clip, detail in on_both_sides(rows, column, folds):
+    for (column, scored), finding in SHARED.items():
+        for clip, detail in on_both_sides(rows, column, folds, scored):
             found.note(finding, clip, detail)
     found.classes = {name: sum(row["label"] == name for row in rows) for name in classes}
     if labels is None and lists is None:  # else the classes are as the user spells them

@@ -22,6 +22,8 @@ REPEATED = "listed twice"
 LEAKED = "in train and test of one fold"
 SHARED_SUBJECT = "person in train and test"
 SHARED_CONTENT = "same content in train and test"
+SHARED_SUBJECT_VAL = "person in train and val"
+SHARED_CONTENT_VAL = "same content in train and val"
 MISSPELT = "class looks misspelt"
 UNLABELLED = "no label"
 PARTLESS = "fold without a train or test part"
@@ -41,6 +43,8 @@ FINDINGS = (
     LEAKED,
     SHARED_SUBJECT,
     SHARED_CONTENT,
+    SHARED_SUBJECT_VAL,
+    SHARED_CONTENT_VAL,
     UNKNOWN_LABEL,
     MISSPELT,
     UNLABELLED,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from grace.pipeline.datasets import read
-from grace.pipeline.errors import UserError
+from grace.pipeline.errors import GraceError, UserError
 from grace.pipeline.index.index import index
 from grace.pipeline.index.settings import SplitSettings
 from grace.pipeline.store import Clips, Row
@@ -203,3 +204,26 @@ def test_folds_that_cannot_be_made_are_refused(tmp_path: Path, split: SplitSetti
     root = table(tmp_path, "path,label,session", *(f"c{k},fear,s" for k in range(4)))
     with pytest.raises(UserError, match=named):
         index("mine", root, tmp_path / "data", split=split)
+
+
+def test_a_person_or_file_in_train_and_val_is_a_finding(tmp_path: Path) -> None:
+    lines = [
+        "a,joy,train,anna",
+        "b,joy,val,anna",
+        "c,fear,train,bob",
+        "d,fear,val,",
+        "e,joy,test,cleo",
+        "f,joy,val,cleo",
+    ]
+    root = table(tmp_path / "raw", "path,label,split,subject", *lines)
+    for count, name in enumerate("abcef", 1):
+        write_images(root / name, count)
+    shutil.copytree(root / "c", root / "d")
+    found = index("mine", root, tmp_path / "data", hash_images=True)
+    assert found.findings["person in train and val"] == [("b", "fold 1: anna is in train too (a)")]
+    assert found.findings["same content in train and val"] == [("d", "fold 1: the same content is in train too (c)")]
+    assert found.findings["person in train and test"] == [("e", "fold 1: cleo is in val too (f)")]
+    with pytest.raises(GraceError, match="person in train and val: 1, same content in train and val: 1"):
+        index("mine", root, tmp_path / "data", hash_images=True, strict=True)
+    known = ["person in train and val", "same content in train and val", "person in train and test"]
+    index("mine", root, tmp_path / "data", hash_images=True, strict=True, accept=known)
