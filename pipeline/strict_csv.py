@@ -29,8 +29,7 @@ def read_text(file: Path, encodings: Sequence[str] = UTF8, lenient: bool = False
     ``lenient`` reads one that fits none in the last of them, with � for what is damaged.
     Raises :class:`UserError` naming the file when none fits or it cannot be read.
     """
-    if file.exists() and not file.is_file():  # reading a pipe would wait for ever
-        raise UserError(f"{file} is not a regular file.")
+    is_there(file)
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -46,6 +45,22 @@ def read_text(file: Path, encodings: Sequence[str] = UTF8, lenient: bool = False
         return content.decode(encodings[-1], errors="replace")
     known = " or ".join(encoding.removesuffix("-sig").upper() for encoding in encodings)
     raise UserError(f"{file} is not {known} text: save it as UTF-8.")
+
+
+def is_there(file: Path) -> bool:
+    """Whether there is a file, which need not exist.
+
+    Raises :class:`UserError` when what is there is no file: a folder, a pipe, which would be read for ever, or a link
+    that leads nowhere, as would the link of its folder.
+    """
+    for link in (file, file.parent):
+        if link.is_symlink() and not link.exists():
+            raise UserError(
+                f"{link} is a link to {link.readlink()}, which is not there: remove the link or set it right."
+            )
+    if file.exists() and not file.is_file():
+        raise UserError(f"{file} is not a regular file.")
+    return file.exists()
 
 
 def read_rows(
