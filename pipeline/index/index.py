@@ -29,6 +29,7 @@ from grace.pipeline.index.reconciliation import (
     MARKED,
     MISSING,
     MISSPELT,
+    ONE_OFF,
     PARTLESS,
     REPEATED,
     SHARED_CONTENT,
@@ -124,6 +125,8 @@ def index(
         rows.append(_row(listing, probed, classes, folds))
         _count(found, listing, probed, classes)
     _check_parts(found)
+    if listed.one_off:
+        found.note(ONE_OFF, next(clip.clip_id for clip in listings if clip.numbers), listed.one_off)
     for clip in listed.votes_for_no_clip:
         found.note(VOTED_NO_CLIP, clip)
     for path in _unlisted(root, listings):
