@@ -81,6 +81,20 @@ CLIPS: dict[str, Case] = {
     "a row twice": (table((-1, ROWS[0])), ROW, "listed twice"),
     "a row twice, other label": (table((-1, ROWS[0].replace("happiness", "fear"))), ROW, "contradictory"),
     "a person on both sides": (table((0, "clips/00.mp4,happiness,p1,1")), ROW, "person in train and test"),
+    "a person on both sides, in other characters": (
+        table((0, "clips/00.mp4,happiness,Jos\u00e9,1"), (3, "clips/03.mp4,sadness,Jose\u0301,2")),
+        ROW,
+        "person in train and test",
+    ),
+    "a person in train and val": (
+        table((0, f"{ROWS[0]},train"), (1, f"{ROWS[1]},val"), head=f"{HEAD},fold_3"),
+        ROW,
+        "person in train and val",
+    ),
+    "fold_0": (table(head="path,label,subject,fold_0"), SENTENCE, "'fold_0' names no fold"),
+    "fold_01": (table((0, "clips/00.mp4,happiness,p0,1,train"), head=f"{HEAD},fold_01"), SENTENCE, "fold_1"),
+    "a label that is missing": (table((0, "clips/00.mp4,nan,p0,1")), ROW, "no label"),
+    "an invisible character in a label": (table((0, "clips/00.mp4,happiness\u200b,p0,1")), HELD),
     "a label with a slip": (table((0, "clips/00.mp4,hapiness,p0,1")), ROW, "happiness"),
     "a label of capitals": (table((0, "clips/00.mp4, HAPPY ,p0,1")), HELD),
     "a path out of the root": (table((0, "../../etc/passwd,happiness,p0,1")), ROW, "leads out"),
@@ -195,6 +209,7 @@ def overridden(words: tuple[str, ...], folder: Path) -> Outcome:
 LISTS: dict[str, Case] = {
     "a list": ("clips/00.mp4 8 0\nclips/01.mp4 8 1\n", HELD),
     "a list with a byte-order mark": (b"\xef\xbb\xbfclips/00.mp4 8 0\nclips/01.mp4 8 1\n", HELD),
+    "numbers from 1, the last unused": ("clips/00.mp4 8 1\nclips/01.mp4 8 1\n", ROW, "do the numbers begin at 1?"),
     "numbers from 1": ("clips/00.mp4 8 1\nclips/01.mp4 8 2\n", SENTENCE, "lists.mine.labels"),
     "a number that is none": ("clips/00.mp4 8 0\nclips/01.mp4 8 9\n", ROW, "label '9' is unknown"),
     "frames that are none": ("clips/00.mp4 many 0\n", SENTENCE, "line 1"),
@@ -223,7 +238,7 @@ def listed(content: Content, folder: Path) -> Outcome:
     found = (folder / "data/mine/reconciliation.csv").read_text().splitlines()[1:]
     odd = [line for line in found if not line.startswith("files that no list names")]
     if odd:
-        return Outcome("row", odd[0])
+        return Outcome("row", "; ".join(odd))
     labels = {clip: (row["label"], row["fold_1"], row["status"]) for clip, row in rows.items()}
     right = {
         "clips/00": ("happiness", "train", "ok"),

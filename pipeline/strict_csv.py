@@ -51,13 +51,15 @@ def is_there(file: Path) -> bool:
     """Whether there is a file, which need not exist.
 
     Raises :class:`UserError` when what is there is no file: a folder, a pipe, which would be read for ever, or a link
-    that leads nowhere, as would the link of its folder.
+    that leads nowhere; also when its folder is such a link, or no folder.
     """
     for link in (file, file.parent):
         if link.is_symlink() and not link.exists():
             raise UserError(
                 f"{link} is a link to {link.readlink()}, which is not there: remove the link or set it right."
             )
+    if file.parent.exists() and not file.parent.is_dir():
+        raise UserError(f"{file.parent} is not a folder.")
     if file.exists() and not file.is_file():
         raise UserError(f"{file} is not a regular file.")
     return file.exists()

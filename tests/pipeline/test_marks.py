@@ -73,4 +73,7 @@ def test_what_is_there_but_no_file_is_one_sentence(read: Callable[[Path], object
         read(tmp_path / "link.csv")
     with pytest.raises(UserError, match=r"linked is a link to nowhere, which is not there"):
         read(tmp_path / "linked" / "set.csv")
-    assert read(tmp_path / "absent.csv") == {}
+    (tmp_path / "overrides").write_text("")
+    with pytest.raises(UserError, match=r"overrides is not a folder"):
+        read(tmp_path / "overrides" / "set.csv")
+    assert read(tmp_path / "absent.csv") == read(tmp_path / "no folder" / "set.csv") == {}
