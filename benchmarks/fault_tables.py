@@ -81,6 +81,20 @@ CLIPS: dict[str, Case] = {
     "a row twice": (table((-1, ROWS[0])), ROW, "listed twice"),
     "a row twice, other label": (table((-1, ROWS[0].replace("happiness", "fear"))), ROW, "contradictory"),
     "a person on both sides": (table((0, "clips/00.mp4,happiness,p1,1")), ROW, "person in train and test"),
+    "a person on both sides, in other characters": (
+        table((0, "clips/00.mp4,happiness,Jos\u00e9,1"), (3, "clips/03.mp4,sadness,Jose\u0301,2")),
+        ROW,
+        "person in train and test",
+    ),
+    "a person in train and val": (
+        table((0, f"{ROWS[0]},train"), (1, f"{ROWS[1]},val"), head=f"{HEAD},fold_3"),
+        ROW,
+        "person in train and val",
+    ),
+    "fold_0": (table(head="path,label,subject,fold_0"), SENTENCE, "'fold_0' names no fold"),
+    "fold_01": (table((0, "clips/00.mp4,happiness,p0,1,train"), head=f"{HEAD},fold_01"), SENTENCE, "fold_1"),
+    "a label that is missing": (table((0, "clips/00.mp4,nan,p0,1")), ROW, "no label"),
+    "an invisible character in a label": (table((0, "clips/00.mp4,happiness\u200b,p0,1")), HELD),
     "a label with a slip": (table((0, "clips/00.mp4,hapiness,p0,1")), ROW, "happiness"),
     "a label of capitals": (table((0, "clips/00.mp4, HAPPY ,p0,1")), HELD),
     "a path out of the root": (table((0, "../../etc/passwd,happiness,p0,1")), ROW, "leads out"),
@@ -151,7 +165,11 @@ SETTINGS: dict[str, Case] = {
     "data that is a file": (f"{ROOT}data: params.yaml\n", SENTENCE, "params.yaml is no folder"),
     "a split by nothing known": (f"{ROOT}index: {{split: {{mine: {{by: mood, folds: 2}}}}}}\n", SENTENCE, "'mood'"),
     "a split of 100 folds": (f"{ROOT}index: {{split: {{mine: {{by: subject, folds: 100}}}}}}\n", SENTENCE, "100 folds"),
-    "classes twice": (f"{ROOT}index: {{labels: {{mine: [happiness, happiness]}}}}\n", SAID, "clips/01"),
+    "true for a number": (f"{ROOT}max_failed: true\n", SENTENCE, "'max_failed'"),
+    "true in a list of numbers": (f"{ROOT}folds: [true]\n", SENTENCE, "'folds'"),
+    "classes twice": (f"{ROOT}index: {{labels: {{mine: [happiness, happiness]}}}}\n", SENTENCE, "'happiness'"),
+    "a label twice": (f"{ROOT}index: {{labels: {{mine: {{1: fear, '1': anger}}}}}}\n", SENTENCE, "'1'"),
+    "one class by two names": (f"{ROOT}index: {{labels: {{mine: [happy, joy]}}}}\n", SENTENCE, "happiness"),
     "a finding nobody knows": (f"{ROOT}index: {{accept: {{mine: [nonsense]}}}}\n", SENTENCE, "'nonsense'"),
 }
 OVERRIDES: dict[str, Case] = {
@@ -168,6 +186,8 @@ OVERRIDES: dict[str, Case] = {
     "-S a bomb": (("-S", f"roots={'[' * 5000}"), SENTENCE, "--set roots"),
     "-S a backtick": (("-S", "data=`id`"), SENTENCE, "--set data"),
     "-S a newline": (("-S", "workers=1\nworkers=2"), SENTENCE, "'workers'"),
+    "-S twice": (("-S", "workers=1", "-S", "workers=2"), SENTENCE, "twice"),
+    "-S a section over a key": (("-S", "workers=0", "-S", "roots={other: x}"), HELD),
     "-S a surrogate": (("-S", "data=\udcff"), SENTENCE, "--set data"),
     "-S NUL": (("-S", "data=a\0b"), SENTENCE, "U+0000"),
     "a data set's name that leads out": (("-d", "../../x"), SENTENCE, "'../../x'"),
@@ -189,6 +209,7 @@ def overridden(words: tuple[str, ...], folder: Path) -> Outcome:
 LISTS: dict[str, Case] = {
     "a list": ("clips/00.mp4 8 0\nclips/01.mp4 8 1\n", HELD),
     "a list with a byte-order mark": (b"\xef\xbb\xbfclips/00.mp4 8 0\nclips/01.mp4 8 1\n", HELD),
+    "numbers from 1, the last unused": ("clips/00.mp4 8 1\nclips/01.mp4 8 1\n", ROW, "do the numbers begin at 1?"),
     "numbers from 1": ("clips/00.mp4 8 1\nclips/01.mp4 8 2\n", SENTENCE, "lists.mine.labels"),
     "a number that is none": ("clips/00.mp4 8 0\nclips/01.mp4 8 9\n", ROW, "label '9' is unknown"),
     "frames that are none": ("clips/00.mp4 many 0\n", SENTENCE, "line 1"),
@@ -217,7 +238,7 @@ def listed(content: Content, folder: Path) -> Outcome:
     found = (folder / "data/mine/reconciliation.csv").read_text().splitlines()[1:]
     odd = [line for line in found if not line.startswith("files that no list names")]
     if odd:
-        return Outcome("row", odd[0])
+        return Outcome("row", "; ".join(odd))
     labels = {clip: (row["label"], row["fold_1"], row["status"]) for clip, row in rows.items()}
     right = {
         "clips/00": ("happiness", "train", "ok"),

@@ -21,7 +21,8 @@ def load_settings(path: str | Path | None = "params.yaml", overrides: Sequence[s
 
     Args:
         path: The file; None for the defaults.
-        overrides: ``section.key=value`` each, where the value is YAML.
+        overrides: ``section.key=value`` each, where the value is YAML. A key may be set once; a mapping is merged into
+            the section that stands there, as Hydra and ``dvc exp run -S`` do.
 
     Returns:
         The settings, with defaults for every key that is not there.

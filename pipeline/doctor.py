@@ -15,6 +15,7 @@ from typing import Literal
 from grace.pipeline.checkpoints import knows_only, require_model, weights_bytes
 from grace.pipeline.datasets import find_adapter, root_of
 from grace.pipeline.engines import ENGINES, opens_model
+from grace.pipeline.engines.proxies import proxy_sentence
 from grace.pipeline.errors import UserError
 from grace.pipeline.messages import byte_size, install_hint
 from grace.pipeline.named_models import models_of
@@ -189,6 +190,8 @@ def _engines(settings: PipelineSettings) -> Iterator[Finding]:
             yield Finding("note", stage, "engine vllm finds no GPU here: only vLLM's build for processors will start")
         if part.engine in ENGINES and not opens_model(part.engine) and not part.server.url:
             yield Finding("fault", stage, f"engine {part.engine} has no server: set {stage}.server.url")
+        elif part.engine == "openai" and (sentence := proxy_sentence(part.server.url)):
+            yield Finding("note", stage, sentence)
     if settings.runner == "ray" and find_spec("ray") is None:
         yield Finding("fault", "runner", f"ray is not installed: {install_hint('ray')}")
 

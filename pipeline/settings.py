@@ -9,8 +9,9 @@ one.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
+from operator import eq
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -134,8 +135,7 @@ def read_settings(model: type[S], path: str | Path | None = "params.yaml", overr
     content = {} if path is None else _read_file(Path(path))
     source, overrides = "the settings" if path is None else str(path), as_list(overrides)
     changed = deepcopy(content)
-    for override in overrides:
-        _apply(override, changed)
+    _apply(overrides, changed)
     try:
         return validate(model, changed, source)
     except UserError:
@@ -176,9 +176,7 @@ def apply_overrides(settings: S, overrides: Sequence[str]) -> S:
         96
     """
     content = settings.model_dump()
-    for override in as_list(overrides):
-        if override.partition("=")[0].strip().split(".")[0] in content:
-            _apply(override, content)
+    _apply([each for each in as_list(overrides) if each.partition("=")[0].strip().split(".")[0] in content], content)
     return validate(type(settings), content, "--set")
 
 
@@ -196,22 +194,55 @@ def _read_file(path: Path) -> dict[str, Any]:
     return content
 
 
-def _apply(override: str, content: dict[str, Any]) -> None:
-    """Put one ``section.key=value`` into the content of a file."""
+def _apply(overrides: Sequence[str], content: dict[str, Any]) -> None:
+    """Put ``section.key=value`` overrides into the content of a file, each key once.
+
+    A mapping is merged into the one that stands there, as Hydra and ``dvc exp run -S`` do; any other value replaces it.
+    """
+    given: dict[tuple[Any, ...], str] = {}
+    for override in overrides:
+        named = _read_override(override)
+        for keys in _paths(named):
+            for before, other in given.items():
+                if all(map(eq, keys, before)):  # the same key, or one that holds it
+                    dotted = ".".join(map(str, keys[: len(before)]))
+                    twice = " and ".join(one_line(each, 100) for each in (other, override))
+                    raise UserError(f"--set gives '{dotted}' twice ({twice}): leave one of them out.")
+        given |= dict.fromkeys(_paths(named), override)
+        _merge(named, content, override, len(override.partition("=")[0].split(".")))
+
+
+def _read_override(override: str) -> dict[str, Any]:
+    """One ``section.key=value`` as a file holds it, sections nested."""
     dotted, equals, written = override.partition("=")
     if not equals or not all(part.strip() for part in dotted.split(".")):
         raise UserError(f"--set needs section.key=value, not '{one_line(override, 100)}'.")
-    value = parse_value(written, f"--set {dotted.strip()}")
-    *sections, key = dotted.strip().split(".")
-    named: Any = {key: value}
-    for section in reversed(sections):
-        named = {section: named}
+    named = parse_value(written, f"--set {dotted.strip()}")
+    for key in reversed(dotted.strip().split(".")):
+        named = {key: named}
     _refuse_renamed(named, f"--set {override}")
-    for section in sections:
-        content = content.setdefault(section, {})
-        if not isinstance(content, dict):
-            raise UserError(f"--set {override}: '{section}' is a value, not a section.")
-    content[key] = value
+    return dict(named)
+
+
+def _paths(value: Any, start: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The keys that lead to each value that is no mapping with content."""
+    if isinstance(value, dict) and value:
+        for key, each in value.items():
+            yield from _paths(each, (*start, key))
+    else:
+        yield start
+
+
+def _merge(new: dict[Any, Any], content: dict[Any, Any], override: str, sections: int) -> None:
+    """Put ``new`` into ``content``; its first levels, so many as ``sections``, are those of a dotted key."""
+    for key, value in new.items():
+        there = content.get(key)
+        if isinstance(value, dict) and isinstance(there, dict):
+            _merge(value, there, override, sections - 1)
+        elif sections > 1 and key in content:
+            raise UserError(f"--set {override}: '{key}' is a value, not a section.")
+        else:
+            content[key] = value
 
 
 def _refuse_renamed(content: Mapping[str, Any], source: str) -> None:

@@ -34,8 +34,7 @@ def read_text(file: Path, encodings: Sequence[str] = UTF8, lenient: bool = False
     Raises:
         UserError: None fits, or the file cannot be read; the message names it.
     """
-    if file.exists() and not file.is_file():  # reading a pipe would wait for ever
-        raise UserError(f"{file} is not a regular file.")
+    is_there(file)
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -51,6 +50,24 @@ def read_text(file: Path, encodings: Sequence[str] = UTF8, lenient: bool = False
         return content.decode(encodings[-1], errors="replace")
     known = " or ".join(encoding.removesuffix("-sig").upper() for encoding in encodings)
     raise UserError(f"{file} is not {known} text: save it as UTF-8.")
+
+
+def is_there(file: Path) -> bool:
+    """Whether there is a file, which need not exist.
+
+    Raises :class:`UserError` when what is there is no file: a folder, a pipe, which would be read for ever, or a link
+    that leads nowhere; also when its folder is such a link, or no folder.
+    """
+    for link in (file, file.parent):
+        if link.is_symlink() and not link.exists():
+            raise UserError(
+                f"{link} is a link to {link.readlink()}, which is not there: remove the link or set it right."
+            )
+    if file.parent.exists() and not file.parent.is_dir():
+        raise UserError(f"{file.parent} is not a folder.")
+    if file.exists() and not file.is_file():
+        raise UserError(f"{file} is not a regular file.")
+    return file.exists()
 
 
 def read_rows(

@@ -24,6 +24,7 @@ from grace.pipeline.datasets import (
 )
 from grace.pipeline.datasets.base import Adapter, Listing, by_class, classes_of
 from grace.pipeline.datasets.labels import CANONICAL_LABELS, canonical, class_name
+from grace.pipeline.datasets.numbering import one_off
 from grace.pipeline.datasets.roots import root_of
 from grace.pipeline.datasets.settings import LabelNames, ListFilesSettings
 from grace.pipeline.errors import UserError
@@ -70,6 +71,8 @@ class ListedSet(NamedTuple):
     """What annotators judged and no list names."""
     judged_more: bool
     """Whether that is ordinary: the owner left clips out on which the annotators did not agree."""
+    one_off: str
+    """The question to ask where every class may be one off, because numbers do not begin where its names do."""
     notes: list[str]
     """What of the set is not used, or not as its name says, in sentences."""
 
@@ -139,8 +142,8 @@ def read(
         Its clips and classes, and what does not fit or is not used.
 
     Raises:
-        UserError: When the root is not set, is no folder or holds no known tree, a list is not what it should be, or no
-            clip is named.
+        UserError: When the root is not set, is no folder or holds no known tree, a list is not what it should be, no
+            clip is named, or its numbers begin elsewhere than the names of its classes.
 
     Example:
         >>> import tempfile
@@ -169,7 +172,17 @@ def read(
     for clip in listings:
         clip.votes = by_class(judged.pop(clip.clip_id, clip.votes))
     classes = list(adapter.classes) or classes_of(listings)
-    return ListedSet(listings, classes, sorted(judged), adapter.judged_more, notes + adapter.notes(folder_of_set))
+    notes += adapter.notes(folder_of_set)
+    question = ""
+    if lists is not None:
+        question = one_off(listings, lists.labels, f"lists.{dataset}.labels")
+    elif labels is not None and (folder_of_set / folder.MARKER).exists():
+        question = one_off(listings, labels, f"index.labels.{dataset}")
+    elif labels is not None:
+        notes.append(
+            f"index.labels.{dataset} is not used: {root} has no {folder.MARKER}, and is read as {adapter.name}."
+        )
+    return ListedSet(listings, classes, sorted(judged), adapter.judged_more, question, notes)
 
 
 def _has_marker(root: Path, adapter: Adapter) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from grace.pipeline.datasets.file_tree import AMBIGUOUS_ID, UNFOLLOWED, ClipPath, Problem, Source
-from grace.pipeline.datasets.labels import CANONICAL_LABELS, canonical, class_name, ordered
+from grace.pipeline.datasets.labels import CANONICAL_LABELS, MISSING, canonical, class_name, ordered, plain_name
 from grace.pipeline.strict_csv import escape
 
 Split = Literal["train", "val", "test"]
@@ -25,6 +25,8 @@ SCENE = "scene"
 """The column of a list that says where or in what a clip plays; kept in ``clips.parquet``, others only make folds."""
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
 
 UNKNOWN_LABEL = "label unknown"
 CONTRADICTORY = "contradictory lines"
@@ -45,6 +47,7 @@ class Entry:
     list_file: str = ""  # the list that holds the line: a second line in the same one is a repetition
     votes: Mapping[str, float] = field(default_factory=dict)  # label as written to how many annotators chose it
     columns: Mapping[str, str] = field(default_factory=dict)  # further cells by column, to make folds by
+    numbers: frozenset[int] = frozenset()  # by which the line names classes, where it was said what numbers mean
 
 
 @dataclass
@@ -64,6 +67,7 @@ class Listing:
     leaked: tuple[int, ...] = ()  # folds that have it in several parts; it is kept in the last of train, val, test
     votes: dict[str, float] = field(default_factory=dict)  # name of a class to how many annotators chose it
     columns: dict[str, str] = field(default_factory=dict)  # further cells of the list, by column
+    numbers: frozenset[int] = frozenset()  # by which its lines name classes, where it was said what numbers mean
 
     @property
     def label_known(self) -> bool:
@@ -126,14 +130,31 @@ def merge(entries: Iterable[Entry], classes: Sequence[str] = (), *, own_classes:
         listing.problem = listing.problem or _problem(listing, entry, label, known, classes)
         listing.repeated = listing.repeated or (entry.list_file, entry.clip_id) in seen
         seen.add((entry.list_file, entry.clip_id))
-        listing.subject = listing.subject or entry.subject
+        listing.subject = listing.subject or plain_name(entry.subject)
         listing.caption_human = listing.caption_human or entry.caption_human
         listing.annotated_frames = max(listing.annotated_frames, entry.annotated_frames)
         listing.votes = listing.votes or by_class(entry.votes)
-        listing.columns = {**entry.columns, **listing.columns}
+        listing.columns = {**{name: plain_name(cell) for name, cell in entry.columns.items()}, **listing.columns}
+        listing.numbers |= entry.numbers
         if entry.fold:
             _assign_fold(listing, entry.fold, entry.split)
     return [listings[clip_id] for clip_id in sorted(listings)]
+
+
+def named(entry: Entry, names: Mapping[str, str]) -> Entry:
+    """``entry`` with the classes that its label and votes mean, by what ``names`` says of labels as they are written.
+
+    Example:
+        >>> entry = Entry("a", ClipPath("a.mp4", "video"), "1", votes={"1": 2, "calm": 1})
+        >>> named(entry, {"0": "fear", "1": "calm"}).votes
+        {'calm': 3}
+    """
+    numbers = frozenset(int(name) for name in (entry.label, *entry.votes) if _NUMBER.fullmatch(name))
+    votes: dict[str, float] = {}
+    for name, count in entry.votes.items():
+        meant = names.get(plain_name(name), name)
+        votes[meant] = votes.get(meant, 0) + count
+    return replace(entry, label=names.get(plain_name(entry.label), entry.label), votes=votes, numbers=numbers)
 
 
 def by_class(votes: Mapping[str, float]) -> dict[str, float]:
@@ -180,6 +201,8 @@ def _printable(entry: Entry) -> Entry:
 def _label(written: str, classes: Collection[str], own_classes: bool) -> tuple[str, bool]:
     """The class and True, or the label as written and False; a clip may have no label."""
     label = class_name(written)
+    if own_classes and not classes and label in MISSING:
+        return "", True
     any_name = own_classes and is_class_name(label)
     known = label in classes if classes else any_name or canonical(label) is not None
     return (label, True) if known or not label else (written, False)
@@ -217,16 +240,25 @@ def misspelt(classes: Mapping[str, int]) -> dict[str, str]:
     A table without a list of classes takes any label, so that a slip of the pen would be a class.
 
     Example:
-        >>> misspelt({"happiness": 3, "boredom": 3, "happines": 1, "boredon": 1, "surprize!": 1})
-        {'happines': 'happiness', 'boredon': 'boredom', 'surprize!': 'surprise'}
+        >>> misspelt({"happiness": 3, "boredom": 3, "happines": 1, "boredon": 1, "surprize!": 1, "calm": 2, "clam": 1})
+        {'happines': 'happiness', 'boredon': 'boredom', 'surprize!': 'surprise', 'clam': 'calm'}
     """
-    own = [name for name in classes if name not in CANONICAL_LABELS and "_" not in name]
+    own = [name for name in classes if canonical(name) is None]
     found = {}
     for name in own:
         others = [other for other in own if classes[other] > classes[name]]
-        if close := get_close_matches(name, [*CANONICAL_LABELS, *others], 1, 0.8):
-            found[name] = close[0]
+        if close := _closest(name, [*CANONICAL_LABELS, *others]):
+            found[name] = close
     return found
+
+
+def _closest(name: str, others: Sequence[str]) -> str | None:
+    """The one of ``others`` that differs by a slip of the pen, and not in its digits: ``level 1`` is no ``level 2``."""
+    likely = [other for other in others if re.sub(r"\d", "", other) != re.sub(r"\d", "", name)]
+    swapped = {f"{name[:at]}{name[at + 1]}{name[at]}{name[at + 2 :]}" for at in range(len(name) - 1)}
+    return next((other for other in likely if other in swapped), None) or next(
+        iter(get_close_matches(name, likely, 1, 0.8)), None
+    )
 
 
 def _assign_fold(listing: Listing, fold: int, split: Split) -> None:

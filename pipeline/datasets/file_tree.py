@@ -91,13 +91,15 @@ def path_problem(path: str) -> Problem | None:
 class Tree:
     """The folders under a root.
 
-    Each is listed once, not once per clip: 40,000 questions to a network disk take minutes. Names are compared in
-    Unicode's composed form: a list may write é as one character where the disk has e and an accent.
+    Each is listed once, not once per clip: 40,000 questions to a network disk take minutes. A name that is not on the
+    disk as it is written is looked for in Unicode's composed form: a list may write é as one character where the disk
+    has e and an accent.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._folders: dict[str, dict[str, tuple[str, bool]]] = {}
+        self._folders: dict[str, dict[str, bool]] = {}
+        self._composed: dict[str, dict[str, str]] = {}
         self._clips: dict[str, dict[str, list[str]]] = {}
 
     def resolve(self, path: str) -> ClipPath:
@@ -106,10 +108,11 @@ class Tree:
             return ClipPath("", "video", problem)
         folder, name = posixpath.split(posixpath.normpath(path))
         folder = self._on_disk(folder)
-        found = self._names(folder).get(normalize("NFC", name))
+        found = self._spelling(folder, name)
         if found is None:
             return ClipPath(posixpath.join(folder, name), "video" if posixpath.splitext(name)[1] else "frames")
-        return ClipPath(posixpath.join(folder, found[0]), "frames" if found[1] else "video")
+        path = posixpath.join(folder, found)
+        return ClipPath(path, self._source(path))
 
     def find(self, folder: str, *names: str) -> ClipPath:
         """The clip of ``folder`` that goes by one of ``names`` (which may hold /): a video of any suffix, or frames.
@@ -121,14 +124,16 @@ class Tree:
             if problem := path_problem(name):
                 return ClipPath("", "video", problem)
             parent, stem = posixpath.split(posixpath.normpath(posixpath.join(folder, name)))
-            found += [posixpath.join(parent, clip) for clip in self._by_stem(parent).get(normalize("NFC", stem), [])]
+            alike = self._by_stem(parent).get(normalize("NFC", stem), [])
+            exact = [clip for clip in alike if stem in (clip, without_suffix(clip))]
+            found += [posixpath.join(parent, clip) for clip in exact or alike]
         if len(found) > 1:
             cause = f"two files could be this clip: {found[0]} and {found[1]}"
             return ClipPath(found[0], self._source(found[0]), Problem(AMBIGUOUS_ID, cause))
         if found:
             return ClipPath(found[0], self._source(found[0]))
         path = posixpath.normpath(posixpath.join(folder, names[0]))
-        videos = any(not is_folder and is_video(name) for name, is_folder in self._names(folder).values())
+        videos = any(not is_folder and is_video(name) for name, is_folder in self._names(folder).items())
         return ClipPath(f"{path}.mp4", "video") if videos else ClipPath(path, "frames")
 
     def clips_folder(self, folders: Sequence[str], named: str | None) -> str:
@@ -147,7 +152,7 @@ class Tree:
 
     def _source(self, path: str) -> Source:
         folder, name = posixpath.split(path)
-        return "frames" if self._names(folder)[normalize("NFC", name)][1] else "video"
+        return "frames" if self._names(folder)[name] else "video"
 
     def _on_disk(self, folder: str) -> str:
         """A folder's path as the disk spells it."""
@@ -155,27 +160,37 @@ class Tree:
             return folder
         found = ""
         for name in folder.split("/"):
-            found = posixpath.join(found, self._names(found).get(normalize("NFC", name), (name, True))[0])
+            found = posixpath.join(found, self._spelling(found, name) or name)
         return found
 
     def _by_stem(self, folder: str) -> dict[str, list[str]]:
         """Names of the clips in a folder by what they are called without the suffix."""
         if folder not in self._clips:
             stems: dict[str, list[str]] = {}
-            for key, (name, is_folder) in self._names(folder).items():
+            for name, is_folder in self._names(folder).items():
+                key = normalize("NFC", name)
                 if is_folder or is_video_file(self.root / folder / name):
                     stems.setdefault(key if is_folder else without_suffix(key), []).append(name)
             self._clips[folder] = stems
         return self._clips[folder]
 
-    def _names(self, folder: str) -> dict[str, tuple[str, bool]]:
-        """What a folder holds: name in Unicode's composed form to the disk's name and whether that is a folder."""
+    def _spelling(self, folder: str, name: str) -> str | None:
+        """How the disk spells the name of something in a folder; None when it is not there."""
+        names = self._names(folder)
+        if name in names:
+            return name
+        if folder not in self._composed:
+            self._composed[folder] = {normalize("NFC", each): each for each in names}
+        return self._composed[folder].get(normalize("NFC", name))
+
+    def _names(self, folder: str) -> dict[str, bool]:
+        """What a folder holds, in order: names to whether they are folders."""
         if folder not in self._folders:
-            names: dict[str, tuple[str, bool]] = {}
+            names: dict[str, bool] = {}
             try:
                 with os.scandir(self.root / folder) as scan:
                     for item in sorted(scan, key=lambda found: found.name):
-                        names[normalize("NFC", item.name)] = (item.name, _is_folder(item))
+                        names[item.name] = _is_folder(item)
             except OSError:
                 names = {}  # its clips are missing or cannot be read, and each will say so
             self._folders[folder] = names

@@ -11,19 +11,19 @@ The tree::
 class, or empty; known emotions are recognised in many spellings, and ``index.labels`` in ``params.yaml`` says what
 numbers mean. ``split`` is ``train``, ``val`` or ``test``: one fold. ``fold`` is the number of the fold that tests the
 clip; it trains in all the other folds that the table knows. ``fold_1``, ``fold_2`` … say it outright: ``train``,
-``val``, ``test`` or nothing. ``frames`` is the number of frames the annotation promises, ``votes_<class>`` how many
-annotators chose a class. Folds can be made by any other column (``index.split``). These columns are known in any case.
+``val``, ``test`` or nothing. No two columns may contradict each other. ``frames`` is the number of frames the
+annotation promises, ``votes_<class>`` how many annotators chose a class. Folds can be made by any other column
+(``index.split``). These columns are known in any case.
 """
 
 from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 
-from grace.pipeline.datasets.base import SCENE, SPLITS, Adapter, Entry, Listing, Split, merge
+from grace.pipeline.datasets.base import SCENE, SPLITS, Adapter, Entry, Listing, Split, merge, named
 from grace.pipeline.datasets.file_tree import Tree, without_suffix
 from grace.pipeline.datasets.labels import label_names
 from grace.pipeline.datasets.list_files import decimal, whole_number
@@ -42,7 +42,8 @@ PARTS: dict[str, Split] = {
 """What cells that name a part of a fold may say."""
 VOTES = "votes_"
 MAX_FOLD = 9999
-_FOLD_COLUMN = re.compile(r"fold_([1-9]\d{0,3})")
+_FOLD_COLUMN = re.compile(r"fold[\s_-]*0*([1-9]\d{0,3})", re.ASCII)
+_FOLD_NUMBER = re.compile(r"fold[\s_-]*\d+", re.IGNORECASE)
 
 
 def adapter(dataset: str, labels: LabelNames) -> Adapter:
@@ -55,16 +56,9 @@ def adapter(dataset: str, labels: LabelNames) -> Adapter:
     classes = tuple(dict.fromkeys(names.values()))
 
     def read(root: Path, folder: str | None = None) -> list[Listing]:
-        return merge((_named(entry, names) for entry in entries(root)), classes)
+        return merge((named(entry, names) for entry in entries(root)), classes)
 
     return Adapter(dataset, read, classes, MARKER, notes=unused_columns)
-
-
-def _named(entry: Entry, names: Mapping[str, str]) -> Entry:
-    votes = {names.get(name, name): 0.0 for name in entry.votes}
-    for name, count in entry.votes.items():
-        votes[names.get(name, name)] += count
-    return replace(entry, label=names.get(entry.label, entry.label), votes=votes)
 
 
 def read(root: Path, folder: str | None = None) -> list[Listing]:
@@ -81,6 +75,11 @@ def entries(root: Path) -> Iterator[Entry]:
     if not file.is_file():
         raise UserError(f"{root} holds no {MARKER} (columns {', '.join(KNOWN)}, of which {REQUIRED[0]} is required).")
     rows = list(read_rows(file, REQUIRED, spelling=_spelling))
+    for column in rows[0][1] if rows else ():
+        if _is_own(column) and _FOLD_NUMBER.fullmatch(column):
+            raise UserError(
+                f"{file}: the column '{column[:20]}' names no fold: folds have numbers from 1 to {MAX_FOLD}."
+            )
     tested = sorted({_fold(file, line, row["fold"]) for line, row in rows if row.get("fold")})
     tree = Tree(root)
     for line, row in rows:
@@ -122,6 +121,8 @@ def unused_columns(root: Path) -> list[str]:
 def _spelling(column: str) -> str:
     """A column's name as it is known, whatever its case."""
     lower = column.lower()
+    if fold := _FOLD_COLUMN.fullmatch(lower):
+        return f"fold_{fold[1]}"
     return lower if lower in (*KNOWN, SCENE) or not _is_own(lower) else column
 
 
@@ -148,16 +149,25 @@ def _id(path: str) -> str:
 
 
 def _folds(file: Path, line: int, row: dict[str, str], tested: list[int]) -> dict[int, Split]:
-    folds: dict[int, Split] = {}
+    """The part of each fold that the clip is in, about which no two columns may differ."""
+    said: list[tuple[int, Split, str]] = []
     if row.get("split"):
-        folds[1] = _split(file, line, "split", row["split"])
+        said.append((1, _split(file, line, "split", row["split"]), "split"))
     if row.get("fold"):
         own = _fold(file, line, row["fold"])
-        folds = {number: "test" if number == own else "train" for number in tested}
+        said += [(number, "test" if number == own else "train", "fold") for number in tested]
     for name, written in row.items():
         if written and (column := _FOLD_COLUMN.fullmatch(name)):
-            folds[int(column[1])] = _split(file, line, name, written)
-    return folds
+            said.append((int(column[1]), _split(file, line, name, written), name))
+    folds: dict[int, tuple[Split, str]] = {}
+    for number, part, name in said:
+        before, other = folds.setdefault(number, (part, name))
+        if before != part:
+            raise UserError(
+                f"{file}, line {line}: by the column {other} the clip is in {before} of fold {number}, by {name} in "
+                f"{part}: leave one of the two columns out."
+            )
+    return {number: part for number, (part, _) in folds.items()}
 
 
 def _split(file: Path, line: int, column: str, written: str) -> Split:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from unicodedata import normalize
 
 CANONICAL_LABELS: tuple[str, ...] = (
     "happiness",
@@ -39,6 +41,21 @@ _NAMES: dict[str, str] = {
 _ALIASES: dict[str, str] = {name: label for label, names in _NAMES.items() for name in names.split()}
 
 
+MISSING = frozenset({"nan", "na", "n/a", "<na>", "#n/a", "null"})
+"""What programs write into a table where a label is missing; a class only where the user names it."""
+_INVISIBLE = re.compile("[\xad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
+
+
+def plain_name(written: str) -> str:
+    """A name in Unicode's composed form, without invisible characters, in which equal names might differ.
+
+    Example:
+        >>> plain_name("Jose\\u0301\\u200b") == "Jos\\u00e9"
+        True
+    """
+    return written if written.isascii() else _INVISIBLE.sub("", normalize("NFC", written)).strip()
+
+
 def canonical(name: str) -> str | None:
     """The canonical label that a data set's name means, if it means one.
 
@@ -67,7 +84,8 @@ def class_name(written: str) -> str:
         >>> class_name("ANG"), class_name(" Boredom ")
         ('anger', 'boredom')
     """
-    return canonical(written) or " ".join(written.lower().split())
+    name = plain_name(written)
+    return canonical(name) or " ".join(name.lower().split())
 
 
 def label_names(names: Sequence[str] | Mapping[int | str, str]) -> dict[str, str]:
@@ -78,7 +96,7 @@ def label_names(names: Sequence[str] | Mapping[int | str, str]) -> dict[str, str
         ({'0': 'happiness', '1': 'calm'}, {'1': 'neutral'})
     """
     pairs = names.items() if isinstance(names, Mapping) else enumerate(names)
-    return {str(written): class_name(name) for written, name in pairs}
+    return {str(written).strip(): class_name(name) for written, name in pairs}
 
 
 def ordered(labels: Iterable[str]) -> list[str]:

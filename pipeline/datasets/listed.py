@@ -23,12 +23,12 @@ A clip's id is what follows the mapped beginning of its path, without the suffix
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-from grace.pipeline.datasets.base import SPLITS, Adapter, Entry, Listing, Split, merge
+from grace.pipeline.datasets.base import SPLITS, Adapter, Entry, Listing, Split, merge, named
 from grace.pipeline.datasets.file_tree import Tree, without_suffix
-from grace.pipeline.datasets.labels import class_name, label_names
+from grace.pipeline.datasets.labels import label_names
 from grace.pipeline.datasets.list_files import read_lines, whole_number
 from grace.pipeline.datasets.settings import ListFilesSettings
 from grace.pipeline.errors import UserError
@@ -39,12 +39,12 @@ def adapter(dataset: str, lists: ListFilesSettings) -> Adapter:
     labels = label_names(lists.labels)
 
     def read(root: Path, folder: str | None = None) -> list[Listing]:
-        return _read(dataset, root, lists, labels)
+        return _read(root, lists, labels)
 
     return Adapter(dataset, read, classes=tuple(dict.fromkeys(labels.values())))
 
 
-def _read(dataset: str, root: Path, lists: ListFilesSettings, labels: dict[str, str]) -> list[Listing]:
+def _read(root: Path, lists: ListFilesSettings, labels: dict[str, str]) -> list[Listing]:
     """Every clip of all lists; raises :class:`UserError` when a list is missing, or a line is not one of a list."""
     tree = Tree(root)
     files = [
@@ -53,35 +53,19 @@ def _read(dataset: str, root: Path, lists: ListFilesSettings, labels: dict[str, 
         for split in SPLITS
         if (name := getattr(parts, split)) is not None
     ]
-    entries = [entry for each in files for entry in _entries(*each, tree, lists.paths, labels)]
-    _require_from_zero(dataset, entries, lists)
+    entries = (named(entry, labels) for each in files for entry in _entries(*each, tree, lists.paths))
     return merge(entries, tuple(dict.fromkeys(labels.values())))
 
 
-def _require_from_zero(dataset: str, entries: Sequence[Entry], lists: ListFilesSettings) -> None:
-    """Raise :class:`UserError` when names are given as a list, which counts from 0, and the files count from 1."""
-    if not isinstance(lists.labels, list) or not lists.labels:
-        return
-    found, count = {entry.label for entry in entries}, len(lists.labels)  # the names of numbers that have one
-    if str(count) in found and class_name(lists.labels[0]) not in found:
-        pairs = ", ".join(f"{number}: {name}" for number, name in enumerate(lists.labels, 1))
-        raise UserError(
-            f"lists.{dataset}.labels in params.yaml has {count} names, for the numbers 0 to {count - 1}, but the list "
-            f"files hold {count} and no 0: do the numbers begin at 1? Then write labels: {{{pairs}}}."
-        )
-
-
-def _entries(
-    file: Path, fold: int, split: Split, tree: Tree, paths: dict[str, str], labels: dict[str, str]
-) -> Iterator[Entry]:
+def _entries(file: Path, fold: int, split: Split, tree: Tree, paths: dict[str, str]) -> Iterator[Entry]:
     for number, text in read_lines(file):
         cells = text.rsplit(None, 2)
         frames = whole_number(cells[1]) if len(cells) == 3 else None
         if frames is None:
             raise UserError(f"{file}, line {number}: expected a path, a number of frames and a label, got '{text}'.")
         name, path = _map_path(cells[0].strip(), paths)
-        clip_id, clip_path, label = without_suffix(name), tree.resolve(path), labels.get(cells[2], cells[2])
-        yield Entry(clip_id, clip_path, label, fold, split, annotated_frames=frames, list_file=str(file))
+        clip_id, clip_path = without_suffix(name), tree.resolve(path)
+        yield Entry(clip_id, clip_path, cells[2], fold, split, annotated_frames=frames, list_file=str(file))
 
 
 def _map_path(written: str, paths: dict[str, str]) -> tuple[str, str]:

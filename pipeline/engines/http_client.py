@@ -11,9 +11,10 @@ import ssl
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NoReturn
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from grace.pipeline.engines.chat_protocol import read_error
+from grace.pipeline.engines.proxies import proxy_of, shown_proxy
 from grace.pipeline.errors import UserError
 from grace.pipeline.messages import one_line
 
@@ -66,7 +67,7 @@ class ServerClient:
         settings: Where the server is, and how long an answer may take.
 
     Raises:
-        UserError: The address or the key cannot be used.
+        UserError: The address, the key or the proxy that the environment names cannot be used.
     """
 
     def __init__(self, settings: ServerSettings) -> None:
@@ -77,21 +78,34 @@ class ServerClient:
         if not (key.isascii() and key.isprintable()):
             raise UserError(f"The variable {KEY} holds characters that no key has: set it again.")
         url = _address(settings.url)
-        self.secrets = sorted(_secrets(key, url), key=len, reverse=True)
+        proxy = proxy_of(str(url))
+        self.secrets = sorted(_secrets(key, url) | _proxy_secrets(proxy), key=len, reverse=True)
         """What no message shows; the longest first, since one may be a part of another."""
         self.name = self.redact(str(url.copy_with(username=None, password=None, query=None, fragment=None)))
         """The address, as messages show it."""
         for library in ("httpx2", "httpcore2"):  # their remarks hold addresses and headers as they are
             logging.getLogger(library).setLevel(logging.WARNING)
-        self._client = httpx2.AsyncClient(
-            base_url=url.copy_with(query=None, fragment=None),
-            params=url.params,
-            # Compressed, a small answer may fill the memory; pictures and their answers do not gain by it.
-            headers={"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {}),
-            timeout=httpx2.Timeout(None, connect=min(CONNECT_TIMEOUT, self.timeout)),
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=0),
-            follow_redirects=False,
-        )
+        try:
+            self._client = httpx2.AsyncClient(
+                base_url=url.copy_with(query=None, fragment=None),
+                params=url.params,
+                # Compressed, a small answer may fill the memory; pictures and their answers do not gain by it.
+                headers={"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {}),
+                timeout=httpx2.Timeout(None, connect=min(CONNECT_TIMEOUT, self.timeout)),
+                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=0),
+                follow_redirects=False,
+                proxy=proxy or None,
+                mounts=None
+                if proxy
+                else {f"{url.scheme}://{url.netloc.decode()}": None},  # whatever the environment says
+            )
+        except (httpx2.InvalidURL, ValueError, ImportError) as error:
+            if not proxy:
+                raise
+            raise UserError(
+                f"The proxy {self.redact(shown_proxy(proxy))}, which the environment names, cannot be used "
+                f"({self._said(error)}): set HTTP_PROXY and HTTPS_PROXY to one of http, or NO_PROXY={url.host}."
+            ) from None
 
     async def close(self) -> None:
         """Close the connections."""
@@ -235,6 +249,13 @@ def _secrets(key: str, url: httpx2.URL) -> set[str]:
     if found & {url.username, url.password}:
         found |= {url.userinfo.decode(), base64.b64encode(f"{url.username}:{url.password}".encode()).decode()}
     return found | {quote(each, safe="") for each in found}
+
+
+def _proxy_secrets(proxy: str) -> set[str]:
+    """What the address of a proxy holds beside the place."""
+    user, _, password = proxy.partition("://")[2].rpartition("@")[0].partition(":")
+    found = {each for each in (password or user, unquote(password or user)) if len(each) >= SHORTEST_SECRET}
+    return found | ({base64.b64encode(unquote(f"{user}:{password}").encode()).decode()} if found else set())
 
 
 def _refuse_address(text: str) -> NoReturn:

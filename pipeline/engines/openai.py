@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
@@ -25,6 +26,7 @@ from grace.pipeline.engines.http_client import (
     ServerClient,
     UnavailableError,
 )
+from grace.pipeline.engines.proxies import proxy_sentence
 from grace.pipeline.engines.settings import EngineSettings, ServerSettings
 from grace.pipeline.errors import GraceError, UserError
 
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from anyio import Semaphore
     from anyio.from_thread import BlockingPortal
     from tenacity import RetryCallState
+
+logger = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 
@@ -98,7 +102,7 @@ class OpenAIEngine:
         return {"engine": "openai", "model": self.model} | options_key(self.template_options)
 
     def open(self) -> None:
-        """Reach the server, waiting for it as long as ``retry_timeout`` allows.
+        """Reach the server, waiting for it as long as ``retry_timeout`` allows; a proxy on the way is logged.
 
         Raises :class:`UserError` when no server is named or it does not have the model, :class:`GraceError` when it
         cannot be reached.
@@ -111,6 +115,8 @@ class OpenAIEngine:
                 "http://HOST:8000/v1 (runs do not keep it: predict takes it by -S)."
             )
         self._connection = connection = _Connection.open(self.server)
+        if sentence := proxy_sentence(self.server.url):
+            logger.warning("%s.", connection.client.redact(sentence[0].upper() + sentence[1:]))
         try:
             connection.portal.call(self._check_model, connection.client)
         except BaseException:

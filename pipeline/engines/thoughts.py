@@ -7,18 +7,33 @@ from collections.abc import Callable, Mapping
 
 _NAMES = r"(?:seed:)?(?:think|thinking|thoughts?|reason|reasoning|reflection|analysis|scratchpad)"
 _SPECIAL = r"(?:think|thinking|thought)"
+_LESS, _GREATER = r"(?:<|&(?:amp;)?(?:lt|#60|#x3c);)", r"(?:>|&(?:amp;)?(?:gt|#62|#x3e);)"
+"""Brackets, also as HTML writes them, which some servers do."""
 
 OPENING = re.compile(
-    rf"<\s{{0,3}}{_NAMES}\b[^<>]{{0,40}}>|\[THINK(?:ING)?\]|◁think▷|<\|(?:(?:begin|start)_of_)?{_SPECIAL}\|>"
+    rf"{_LESS}\s{{0,3}}{_NAMES}\b[^<>]{{0,40}}?{_GREATER}|\[THINK(?:ING)?\]|◁think▷"
+    rf"|{_LESS}\|(?:(?:begin|start)_(?:of_)?)?{_SPECIAL}\|{_GREATER}|<unused94>(?:\s{{0,3}}thought\b)?"
     r"|<\|channel\|>\s{0,3}(?:analysis|commentary)|<\|channel>\s{0,3}thought",
     re.IGNORECASE,
 )
-"""Marks that open thoughts: Qwen, DeepSeek, GLM, Magistral, Kimi, gpt-oss, Gemma and their kin."""
+"""Marks that open thoughts: Qwen, DeepSeek, GLM, Magistral, Kimi, Command A, MedGemma, gpt-oss, Gemma and their kin."""
 CLOSING = re.compile(
-    rf"<\s{{0,3}}/\s{{0,3}}{_NAMES}\b[^<>]{{0,40}}>|\[/THINK(?:ING)?\]|◁/think▷|<\|(?:end_of_|/){_SPECIAL}\|>|<channel\|>",
+    rf"{_LESS}\s{{0,3}}/\s{{0,3}}{_NAMES}\b[^<>]{{0,40}}?{_GREATER}|\[/THINK(?:ING)?\]|◁/think▷"
+    rf"|{_LESS}\|(?:end_(?:of_)?|/){_SPECIAL}\|{_GREATER}|<unused95>|<channel\|>",
     re.IGNORECASE,
 )
 """Marks that close them."""
+HEADING = re.compile(
+    r"[\s#*_>]{0,8}(?:(?:here is |here['’]s )?(?:my|the) )?(?:thinking|thoughts?|reasoning|chain of thought)"
+    r"(?: (?:process|steps?|trace))?[*_]{0,3}\s{0,2}:",
+    re.IGNORECASE,
+)
+"""How a text begins whose thoughts stand under a heading."""
+_ANSWER = r"(?:answer|response|output|caption|description)[*_]{0,3}\s{0,2}:[*_]{0,3}"
+FINAL_HEADING = re.compile(rf"^[\s#*_>]{{0,8}}(?:(?:my|the) )?final {_ANSWER}", re.IGNORECASE | re.MULTILINE)
+"""Where the answer begins in any text: a line of its own that says so."""
+ANSWER_HEADING = re.compile(rf"\b(?:final|corrected) {_ANSWER}|^[\s#*_>]{{0,8}}{_ANSWER}", re.IGNORECASE | re.MULTILINE)
+"""Where it begins in a text whose thoughts stand under a heading."""
 FINAL_CHANNEL = re.compile(r"<\|channel\|>\s{0,3}final[^<>|]{0,40}<\|message\|>", re.IGNORECASE)
 """Where the answer begins for models that speak in channels (gpt-oss)."""
 THINKING_WORD, FINAL_WORD = "analysis", "assistantfinal"

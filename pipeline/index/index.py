@@ -30,10 +30,13 @@ from grace.pipeline.index.reconciliation import (
     MARKED,
     MISSING,
     MISSPELT,
+    ONE_OFF,
     PARTLESS,
     REPEATED,
     SHARED_CONTENT,
+    SHARED_CONTENT_VAL,
     SHARED_SUBJECT,
+    SHARED_SUBJECT_VAL,
     UNLABELLED,
     UNLISTED,
     VOTED_NO_CLASS,
@@ -47,6 +50,14 @@ from grace.pipeline.store import Row, failure, write_clips
 from grace.pipeline.store.journal import Journal
 from grace.pipeline.store.schemas import fold_column
 from grace.pipeline.strict_csv import escape
+
+SHARED = {
+    ("subject", "test"): SHARED_SUBJECT,
+    ("content", "test"): SHARED_CONTENT,
+    ("subject", "val"): SHARED_SUBJECT_VAL,
+    ("content", "val"): SHARED_CONTENT_VAL,
+}
+"""What a clip of a part that is scored may share with a clip that is learned from, to the finding that it is."""
 
 
 def index(
@@ -115,14 +126,16 @@ def index(
         rows.append(_row(listing, probed, classes, folds))
         _count(found, listing, probed, classes)
     _check_parts(found)
+    if listed.one_off:
+        found.note(ONE_OFF, next(clip.clip_id for clip in listings if clip.numbers), listed.one_off)
     for clip in listed.votes_for_no_clip:
         found.note(VOTED_NO_CLIP, clip)
     for path in _unlisted(root, listings):
         found.note(UNLISTED, path)
     for kind, clip, reason in apply_marks(rows, read_marks(marks) if marks else {}, marks or root):
         found.note(MARKED[kind], clip, reason)
-    for finding, column in ((SHARED_SUBJECT, "subject"), (SHARED_CONTENT, "content")):
-        for clip, detail in on_both_sides(rows, column, folds):
+    for (column, scored), finding in SHARED.items():
+        for clip, detail in on_both_sides(rows, column, folds, scored):
             found.note(finding, clip, detail)
     found.classes = {name: sum(row["label"] == name for row in rows) for name in classes}
     if labels is None and lists is None:  # else the classes are as the user spells them

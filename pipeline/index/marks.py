@@ -9,7 +9,7 @@ from pathlib import Path
 from grace.pipeline.errors import UserError
 from grace.pipeline.sentences import collapse_whitespace
 from grace.pipeline.store import Row, failure, write_atomic
-from grace.pipeline.strict_csv import encode_rows, read_rows, unescape
+from grace.pipeline.strict_csv import encode_rows, is_there, read_rows, unescape
 
 UNUSABLE, DOUBTFUL = "unusable", "doubtful"
 KINDS = (UNUSABLE, DOUBTFUL)
@@ -27,10 +27,10 @@ class Mark:
 def read_marks(file: Path) -> dict[str, Mark]:
     """Marks by ``clip_id`` from ``overrides/<dataset>.clips.csv``; none when there is no such file.
 
-    Raises :class:`UserError` when the file is no such table, marks a clip twice or with an unknown word, or gives no
-    reason.
+    Raises :class:`UserError` when what is there is no such table, marks a clip twice or with an unknown word, or gives
+    no reason.
     """
-    if not file.is_file():
+    if not is_there(file):
         return {}
     marks: dict[str, Mark] = {}
     for line, row in read_rows(file, COLUMNS):

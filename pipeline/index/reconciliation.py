@@ -23,6 +23,9 @@ REPEATED = "listed twice"
 LEAKED = "in train and test of one fold"
 SHARED_SUBJECT = "person in train and test"
 SHARED_CONTENT = "same content in train and test"
+SHARED_SUBJECT_VAL = "person in train and val"
+SHARED_CONTENT_VAL = "same content in train and val"
+ONE_OFF = "classes may be one off"
 MISSPELT = "class looks misspelt"
 UNLABELLED = "no label"
 PARTLESS = "fold without a train or test part"
@@ -43,7 +46,10 @@ FINDINGS = (
     LEAKED,
     SHARED_SUBJECT,
     SHARED_CONTENT,
+    SHARED_SUBJECT_VAL,
+    SHARED_CONTENT_VAL,
     UNKNOWN_LABEL,
+    ONE_OFF,
     MISSPELT,
     UNLABELLED,
     PARTLESS,

@@ -11,7 +11,16 @@ from dataclasses import replace
 
 from grace.pipeline.engines import Response
 from grace.pipeline.engines.special_tokens import escape_known_special_tokens
-from grace.pipeline.engines.thoughts import CLOSING, FINAL_CHANNEL, FINAL_WORD, OPENING, THINKING_WORD
+from grace.pipeline.engines.thoughts import (
+    ANSWER_HEADING,
+    CLOSING,
+    FINAL_CHANNEL,
+    FINAL_HEADING,
+    FINAL_WORD,
+    HEADING,
+    OPENING,
+    THINKING_WORD,
+)
 
 MAX_CHARACTERS = 20_000
 """The longest answer that is read, without its thoughts; a description has about a thousand characters."""
@@ -20,7 +29,9 @@ _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x0c\x0e-\x1f\x7f-\x9f\xad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ud800-\udfff\ufff9-\ufffb]"
 )
 """Control characters, invisible ones, those that turn the direction of writing, and halves of surrogate pairs."""
-_ANSWER = re.compile(r"<answer>|</answer>|<\|(?:begin|end)_of_box\|>", re.IGNORECASE)
+_ANSWER = re.compile(
+    r"<answer>|</answer>|<\|(?:begin|end)_of_(?:box|solution)\|>|<\|(?:start|end)_response\|>", re.IGNORECASE
+)
 """Marks that some reasoning models put around what they answer after thinking."""
 _THINKING_ALOUD = re.compile(
     r"\W{0,3}(?:(?:okay|ok|alright|all right|hmm+|so|well|wait|right|got it|first(?:ly)?)\b\W{1,3}){0,3}"
@@ -62,13 +73,14 @@ def clean_response(response: Response) -> Response:
 def drop_thoughts(text: str) -> str | None:
     """``text`` after the last mark that closes thoughts; None when thoughts are open at its end.
 
-    The opening mark may be missing: many chat templates write it themselves.
+    The opening mark may be missing: many chat templates write it themselves. Thoughts under a heading end where an
+    answer is announced.
 
     Example:
         >>> drop_thoughts("<think>Fear?</think>The brows rise."), drop_thoughts("The brows. <thinking>Or")
         ('The brows rise.', None)
     """
-    ends = [found.end() for pattern in (CLOSING, FINAL_CHANNEL) for found in pattern.finditer(text)]
+    ends = [found.end() for pattern in (CLOSING, FINAL_CHANNEL, FINAL_HEADING) for found in pattern.finditer(text)]
     if text.startswith(THINKING_WORD):  # channels whose marks the tokenizer left out of the text
         place = text.rfind(FINAL_WORD)
         if place >= 0:
@@ -76,7 +88,16 @@ def drop_thoughts(text: str) -> str | None:
         elif text[len(THINKING_WORD) : len(THINKING_WORD) + 1].isupper():
             return None
     rest = text[max(ends) :] if ends else text
-    return None if OPENING.search(rest) else rest
+    answer = _under_heading(rest) if HEADING.match(rest) else rest
+    return None if answer is None or OPENING.search(answer) else answer
+
+
+def _under_heading(text: str) -> str | None:
+    """What ``text``, which begins with thoughts under a heading, answers; None when it does not come to that."""
+    if answers := list(ANSWER_HEADING.finditer(text)):
+        return text[answers[-1].end() :]
+    start = text.find("{")  # an object needs no heading, and of several the last counts
+    return text[start:] if start >= 0 else None
 
 
 def plain_text(text: str) -> str:
@@ -92,7 +113,7 @@ def plain_text(text: str) -> str:
 def _marked_answer(text: str) -> str:
     """What stands in the last ``<answer>``, or after the last mark; all of ``text`` where nothing is marked."""
     marks = list(_ANSWER.finditer(text))
-    opened = [place for place, mark in enumerate(marks) if not mark[0].startswith(("</", "<|end"))]
+    opened = [place for place, mark in enumerate(marks) if not mark[0].lower().startswith(("</", "<|end"))]
     if not opened:
         return text
     last = opened[-1]

@@ -19,12 +19,17 @@ _INTENSITY = {
 _INTENSITY_ALONE = {"clearly": r"notic\w*|visibl\w*|apparent\w*", "strongly": r"extreme\w*|very|highly|much"}
 """What degree words and words of mere visibility mean where no other word says more."""
 
+_WEAKER = r"\s+(?:(?:weak|faint|small|soft|slight|light|gentl|subtl|mild|dimm?|shallow|low|narrow)(?:e|e?r)?\b)"
+"""Beside a word of growth: what grows weaker fades."""
 _PHASE = {
     "onset": r"onset|ris(?:e|es|ing)|build\w*|emerg(?:e|es|ing|ence)|appear(?:s|ing|ance)?"
-    r"|increas(?:e|es|ing)|grow(?:s|ing|th)?|develop(?:s|ing|ment)?",
+    rf"|increas(?:e|es|ing)|grow(?:s|ing|th)?(?!{_WEAKER})|develop(?:s|ing|ment)?",
     "apex": r"apex|peak\w*|hold\w*|held|maxim\w*|sustain\w*|plateau\w*|climax",
     "offset": r"offset|end(?:s|ed|ing)?|fad(?:e|es|ed|ing)|relax\w*|fall(?:s|ing)?|releas\w*|return\w*|declin\w*"
-    r"|decreas\w*|diminish\w*|disappear\w*|subsid\w*|vanish\w*",
+    r"|decreas\w*|diminish\w*|disappear\w*|subsid\w*|vanish\w*|eas(?:e|es|ed|ing)|wan(?:e|es|ed|ing)|weaken\w*"
+    r"|lessen\w*|soften\w*|shrink\w*|dwindl\w*|reced\w*|abat\w*|dissipat\w*|taper\w*|ebb\w*|lett?(?:s|ing)? (?:go|up)"
+    r"|(?:dying|dies|died|going|coming|settling|winding|wearing|dropping) (?:down|away|off)"
+    rf"|grow(?:s|ing)?{_WEAKER}|(?:get|becom|turn)(?:s|t?ing|es)?{_WEAKER}",
 }
 _PHASE_ALONE = {"onset": r"start\w*|begin\w*|began|early|initial\w*", "apex": r"full|fully"}
 
@@ -38,7 +43,7 @@ _DEGREE = re.compile(
 """Words that say how much of another word is meant, or that it sets in, and are skipped beside it."""
 _UNCLEAR = re.compile(
     r"\b(?:no|not|non|never|none|without|neither|nor|hardly any|before|after|until|towards?|from|near|nearly|almost"
-    r"|approach\w*|pre|post|unclear|unknown|unsure|either|maybe|perhaps|fad\w+ in|fall\w* into|ends? up"
+    r"|approach\w*|pre|post|unclear|unknown|unsure|either|maybe|perhaps|(?:fad|eas)\w+ in(?:to)?|fall\w* into|ends? up"
     r"|less|least|lower|than|below|under|short of|decreasingly|anything but|lack\w*|past|pass(?:ed|es|ing)?|beyond|over"
     r"|leav\w+|exit\w*|los(?:e|es|ing|s|t)|stop\w*|ceas\w*|halt\w*|fail\w*|finish\w*|done"
     r"|on (?:the|its|their) way|lead(?:s|ing)?|(?:head|mov|go|com|turn)ing (?:to|into|for)|up to|transition\w*"

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from grace.pipeline.errors import UserError
 from grace.pipeline.sentences import collapse_whitespace
 from grace.pipeline.store import Clips, write_atomic
-from grace.pipeline.strict_csv import encode_rows, read_rows, unescape
+from grace.pipeline.strict_csv import encode_rows, is_there, read_rows, unescape
 from grace.pipeline.text.answers import plain_text
 from grace.pipeline.text.cues import Cue
 
@@ -47,7 +47,7 @@ def read_overrides(file: Path, folder: Path) -> dict[str, Override]:
         UserError: The file is no such table, as :func:`~grace.pipeline.strict_csv.read_rows` reads it, names a clip
             twice or one that is not there, leaves a description empty, or holds cues that are none.
     """
-    if not file.exists():
+    if not is_there(file):
         return {}
     rows = _rows(file)
     known = {clip["clip_id"] for clip in Clips(folder, ()).rows} if rows else set()
@@ -59,7 +59,7 @@ def read_overrides(file: Path, folder: Path) -> dict[str, Override]:
 
 def read_override_rows(file: Path) -> dict[str, Override]:
     """Corrections by ``clip_id``, whether or not there are such clips. Raises :class:`UserError` as above."""
-    return _overrides(file, _rows(file)) if file.exists() else {}
+    return _overrides(file, _rows(file)) if is_there(file) else {}
 
 
 def _rows(file: Path) -> list[tuple[int, dict[str, str]]]:

@@ -58,6 +58,11 @@ THOUGHTS = [
     *("[THINK]{}[/THINK]", "◁think▷{}◁/think▷", "<|begin_of_thought|>{}<|end_of_thought|>", "<think></think>\n\n"),
     "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>final<|message|>",
     *("analysis{}assistantfinal", "<|channel>thought\n{}<channel|>", "<think reason='x'>{}</think>", "{}</analysis>"),
+    *("<|START_THINKING|>{}<|END_THINKING|>", "<|START_THINKING|>{}<|END_THINKING|><|START_RESPONSE|>"),
+    *("<unused94>thought\n{}<unused95>", "thought\n{}<unused95>", "<unused94>{}<unused95>"),
+    *("&lt;think&gt;{}&lt;/think&gt;", "{}&#60;/think&#62;", "&lt;|end_thinking|&gt;", "&amp;lt;/think&amp;gt;"),
+    *("Thinking: {}\nFinal answer: ", "Thinking: {} Final answer: ", "**Reasoning:** {}\n\n**Final answer:** "),
+    *("### My thought process:\n{}\n### Answer:\n", "{}\nFinal answer: ", "Thoughts: {} Corrected answer: "),
 ]
 
 
@@ -79,6 +84,7 @@ OPEN = [
         "<|channel|>analysis<|message|>",
     ),
     *("<reasoning>", "<|begin_of_thought|>", "<Thought>", "< think >", "<|channel>thought\n", "analysis"),
+    *("<|START_THINKING|>", "<unused94>thought\n", "&lt;think&gt;"),
 ]
 
 
@@ -92,6 +98,18 @@ def test_thoughts_that_were_cut_are_no_answer(opening: str, reason: str, tmp_pat
     row = refine(tmp_path / "refine", answer)
     assert (row["description"], row["status"], row["cues"]) == (CAPTION, "fallback", [])
     assert "enable_thinking: false" in row["error"]
+
+
+def test_thoughts_under_a_heading_without_an_answer_are_none(tmp_path: Path) -> None:
+    row = caption(tmp_path / "caption", Response(f"Thinking: {THOUGHT}"))
+    assert (row["caption"], row["status"]) == ("", "failed")
+    row = refine(tmp_path / "refine", Response(f"Reasoning: {THOUGHT} {DRAFT} No. {GOOD}"))
+    assert (row["description"], row["status"]) == (TEXT, "ok"), "the last whole object is the answer"
+
+
+def test_a_text_that_only_holds_such_words_is_an_answer() -> None:
+    for text in ("The brows rise, as in thinking: then the lips part.", "The final answer of the brows is a rise."):
+        assert clean_response(Response(text)).text == text
 
 
 @pytest.mark.parametrize(
@@ -264,6 +282,10 @@ HOSTILE = [
         "<answer>",
         '{"description": "',
         "```json",
+        "Thinking: ",
+        "\nfinal answer",
+        "&lt;think",
+        "# ",
         ". ",
         "1. ",
         "</caption ",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from grace.pipeline.datasets import read
-from grace.pipeline.errors import UserError
+from grace.pipeline.datasets.file_tree import Tree
+from grace.pipeline.datasets.settings import LabelNames, ListFilesSettings
+from grace.pipeline.errors import GraceError, UserError
 from grace.pipeline.index.index import index
 from grace.pipeline.index.settings import SplitSettings
 from grace.pipeline.store import Clips, Row
@@ -203,3 +206,155 @@ def test_folds_that_cannot_be_made_are_refused(tmp_path: Path, split: SplitSetti
     root = table(tmp_path, "path,label,session", *(f"c{k},fear,s" for k in range(4)))
     with pytest.raises(UserError, match=named):
         index("mine", root, tmp_path / "data", split=split)
+
+
+def test_a_person_or_file_in_train_and_val_is_a_finding(tmp_path: Path) -> None:
+    lines = [
+        "a,joy,train,anna",
+        "b,joy,val,anna",
+        "c,fear,train,bob",
+        "d,fear,val,",
+        "e,joy,test,cleo",
+        "f,joy,val,cleo",
+    ]
+    root = table(tmp_path / "raw", "path,label,split,subject", *lines)
+    for count, name in enumerate("abcef", 1):
+        write_images(root / name, count)
+    shutil.copytree(root / "c", root / "d")
+    found = index("mine", root, tmp_path / "data", hash_images=True)
+    assert found.findings["person in train and val"] == [("b", "fold 1: anna is in train too (a)")]
+    assert found.findings["same content in train and val"] == [("d", "fold 1: the same content is in train too (c)")]
+    assert found.findings["person in train and test"] == [("e", "fold 1: cleo is in val too (f)")]
+    with pytest.raises(GraceError, match="person in train and val: 1, same content in train and val: 1"):
+        index("mine", root, tmp_path / "data", hash_images=True, strict=True)
+    known = ["person in train and val", "same content in train and val", "person in train and test"]
+    index("mine", root, tmp_path / "data", hash_images=True, strict=True, accept=known)
+
+
+SEVEN = ["happiness", "sadness", "neutral", "anger", "surprise", "disgust", "fear"]
+
+
+@pytest.mark.parametrize("numbers", [range(1, 8), [7], [1, 7, 7]])
+def test_numbers_of_a_table_that_begin_at_one_are_refused(tmp_path: Path, numbers: list[int]) -> None:
+    root = table(tmp_path, "path,label", *(f"c{place},{number}" for place, number in enumerate(numbers)))
+    with pytest.raises(UserError, match=r"index\.labels\.mine in params\.yaml has 7 names") as caught:
+        read("mine", root, labels=SEVEN)
+    assert "Then write index.labels.mine: {1: happiness, 2: sadness" in str(caught.value)
+
+
+@pytest.mark.parametrize("comes_as", ["table", "votes", "mapping", "lists"])
+def test_a_class_that_no_clip_has_while_numbers_begin_at_one_is_asked_about(tmp_path: Path, comes_as: str) -> None:
+    root, clips = tmp_path / "raw", range(1, 7)
+    for number in clips:
+        write_images(root / f"c{number}", number)
+    (root / "a.txt").write_text("".join(f"c{number} {number} {number}\n" for number in clips))
+    lists = ListFilesSettings.model_validate({"folds": {1: {"train": "a.txt"}}, "labels": SEVEN})
+    labels: LabelNames = dict(enumerate(SEVEN)) if comes_as == "mapping" else SEVEN
+    if comes_as == "votes":
+        votes = [",".join("3" if at == number else "" for at in clips) for number in clips]
+        table(root, ",".join(["path", *(f"votes_{at}" for at in clips)]), *(f"c{k + 1},{votes[k]}" for k in range(6)))
+    else:
+        table(root, "path,label", *(f"c{number},{number}" for number in clips))
+    said = {"lists": lists} if comes_as == "lists" else {"labels": labels}
+    found = index("mine", root, tmp_path / "data", **said)
+    ((clip, question),) = found.findings["classes may be one off"]
+    assert clip == "c1"
+    assert question.startswith("no clip has the number 0 (happiness): do the numbers begin at 1? Then write ")
+    with pytest.raises(GraceError, match="classes may be one off: 1"):
+        index("mine", root, tmp_path / "data", strict=True, **said)
+
+
+def test_numbers_that_begin_below_the_named_ones_are_asked_about(tmp_path: Path) -> None:
+    root = table(tmp_path, "path,label", *(f"c{number},{number}" for number in range(7)))
+    labels: LabelNames = dict(enumerate(SEVEN, 1))
+    assert "no clip has the number 7 (fear): do the numbers begin at 0?" in read("mine", root, labels=labels).one_off
+
+
+@pytest.mark.parametrize("written", [["0", "1"], ["happiness", "1", "2"], ["2", "3"], ["sad", "fear"], ["0", "7"]])
+def test_numbers_that_fit_their_names_raise_no_question(tmp_path: Path, written: list[str]) -> None:
+    root = table(tmp_path, "path,label", *(f"c{place},{label}" for place, label in enumerate(written)))
+    assert read("mine", root, labels=SEVEN).one_off == ""
+
+
+def test_labels_of_a_folder_without_a_table_are_said_to_be_unused(tmp_path: Path) -> None:
+    write_video(tmp_path / "a.mp4", 2)
+    (note,) = read("mine", tmp_path, labels=SEVEN).notes
+    assert note == f"index.labels.mine is not used: {tmp_path} has no clips.csv, and is read as videos."
+
+
+def test_columns_of_one_table_may_not_contradict_each_other(tmp_path: Path) -> None:
+    root = table(tmp_path, "path,label,split,fold", "a,joy,test,1", "b,joy,val,2")
+    with pytest.raises(UserError, match="line 3: by the column split the clip is in val of fold 1, by fold in train"):
+        read("mine", root)
+    table(tmp_path, "path,label,fold,fold_1", "a,joy,1,train", "b,joy,2,")
+    with pytest.raises(UserError, match="by the column fold the clip is in test of fold 1, by fold_1 in train"):
+        read("mine", root)
+    table(tmp_path, "path,label,split,fold", "a,joy,test,1", "b,joy,train,2", "c,joy,val,")
+    assert [clip.folds for clip in read("mine", root)[0]] == [
+        {1: "test", 2: "train"},
+        {1: "train", 2: "test"},
+        {1: "val"},
+    ]
+
+
+def test_columns_of_folds_are_known_however_they_are_written(tmp_path: Path) -> None:
+    root = table(tmp_path, "path,label,fold_1,fold_02,Fold_3,fold 4,FOLD-5", "a,joy,train,test,val,train,test")
+    (clip,), *_ = read("mine", root)
+    assert clip.folds == {1: "train", 2: "test", 3: "val", 4: "train", 5: "test"}
+    table(tmp_path, "path,label,fold_2,fold_02", "a,joy,train,test")
+    with pytest.raises(UserError, match="two columns of one name"):
+        read("mine", root)
+    for column in ("fold_0", "fold 00", "Fold_12345"):
+        table(tmp_path, f"path,label,{column},fold_1", "a,joy,train,test")
+        with pytest.raises(UserError, match=f"the column '{column}' names no fold: folds have numbers from 1 to 9999"):
+            read("mine", root)
+
+
+def test_names_are_equal_whatever_characters_they_are_made_of(tmp_path: Path) -> None:
+    lines = [
+        "a,happy\u200b,Jos\u00e9,train",
+        "b,\ufeffcalm,bob,train",
+        "c,happy,Jose\u0301,test",
+        "d,calm,bob\u200d,test",
+    ]
+    root = table(tmp_path / "raw", "path,label,subject,split", *lines)
+    for count, name in enumerate("abcd", 1):
+        write_images(root / name, count)
+    found = index("mine", root, tmp_path / "data")
+    assert found.classes == {"happiness": 2, "calm": 2}
+    assert [clip for clip, _ in found.findings["person in train and test"]] == ["c", "d"]
+    assert read("mine", table(tmp_path, "path,label", "a,\u200b1"), labels=["calm", "fear"])[0][0].label == "fear"
+
+
+def test_what_programs_write_for_a_missing_label_is_no_class(tmp_path: Path) -> None:
+    lines = [f"{number},{label}" for number, label in enumerate(["nan", "NA", "N/A", "<NA>", "null", "joy", "none"])]
+    listings, classes, *_ = read("mine", table(tmp_path, "path,label", *lines))
+    assert classes == ["happiness", "none"]
+    assert [clip.label for clip in listings] == [*[""] * 5, "happiness", "none"]
+    assert read("mine", tmp_path, labels={"NA": "neutral", "joy": "happy"})[0][1].label == "neutral"
+
+
+def test_a_rare_class_very_near_to_a_frequent_one_is_a_finding(tmp_path: Path) -> None:
+    labels = ["calm", "calm", "clam", "very_bored", "very_bored", "very_boerd", "level 1", "level 1", "level 2"]
+    root = table(tmp_path / "raw", "path,label", *(f"c{place},{label}" for place, label in enumerate(labels)))
+    for place in range(len(labels)):
+        write_images(root / f"c{place}", place + 1)
+    found = index("mine", root, tmp_path / "data")
+    assert found.findings["class looks misspelt"] == [
+        ("c2", "is the class 'clam' meant to be 'calm'?"),
+        ("c5", "is the class 'very_boerd' meant to be 'very_bored'?"),
+    ]
+
+
+def test_of_two_names_that_look_alike_each_is_its_own_file(tmp_path: Path) -> None:
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    root = table(tmp_path, "path,label", f"{composed}.mp4,joy", f"{decomposed}.mp4,fear", f"{decomposed}/x,joy")
+    write_video(root / f"{composed}.mp4", 3)
+    write_video(root / f"{decomposed}.mp4", 5)
+    write_images(root / composed / "x", 2)
+    index("mine", root, tmp_path / "data")
+    rows = rows_of(tmp_path / "data")
+    assert [rows[name]["n_frames"] for name in (composed, decomposed)] == [3, 5]
+    assert rows[f"{decomposed}/x"]["path"] == f"{composed}/x", "what is not there as written is found as it looks"
+    tree = Tree(root)
+    assert [tree.find("", name).relative for name in (composed, decomposed)] == [composed, f"{decomposed}.mp4"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from grace.pipeline.errors import UserError
 from grace.pipeline.index.index import index
 from grace.pipeline.index.marks import Mark, read_marks, write_marks
 from grace.pipeline.store import Clips
+from grace.pipeline.text.overrides import read_override_rows, read_overrides
 from tests.support.videos import write_video
 
 
@@ -58,3 +60,20 @@ def test_a_wrong_file_is_named_with_its_line(text: str, sentence: str, tmp_path:
     file.write_text(text)
     with pytest.raises(UserError, match=sentence):
         read_marks(file)
+
+
+@pytest.mark.parametrize("read", [read_marks, read_override_rows, lambda file: read_overrides(file, file.parent)])
+def test_what_is_there_but_no_file_is_one_sentence(read: Callable[[Path], object], tmp_path: Path) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "link.csv").symlink_to("gone.csv")
+    (tmp_path / "linked").symlink_to("nowhere")
+    with pytest.raises(UserError, match=r"folder\.csv is not a regular file"):
+        read(tmp_path / "folder.csv")
+    with pytest.raises(UserError, match=r"link\.csv is a link to gone\.csv, which is not there"):
+        read(tmp_path / "link.csv")
+    with pytest.raises(UserError, match=r"linked is a link to nowhere, which is not there"):
+        read(tmp_path / "linked" / "set.csv")
+    (tmp_path / "overrides").write_text("")
+    with pytest.raises(UserError, match=r"overrides is not a folder"):
+        read(tmp_path / "overrides" / "set.csv")
+    assert read(tmp_path / "absent.csv") == read(tmp_path / "no folder" / "set.csv") == {}

@@ -107,7 +107,25 @@ PHASES = {
     ),
 }
 PHASES["apex"] += ("fully developed", "fully grown", "fully emerged", "fully risen", "fully built")
-NO_PHASE = ["onset to apex", "rise and fall", "from start to end", "start to end", "not yet at peak", "before the apex"]
+PHASES["offset"] += (
+    "growing weaker",
+    "growing fainter",
+    "growing smaller",
+    "grows much softer",
+    "slowly growing faint",
+)
+PHASES["offset"] += ("easing off", "easing", "waning", "weakening", "getting weaker", "dying down", "starting to ease")
+PHASES["onset"] += ("growing", "growing stronger", "growing larger", "growing more")
+NO_PHASE = ["held, easing off", "rising and easing", "rising, then growing weaker", "a peak growing fainter"]
+NO_PHASE += ["building, then waning", "easing into it", "held, letting go", "increasing then growing smaller"]
+NO_PHASE += [
+    "onset to apex",
+    "rise and fall",
+    "from start to end",
+    "start to end",
+    "not yet at peak",
+    "before the apex",
+]
 NO_PHASE += [
     "fading in",
     "peaked, then faded",

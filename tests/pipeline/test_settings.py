@@ -76,6 +76,82 @@ def test_an_override_may_put_right_what_is_wrong_in_the_file(tmp_path: Path) -> 
     assert read_settings(PipelineSettings, write(tmp_path, "workers: x"), ["workers=2"]).workers == 2
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("max_failed: true", "folds: [true]", "folds: [2, true]", "shards: {clips: true}", "workers: false"),
+        *("clip_timeout: true", "world: {clips: true}", "lists: {a: {labels: [x], folds: {true: {train: a}}}}"),
+        *(
+            "caption: {server: {timeout: true}}",
+            "caption: {vllm: {max_length: true}}",
+            "index: {labels: {a: {true: x}}}",
+        ),
+    ],
+)
+def test_true_and_false_are_no_numbers(text: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="a number is needed here, not true or false"):
+        read_settings(PipelineSettings, write(tmp_path, text))
+
+
+def test_switches_are_true_or_false(tmp_path: Path) -> None:
+    path = write(tmp_path, "index: {strict: true}\ncaption: {chat_template_kwargs: {enable_thinking: false}}")
+    settings = read_settings(PipelineSettings, path)
+    assert (settings.index.strict, settings.caption.chat_template_kwargs) == (True, {"enable_thinking": False})
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key"),
+    [
+        (["faces.size=64", "faces.size=96"], "faces.size"),
+        (["faces.size=64", "workers=1", " faces.size =64"], "faces.size"),
+        (["faces={size: 64}", "faces.size=96"], "faces.size"),
+        (["caption.server.url=a", "caption={server: {url: b}}"], "caption.server.url"),
+        (["index.labels.a=[x]", "index.labels={a: {0: x}}"], "index.labels.a"),
+    ],
+)
+def test_a_key_that_is_set_twice_is_refused(overrides: list[str], key: str) -> None:
+    for read in (
+        lambda: read_settings(PipelineSettings, None, overrides),
+        lambda: apply_overrides(PipelineSettings(), overrides),
+    ):
+        with pytest.raises(UserError, match=f"--set gives '{key}' twice") as caught:
+            read()
+        assert overrides[0] in str(caught.value)
+
+
+def test_a_mapping_is_merged_into_the_section_that_stands_there(tmp_path: Path) -> None:
+    path = write(tmp_path, "faces: {instants: 8, size: 64}\nroots: {a: /a}\ncaption: {server: {timeout: 5}}")
+    overrides = ["faces={size: 96}", "roots={b: /b}", "caption={server: {url: 'http://x/v1'}}"]
+    settings = read_settings(PipelineSettings, path, overrides)
+    assert (settings.faces.instants, settings.faces.size) == (8, 96)
+    assert settings.roots == {"a": "/a", "b": "/b"}
+    assert (settings.caption.server.timeout, settings.caption.server.url) == (5.0, "http://x/v1")
+    kept = apply_overrides(settings, ["faces={margin: 0.5}"])
+    assert (kept.faces.instants, kept.faces.margin) == (8, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [
+        ("{1: a, '1': b}", "the label '1' stands there twice"),
+        ("[happy, joy]", "'happy' and 'joy' both mean happiness"),
+        ("{1: happy, 2: Joy}", "'happy' and 'Joy' both mean happiness"),
+        ("[calm, Calm]", "'calm' and 'Calm' both mean calm"),
+        ("[fear, fear]", "the class 'fear' stands there twice"),
+        ("[fear, ' ']", "a class has no name"),
+    ],
+)
+def test_labels_of_two_meanings_are_refused(labels: str, sentence: str, tmp_path: Path) -> None:
+    for text in (f"index: {{labels: {{a: {labels}}}}}", f"lists: {{a: {{folds: {{1: {{}}}}, labels: {labels}}}}}"):
+        with pytest.raises(UserError, match=sentence):
+            read_settings(PipelineSettings, write(tmp_path, text))
+
+
+def test_several_labels_may_mean_one_class(tmp_path: Path) -> None:
+    path = write(tmp_path, "index: {labels: {a: {1: fear, 2: fear, ang: anger, ANG: anger}}}")
+    assert len(read_settings(PipelineSettings, path).index.labels["a"]) == 4
+
+
 RENAMED = {"faces.pixels": "faces.size", "cluster": "ray", "caption.server.patience": "caption.server.retry_timeout"}
 
 

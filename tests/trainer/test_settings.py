@@ -17,6 +17,7 @@ from grace.trainer.settings import TrainSettings
     ("override", "sentence"),
     [
         ("train.epoch=3", "unknown key 'train.epoch'"),
+        ("train.seed=true", "'train.seed': a number is needed here, not true or false, got True"),
         ("train.epochs=0", "'train.epochs': input should be greater than or equal to 1, got 0"),
         ("train.precision=half", "'train.precision': input should be 'auto', 'float32' or 'bfloat16', got 'half'"),
         (
