@@ -262,6 +262,8 @@ TOY_FILES: list[File] = [
         ("predictions.parquet", *TRAIN),
     ),
     (f"{RUN}/predictions.parquet", inspected, ("data/toy/runs/template/fold-1/predictions.parquet",), TRAIN),
+    (f"{RUN}/metrics.json", evaluated, ("data/toy/runs/vision/fold-2/metrics.json",), ("metrics.json", *TRAIN)),
+    (f"{RUN}/history.csv", evaluated, ("data/toy/runs/vision/fold-2/history.csv",), ("history.csv", *TRAIN)),
     (f"{RUN}/metrics.json", trained_again, ("data/toy/runs/vision/fold-2/metrics.json",), TRAIN),
     (f"{RUN}/model.safetensors", opened, ("data/toy/runs/vision/fold-2/model.safetensors",), TRAIN),
     (f"{RUN}/model.safetensors", trained_again, ("data/other/runs/vision/fold-1/model.safetensors",), TRAIN),

@@ -223,6 +223,7 @@ def damages(seed: int) -> list[Trial]:
     files: list[tuple[str, Consumer, str]] = [
         (f"{seed_1}/config.yaml", evaluated, seed_1),
         (f"{seed_1}/predictions.parquet", evaluated, seed_1),
+        (f"{seed_1}/metrics.json", evaluated, seed_1),
         ("data/toy/scores.json", evaluated, "scores.json"),
         (f"{CROSS}/predictions.parquet", transferred, CROSS),
         (f"{CROSS}/metrics.json", transferred, CROSS),

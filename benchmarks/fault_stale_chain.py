@@ -15,6 +15,7 @@ KIND = "stale"
 DATA, FOREIGN = "data/chain", "data/other"
 RUN = f"{DATA}/runs/vision/fold-1"
 NEW = ("train", "-d", "chain", "-S", "train.seed=5", "--runs", "new")
+EXPORT = ("export", "huggingface", "exported")
 Change = Callable[[Path], None]
 
 
@@ -53,6 +54,30 @@ def used(words: tuple[str, ...], folder: Path) -> Outcome:
 def refaced(folder: Path) -> None:
     """Faces made again with other settings, and nothing after them."""
     ran("faces", "-S", "faces.quality=50")
+
+
+def reindexed(folder: Path) -> None:
+    """A video replaced and found by the index, and nothing after it."""
+    replaced(folder)
+    ran("index")
+
+
+def stopped(folder: Path) -> None:
+    """Faces made again with other settings, and killed after the first shard."""
+    last = folder / DATA / "faces/00001.h5"
+    before = last.read_bytes()
+    refaced(folder)
+    last.write_bytes(before)
+
+
+def removed(shard: str, folder: Path) -> None:
+    """One shard of a store, removed by hand."""
+    (folder / DATA / shard).unlink()
+
+
+def one_too_many(folder: Path) -> None:
+    """A shard copied behind the last one."""
+    shutil.copy(folder / DATA / "captions/00001.parquet", folder / DATA / "captions/00002.parquet")
 
 
 def all_again() -> Ran:
@@ -215,6 +240,26 @@ def _replaced_inputs() -> list[Trial]:
         "another data set's clips": (foreign_table, ("motion",), "clips.parquet"),
         "another data set's clips, trained": (foreign_table, NEW, "clips.parquet"),
         "faces made again": (refaced, NEW, "another faces/00000"),
+        "faces made again, exported": (refaced, EXPORT, "another faces/00000"),
+        "a video replaced and indexed, exported": (reindexed, EXPORT, "clips.parquet"),
+        "faces of two settings": (stopped, ("motion",), "faces mixes shards"),
+        "faces of two settings, tokens": (stopped, ("tokens",), "faces mixes shards"),
+        "faces of two settings, trained": (stopped, NEW, "faces mixes shards"),
+        "faces of two settings, verified": (stopped, ("verify",), "faces mixes shards"),
+        "captions without a shard, exported": (partial(removed, "captions/00001.parquet"), EXPORT, "captions lacks"),
+        "captions without a shard, verified": (
+            partial(removed, "captions/00001.parquet"),
+            ("verify",),
+            "captions lacks",
+        ),
+        "tokens without a shard, verified": (partial(removed, "tokens/00001.h5"), ("verify",), "tokens lacks"),
+        "a shard of captions too many, exported": (one_too_many, EXPORT, "clips twice"),
+        "a shard of captions too many, verified": (one_too_many, ("verify",), "clips twice"),
+        "faces made again, evaluated": (refaced, ("evaluate",), "another faces/00000"),
+        "faces made again, compared": (refaced, ("compare", "vision", "vision"), "another faces/00000"),
+        "faces made again, reported": (refaced, ("report", "--no-pdf"), "another faces/00000"),
+        "a video replaced and indexed, evaluated": (reindexed, ("evaluate",), "clips.parquet"),
+        "a video replaced and indexed, on another set": (reindexed, ("evaluate", "--on", "other"), "clips.parquet"),
         "faces made again, verified": (refaced, ("verify",), "captions/00000.parquet"),
         "tokens of another data set, verified": (partial(_foreign, ("tokens",)), ("verify",), "tokens/00001.h5"),
         "everything of another data set, verified": (
@@ -261,6 +306,8 @@ def trials(seed: int) -> list[Trial]:
     for setting in settings:
         attempt, says = partial(_predicted, ("-S", setting)), "use_label" if "label" in setting else setting
         found.append(Trial(KIND, f"predict -S {setting}", attempt, ("sentence",), "chain", (says,)))
+        attempt, says = partial(used, (*NEW, "-S", setting)), says.partition("=")[0]
+        found.append(Trial(KIND, f"train -S {setting}", attempt, ("sentence",), "chain", (says,)))
     more: dict[str, tuple[Any, ...]] = {
         "predict without settings": (
             partial(_after, _other_steps, partial(_predicted, ())),

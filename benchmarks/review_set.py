@@ -63,7 +63,7 @@ def make_set(folder: Path, clips: int, seed: int = 0, real: int = 0, methods: Se
         of_tokens = BARE if real and shard >= real else sizes
         rows["tokens"] = [_tokens(ids[k], random, of_tokens) for k in numbers]
         for name, made in rows.items():
-            meta = {"version": 1, "cache_key": {"model": "drawn"}, "fingerprint": fingerprint([name, shard, seed])}
+            meta = {"cache_key": {"model": "drawn"}, "fingerprint": fingerprint([name, shard, seed])}
             Store(folder / name, STORES[name]).write(shard, made, meta)
     for method in methods:
         of_run = REAL if real else SMALL

@@ -332,7 +332,7 @@ def write_run(folder: Path) -> None:
     write_table(place / "predictions.parquet", PREDICTIONS, rows, {"fingerprint": "run"})
     for name in FILES:
         if name != "predictions.parquet":
-            (place / name).write_bytes(b"")
+            (place / name).write_bytes(b"{}" if name == "metrics.json" else b"")
     config = RunConfig(
         version=1,
         fingerprint="run",

@@ -350,6 +350,11 @@ def make_steps(settings: PipelineSettings, stages: Sequence[str]) -> list[Step]:
 def window_starts(count: int, width: int, stride: int) -> list[int]:
     """Where windows of ``width`` instants begin among ``count``; the last one ends at the end.
 
+    Args:
+        count: All instants.
+        width: Instants of a window, at most ``count``.
+        stride: Instants from one window to the next, 1 at least.
+
     Example:
         >>> window_starts(10, 4, 3), window_starts(9, 4, 3), window_starts(4, 4, 2)
         ([0, 3, 6], [0, 3, 5], [0])

@@ -20,8 +20,8 @@ def command(
 ) -> None:
     """Train a fold, choose its epoch by the protocol, and score its test clips once; or all folds in a row."""
     settings = command_settings(params, override, "train")
-    from grace.pipeline.steps import step_sections
     from grace.pipeline.store import open_store
+    from grace.run_steps import settings_of_cache
     from grace.trainer.train import train
 
     folder = settings.folder(dataset)
@@ -29,9 +29,9 @@ def command(
     tokens = open_store(folder, "tokens")
     for limit in tokens.meta(tokens.shards()[0]).get("limits", ()) if tokens.shards() else ():
         note(f"{limit}.")
-    trained = []
+    pipeline, trained = settings_of_cache(folder, settings), []
     for number in folds:
-        metrics = train(folder, settings.train, number, runs, pipeline=step_sections(settings))
+        metrics = train(folder, settings.train, number, runs, pipeline=pipeline)
         _print_run(metrics, settings.train.seed)
         trained.append(metrics)
     if len(trained) > 1:

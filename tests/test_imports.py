@@ -30,7 +30,14 @@ ALLOWED = {
     "pocket": {"grace.pocket", "grace.pipeline"},
     "grace/review": {"grace.review", "grace.trainer", "grace.pipeline"},
     "grace/export": {"grace.export", "grace.trainer", "grace.pipeline"},
-    "grace/report": {"grace.report", "grace.review", "grace.trainer", "grace.pipeline", "grace.settings"},
+    "grace/report": {
+        "grace.report",
+        "grace.review",
+        "grace.trainer",
+        "grace.pipeline",
+        "grace.settings",
+        "grace.run_steps",
+    },
     "stages": {"stages", "grace"},
 }
 STEP_PACKAGES = ("index", *dict.fromkeys(module.split(".")[2] for module in STEPS.values()))

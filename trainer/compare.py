@@ -63,8 +63,7 @@ def compare(
         here, there = (getattr(run, name) for run in runs)
         if here != there:
             raise UserError(f"{first} and {second} have different {name} ({here} and {there}): compare like with like.")
-    for run in runs:
-        check_runs(run.runs, Path(dataset_folder))
+    check_runs(runs[0].runs, Path(dataset_folder), runs[1].runs)
     _check_clips(*runs)
     order = sorted(runs[0].rows)
     names = runs[0].labels

@@ -16,7 +16,7 @@ from grace.trainer.calibration import Bin, expected_calibration_error, reliabili
 from grace.trainer.metrics import ambiguous_pairs, confusion, scores
 from grace.trainer.plots import write_plots
 from grace.trainer.provenance import check_runs, people_of
-from grace.trainer.runs import Run, class_indices, fold_folder, open_run, read_history, seed_folders
+from grace.trainer.runs import Run, class_indices, fold_folder, open_run, seed_folders
 from grace.trainer.settings import PREFIX
 from grace.trainer.significance import intervals
 
@@ -87,8 +87,11 @@ class Joined:
     """The scores in it by their names, whatever protocol they follow."""
     runs: dict[int, Run]
     """Of each fold, its run; the first seed's."""
-    histories: dict[int, list[dict[str, float]]]
-    """Of each fold, the numbers of its epochs."""
+
+    @property
+    def histories(self) -> dict[int, list[dict[str, float]]]:
+        """Of each fold, the numbers of its epochs."""
+        return {fold: run.history for fold, run in self.runs.items()}
 
     @property
     def rows(self) -> list[Row]:
@@ -105,7 +108,30 @@ def join_folds(
     runs: Path | None = None,
     seeds: int = 1,
 ) -> Joined:
-    """The scores of :func:`evaluate`, which takes and raises the same, without writing anything."""
+    """The scores of :func:`evaluate`, which takes and raises the same, without writing anything.
+
+    Args:
+        dataset_folder: ``data/<dataset>``.
+        method: as in ``train.method``.
+        folds: the folds to join, all trained; one at least.
+        samples: bootstrap draws of the intervals.
+        confidence: of the intervals, between 0 and 1.
+        runs: the folder of runs; ``<dataset_folder>/runs`` if not given.
+        seeds: runs of each fold (``train.seeds``).
+
+    Returns:
+        The content of ``scores.json``, the scores by their plain names, and of each fold the first seed's run and the
+        history of its epochs.
+
+    Raises:
+        UserError: no fold is named, or one of the reasons of :func:`evaluate`.
+        GraceError: the label was visible to the text of a test clip.
+
+    Example:
+        >>> joined = join_folds("data/demo", "grace", folds=[1], samples=100)
+        >>> joined.scores["clips"], len(joined.rows), sorted(joined.histories)
+        (18, 18, [1])
+    """
     folder = Path(dataset_folder)
     if not folds:
         raise UserError("No fold was named: set folds in params.yaml, such as [1, 2].")
@@ -131,8 +157,8 @@ def join_folds(
     if seeds > 1:
         metrics["seeds"] = _over_seeds(everything)
     prefix = PREFIX[protocol]
-    without = [_without_text(place, prefix) for place in places.values()]
-    if known := [scored for scored in without if scored]:
+    without = [run.metrics.get(f"{prefix}without_text") for run in found.values()]
+    if known := [scored for scored in without if scored]:  # of methods that can do without
         metrics["without_text"] = {name: round(float(np.mean([one[name] for one in known])), 6) for name in known[0]}
     if scenes := _by_scene(rows, folder, labels):
         metrics["scenes"] = scenes
@@ -143,7 +169,7 @@ def join_folds(
         "limits": sorted({limit for run in everything.values() for limit in run.limits}),
         **{f"{prefix}{name}": value for name, value in metrics.items()},
     }
-    return Joined(result, metrics, found, {fold: read_history(place / "history.csv") for fold, place in places.items()})
+    return Joined(result, metrics, found)
 
 
 def headline(result: dict[str, Any]) -> dict[str, float | None]:
@@ -194,13 +220,6 @@ def _over_seeds(runs: dict[Path, Run]) -> dict[str, dict[str, Any]]:
         name: {"mean": float(np.mean(values)), "deviation": float(np.std(values, ddof=1)), "each": values}
         for name, values in each.items()
     }
-
-
-def _without_text(place: Path, prefix: str) -> dict[str, float]:
-    """UAR and WAR of a run without texts, where its method can do without."""
-    metrics = json.loads((place / "metrics.json").read_text(encoding="utf-8"))
-    scored: dict[str, float] = metrics.get(f"{prefix}without_text") or {}
-    return scored
 
 
 def fold_scores(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from grace.pipeline.store import Clips, GraceError, Row, Store, UserError, fingerprint
+from grace.pipeline.store.chain import refuse_outdated
 from grace.pipeline.store.schemas import MOTION, STORES, TOKENS, fold_column
 from grace.trainer.runs import Run, RunConfig, is_seed_folder
 from grace.trainer.settings import METHODS, TrainSettings
@@ -79,23 +80,30 @@ def people_of(folder: Path, clip_ids: Sequence[str]) -> list[str] | None:
     return [person_of(clip_id, subject.get(clip_id)) for clip_id in clip_ids]
 
 
-def check_runs(runs: Mapping[Path, Run], dataset_folder: Path) -> None:
+def check_runs(runs: Mapping[Path, Run], dataset_folder: Path, *others: Mapping[Path, Run]) -> None:
     """Refuse runs that are not what they say, or no longer fit the data set.
 
+    Args:
+        runs: The folds and seeds of one method, by folder.
+        dataset_folder: ``data/<dataset>``.
+        others: Those of each method that it is compared with.
+
     Raises:
-        UserError: A folder holds another fold or seed than it is named for, its predictions are another run's or of
-            other clips than the fold's test part, labels or inputs changed since, or folds or seeds were trained with
-            differing settings.
+        UserError: Shards of the data set do not follow from its clips and from each other. A folder holds another fold
+            or seed than it is named for, its predictions are another run's or of other clips than the fold's test part,
+            labels or inputs changed since, or folds or seeds of a method were trained with differing settings.
         GraceError: The label was in the prompt of a test clip's text.
     """
+    refuse_outdated(dataset_folder)  # first: what a run was made from may be as it was, and no longer be true
     clips = read_clips(dataset_folder)
     now = cache_inputs(dataset_folder, clips)
-    for folder, run in runs.items():
-        _check_fold(folder, run)
-        _check_clips(folder, run, clips)
-        check_inputs(folder, run.config, now)
-    check_alike({folder: run.config for folder, run in runs.items()})
-    refuse_label_informed([row for run in runs.values() for row in run.predictions])
+    for of_method in (runs, *others):
+        for folder, run in of_method.items():
+            _check_fold(folder, run)
+            _check_clips(folder, run, clips)
+            check_inputs(folder, run.config, now)
+        check_alike({folder: run.config for folder, run in of_method.items()})
+        refuse_label_informed([row for run in of_method.values() for row in run.predictions])
 
 
 def refuse_label_informed(rows: Sequence[Row]) -> None:
@@ -111,6 +119,11 @@ def check_inputs(folder: Path, config: RunConfig, now: Mapping[str, str]) -> Non
     """Raise :class:`UserError` when what a run was trained on is not what there is now, as :func:`cache_inputs` says.
 
     What is there no more, such as tokens that were removed for the room they take, is not held against the run.
+
+    Args:
+        folder: The run's folder, for the message.
+        config: Its configuration.
+        now: Name to hash of what there is.
     """
     for name, value in inputs_of(config.settings, now).items():
         if config.inputs.get(name) != value:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +41,7 @@ def export_model(run: Path, folder: Path, dataset: str) -> list[str]:
     for name in (*KEPT, "README.md"):
         content = check_file(run, found.config, name).read_bytes()
         if name == "README.md":
-            metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-            content = _card(content.decode("utf-8"), found.config, metrics, dataset)
+            content = _card(content.decode("utf-8"), found.config, found.metrics, dataset)
         write_atomic(folder / name, content)
     digests = file_digests(folder, (*KEPT, "README.md"))
     write_atomic(folder / "config.yaml", encode_config(found.config.model_copy(update={"files": digests})))

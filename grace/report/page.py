@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grace.pipeline.steps import step_sections
 from grace.pipeline.store import write_atomic
+from grace.pipeline.store.chain import refuse_outdated
 from grace.report.data import data_section
 from grace.report.origin import digests, limits, settings_section, versions
 from grace.report.pictures import HEIGHT, WIDTH
@@ -14,6 +14,7 @@ from grace.report.results import results_section
 from grace.report.texts import texts_section
 from grace.review.catalogue import read_catalogue
 from grace.review.rendering import environment
+from grace.run_steps import settings_of_cache
 from grace.trainer.evaluate import Joined, join_folds
 from grace.trainer.runs import fold_folder
 
@@ -37,11 +38,13 @@ def write_report(dataset: str, settings: Settings, out: Path, runs: Path | None 
         Whether the report has scores: none of the method's folds may be trained yet.
 
     Raises:
-        UserError: There are no clips yet, a file is damaged, or only some of the folds are trained.
+        UserError: There are no clips yet, a file is damaged or out of date, only some of the folds are trained, or the
+            data set was made with other settings.
     """
     folder = settings.folder(dataset)
     catalogue, _ = read_catalogue(folder)
     joined = _joined(folder, settings, runs)
+    content = _content(folder, settings, joined)
     evaluation = settings.evaluate
     results = results_section(catalogue, joined, evaluation.bootstrap, evaluation.confidence) if joined else None
     page = (
@@ -53,7 +56,7 @@ def write_report(dataset: str, settings: Settings, out: Path, runs: Path | None 
             texts=texts_section(catalogue),
             results=results,
             method=settings.train.method,
-            settings=settings_section(_content(settings, joined)),
+            settings=settings_section(content),
             versions=versions(),
             digests=digests(folder, joined),
             limits=limits(folder),
@@ -66,9 +69,10 @@ def write_report(dataset: str, settings: Settings, out: Path, runs: Path | None 
 
 
 def _joined(folder: Path, settings: Settings, runs: Path | None) -> Joined | None:
-    """The folds of ``train.method``, or None where not one of them is there."""
+    """The folds of ``train.method``, or None where not one of them is there. Raises as :func:`join_folds` does."""
     method, where = settings.train.method, runs or folder / "runs"
     if not any((fold_folder(where, method, fold) / "config.yaml").exists() for fold in settings.folds):
+        refuse_outdated(folder)
         return None
     return join_folds(
         folder,
@@ -81,9 +85,9 @@ def _joined(folder: Path, settings: Settings, runs: Path | None) -> Joined | Non
     )
 
 
-def _content(settings: Settings, joined: Joined | None) -> dict[str, Any]:
+def _content(folder: Path, settings: Settings, joined: Joined | None) -> dict[str, Any]:
     """The settings that made what is shown: those kept with the run, else those of today."""
     run = next(iter(joined.runs.values())).config if joined else None
-    pipeline = (run.pipeline if run else None) or step_sections(settings)
+    pipeline = (run.pipeline if run else None) or settings_of_cache(folder, settings)
     train = (run.settings if run else settings.train).model_dump()
     return {**pipeline, "train": train, "evaluate": settings.evaluate.model_dump()}

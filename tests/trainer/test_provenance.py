@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from importlib import import_module
@@ -11,8 +12,10 @@ from typing import Any
 import pytest
 
 from grace.pipeline.store import Clips, GraceError, Store, UserError, write_clips
-from grace.pipeline.store.schemas import DESCRIPTIONS, TOKENS
+from grace.pipeline.store.chain import clips_digest
+from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS, FACES, TOKENS
 from grace.trainer.compare import compare
+from grace.trainer.cross_dataset import evaluate_on
 from grace.trainer.evaluate import evaluate
 from grace.trainer.provenance import people_of
 from grace.trainer.runs import encode_config, read_config
@@ -108,6 +111,37 @@ def test_what_cannot_be_proved_is_not_scored(
         evaluate(folder, "vision", [1, 2], samples=5)
     with pytest.raises(UserError, match=sentence):
         compare(folder / "runs/vision", folder / "runs/vision", folder, samples=5)
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "history.csv", "predictions.parquet"])
+@pytest.mark.parametrize(
+    "damage", [lambda content: content[:50], lambda content: b"1\xff" + content[2:], lambda _: b""]
+)
+def test_a_damaged_file_of_a_run_is_not_read(
+    name: str, damage: Callable[[bytes], bytes], whole: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data"
+    shutil.copytree(whole, folder)
+    path = folder / "runs/vision/fold-2" / name
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(UserError, match=rf"fold-2/{name} is damaged or of another run .* run `grace train` again"):
+        evaluate(folder, "vision", [1, 2], samples=5)
+    with pytest.raises(UserError, match=rf"fold-2/{name} is damaged or of another run .* run `grace train` again"):
+        compare(folder / "runs/vision", folder / "runs/vision", folder, samples=5)
+
+
+def test_edited_scores_without_text_are_not_printed(whole: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    shutil.copytree(whole, folder)
+    train(folder, SHORT.model_copy(update={"method": "grace"}), 1, quiet=True)
+    before = evaluate(folder, "grace", [1], samples=5)["without_text"]
+    path = folder / "runs/grace/fold-1/metrics.json"
+    metrics = json.loads(path.read_text())
+    assert before == pytest.approx(metrics["without_text"])
+    metrics["without_text"]["UAR"] = 0.99
+    path.write_text(json.dumps(metrics, indent=2) + "\n")
+    with pytest.raises(UserError, match=r"metrics.json is damaged or of another run"):
+        evaluate(folder, "grace", [1], samples=5)
 
 
 @pytest.fixture(scope="module")
@@ -227,3 +261,100 @@ def test_tokens_of_crops_that_were_made_again_are_not_trained_on(whole: Path, tm
     Store(folder / "descriptions", DESCRIPTIONS).write(1, [row], {"fingerprint": "now"})
     with pytest.raises(UserError, match="made from another descriptions/00001 than there is now: run `grace tokens`"):
         train(folder, SHORT.model_copy(update={"seed": 6}), 1, quiet=True)
+
+
+def test_tokens_of_texts_by_two_models_are_not_trained_on(whole: Path, tmp_path: Path) -> None:
+    """What a run says of its steps holds for all shards: the first shard speaks for its whole store."""
+    folder = tmp_path / "data"
+    shutil.copytree(whole, folder)
+    tokens, texts = Store(folder / "tokens", TOKENS), Store(folder / "descriptions", DESCRIPTIONS)
+    for shard in tokens.shards():
+        rows = tokens.read(shard)
+        of_texts = {"fingerprint": str(shard), "cache_key": {"model": "one" if shard < 2 else "another"}}
+        keys = [{name: row[name] for name in ("clip_id", "status", "error")} for row in rows]
+        texts.write(shard, keys, of_texts)
+        meta = {
+            "cache_key": tokens.meta(shard)["cache_key"],
+            "fingerprint": "f",
+            "inputs": {"descriptions": str(shard)},
+        }
+        tokens.write(shard, rows, meta)
+    sentence = r"descriptions mixes .*\(00002.parquet and 1 more differ from 00000.parquet\): run `grace refine` again"
+    with pytest.raises(UserError, match=sentence):
+        train(folder, SHORT.model_copy(update={"seed": 5}), 1, quiet=True)
+
+
+@pytest.fixture
+def chained(whole: Path, tmp_path: Path) -> Path:
+    """The toy cache and its runs, with the stores that its tokens were made from, each saying what it was made from."""
+    folder = tmp_path / "data"
+    shutil.copytree(whole, folder)
+    clips, columns = Clips(folder), ["path", "content"]
+    for name, schema, source in (
+        ("faces", FACES, ""),
+        ("captions", CAPTIONS, "faces"),
+        ("descriptions", DESCRIPTIONS, "captions"),
+    ):
+        for shard in range(clips.count_shards(16)):
+            rows = [{name: row[name] for name in ("clip_id", "status", "error")} for row in clips.shard(shard, 16)]
+            seen = {"columns": columns, "size": 16, "digest": clips_digest(Clips(folder, columns).shard(shard, 16))}
+            made = {"inputs": {source: f"{source}-{shard}"}} if source else {"clips": seen}
+            Store(folder / name, schema).write(shard, rows, {"fingerprint": f"{name}-{shard}", **made})
+    tokens = Store(folder / "tokens", TOKENS)
+    for shard in tokens.shards():
+        made_from = {name: f"{name}-{shard}" for name in ("faces", "descriptions")}
+        tokens.write(shard, tokens.read(shard), {**tokens.meta(shard), "inputs": made_from})
+    return folder
+
+
+def clip_replaced(folder: Path) -> None:
+    """As `grace index` finds it: another content under the same name."""
+    clips = Clips(folder)
+    clips.rows[20]["content"] = "another"
+    write_clips(folder, clips.rows, clips.labels)
+
+
+def faces_made_again(folder: Path) -> None:
+    store = Store(folder / "faces", FACES)
+    store.write(1, store.read(1, ["clip_id", "status", "error"]), {**store.meta(1), "fingerprint": "again"})
+
+
+def text_corrected(folder: Path) -> None:
+    store = Store(folder / "descriptions", DESCRIPTIONS)
+    store.write(1, store.read(1), {**store.meta(1), "fingerprint": "again"})
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (clip_replaced, "faces/00001.h5 was made from another clips.parquet than there is now: run `grace faces`"),
+        (faces_made_again, "captions/00001.parquet was made from another faces/00001 .* run `grace caption`"),
+        (text_corrected, "tokens/00001.h5 was made from another descriptions/00001 .* run `grace tokens`"),
+    ],
+)
+def test_a_run_on_outdated_shards_is_not_scored(chained: Path, change: Callable[[Path], None], sentence: str) -> None:
+    runs = chained / "runs/vision"
+    before = evaluate(chained, "vision", [1, 2], samples=5)
+    other = toy_cache(chained.parent / "other", 60, seed=1)
+    train(other, SHORT, 1, quiet=True)
+    evaluate_on(chained, other, "vision", [1, 2], samples=5)
+    compare(runs, runs, chained, samples=5)
+    change(chained)
+    for score in (
+        lambda: evaluate(chained, "vision", [1, 2], samples=5),
+        lambda: compare(runs, runs, chained, samples=5),
+        lambda: evaluate_on(chained, other, "vision", [1, 2], samples=5),
+        lambda: evaluate_on(other, chained, "vision", [1], samples=5),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            score()
+    assert json.loads((chained / "scores.json").read_text())["UAR"] == before["UAR"]
+
+
+def test_removed_tokens_do_not_hide_that_a_clip_was_replaced(chained: Path) -> None:
+    for name in ("tokens", "descriptions"):
+        shutil.rmtree(chained / name)
+    evaluate(chained, "vision", [1, 2], samples=5)
+    clip_replaced(chained)
+    with pytest.raises(UserError, match=r"faces/00001.h5 was made from another clips.parquet"):
+        evaluate(chained, "vision", [1, 2], samples=5)
