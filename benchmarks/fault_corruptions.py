@@ -223,6 +223,20 @@ def remembered(file: str, damage: Damage, seed: int, folder: Path) -> Outcome:
     return ran.failure or damaged(file, damage, seed, rooted, folder)
 
 
+def reviewed(file: str, damage: Damage, seed: int, folder: Path) -> Outcome:
+    """Make the review page's index of a set, damage a file of it, and read it again."""
+    before = _catalogue(folder)
+    return damaged(file, damage, seed, lambda _: held_if(_catalogue(folder) == before, "another catalogue"), folder)
+
+
+def _catalogue(folder: Path) -> list[tuple[Any, ...]]:
+    from grace.review.catalogue import read_catalogue
+
+    found = read_catalogue(folder / "data/chain")[0]
+    clips = range(len(found.positions))
+    return [(found.clip_id(clip), found.text(clip, "caption"), found.shard(clip)) for clip in clips]
+
+
 def rendered(folder: Path) -> Outcome:
     """The world rendered again: the files that were there, and true ones."""
     ran = grace("world", "--out", "raw/world")
@@ -350,6 +364,9 @@ def trials(seed: int) -> list[Trial]:
     for name, damage in DAMAGES.items():
         attempt = partial(remembered, "data/raw/root.txt", damage, seed)
         found.append(Trial(KIND, f"data/raw/root.txt: {name}, index", attempt, RIGHT, "clips", ("root",)))
+        for store in ("captions", "faces"):
+            attempt = partial(reviewed, f"data/chain/review/index/{store}.arrow", damage, seed)
+            found.append(Trial(KIND, f"review/index/{store}.arrow: {name}, read again", attempt, ("held",), "chain"))
     world: list[File] = [
         ("raw/world/world.json", rendered, (), ("world.json", "grace world")),
         (

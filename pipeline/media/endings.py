@@ -32,10 +32,14 @@ def reaches_its_end(file: BinaryIO) -> bool:
         file: The open file, without a buffer of Python's own; its position is moved.
 
     Example:
-        >>> from io import BytesIO
+        >>> from tempfile import TemporaryFile
         >>> gif = b"GIF89a" + bytes(7) + b"\\x2c" + bytes(9) + b"\\2\\3abc\\0" + b"\\x3b"
-        >>> reaches_its_end(BytesIO(gif)), reaches_its_end(BytesIO(gif[:-1])), reaches_its_end(BytesIO(gif[:-3]))
-        (True, False, False)
+        >>> with TemporaryFile(buffering=0) as file:
+        ...     _ = file.write(gif)
+        ...     whole = reaches_its_end(file)
+        ...     _ = file.truncate(len(gif) - 1)
+        ...     whole, reaches_its_end(file)
+        (True, False)
     """
     buffered: Any = io.BufferedReader(file)  # type: ignore[arg-type]
     try:
