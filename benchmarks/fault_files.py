@@ -1,7 +1,7 @@
 """Trials of hostile files for index and faces: whatever lies beside a good clip, that clip keeps its rows.
 
 The hostile file has a row of its own with a cause, or is no clip. It may be a clip only where it really can be played:
-a damaged video of which some frames are left.
+a damaged video of which some frames are left, and its row says so wherever its container or decoder can tell.
 """
 
 from __future__ import annotations
@@ -20,20 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.fault_trial import Outcome, Trial, grace, kept
+from benchmarks.fault_videos import VIDEOS, cut, flipped, good_clip, overwritten, random_bytes
 
 KIND = "files"
 Maker = Callable[[Path], None]
 GOOD = "good"
-VIDEOS = ("mp4", "avi", "mov", "mkv", "webm", "mpg", "flv", "wmv", "ts", "3gp", "ogv", "gif", "webp")
-CODECS = {
-    "webm": "libvpx",
-    "mpg": "mpeg1video",
-    "flv": "flv",
-    "wmv": "wmv2",
-    "ts": "mpeg2video",
-    "gif": "gif",
-    "ogv": "libvpx",
-}
 
 
 def beside(make: Maker, seed: int, plays: bool, folder: Path) -> Outcome:
@@ -89,56 +80,6 @@ def make_good(folder: Path) -> None:
             raise RuntimeError(ran.output)
     rows = rows_by_clip(folder)
     (folder / "baseline.json").write_text(json.dumps({"good": [row_digest(store[GOOD]) for store in rows.values()]}))
-
-
-def good_clip(path: Path, suffix: str = "mp4", frames: int = 6) -> Path:
-    """A small video."""
-    from fractions import Fraction
-
-    import numpy as np
-
-    from tests.support.videos import encode_pictures, numbered
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if suffix == "webp":
-        from PIL import Image
-
-        pictures = [Image.fromarray(np.ascontiguousarray(numbered(number))) for number in range(frames)]
-        pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=40, format="WEBP")
-        return path
-    codec = CODECS.get(suffix, "mpeg4")
-    pixels = "rgb8" if suffix == "gif" else "yuv420p"
-    times = [Fraction(number, 25) for number in range(frames)]
-    return encode_pictures(path, [numbered(number, (96, 64)) for number in range(frames)], times, codec, pixels)
-
-
-def _content(suffix: str, frames: int = 12) -> bytes:
-    file = Path(f"made.{suffix}")
-    content = good_clip(file, suffix, frames).read_bytes()
-    file.unlink()
-    return content
-
-
-# -- bytes under any name
-
-
-def random_bytes(suffix: str, root: Path) -> None:
-    """Noise under a video's suffix."""
-    (root / f"bad.{suffix}").write_bytes(random.randbytes(5000))
-
-
-def cut(suffix: str, share: float, root: Path) -> None:
-    """A video without its end."""
-    content = _content(suffix)
-    (root / f"bad.{suffix}").write_bytes(content[: int(len(content) * share)])
-
-
-def flipped(suffix: str, bits: int, root: Path) -> None:
-    """A video with some bits changed."""
-    content = bytearray(_content(suffix))
-    for _ in range(bits):
-        content[random.randrange(len(content))] ^= 1 << random.randrange(8)
-    (root / f"bad.{suffix}").write_bytes(bytes(content))
 
 
 def holds(name: str, content: bytes, root: Path) -> None:
@@ -342,6 +283,12 @@ PLACES: dict[str, Maker] = {
 }
 
 
+ENDLESS = ("mpg",)
+"""Containers that announce no end, so that one that is cut between two frames cannot be known."""
+TOLD = ("mp4", "mov", "3gp", "mkv", "mpg", "ts", "ogv", "webp")
+"""Where 40 flipped bits never pass without a word: other decoders hide what they can."""
+
+
 NO_ID = "its id holds a control character, or bytes that are no UTF-8"
 SAYS = {
     "a name with a newline": NO_ID,
@@ -371,8 +318,12 @@ def trials(seed: int) -> list[Trial]:
     makers: list[tuple[str, Maker, bool, tuple[str, ...]]] = []
     makers += [(f"noise.{suffix}", partial(random_bytes, suffix), False, any_of) for suffix in VIDEOS]
     for suffix in VIDEOS:
-        makers += [(f"{share:.0%} of .{suffix}", partial(cut, suffix, share), True, any_of) for share in (0.3, 0.8)]
-        makers += [(f"{bits} bits of .{suffix}", partial(flipped, suffix, bits), True, any_of) for bits in (1, 40)]
+        right = any_of if suffix in ENDLESS else ("row",)
+        makers += [(f"{share:.0%} of .{suffix}", partial(cut, suffix, share), True, right) for share in (0.3, 0.8)]
+        makers += [(f"1 bits of .{suffix}", partial(flipped, suffix, 1), True, any_of)]  # may change one pixel
+        right = ("row",) if suffix in TOLD else any_of
+        makers += [(f"40 bits of .{suffix}", partial(flipped, suffix, 40), True, right)]
+    makers += [(f"a piece of {name}", partial(overwritten, name), True, ("row",)) for name in ("libx264", "mpeg4")]
     makers += [
         (name, partial(holds, *content), name == "a picture named as a video", any_of)
         for name, content in TEXTS.items()

@@ -15,6 +15,7 @@ KIND = "stale"
 DATA, FOREIGN = "data/chain", "data/other"
 RUN = f"{DATA}/runs/vision/fold-1"
 NEW = ("train", "-d", "chain", "-S", "train.seed=5", "--runs", "new")
+EXPORT = ("export", "huggingface", "exported")
 Change = Callable[[Path], None]
 
 
@@ -59,6 +60,24 @@ def reindexed(folder: Path) -> None:
     """A video replaced and found by the index, and nothing after it."""
     replaced(folder)
     ran("index")
+
+
+def stopped(folder: Path) -> None:
+    """Faces made again with other settings, and killed after the first shard."""
+    last = folder / DATA / "faces/00001.h5"
+    before = last.read_bytes()
+    refaced(folder)
+    last.write_bytes(before)
+
+
+def removed(shard: str, folder: Path) -> None:
+    """One shard of a store, removed by hand."""
+    (folder / DATA / shard).unlink()
+
+
+def one_too_many(folder: Path) -> None:
+    """A shard copied behind the last one."""
+    shutil.copy(folder / DATA / "captions/00001.parquet", folder / DATA / "captions/00002.parquet")
 
 
 def all_again() -> Ran:
@@ -222,6 +241,21 @@ def _replaced_inputs() -> list[Trial]:
         "another data set's clips, trained": (foreign_table, NEW, "clips.parquet"),
         "faces made again": (refaced, (*NEW, "-S", "faces.quality=50"), "another faces/00000"),
         "faces made again, trained as before": (refaced, NEW, "faces.quality 50, not 95"),
+        "faces made again, exported": (refaced, EXPORT, "another faces/00000"),
+        "a video replaced and indexed, exported": (reindexed, EXPORT, "clips.parquet"),
+        "faces of two settings": (stopped, ("motion",), "faces mixes shards"),
+        "faces of two settings, tokens": (stopped, ("tokens",), "faces mixes shards"),
+        "faces of two settings, trained": (stopped, (*NEW, "-S", "faces.quality=50"), "faces mixes shards"),
+        "faces of two settings, verified": (stopped, ("verify",), "faces mixes shards"),
+        "captions without a shard, exported": (partial(removed, "captions/00001.parquet"), EXPORT, "captions lacks"),
+        "captions without a shard, verified": (
+            partial(removed, "captions/00001.parquet"),
+            ("verify",),
+            "captions lacks",
+        ),
+        "tokens without a shard, verified": (partial(removed, "tokens/00001.h5"), ("verify",), "tokens lacks"),
+        "a shard of captions too many, exported": (one_too_many, EXPORT, "clips twice"),
+        "a shard of captions too many, verified": (one_too_many, ("verify",), "clips twice"),
         "faces made again, evaluated": (refaced, ("evaluate",), "another faces/00000"),
         "faces made again, compared": (refaced, ("compare", "vision", "vision"), "another faces/00000"),
         "faces made again, reported": (refaced, ("report", "--no-pdf"), "another faces/00000"),

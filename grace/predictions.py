@@ -14,6 +14,7 @@ from grace.pipeline.errors import UserError
 from grace.pipeline.figures import OKABE_ITO
 from grace.pipeline.single_clip import ClipResult
 from grace.pipeline.store import Row
+from grace.pipeline.store.schema import limits_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,8 +119,10 @@ class Prediction:
             labels: The classes, in the order of the columns; one that the run does not know has None.
 
         Returns:
-            ``path``, ``label``, ``p_<class>`` in [0, 1], ``caption``, ``description``, and ``error``, the cause where
-            there is no prediction; where several people have one each, which of them it is about.
+            ``path``, ``label``, ``p_<class>`` in [0, 1], ``caption``, ``description``; ``remarks``, why the prediction
+            is doubtful, and ``limits``, which models behind it do not know such footage, empty where there is nothing
+            to say; and ``error``, the cause where there is no prediction. Where several people have one each, which of
+            them it is about.
         """
         return {
             "path": str(self.clip.row["path"]),
@@ -128,6 +131,8 @@ class Prediction:
             **{f"{PROBABILITY}{label}": self.probabilities.get(label) for label in labels},
             "caption": self.clip.caption,
             "description": self.clip.description,
+            "remarks": "; ".join(self.clip.remarks),
+            "limits": limits_text(self.clip.limits),
             "error": self.error,
         }
 
@@ -177,7 +182,8 @@ class PredictionOverTime:
         """The windows as a table.
 
         Returns:
-            One window per row: ``start`` and ``end`` in seconds, ``label``, ``p_<class>`` in [0, 1], texts, ``error``.
+            One window per row: ``start`` and ``end`` in seconds, ``label``, ``p_<class>`` in [0, 1], texts,
+            ``remarks``, ``limits``, ``error``.
         """
         import pandas as pd
 

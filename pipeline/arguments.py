@@ -55,7 +55,15 @@ def clip_paths(clips: str | Path | Iterable[str | Path]) -> list[Path]:
 
 
 def check_at_least(name: str, value: float, least: float) -> None:
-    """Raise :class:`UserError` when ``value`` is not a number from ``least`` on; ``name`` is what it is called.
+    """Refuse what is not a number from ``least`` on.
+
+    Args:
+        name: What the number is called in the message.
+        value: The number.
+        least: The smallest that will do.
+
+    Raises:
+        UserError: ``value`` is no number, not finite, or less than ``least``.
 
     Example:
         >>> check_at_least("stride", 1, 0.05)

@@ -65,6 +65,11 @@ def byte_size(number: float | None) -> str:
 def in_units(number: float, units: Mapping[str, float], least: Mapping[str, float]) -> str:
     """A number in the largest of ``units`` of which it is one at least, with one digit; without any in the ``least``.
 
+    Args:
+        number: The number, in the unit of factor 1.
+        units: Name to factor, the largest unit first.
+        least: Name and factor of the smallest unit, in which a number has no digits after the point.
+
     Example:
         >>> in_units(5400, {"h": 3600, "min": 60}, {"s": 1}), in_units(12, {"h": 3600, "min": 60}, {"s": 1})
         ('1.5 h', '12 s')

@@ -31,6 +31,11 @@ def split_to_length(sentence: str, max_tokens: int, count: Callable[[str], int])
     A cut is made at the clause boundary nearest the middle, else at the nearest whitespace, else (one endless word) in
     the middle; nothing but whitespace at the cuts is lost.
 
+    Args:
+        sentence: The sentence; a part of one character is never cut.
+        max_tokens: The most tokens of a part.
+        count: Gives the tokens of a text.
+
     Example:
         >>> split_to_length("The brows rise, the lips part", 3, lambda text: len(text.split()))
         ['The brows rise,', 'the lips part']

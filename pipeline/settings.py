@@ -119,6 +119,14 @@ class PipelineSettings(Section):
 def read_settings(model: type[S], path: str | Path | None = "params.yaml", overrides: Sequence[str] = ()) -> S:
     """The file as ``model``, or the defaults if it is None, with overrides; see :func:`grace.settings.load_settings`.
 
+    Args:
+        model: The model of the whole file.
+        path: The file; None for the defaults.
+        overrides: ``section.key=value`` each, where the value is YAML.
+
+    Raises:
+        UserError: The file is missing or not YAML, or a key is unknown, renamed or has a wrong value.
+
     Example:
         >>> read_settings(PipelineSettings, None, ["faces.instants=8", "shards={clips: 16}"]).faces.instants
         8

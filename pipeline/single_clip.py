@@ -19,8 +19,9 @@ from grace.pipeline.arguments import (
     clip_path,
     clip_paths,
 )
+from grace.pipeline.datasets.footage import footage_around
 from grace.pipeline.errors import ClipError, UserError
-from grace.pipeline.execution.step import Step, process_rows
+from grace.pipeline.execution.step import Step, limits, process_rows
 from grace.pipeline.faces.step import FacesStep
 from grace.pipeline.media.frames import FRAMES_FPS
 from grace.pipeline.messages import one_line
@@ -49,9 +50,11 @@ class ClipResult:
 
     row: Row
     remarks: tuple[str, ...] = ()
-    """Why results of a step are degraded (its status ``fallback``), in plain English."""
+    """Why results are degraded (the status ``fallback`` of the clip or of a step), in plain English."""
     error: str = ""
     """Why the clip could not be used; then ``row`` holds what there is."""
+    limits: tuple[str, ...] = ()
+    """Models behind the results that do not know such footage, a sentence each."""
 
     @property
     def caption(self) -> str:
@@ -132,6 +135,7 @@ class ClipPipeline:
         self.settings = settings or PipelineSettings()
         self.steps = make_steps(self.settings, as_list(stages))
         self._open: list[Step] = []
+        self._limits: dict[str, tuple[str, ...]] = {}
 
     def __call__(self, clip: str | Path) -> ClipResult:
         """Take one clip through the steps.
@@ -190,11 +194,12 @@ class ClipPipeline:
         (whole,) = self._through([row], [make_step("faces", denser, root=".")])
         if whole.error:
             raise UserError(f"{clip} cannot be used: {whole.error}.")
+        said = {"status": "fallback", "error": "; ".join(whole.remarks)} if whole.remarks else {}
         by_instant = [column.name for column in faces.schema.columns if column.dims[:1] == ("T",)]
         rows = []
         for number, start in enumerate(window_starts(dense, instants, max(1, round(stride / seconds * instants)))):
             window = {name: whole.row[name][start : start + instants] for name in by_instant if name in whole.row}
-            rows.append({**whole.row, **window, "clip_id": str(number)})
+            rows.append({**whole.row, **window, "clip_id": str(number), **said})
         return self._through(rows, steps)
 
     def people(self, clip: str | Path) -> list[ClipResult]:
@@ -224,7 +229,8 @@ class ClipPipeline:
             found = faces.people(row)
         except ClipError as error:
             return [ClipResult(row, error=f"faces: {error}")]
-        rows = [row | as_stored(faces.schema, person) | {"status": "ok", "error": ""} for person in found]
+        said = {"status": row["status"], "error": row["error"]}
+        rows = [row | as_stored(faces.schema, person) | said for person in found]
         results = self._through(rows, steps)
         for number, result in enumerate(results, 1):
             there = result.row["boxes"][result.row["found"]]
@@ -267,15 +273,19 @@ class ClipPipeline:
         except ClipError as error:
             return {**made, "status": "failed", "error": str(error)}
         made |= {"n_frames": held.n_frames, "fps": held.fps, "width": held.width, "height": held.height}
-        found = as_stored(CLIPS, {**made, "status": "ok", "error": ""})
+        found = as_stored(CLIPS, {**made, "status": "fallback" if held.problem else "ok", "error": held.problem})
         if "refine" in (step.name for step in self.steps):
             return found
         return as_stored(DESCRIPTIONS, {name: found[name] for name in ("clip_id", "status", "error")}) | found
 
     def _through(self, rows: list[Row], steps: Sequence[Step]) -> list[ClipResult]:
-        """The clips after every step; those that fail stay behind."""
+        """The clips after every step; those that fail stay behind, and what is doubtful becomes a remark."""
         remarks: dict[str, list[str]] = {row["clip_id"]: [] for row in rows}
         errors = {row["clip_id"]: row["error"] for row in rows if row["status"] == "failed"}
+        for row in rows:
+            if row["status"] == "fallback":
+                remarks[row["clip_id"]].append(str(row["error"]))
+                row |= {"status": "ok", "error": ""}
         for step in steps:
             left = [row for row in rows if row["clip_id"] not in errors]
             for row, made in zip(left, self._apply(step, left), strict=True):
@@ -285,7 +295,18 @@ class ClipPipeline:
                 if made["status"] == "fallback":
                     remarks[row["clip_id"]].append(str(made["error"]))
                 row |= made | {"status": "ok", "error": ""}
-        return [ClipResult(row, tuple(remarks[key]), errors.get(key, "")) for row in rows for key in [row["clip_id"]]]
+        return [
+            ClipResult(row, tuple(remarks[key]), errors.get(key, ""), () if key in errors else self._limits_on(row))
+            for row in rows
+            for key in [row["clip_id"]]
+        ]
+
+    def _limits_on(self, row: Row) -> tuple[str, ...]:
+        """A sentence for each model of the steps that does not know a clip's footage."""
+        footage = footage_around(Path(row["path"]))
+        if footage not in self._limits:
+            self._limits[footage] = tuple(sorted({limit for step in self.steps for limit in limits(step, footage)}))
+        return self._limits[footage]
 
     def _apply(self, step: Step, rows: Sequence[Row]) -> list[Row]:
         """The step's own columns of each clip, in order, from the columns that it reads and no others."""
@@ -328,6 +349,11 @@ def make_steps(settings: PipelineSettings, stages: Sequence[str]) -> list[Step]:
 
 def window_starts(count: int, width: int, stride: int) -> list[int]:
     """Where windows of ``width`` instants begin among ``count``; the last one ends at the end.
+
+    Args:
+        count: All instants.
+        width: Instants of a window, at most ``count``.
+        stride: Instants from one window to the next, 1 at least.
 
     Example:
         >>> window_starts(10, 4, 3), window_starts(9, 4, 3), window_starts(4, 4, 2)

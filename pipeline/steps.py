@@ -64,6 +64,21 @@ def contradictions(settings: PipelineSettings, others: PipelineSettings) -> list
 
 
 def same_result(stage: str, settings: PipelineSettings, others: PipelineSettings) -> bool:
-    """Whether a stage gives the same result with ``others`` as with ``settings``."""
+    """Whether a stage gives the same result with ``others`` as with ``settings``.
+
+    Args:
+        stage: A key of :data:`STEPS`.
+        settings: All settings.
+        others: Those to compare with them.
+
+    Raises:
+        UserError: The settings name a model, a prompt or a folder that is not there.
+
+    Example:
+        >>> from grace import load_settings
+        >>> finer = load_settings(None, ["motion.grid=28"])
+        >>> [same_result(stage, load_settings(None), finer) for stage in ("faces", "motion")]
+        [True, False]
+    """
     mine, theirs = (make_step(stage, each, root=".") for each in (settings, others))
     return mine.cache_key() == theirs.cache_key()

@@ -26,8 +26,13 @@ _ESCAPED = re.compile(r"\\(?:\\|x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8}))")
 def read_text(file: Path, encodings: Sequence[str] = UTF8, lenient: bool = False) -> str:
     """The text of a list file, in the first of ``encodings`` that fits; UTF-16 is recognised by its byte-order mark.
 
-    ``lenient`` reads one that fits none in the last of them, with � for what is damaged.
-    Raises :class:`UserError` naming the file when none fits or it cannot be read.
+    Args:
+        file: The file.
+        encodings: Names of encodings, the likeliest first.
+        lenient: Whether to read a file that fits none in the last of them, with � for what is damaged.
+
+    Raises:
+        UserError: None fits, or the file cannot be read; the message names it.
     """
     if file.exists() and not file.is_file():  # reading a pipe would wait for ever
         raise UserError(f"{file} is not a regular file.")
@@ -53,10 +58,27 @@ def read_rows(
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """The rows of a CSV file with their line numbers: column name to cell, without blanks around either.
 
-    Raises :class:`UserError` naming the file, and the line where there is one, when the file is no text, a column of
-    ``required`` is missing, two columns have one name, a row has more cells than there are columns, or quotes are not
-    closed; also when the cell after the one of ``prose``, a column of free text, looks like the rest of a text that
-    held a comma. ``spelling`` gives the name under which a written column is known.
+    Args:
+        file: The file, UTF-8 or UTF-16.
+        required: Columns that must be there.
+        prose: A column of free text. It is an error when the cell after it looks like the rest of a text that held a
+            comma.
+        spelling: Gives the name under which a written column is known.
+
+    Yields:
+        The number of the line, from 1, and its cells; rows of blank cells are left out.
+
+    Raises:
+        UserError: The file is no text, a column of ``required`` is missing, two columns have one name, a row has more
+            cells than there are columns, quotes are not closed, or the cell after the one of ``prose`` is as described;
+            the message names the file, and the line where there is one.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "clips.csv").write_text("path, label\\na.mp4, fear\\n")
+        ...     list(read_rows(Path(folder, "clips.csv"), ["path"]))
+        [(2, {'path': 'a.mp4', 'label': 'fear'})]
     """
     reader = csv.reader(io.StringIO(read_text(file), newline=""), strict=True)
     try:

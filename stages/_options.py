@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stages._dvc import PARAMS, remark
+from stages._dvc import PARAMS, remark, unwatched
 from stages._output import note
 
 if TYPE_CHECKING:
@@ -46,14 +46,16 @@ RetryFailed = Annotated[bool, typer.Option("--retry-failed", help=_RETRY)]
 def command_settings(params: Path, overrides: list[str], stage: str = "", clips: Path | None = None) -> Settings:
     """The settings of this run: the file, with ``--set`` applied. A folder of clips may do without a file.
 
-    For a ``stage`` of dvc.yaml, a note says when they are not those that `dvc repro` would use.
+    For a ``stage`` of dvc.yaml, notes say when they are not those that `dvc repro` would use, and what it misses.
     """
     from grace.settings import load_settings
 
     absent = clips is not None and params == PARAMS and not params.exists()
     settings = load_settings(None if absent else params, overrides)
-    if clips is None and stage and (overrides or params != PARAMS) and (sentence := remark(stage, settings)):
-        note(sentence)
+    if clips is None and stage:
+        other = remark(stage, settings) if overrides or params != PARAMS else ""
+        for sentence in filter(None, (other, unwatched(stage, settings))):
+            note(sentence)
     return settings
 
 

@@ -13,6 +13,8 @@ import typer
 from stages.tables.formats import strip_control
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
 
     from grace.pipeline.execution.step import Step
@@ -114,3 +116,22 @@ def note(sentence: str) -> None:
     from rich.text import Text
 
     console(stderr=True).print(Text.assemble(("note: ", "yellow"), strip_control(sentence)), soft_wrap=True)
+
+
+def note_outdated(folder: Path, *names: str, clip: str = "") -> None:
+    """Say it in one note when what a command shows is incomplete, or not of the clips and crops that there are now.
+
+    Args:
+        folder: ``data/<dataset>``.
+        names: The stores that are shown.
+        clip: The clip that is shown; all of them when not given.
+    """
+    from grace.pipeline.errors import GraceError
+    from grace.pipeline.store.verify import clip_problem, first_problem
+
+    try:
+        sentence = clip_problem(folder, clip, *names) if clip else first_problem(folder, *names)
+    except GraceError as error:  # of a file that need not be read to be shown
+        sentence = str(error)
+    if sentence:
+        note(sentence)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from stages._options import Dataset, Params, Root, Set, command_settings
-from stages._output import console, user_errors
+from stages._output import console, note_outdated, user_errors
 
 
 @user_errors
@@ -64,6 +64,7 @@ def command(
         folder = settings.folder(dataset) / "audit"
         raw = root or settings.roots.get(dataset)
         texts, title = read_dataset_texts(settings.folder(dataset)), dataset
+        note_outdated(settings.folder(dataset), "captions", "descriptions")
         truth = read_truth(Path(raw)) if raw else None
     report = audit(texts, tokens, truth)
     write_report(report, out or folder)

@@ -75,8 +75,10 @@ def command(
 
 def _runs(run: Path | None, settings: Settings, folder: Path) -> Path | None:
     """The runs that were named, or those of train.method where there are some."""
+    from grace.pipeline.store import find_paths
+
     usual = folder / "runs" / settings.train.method
-    return run or (usual if any(usual.glob("fold-*/config.yaml")) else None)
+    return run or (usual if find_paths(usual, "fold-*/config.yaml") else None)
 
 
 def _root(settings: Settings, dataset: str, root: str | None, folder: Path) -> Path | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stages._options import Dataset, Params, Set, command_settings
-from stages._output import console, print_table, user_errors
+from stages._output import console, note_outdated, print_table, user_errors
 
 if TYPE_CHECKING:
     from grace.pipeline.store import Clips, Row
@@ -51,8 +51,9 @@ def _matching(folder: Path, label: str | None, status: Status | None, match: str
     if label is not None and label not in clips.labels:
         raise UserError(f"There is no emotion '{label}' in {clips.path}; it has {', '.join(clips.labels)}.")
     labels = {row["clip_id"]: row["label"] for row in clips.rows}
-    described = any((folder / "descriptions").glob("*.parquet"))
+    described = Store(folder / "descriptions", DESCRIPTIONS).shards()
     texts = Store(folder / "descriptions", DESCRIPTIONS) if described else Store(folder / "captions", CAPTIONS)
+    note_outdated(folder, texts.folder.name)
     rows = [
         {"description": "", "cues": [], **row, "label": labels.get(row["clip_id"], "")}
         for row in texts.rows()
@@ -76,7 +77,7 @@ def _show_rows(rows: list[Row], sample: int, seed: int) -> None:
 
 
 def _show_clip(folder: Path, clip: str) -> None:
-    from grace.pipeline.store import Clips, Store, UserError
+    from grace.pipeline.store import Clips, Store, UserError, find_paths
     from grace.pipeline.store.schemas import STORES
     from stages.tables.clips import fields
 
@@ -85,12 +86,13 @@ def _show_clip(folder: Path, clip: str) -> None:
     if row is None:
         near = ", ".join(r["clip_id"] for r in clips.shard(0, 3))
         raise UserError(f"There is no clip '{clip}' in {clips.path}; its ids look like {near}.")
+    note_outdated(folder, *STORES, clip=clip)
     print_table("index", fields(row))
     for name, schema in STORES.items():
         found = Store(folder / name, schema).find(clip)
         if found is not None:
             print_table(name, fields({key: value for key, value in found.items() if key != "clip_id"}))
-    for path in sorted(folder.glob("runs/*/*/config.yaml")):
+    for path in find_paths(folder, "runs/*/*/config.yaml"):
         _show_prediction(path.parent, clip, clips)
 
 

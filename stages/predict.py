@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from itertools import groupby
 from pathlib import Path
@@ -18,12 +18,13 @@ from stages.tables.formats import strip_control
 
 if TYPE_CHECKING:
     from grace import GraceClassifier, Prediction
-    from grace.pipeline.settings import PipelineSettings
     from grace.pipeline.store.journal import Journal
 
 PICTURES = (".png", ".jpg", ".jpeg")
-JOURNAL_VERSION = 1
+JOURNAL_VERSION = 2
 """Rises when a clip's rows hold something else."""
+NAMED = 3
+"""Clips that a note names; the column ``remarks`` or ``limits`` of a table has all of them."""
 
 
 class Faces(StrEnum):
@@ -126,7 +127,7 @@ def _one(classifier: GraceClassifier, clip: Path, out: Path | None, text: bool) 
 
     prediction = classifier.predict(clip, text=text)
     _print(clip.name, prediction)
-    _remark(classifier, prediction.clip.remarks)
+    _remark([prediction.row(classifier.labels)])
     sheet = prediction.alignment_sheet()
     if sheet is None:
         method = classifier.method
@@ -155,7 +156,7 @@ def _many(classifier: GraceClassifier, clips: Sequence[Path], out: Path, text: b
         f"{len(rows) - len(failed):,} faces in {len(clips):,} clips" if faces == Faces.all else f"{len(rows):,} clips"
     )
     print_table(what, [*shown, ("could not be used", str(len(failed)))])
-    _remark(classifier, [remark for clip in made for remark in clip["remarks"]])
+    _remark(rows)
     _print_place("Every clip", text, out)
     if len(failed) == len(rows):
         raise GraceError(f"No clip could be used ({clips[0]}: {failed[0]['error']}).")
@@ -164,7 +165,7 @@ def _many(classifier: GraceClassifier, clips: Sequence[Path], out: Path, text: b
 def _predicted(
     classifier: GraceClassifier, clips: Sequence[Path], out: Path, text: bool, faces: Faces
 ) -> list[dict[str, Any]]:
-    """Rows and remarks of each clip; what a command that was killed has predicted is taken over.
+    """The rows of each clip; what a command that was killed has predicted is taken over.
 
     Only these are held: crops, maps and tokens of 40,000 clips would fill any memory.
     """
@@ -177,10 +178,7 @@ def _predicted(
     predict = classifier.predict_people if faces == Faces.all else classifier.predict_many
     of_clip: dict[str, Any]
     for path, found in groupby(predict(left, text=text, progress=True), key=lambda each: str(each.clip.row["path"])):
-        of_clip = {"rows": [], "remarks": []}
-        for prediction in found:  # one, or one per person
-            of_clip["rows"].append(prediction.row(classifier.labels))
-            of_clip["remarks"] += prediction.clip.remarks
+        of_clip = {"rows": [prediction.row(classifier.labels) for prediction in found]}  # one, or one per person
         made[path] = of_clip
         journal.add(path, of_clip)
     return [made[path] for path in paths]
@@ -207,7 +205,7 @@ def _over_time(
         if row["label"]
     ]
     print_table(clip.name, rows)
-    _remark(classifier, [remark for each in found.windows for remark in each.clip.remarks])
+    _remark(found.rows)
     picture = out if out is not None and out.suffix.lower() in PICTURES else Path(f"{clip.stem}-over-time.png")
     found.plot().savefig(picture, dpi=110)
     console().print(f"Probabilities over time: {picture}", markup=False, soft_wrap=True)
@@ -225,21 +223,16 @@ def _print(name: str, prediction: Prediction) -> None:
         console().print(strip_control(texts), markup=False)
 
 
-def _encoders(settings: PipelineSettings) -> tuple[str, str]:
-    return settings.tokens.vision_model[0], settings.tokens.text_model[0]
-
-
-def _remark(classifier: GraceClassifier, remarks: Iterable[str]) -> None:
-    """Say where the results must not be trusted."""
-    from grace.pipeline.checkpoints import knows_only
-
-    for remark in dict.fromkeys(remarks):
-        note(remark)
-    settings = classifier.settings
-    limits = {name: knows_only(name) for name in (settings.caption.model, settings.refine.model, *_encoders(settings))}
-    for limit in sorted(set(filter(None, limits.values()))):
-        names = ", ".join(name for name in limits if limits[name] == limit)
-        note(f"{names} know only {limit}: of any other footage their words and tokens mean nothing.")
+def _remark(rows: Sequence[dict[str, Any]]) -> None:
+    """Say where the results must not be trusted, each cause once, and of which clips."""
+    for column in ("remarks", "limits"):
+        clips: dict[str, dict[str, None]] = {}
+        for row in rows:
+            if row[column]:
+                clips.setdefault(row[column], {})[Path(row["path"]).name] = None
+        for said, names in clips.items():
+            more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+            note(f"{', '.join([*names][:NAMED])}{more}: {said.rstrip('.')}.")
 
 
 def _print_place(what: str, text: bool, out: Path) -> None:

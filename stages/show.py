@@ -10,7 +10,7 @@ import typer
 
 from stages._alignment import cached_alignment, cached_row
 from stages._options import Dataset, Params, Root, Set, command_settings, picture_file
-from stages._output import console, user_errors
+from stages._output import console, note_outdated, user_errors
 from stages._terminal import show_picture
 
 if TYPE_CHECKING:
@@ -26,6 +26,14 @@ class What(StrEnum):
     faces = "faces"
     motion = "motion"
     alignment = "alignment"
+
+
+SHOWN = {
+    What.faces: ("faces",),
+    What.motion: ("faces", "motion"),
+    What.alignment: ("faces", "motion", "descriptions", "tokens"),
+}
+"""The stores that a picture is of."""
 
 
 @user_errors
@@ -57,6 +65,7 @@ def command(
     settings = command_settings(params, override)
     file = picture_file(out, f"{Path(clip).name}-{what.value}.png")
     folder = settings.folder(dataset)
+    note_outdated(folder, *SHOWN[what], clip=clip)
     if what is What.alignment:
         sheet = cached_alignment(clip, run, settings, dataset)
     elif what is What.motion:

@@ -43,7 +43,18 @@ class Batch:
 
     @classmethod
     def random(cls, sizes: Sizes, clips: int, words: int) -> Batch:
-        """Random tokens and motion in the shapes of a cache, for examples, tests and timing; sentences of 16 words."""
+        """Random tokens and motion in the shapes of a cache, for examples, tests and timing; sentences of 16 words.
+
+        Args:
+            sizes: Instants T, patches P and widths.
+            clips: B.
+            words: L of every clip, 1 at least.
+
+        Example:
+            >>> batch = Batch.random(Sizes(classes=3, instants=4, patches=9, width=16), clips=2, words=5)
+            >>> batch.visual.shape, batch.text.shape
+            (torch.Size([2, 4, 9, 16]), torch.Size([2, 5, 16]))
+        """
         ends = torch.arange(words).remainder(16).eq(15)
         ends[-1] = True
         return cls(

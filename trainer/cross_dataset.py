@@ -193,6 +193,14 @@ def _check_made_alike(made: Mapping[str, Any], cache: Cache) -> None:
 def differences(here: Any, there: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
     """The dotted keys in which two nested settings differ, with both values.
 
+    Args:
+        here: settings, or one value of them.
+        there: the others.
+        key: where in the settings they stand, a dotted key; empty for the whole.
+
+    Yields:
+        Key, value here and value there; None where a key is missing.
+
     Example:
         >>> list(differences({"model": {"name": "a"}, "size": 1}, {"model": {"name": "b"}, "size": 1}))
         [('model.name', 'a', 'b')]

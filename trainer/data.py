@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from grace.pipeline.store import GraceError, Reader, Row, UserError, finite
-from grace.pipeline.store.chain import Chain
+from grace.pipeline.store.chain import refuse_outdated
 from grace.pipeline.store.schemas import MOTION, TOKENS
 from grace.trainer.batch import Batch, Sizes
 from grace.trainer.draws import TEXT, VIEW, mirrored, text_counts, with_text
@@ -144,12 +144,9 @@ class Cache:
         return side, side
 
     def _check_sources(self) -> None:
-        """Tokens and motion of a shard must be of the same crops, and of what the earlier stages hold now."""
-        chain = Chain(self.folder)
-        for name, shards in (("tokens", self.tokens.shards), ("motion", self.motion.shards)):
-            for shard in shards:
-                if sentence := chain.outdated(name, shard):
-                    raise UserError(sentence)
+        """All shards of each stage must be made alike, those of tokens and motion of the same crops, and of what the
+        earlier stages hold now."""
+        refuse_outdated(self.folder)
         for shard in sorted(set(self.tokens.shards) & set(self.motion.shards)):
             of_tokens, of_motion = (reader.inputs(shard).get("faces") for reader in (self.tokens, self.motion))
             if of_tokens and of_motion and of_tokens != of_motion:
@@ -219,7 +216,7 @@ class Subset:
     def batches(
         self, size: int, order: Order | None = None, device: torch.device | str = "cpu", text: int = 0
     ) -> Iterator[tuple[Batch, Int[Tensor, " batch"]]]:
-        """Batches of ``size`` clips with their labels, as :meth:`indexed_batches` reads them."""
+        """Batches of ``size`` clips with their labels; :meth:`indexed_batches` reads them, and takes the same."""
         labels = torch.from_numpy(self.labels)
         for batch, indices in self.indexed_batches(size, order, device, text):
             yield batch, labels[indices].to(device)
@@ -230,9 +227,17 @@ class Subset:
         """Batches of ``size`` clips with their positions in the subset, in its order or in a random one.
 
         In random order, texts of similar length share a batch (:func:`length_bucketed_batches`), so that half the work
-        is not done on padding, and one text of each clip is drawn; in the subset's, it is text number ``text``. A
-        thread reads the next batch while the last one is used. Tokens are moved to ``device`` as they are stored and
-        become float32 there.
+        is not done on padding, and one text of each clip is drawn. A thread reads the next batch while the last one is
+        used.
+
+        Args:
+            size: Clips per batch; one may be smaller.
+            order: A random order, and what it draws; without it, the subset's.
+            device: Where tokens are moved as they are stored, to become float32 there.
+            text: Number of the text in the subset's order, from 0; a clip with fewer texts gives its first one.
+
+        Yields:
+            A batch of B clips, and their positions [B].
         """
         if order is None:
             chunks = _cut(np.arange(len(self)), size)
@@ -289,6 +294,11 @@ def length_bucketed_batches(
 
     Clips are shuffled, every ``POOLED_BATCHES`` batches of them sorted by length and cut, and the batches shuffled.
     Lengths vary by a quarter at random, so that the clips of a small set share batches with others in every epoch.
+
+    Args:
+        words: Text tokens of each clip [clips].
+        size: Clips per batch.
+        random: Draws the order and the variation.
     """
     pools = _cut(random.permutation(len(words)), POOLED_BATCHES * size)
     jittered = words * random.uniform(0.75, 1.25, len(words))

@@ -108,7 +108,30 @@ def join_folds(
     runs: Path | None = None,
     seeds: int = 1,
 ) -> Joined:
-    """The scores of :func:`evaluate`, which takes and raises the same, without writing anything."""
+    """The scores of :func:`evaluate`, which takes and raises the same, without writing anything.
+
+    Args:
+        dataset_folder: ``data/<dataset>``.
+        method: as in ``train.method``.
+        folds: the folds to join, all trained; one at least.
+        samples: bootstrap draws of the intervals.
+        confidence: of the intervals, between 0 and 1.
+        runs: the folder of runs; ``<dataset_folder>/runs`` if not given.
+        seeds: runs of each fold (``train.seeds``).
+
+    Returns:
+        The content of ``scores.json``, the scores by their plain names, and of each fold the first seed's run and the
+        history of its epochs.
+
+    Raises:
+        UserError: no fold is named, or one of the reasons of :func:`evaluate`.
+        GraceError: the label was visible to the text of a test clip.
+
+    Example:
+        >>> joined = join_folds("data/demo", "grace", folds=[1], samples=100)
+        >>> joined.scores["clips"], len(joined.rows), sorted(joined.histories)
+        (18, 18, [1])
+    """
     folder = Path(dataset_folder)
     if not folds:
         raise UserError("No fold was named: set folds in params.yaml, such as [1, 2].")

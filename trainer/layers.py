@@ -282,7 +282,16 @@ class FrameAttention(nn.Module):
         patches: Float[Tensor, "batch instants patches hidden"],
         motion: Float[Tensor, "batch instants patches"],
     ) -> Float[Tensor, "batch instants hidden"]:
-        """Frame tokens after one residual step of attention."""
+        """Frame tokens after one residual step of attention.
+
+        Args:
+            frames: Each frame as a whole [B, T, d].
+            patches: Its patches [B, T, P, d].
+            motion: m of each patch [B, T, P], in [0, 1].
+
+        Returns:
+            Frame tokens [B, T, d].
+        """
         query = self.query(frames).unflatten(-1, (self.heads, -1))
         key, value = (
             layer.weight.unflatten(0, (self.heads, -1)) for layer in (self.key, self.value)
@@ -309,6 +318,19 @@ def motion_scores(
     """log μ, μ = (m + ε)^γ as shares of each frame: motion weights patches within a frame, not one frame over another.
 
     ``within`` the clip, μ = (m + ε)^γ as it is, and instants with more motion weigh more (see docs/ablation.md).
+
+    Args:
+        motion: m [B, T, P], in [0, 1].
+        exponent: γ ≥ 0; 0 gives all patches of a frame the same weight.
+        floor: ε > 0; patches at rest keep some weight.
+        within: ``frame`` or ``clip``.
+
+    Returns:
+        log μ [B, T, P]; within a frame, μ sums to 1 over its patches.
+
+    Example:
+        >>> motion_scores(torch.tensor([[[0.0, 1.0]]]), exponent=1.0, floor=0.5, within="frame").exp()
+        tensor([[[0.2500, 0.7500]]])
     """
     scores = exponent * torch.log(motion + floor)
     return scores.log_softmax(2) if within == "frame" else scores

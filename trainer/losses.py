@@ -51,8 +51,20 @@ def logit_adjusted(
 ) -> Float[Tensor, " batch"]:
     """Cross-entropy of logits + τ log π: balanced over classes for τ = 1 (Menon et al., ICLR 2021, eq. 10).
 
-    ``prior`` is π, the share of each class in the training subset. The model's own logits then estimate the
-    class-balanced posterior, and nothing is added at test time.
+    The model's own logits then estimate the class-balanced posterior, and nothing is added at test time.
+
+    Args:
+        logits: Scores [B, K] of K classes.
+        targets: The class of each clip [B], or the share of each class [B, K].
+        prior: π [K] > 0, the share of each class in the training subset.
+        tau: τ ≥ 0; 0 is plain cross-entropy.
+
+    Returns:
+        The loss of each clip [B], in nats.
+
+    Example:
+        >>> logit_adjusted(torch.zeros(1, 2), torch.tensor([1]), torch.tensor([0.75, 0.25]), tau=1.0)
+        tensor([1.3863])
     """
     return F.cross_entropy(logits + tau * prior.log(), targets, reduction="none")
 
@@ -65,6 +77,15 @@ def contrastive_distance(
     To afford several texts per clip, the patches of an instant are first averaged by their marginal: N = T here. Texts
     of clips with the same label are no negatives and are left out. 0 when the batch holds one class only; clips without
     a text take no part.
+
+    Args:
+        problem: Tokens and marginals of the batch: words [B, L, d], visual tokens [B, T·P, d].
+        labels: The class of each clip [B].
+        matcher: What solves the transport problems; d is the cost ⟨Π, C⟩ of its plan.
+        has_text: Which clips have a text [B].
+
+    Returns:
+        The mean over the clips with a text, in nats.
     """
     visual, marginal = _instants(problem)
     count = min(NEGATIVES + 1, len(labels))
@@ -116,10 +137,26 @@ def total_loss(
 ) -> dict[str, Float[Tensor, ""]]:
     """Every term by name, and their weighted sum under ``loss``. Terms that a method lacks are absent.
 
-    Classification is against ``soft``, the share of each class, where it is given, else against ``labels``.
-
     ``classification`` is of the joined scores; ``<head>_head`` of each head alone, over the clips of which it says
     something.
+
+    Args:
+        output: What the model gives for the batch.
+        labels: The class of each clip [B].
+        prior: π [K], as :func:`logit_adjusted` takes it.
+        config: The weights of the terms; a term of alignment with weight 0 is not computed.
+        soft: The share of each class [B, K]; where it is given, classification is against it, else against ``labels``.
+
+    Returns:
+        Scalars: ``loss``, ``classification``, ``<head>_head``, and of methods that align also ``transport`` and
+        ``contrastive``.
+
+    Example:
+        >>> scores, all_clips = torch.zeros(1, 2), torch.ones(1, dtype=torch.bool)
+        >>> output = Output(scores, {"video": scores}, all_clips[None], all_clips)
+        >>> terms = total_loss(output, torch.tensor([0]), torch.tensor([0.5, 0.5]), LossConfig())
+        >>> {name: round(float(term), 3) for name, term in terms.items()}
+        {'loss': 0.693, 'classification': 0.693, 'video_head': 0.693}
     """
     joined = torch.stack(list(output.heads.values())).float()
     taken = dict(zip(output.heads, output.speaks, strict=True))

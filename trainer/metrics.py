@@ -44,7 +44,20 @@ def war(labels: Int[np.ndarray, " clips"], predicted: Int[np.ndarray, " clips"])
 def recall(
     labels: Int[np.ndarray, " clips"], predicted: Int[np.ndarray, " clips"], classes: int
 ) -> Float[np.ndarray, " {classes}"]:
-    """Recall of each class; NaN for a class without clips."""
+    """Recall of each class; NaN for a class without clips.
+
+    Args:
+        labels: true class of each clip, an index.
+        predicted: predicted class of each clip; −1 counts as wrong.
+        classes: how many there are.
+
+    Returns:
+        Shares in [0, 1] [classes].
+
+    Example:
+        >>> recall(np.array([0, 0, 1]), np.array([0, 1, 1]), classes=3).tolist()
+        [0.5, 1.0, nan]
+    """
     total = np.bincount(labels, minlength=classes)
     right = np.bincount(labels[labels == predicted], minlength=classes)
     return np.divide(right, total, out=np.full(classes, np.nan), where=total > 0)
@@ -72,7 +85,20 @@ def uar(labels: Int[np.ndarray, " clips"], predicted: Int[np.ndarray, " clips"],
 def confusion(
     labels: Int[np.ndarray, " clips"], predicted: Int[np.ndarray, " clips"], classes: int
 ) -> Int[np.ndarray, "{classes} {classes}"]:
-    """Counts, true class by row and predicted by column. Missing clips are in no column."""
+    """Counts, true class by row and predicted by column. Missing clips are in no column.
+
+    Args:
+        labels: true class of each clip, an index.
+        predicted: predicted class of each clip; −1 where it could not be scored.
+        classes: how many there are.
+
+    Returns:
+        Clips [classes, classes].
+
+    Example:
+        >>> confusion(np.array([0, 0, 1]), np.array([0, 1, -1]), classes=2).tolist()
+        [[1, 1], [0, 0]]
+    """
     scored = predicted != MISSING
     cells = labels[scored].astype(np.int64) * classes + predicted[scored]
     return np.bincount(cells, minlength=classes**2).reshape(classes, classes)
@@ -81,7 +107,21 @@ def confusion(
 def ambiguous_pairs(
     labels: Int[np.ndarray, " clips"], predicted: Int[np.ndarray, " clips"], names: Sequence[str]
 ) -> list[tuple[str, str]]:
-    """Those of :data:`AMBIGUOUS_PAIRS` that the set has; of a set that has none, what is confused most."""
+    """Those of :data:`AMBIGUOUS_PAIRS` that the set has; of a set that has none, what is confused most.
+
+    Args:
+        labels: true class of each clip, an index into ``names``.
+        predicted: predicted class of each clip; −1 where it could not be scored.
+        names: the classes.
+
+    Returns:
+        Pairs of names; of the most confused ones at most ``MOST_PAIRS``, the worst first.
+
+    Example:
+        >>> labels, predicted = np.array([0, 0, 1]), np.array([0, 1, 1])
+        >>> ambiguous_pairs(labels, predicted, ["anger", "disgust"]), ambiguous_pairs(labels, labels, ["calm", "joy"])
+        ([('anger', 'disgust')], [])
+    """
     known = [pair for pair in AMBIGUOUS_PAIRS if set(pair) <= set(names)]
     return known or most_confused(confusion(labels, predicted, len(names)), names)
 
@@ -92,7 +132,21 @@ def pair_scores(
     names: Sequence[str],
     pairs: Sequence[tuple[str, str]],
 ) -> dict[str, dict[str, float]]:
-    """For each of these pairs of classes: mean recall of the two, and the share of their clips taken for the other."""
+    """For each of these pairs of classes: mean recall of the two, and the share of their clips taken for the other.
+
+    Args:
+        labels: true class of each clip, an index into ``names``.
+        predicted: predicted class of each clip; −1 counts as wrong.
+        names: the classes.
+        pairs: pairs of these classes.
+
+    Returns:
+        By ``first/second``: ``recall`` and ``confused``, shares in [0, 1]; NaN where neither class has clips.
+
+    Example:
+        >>> pair_scores(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]), ["anger", "disgust"], [("anger", "disgust")])
+        {'anger/disgust': {'recall': 0.75, 'confused': 0.25}}
+    """
     each = recall(labels, predicted, len(names))
     scores = {}
     for first, second in pairs:

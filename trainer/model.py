@@ -82,7 +82,17 @@ class Model(nn.Module):
         alignment: Alignment | None = None,
         problem: TransportProblem | None = None,
     ) -> Output:
-        """Late joining: Σ_h w_h · scores_h, without the heads that read a text where a clip has none."""
+        """Late joining: Σ_h w_h · scores_h, without the heads that read a text where a clip has none.
+
+        Args:
+            batch: The clips, which of them have a text.
+            scores: Of each head [B, K], in the order of ``heads``; K classes.
+            alignment: The plan, of a method that aligns.
+            problem: The transport problem that it solves.
+
+        Returns:
+            The joined scores [B, K], those of each head, and what else is given.
+        """
         shown = torch.stack([self.speaks(head, batch) for head in self.heads])  # [heads, B]
         weight = self.joining[:, None] * shown
         logits = torch.einsum("hb,hbk->bk", weight, torch.stack([each.float() for each in scores]))
@@ -230,7 +240,18 @@ class AlignedVideo(nn.Module):
         cost: Float[Tensor, "batch text visual"],
         marginal: Float[Tensor, "batch text"],
     ) -> Float[Tensor, "batch hidden"]:
-        """z_l = [U_l ; Σ_n Π_ln V_n / r_l ; Σ_n Π_ln C_ln / r_l ; r_l / a_l], r = Π1, fused, pooled with a."""
+        """z_l = [U_l ; Σ_n Π_ln V_n / r_l ; Σ_n Π_ln C_ln / r_l ; r_l / a_l], r = Π1, fused, pooled with a.
+
+        Args:
+            words: U [B, L, d].
+            visual: V [B, N, d].
+            alignment: Holds the plan Π [B, L, N].
+            cost: C [B, L, N].
+            marginal: a [B, L], 0 for padding.
+
+        Returns:
+            One vector per clip [B, d].
+        """
         plan = alignment.plan
         sent = plan.sum(2).clamp_min(1e-9)  # r [B, L]
         matched = (plan.to(visual.dtype) @ visual) / sent[..., None]  # [B, L, d]
@@ -294,6 +315,15 @@ class Grace(Model):
         In a shared space it starts as that space's own cosine, so words find parts of a face before any training; one
         matrix suffices there (u·v depends on W_uᵀW_v alone), and on the text's side it costs least. Tokens of two
         spaces are projected first.
+
+        Args:
+            batch: The cached tokens and the motion.
+            words: U [B, L, d], projected words.
+            projected: Projected visual tokens [B, T, P, d]; read for tokens of two spaces only.
+            patches: V [B, T, P, d], the same after their frame was added.
+
+        Returns:
+            The problem of L words and N = T·P visual tokens.
         """
         if self.config.aligned:
             text, visual = batch.text + self.match_text(batch.text), batch.visual.flatten(1, 2)

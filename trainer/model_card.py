@@ -19,7 +19,17 @@ PAPER = (
 
 
 def model_card(metrics: dict[str, Any], cache: Cache, run: RunConfig, reads_only_text: bool) -> str:
-    """Markdown with the front matter that model hubs read. Holds no path, name or time of this machine."""
+    """Markdown with the front matter that model hubs read. Holds no path, name or time of this machine.
+
+    Args:
+        metrics: The content of the run's ``metrics.json``.
+        cache: What it was trained on; its settings and limits are named.
+        run: Its configuration.
+        reads_only_text: Whether no head of its model reads the video.
+
+    Returns:
+        The content of the run's ``README.md``.
+    """
     settings = run.settings
     prefix = PREFIX[settings.protocol]
     front = {

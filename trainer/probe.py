@@ -51,7 +51,16 @@ def fit_probe(model: Probe, selection: TrainSelection, size: int, column: str) -
 
 
 def features(model: Probe, subset: Subset, size: int) -> tuple[Float[np.ndarray, "clips features"], np.ndarray]:
-    """The standardised features of each clip, and its class."""
+    """The standardised features of each clip, and its class.
+
+    Args:
+        model: The probe, on the CPU.
+        subset: The clips.
+        size: Clips that are read together.
+
+    Returns:
+        Features [clips, features], and indices into the data set's labels [clips].
+    """
     rows = [model.standard(model.features(batch)).numpy() for batch, _ in subset.batches(size)]
     return np.concatenate(rows), subset.labels
 

@@ -119,6 +119,11 @@ def check_inputs(folder: Path, config: RunConfig, now: Mapping[str, str]) -> Non
     """Raise :class:`UserError` when what a run was trained on is not what there is now, as :func:`cache_inputs` says.
 
     What is there no more, such as tokens that were removed for the room they take, is not held against the run.
+
+    Args:
+        folder: The run's folder, for the message.
+        config: Its configuration.
+        now: Name to hash of what there is.
     """
     for name, value in inputs_of(config.settings, now).items():
         if config.inputs.get(name) != value:

@@ -104,7 +104,16 @@ def file_digests(folder: Path, names: Sequence[str] = FILES) -> dict[str, str]:
 
 
 def check_file(folder: Path, config: RunConfig, name: str) -> Path:
-    """The path of a file of a run. Raises :class:`UserError` when it is missing, or not as the run wrote it."""
+    """The path of a file of a run.
+
+    Args:
+        folder: The run's folder.
+        config: Its configuration, which holds a digest of each other file.
+        name: One of ``FILES`` but ``config.yaml``.
+
+    Raises:
+        UserError: The file is missing, or not as the run wrote it.
+    """
     path = folder / name
     again = f"remove {folder} and run `grace train` again."
     try:
@@ -127,12 +136,33 @@ def _digest(path: Path) -> str:
 
 
 def fold_folder(runs: Path, method: str, fold: int) -> Path:
-    """The run folder of a fold of a method."""
+    """The run folder of a fold of a method.
+
+    Args:
+        runs: The folder of runs, such as ``data/<dataset>/runs``.
+        method: As in ``train.method``.
+        fold: Its number, from 1.
+
+    Example:
+        >>> fold_folder(Path("data/demo/runs"), "grace", 1).as_posix()
+        'data/demo/runs/grace/fold-1'
+    """
     return Path(runs) / method / f"fold-{fold}"
 
 
 def seed_folder(runs: Path, settings: TrainSettings, fold: int, first: int) -> Path:
-    """The run folder of a seed: the fold's own for the ``first`` one, one within it for each other."""
+    """The run folder of a seed: the fold's own for the ``first`` one, one within it for each other.
+
+    Args:
+        runs: The folder of runs, such as ``data/<dataset>/runs``.
+        settings: Method and seed of the run.
+        fold: Its number, from 1.
+        first: The first seed of the fold.
+
+    Example:
+        >>> seed_folder(Path("runs"), TrainSettings(method="vision", seed=1), fold=2, first=0).as_posix()
+        'runs/vision/fold-2/seed-1'
+    """
     folder = fold_folder(runs, settings.method, fold)
     return folder if settings.seed == first else folder / f"seed-{settings.seed}"
 

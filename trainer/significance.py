@@ -30,8 +30,23 @@ def resampled(
 ) -> tuple[Float[np.ndarray, "samples classes"], Float[np.ndarray, "runs samples classes"]]:
     """Clips and right clips of each class in ``samples`` draws with replacement, of as many people, or clips.
 
-    ``right`` is 1 where a run is right, 0 where it is wrong, or the share of its seeds that are right. All runs are
-    judged on the same draws: that is what makes a comparison paired.
+    All runs are judged on the same draws: that is what makes a comparison paired.
+
+    Args:
+        labels: true class of each clip [clips], an index in [0, ``classes``).
+        right: [runs, clips], 1 where a run is right, 0 where it is wrong, or the share of its seeds that are right.
+        classes: how many there are.
+        samples: draws.
+        seed: of the random generator; the same seed gives the same draws.
+        people: who is seen in each clip; with it, people are drawn with all of their clips, without it single clips.
+
+    Returns:
+        Clips of each class in each draw [samples, classes], and right clips of each run [runs, samples, classes].
+
+    Example:
+        >>> total, right = resampled(np.array([0, 0, 1]), np.array([[1.0, 0.0, 1.0]]), classes=2, samples=4)
+        >>> total.shape, right.shape, total.sum(1).tolist()
+        ((4, 2), (1, 4, 2), [3.0, 3.0, 3.0, 3.0])
     """
     generator = np.random.default_rng(seed)
     units = np.arange(len(labels)) if people is None else np.unique(np.asarray(people), return_inverse=True)[1]
@@ -59,7 +74,21 @@ def _by_unit(
 def counted(
     labels: Int[np.ndarray, " clips"], right: Float[np.ndarray, " clips"], classes: int
 ) -> tuple[Float[np.ndarray, " {classes}"], Float[np.ndarray, " {classes}"]]:
-    """Clips and right clips of each class."""
+    """Clips and right clips of each class.
+
+    Args:
+        labels: true class of each clip [clips], an index in [0, ``classes``).
+        right: of one run [clips], a row of what :func:`resampled` takes.
+        classes: how many there are.
+
+    Returns:
+        The clips of each class [classes], and the sum of ``right`` over them [classes].
+
+    Example:
+        >>> total, right = counted(np.array([0, 0, 1]), np.array([1.0, 0.5, 0.0]), classes=2)
+        >>> total.tolist(), right.tolist()
+        ([2.0, 1.0], [1.5, 0.0])
+    """
     total = np.bincount(labels, minlength=classes).astype(np.float64)
     return total, np.bincount(labels, right, minlength=classes)
 
@@ -75,6 +104,21 @@ def statistics(
 
     A class without clips has no recall (NaN) and is left out of the means; pairs of which a class is absent are left
     out.
+
+    Args:
+        total: clips of each class [..., classes], as :func:`counted` or :func:`resampled` gives them.
+        right: right clips of each class, of the same shape.
+        names: the classes, in their order.
+        tail: indices of the rare classes; their mean recall is ``tail``.
+        pairs: pairs of classes; the mean recall of the two is the score of a pair.
+
+    Returns:
+        Shares in [0, 1] of the leading shape [...], NaN where there are no clips.
+
+    Example:
+        >>> found = statistics(np.array([2.0, 1.0]), np.array([1.0, 1.0]), ["anger", "fear"], tail=[1])
+        >>> {name: round(float(share), 2) for name, share in found.items()}
+        {'UAR': 0.75, 'WAR': 0.67, 'tail': 1.0, 'anger': 0.5, 'fear': 1.0}
     """
     each = np.divide(right, total, out=np.full(np.broadcast_shapes(right.shape, total.shape), np.nan), where=total > 0)
     scores = {"UAR": _mean(each), "WAR": right.sum(-1) / total.sum(-1), "tail": _mean(each[..., list(tail)])}
@@ -149,7 +193,27 @@ def leads(
     confidence: float,
     people: Sequence[str] | None = None,
 ) -> dict[str, Lead]:
-    """Every score of two runs beside each other. ``first`` and ``second`` are as ``right`` in :func:`resampled`."""
+    """Every score of two runs beside each other.
+
+    Args:
+        labels: true class of each clip [clips], an index into ``names``.
+        first: of the first run [clips], as a row of ``right`` in :func:`resampled`.
+        second: the same of the second run, on the same clips.
+        names: the classes.
+        samples: draws with replacement.
+        confidence: of the intervals, such as 0.95.
+        people: who is seen in each clip; without it, clips count as if each showed another person.
+
+    Returns:
+        A :class:`Lead` for every score of :func:`statistics`, without scores that are NaN for these clips. A p is at
+        least 1 / ``samples``. The same arguments give the same leads.
+
+    Example:
+        >>> labels, first, second = np.repeat([0, 1], 20), np.ones(40), np.tile([1.0, 0.0], 20)
+        >>> lead = leads(labels, first, second, ["anger", "fear"], samples=100, confidence=0.95)["WAR"]
+        >>> lead.difference, lead.low > 0, lead.p
+        (0.5, True, 0.01)
+    """
     tail = tail_classes(np.bincount(labels, minlength=len(names)))
     total, hits = resampled(labels, np.stack([first, second]), len(names), samples, people=people)
     drawn = [statistics(total, run, names, tail) for run in hits]

@@ -33,6 +33,12 @@ def standardise(model: Model, training: Subset, size: int, device: torch.device)
 
     Each layer measures what it is given itself, so a method states nowhere which features it has. A feature that does
     not vary is left as it is, but for its mean.
+
+    Args:
+        model: A model on ``device``; it is left in evaluation mode.
+        training: Its training clips; of many, evenly spaced ones are read (``SAMPLED_CLIPS``).
+        size: Clips per batch.
+        device: Where the features are computed.
     """
     measured = _measured(model)
     sums = {module: _Sums(layer) for module, layer in measured.items()}

@@ -22,6 +22,17 @@ def seconds_per_clip(settings: TrainSettings, sizes: Sizes, words: int) -> float
     """Seconds that a clip of these sizes and so many ``words`` takes in a training step, forward and backward.
 
     Reading the cache is not included.
+
+    Args:
+        settings: The section ``train`` of ``params.yaml``.
+        sizes: Of the cache.
+        words: Text tokens of each clip.
+
+    Returns:
+        The median of ``TIMED_STEPS`` steps after a first one, divided by the clips of a batch.
+
+    Raises:
+        UserError: There is no such device.
     """
     device = choose_device(settings.device)
     keep_freed_memory(device)

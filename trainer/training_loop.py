@@ -76,7 +76,22 @@ def fit(
     After each epoch ``folder/checkpoint.pt`` is replaced and its metrics are logged; a run that was killed continues
     from there and, on a CPU, ends with the same weights. A checkpoint of another ``fingerprint`` is not used. The
     caller removes it at the end. Warns once when plans did not converge.
-    Raises :class:`GraceError` when the loss is not finite or the checkpoint is damaged.
+
+    Args:
+        model: Trained in place, on the device that the settings name; a linear probe is fitted on the CPU instead.
+        selection: The clips to learn from, and those that choose the epoch.
+        settings: The section ``train`` of ``params.yaml``.
+        folder: The run's folder, for the checkpoint and the logs.
+        fingerprint: Of all that the run is made from.
+        quiet: No progress bar, and no line in the log about where it starts.
+
+    Returns:
+        The weights by name, the number of the chosen epoch, and the numbers of every epoch. Of a linear probe, each
+        penalty counts as an epoch.
+
+    Raises:
+        GraceError: The loss or the gradient is not finite.
+        UserError: The checkpoint is damaged, or there is no such device.
     """
     from tqdm import tqdm
 
@@ -106,6 +121,11 @@ def fit(
 
 def epochs_line(name: str, done: int, epochs: int) -> str:
     """What there is to train, in one line; a run whose patience ends takes fewer epochs.
+
+    Args:
+        name: Of the run, such as ``grace/fold-1``.
+        done: Epochs of earlier calls, 0 of a new run.
+        epochs: The most that there will be, those included.
 
     Example:
         >>> epochs_line("fold-1", 0, 30), epochs_line("fold-2", 12, 30)
@@ -295,7 +315,17 @@ class HeadScores:
 
 
 def head_scores(model: Model, subset: Subset, size: int, device: torch.device) -> HeadScores:
-    """The scores of every head, averaged over the texts of a clip."""
+    """The scores of every head, averaged over the texts of a clip.
+
+    Args:
+        model: A model on ``device``; it is left in evaluation mode.
+        subset: The clips.
+        size: Clips per batch.
+        device: Where the scores are computed.
+
+    Returns:
+        Scores [heads, clips, classes] in the order of ``model.heads``, and which clips each head reads [heads, clips].
+    """
     model.eval()
     texts = subset.cache.texts if model.reads_text else 1
     scores, speaks = [], []
@@ -315,6 +345,15 @@ def predict(model: Model, subset: Subset, size: int, device: torch.device) -> Fl
     """Class probabilities of every clip of a subset, in its order, from batches of ``size``.
 
     The scores of a clip's texts are averaged.
+
+    Args:
+        model: A model on ``device``; it is left in evaluation mode.
+        subset: The clips.
+        size: Clips per batch.
+        device: Where the scores are computed.
+
+    Returns:
+        Probabilities [clips, classes]; rows sum to 1.
     """
     logits = head_scores(model, subset, size, device).joined(model.joining.cpu().numpy())
     return torch.from_numpy(logits).softmax(-1).numpy()

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from grace.pipeline.store import UserError
+from grace.pipeline.store import UserError, find_paths
 from grace.pipeline.store.checksum import is_intact
 from grace.pipeline.store.formats import check
 from grace.pipeline.store.schemas import CROSS_DATASET
@@ -24,7 +24,7 @@ def runs_of(folder: Path) -> list[Path]:
         folder: ``data/<dataset>``.
     """
     places = ("runs/*/fold-*", "runs/*/fold-*/seed-*")
-    return sorted(path.parent for place in places for path in folder.glob(f"{place}/config.yaml"))
+    return sorted(path.parent for place in places for path in find_paths(folder, f"{place}/config.yaml"))
 
 
 def run_problems(run: Path, now: Mapping[str, str]) -> Iterator[str]:
@@ -47,8 +47,8 @@ def run_problems(run: Path, now: Mapping[str, str]) -> Iterator[str]:
 
 def scores_of(folder: Path) -> list[Path]:
     """The files of scores of a data set: its own, and those of its runs on other data sets."""
-    found = [folder / SCORES, *sorted(folder.glob(f"{FOLDER}/*/*/predictions.parquet"))]
-    found += sorted(folder.glob(f"{FOLDER}/*/*/metrics.json"))
+    found = [folder / SCORES, *find_paths(folder, f"{FOLDER}/*/*/predictions.parquet")]
+    found += find_paths(folder, f"{FOLDER}/*/*/metrics.json")
     return [path for path in found if path.exists()]
 
 

@@ -10,9 +10,10 @@ from typing import Any
 
 from grace.pipeline.errors import ClipError, UserError
 from grace.pipeline.media.frames import list_images
-from grace.pipeline.store import Clips, Row, Store
+from grace.pipeline.store import Clips, Row, Store, find_paths
 from grace.pipeline.store.schema import limits_text
 from grace.pipeline.store.schemas import STORES, fold_column
+from grace.pipeline.store.verify import first_problem
 from grace.trainer.provenance import check_runs
 from grace.trainer.runs import open_run
 
@@ -111,12 +112,14 @@ def read_content(folder: Path, runs: Path | None = None, root: Path | None = Non
         root: The folder of the clips, where it is known.
 
     Raises:
-        UserError: Nothing is indexed or captioned yet, a file is damaged, or a run is not what it says or no longer
-            fits the data set.
+        UserError: Nothing is indexed or captioned yet, texts are missing, damaged or of other clips or crops than there
+            are now, or a run is not what it says or no longer fits the data set.
         GraceError: The label was visible to the text of a test clip: such predictions are not handed on.
     """
     table = Clips(folder)
     rows = {row["clip_id"]: _clip(row, table.folds) for row in table.rows}
+    if sentence := first_problem(folder, *TEXT_COLUMNS):
+        raise UserError(sentence)
     texts, limits = 0, set[str]()
     for name, columns in TEXT_COLUMNS.items():
         store = Store(folder / name, STORES[name])
@@ -152,7 +155,7 @@ def _add(rows: dict[str, Row], made: Row, columns: dict[str, str]) -> None:
 
 
 def _read_predictions(content: Content, runs: Path, folder: Path) -> None:
-    places = [runs] if (runs / "config.yaml").exists() else sorted(runs.glob("fold-*"))
+    places = [runs] if (runs / "config.yaml").exists() else find_paths(runs, "fold-*")
     if not places:
         raise UserError(f"{runs} is no run: name a folder that holds fold-1, or one fold's folder.")
     found = {place: open_run(place) for place in places}

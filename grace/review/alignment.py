@@ -14,6 +14,7 @@ import numpy as np
 
 from grace.pipeline.errors import UserError
 from grace.pipeline.store import Row, Store, open_atomic, write_atomic
+from grace.pipeline.store.checksum import PLACEHOLDER, seal, seal_file, unsealed, verify
 from grace.pipeline.store.fingerprint import fingerprint
 from grace.pipeline.store.schemas import STORES, TOKENS
 from grace.pipeline.tokens.settings import TokensSettings
@@ -165,9 +166,9 @@ class Neighbours:
         if catalogue.clip_id(clip) not in ids:
             return []
         own = ids.index(catalogue.clip_id(clip))
-        width = path.stat().st_size // (2 * len(ids))
+        width = (path.stat().st_size - len(PLACEHOLDER)) // (2 * len(ids))
         mean = np.fromfile(path, np.float16, width, offset=2 * width * own).astype(np.float32)
-        likeness = np.concatenate([part.reshape(-1, width).astype(np.float32) @ mean for part in _parts(path, width)])
+        likeness = np.concatenate([part.astype(np.float32) @ mean for part in _parts(path, len(ids), width)])
         likeness[own] = -2
         best = np.argsort(-likeness)[: count + 1]
         known = [(catalogue.positions.get(ids[at]), float(likeness[at])) for at in best if likeness[at] > -1.5]
@@ -179,21 +180,34 @@ class Neighbours:
         now = fingerprint(stamps(store))
         path = self.folder / "review" / "index" / "tokens.f16"
         names = path.with_suffix(".txt")
-        if not (names.is_file() and path.is_file() and names.read_text().partition("\n")[0] == now):
+        if not _is_current(path, names, now):
             ids: list[str] = []
             with open_atomic(path) as file:
                 for clip_id, mean in _class_means(store):
                     file.write(mean.tobytes())
                     ids.append(clip_id.replace("\n", " "))
-            write_atomic(names, "\n".join([now, *ids]).encode())
-        return path, names.read_text().split("\n")[1:]
+                file.write(PLACEHOLDER.encode())
+                seal_file(file)
+            write_atomic(names, seal("\n".join([now, *ids]).encode()))
+        return path, unsealed(names.read_bytes()).decode().split("\n")[1:]
 
 
-def _parts(path: Path, width: int) -> Iterator[np.ndarray]:
-    """The means, some thousand clips at a time: a mapped file would count as memory once it is read."""
+def _is_current(path: Path, names: Path, now: str) -> bool:
+    """Whether the means and their clips' ids are whole and were made from the shards as they are now."""
+    try:
+        verify(path, "it is made again")
+        verify(names, "it is made again")
+    except (OSError, UserError):
+        return False
+    return unsealed(names.read_bytes()).partition(b"\n")[0] == now.encode()
+
+
+def _parts(path: Path, clips: int, width: int) -> Iterator[np.ndarray]:
+    """The means [clips, D], some thousand clips at a time: a mapped file would count as memory once it is read."""
     with path.open("rb") as file:
-        while len(part := np.fromfile(file, np.float16, COMPARED * width)):
-            yield part
+        for start in range(0, clips, COMPARED):
+            count = min(COMPARED, clips - start)
+            yield np.fromfile(file, np.float16, count * width).reshape(count, width)
 
 
 def _class_means(store: Store) -> Iterator[tuple[str, np.ndarray]]:

@@ -195,7 +195,7 @@ def _worst(table: pa.Table, stages: dict[str, Stage]) -> tuple[np.ndarray, Coded
 
 def _stamp(path: Path) -> Stamps:
     state = path.stat()
-    return {path.name: [state.st_size, state.st_mtime_ns]}
+    return {path.name: [state.st_size, state.st_mtime_ns, state.st_ino]}
 
 
 class LiveCatalogue:

@@ -2,7 +2,7 @@
 
 A store of 40,000 clips has 1,250 files; to open all of them takes seconds. What the review page searches is kept in
 ``data/<dataset>/review/index/<store>.arrow``, mapped into memory rather than loaded. A shard is read again when its
-file's size or time of change differs.
+file's inode, size or time of change differs; the Arrow file is made again when it does not fit its checksum.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from grace.pipeline.errors import UserError
 from grace.pipeline.store import Store, open_atomic
+from grace.pipeline.store.checksum import PLACEHOLDER, seal_file, verify
 from grace.pipeline.store.schemas import STORES
 from grace.review.text_marks import VERSION, marks_of
 
@@ -43,11 +44,11 @@ KEPT = (
 """In the order of the pipeline. ``tokens`` is left out: its shards are large, and it fails clips of its own rarely."""
 
 Stamps = dict[str, list[int]]
-"""Shard to size and time of change of its file."""
+"""Shard to size, time of change and inode of its file."""
 
 
 def stamps(store: Store) -> Stamps:
-    """Size and time of change of every shard of a store."""
+    """Size, time of change and inode of every shard's file of a store."""
     found: Stamps = {}
     if not store.folder.is_dir():
         return found
@@ -56,7 +57,7 @@ def stamps(store: Store) -> Stamps:
             stem, dot, suffix = item.name.partition(".")
             if dot and suffix == store.schema.format and stem.isdecimal():
                 state = item.stat()
-                found[str(int(stem))] = [state.st_size, state.st_mtime_ns]
+                found[str(int(stem))] = [state.st_size, state.st_mtime_ns, state.st_ino]
     return found
 
 
@@ -83,21 +84,24 @@ def _open(path: Path) -> tuple[pa.Table | None, Stamps]:
     import pyarrow as pa
 
     try:
+        verify(path, "it is made again")  # pyarrow follows offsets in the file without a look where they lead
         with pa.memory_map(str(path)) as source:
             table = pa.ipc.open_file(source).read_all()
         kept = json.loads(table.schema.metadata[META])
         return (table, kept["stamps"]) if kept["version"] == VERSION else (None, {})
-    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
-        return None, {}  # none yet, or one of another version: it is made again
+    except (OSError, UserError, pa.ArrowException, KeyError, TypeError, ValueError):
+        return None, {}  # none yet, a damaged one, or one of another version: it is made again
 
 
 def _write(path: Path, table: pa.Table, now: Stamps) -> None:
     import pyarrow as pa
 
-    meta = {META: json.dumps({"version": VERSION, "stamps": now}).encode()}
+    meta = {META: json.dumps({"version": VERSION, "stamps": now, "checksum": PLACEHOLDER}).encode()}
     table = table.replace_schema_metadata(meta).combine_chunks()
-    with open_atomic(path) as file, pa.ipc.new_file(file, table.schema) as writer:
-        writer.write_table(table)
+    with open_atomic(path) as file:
+        with pa.ipc.new_file(file, table.schema) as writer:
+            writer.write_table(table)
+        seal_file(file)  # its end repeats the metadata, behind all texts
 
 
 def _refresh(store: Store, kept: Kept, table: pa.Table | None, now: Stamps, unchanged: set[str]) -> pa.Table:

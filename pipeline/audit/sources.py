@@ -88,9 +88,27 @@ def read_table_texts(
 ) -> TextsByKind:
     """The texts in the column ``text`` of CSV, TSV, Parquet or JSON-lines files, one below the other.
 
-    ``labels`` is one column that names the emotion, several columns of which the largest does, or nothing. ``clip``
-    and ``group`` are the columns of the clip that a text is about, and of what clips have in common (the person, the
-    film); the row's number when not given. Raises :class:`UserError` when a file or a column is not there.
+    Args:
+        files: The tables; :data:`SUFFIXES` are the endings that can be read.
+        text: The column of the texts; a cell that holds no text counts as an empty one.
+        labels: One column that names the emotion, several columns of numbers of which the largest does, or nothing.
+        clip: The column of the clip that a text is about; the row's number, after the file's name, when not given.
+        group: The column of what clips have in common (the person, the film); the clip itself when not given.
+
+    Returns:
+        The texts, under the name of their column.
+
+    Raises:
+        UserError: A file or a column is not there, a file is no such table, several label columns do not hold numbers,
+            or no file has a row.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "a.csv").write_text("text,emotion\\nThe brows rise.,Fear\\n")
+        ...     texts = read_table_texts([Path(folder, "a.csv")], "text", ["emotion"])
+        >>> [(each.clip_id, each.text, each.label) for each in texts["text"]]
+        [('a.csv:1', 'The brows rise.', 'fear')]
     """
     rows: list[AuditedText] = []
     for file in files:

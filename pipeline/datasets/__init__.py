@@ -80,7 +80,19 @@ def find_adapter(
     """The adapter of a data set: of its list files if it has any, else of its name, else of the tree under ``root``.
 
     A folder that is none of the known trees is taken as it is: every video and folder of frames below it is a clip.
-    Raises :class:`UserError` naming ``roots.<dataset>`` when it holds none.
+
+    Args:
+        dataset: The data set's name.
+        root: The folder of its raw files.
+        lists: The list files of a data set that comes as such.
+        labels: The classes of a data set that comes with ``clips.csv``, in order, or what each label means.
+
+    Raises:
+        UserError: The folder holds no clip; the message names ``roots.<dataset>``.
+
+    Example:
+        >>> find_adapter("dfew", Path("raw/dfew")).name
+        'dfew'
     """
     if lists is not None:
         return listed.adapter(dataset, lists)

@@ -103,6 +103,16 @@ def merge(entries: Iterable[Entry], classes: Sequence[str] = (), *, own_classes:
 
     Lines that contradict each other about a clip's label or file make it unusable (``problem``); a clip in train and
     test of one fold stays in its test part only, so that nothing tested is trained on.
+
+    Args:
+        entries: The lines of all lists.
+        classes: The classes of the data set, if it declares them.
+        own_classes: Whether labels that are no canonical ones are classes as well.
+
+    Example:
+        >>> lines = [Entry("a", ClipPath("a.mp4", "video"), "Happy", fold=1, split=part) for part in ("train", "test")]
+        >>> [(clip.clip_id, clip.label, clip.folds) for clip in merge(lines)]
+        [('a', 'happiness', {1: 'test'})]
     """
     listings: dict[str, Listing] = {}
     seen: set[tuple[str, str]] = set()

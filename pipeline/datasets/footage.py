@@ -27,3 +27,8 @@ def footage_of(root: Path) -> str:
     except (OSError, ValueError, RecursionError):
         return ""
     return RENDERED_WORLD if isinstance(content, dict) and {"world", "drawn_by"} <= content.keys() else ""
+
+
+def footage_around(clip: Path) -> str:
+    """What a clip that no data set lists is footage of: :func:`footage_of` the nearest folder above that says so."""
+    return next((known for folder in clip.absolute().parents if (known := footage_of(folder))), "")

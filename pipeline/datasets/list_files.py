@@ -12,7 +12,26 @@ MAX_NUMBER = 2**31 - 1
 
 
 def read_lines(file: Path, encodings: Sequence[str] = UTF8, lenient: bool = False) -> list[tuple[int, str]]:
-    """The lines of a list file that are not blank, with their numbers, whatever its line ends."""
+    """The lines of a list file that are not blank, with their numbers, whatever its line ends.
+
+    Args:
+        file: The list file.
+        encodings: Those to try, as :func:`~grace.pipeline.strict_csv.read_text` does.
+        lenient: Whether to read a file that fits none in the last of them, with � for what is damaged.
+
+    Returns:
+        Number, from 1, and text of each line.
+
+    Raises:
+        UserError: The file cannot be read, or fits none of the encodings.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "train.txt").write_bytes(b"a.mp4 1\\r\\n\\r\\nb.mp4 2")
+        ...     read_lines(Path(folder, "train.txt"))
+        [(1, 'a.mp4 1'), (3, 'b.mp4 2')]
+    """
     # str.splitlines would also split at separators that occur within Chinese text and file names.
     text = read_text(file, encodings, lenient).replace("\r\n", "\n").replace("\r", "\n")
     return [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]

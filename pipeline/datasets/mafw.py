@@ -65,7 +65,13 @@ def votes(root: Path) -> dict[str, dict[str, float]]:
 
 
 def entries(root: Path, kind: str, folder: str | None) -> Iterator[Entry]:
-    """The lines of all lists of one kind, ``single`` or ``compound``; raises what :func:`read` does."""
+    """The lines of all lists of one kind, ``single`` or ``compound``; raises what :func:`read` does.
+
+    Args:
+        root: The folder of the raw files.
+        kind: ``single`` or ``compound``, a folder under ``Train & Test Set``.
+        folder: The folder under the root that holds the clips; the first of ``FOLDERS`` that holds any when not given.
+    """
     lists = [
         (file, fold, split)
         for text in ("no_caption", "with_caption")

@@ -61,7 +61,17 @@ def read_cells(file: Path) -> Iterator[tuple[int, tuple[Any, ...]]]:
 def votes_of(file: Path, line: int, cells: Mapping[str, Any]) -> dict[str, float]:
     """Class to the number that its cell holds; an empty one holds 0.
 
-    Raises :class:`UserError` naming the cell when one is not a number from 0 up.
+    Args:
+        file: The workbook, for the message.
+        line: The row's number in its sheet, for the message.
+        cells: The cell of each class.
+
+    Raises:
+        UserError: A cell is not a number from 0 up; the message names it.
+
+    Example:
+        >>> votes_of(Path("annotation.xlsx"), 2, {"anger": 7, "fear": None})
+        {'anger': 7.0, 'fear': 0.0}
     """
     votes = {}
     for label, cell in cells.items():

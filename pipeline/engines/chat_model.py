@@ -51,7 +51,18 @@ class ChatModel:
     def load(
         cls, model: str, revision: str | None, dtype: str, device: str, trust_remote_code: bool = False
     ) -> ChatModel:
-        """Open a checkpoint for generation. Raises :class:`UserError` when it cannot be opened or cannot chat."""
+        """Open a checkpoint for generation.
+
+        Args:
+            model: A folder, one of the installed models, or a hub id.
+            revision: Branch, tag or commit of a hub model.
+            dtype: A type of PyTorch, such as ``bfloat16``; ``auto`` is what the device is good at.
+            device: A device of PyTorch, such as ``cuda:1``; ``auto`` is the first GPU, else the CPU.
+            trust_remote_code: Whether to run the code that the checkpoint brings.
+
+        Raises:
+            UserError: The checkpoint cannot be opened or cannot chat.
+        """
         name, source = model_name(model), require_model(model, revision)
         target = choose_device(device)
         logging.disable_progress_bar()  # the stage has one of its own

@@ -71,7 +71,23 @@ class _Error(BaseModel):
 def chat_body(
     model: str, request: Request, unsupported: Set[str] = frozenset(), template_options: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """What is sent for a request: without the parameters that the server has refused, with options of its template."""
+    """What is sent for a request: without the parameters that the server has refused, with options of its template.
+
+    Args:
+        model: The model's name at the server.
+        request: The question; its pictures are sent as PNG.
+        unsupported: Names of ``OPTIONAL`` parameters; ``max_tokens`` is sent as ``max_completion_tokens`` then.
+        template_options: Options of the chat template, such as ``enable_thinking``.
+
+    Returns:
+        The body as JSON.
+
+    Example:
+        >>> question = {"role": "user", "content": [{"type": "text", "text": "What moves?"}]}
+        >>> body = chat_body("mine", Request(messages=(question,), max_tokens=9), unsupported={"seed"})
+        >>> sorted(body), body["max_tokens"]
+        (['max_tokens', 'messages', 'model', 'temperature'], 9)
+    """
     images = iter(request.images)
     asked: dict[str, Any] = {
         "max_tokens": request.max_tokens,

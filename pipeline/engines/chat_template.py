@@ -15,9 +15,15 @@ def options_key(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def require_options(options: Mapping[str, Any], template: object, model: str) -> None:
-    """Raise :class:`UserError` for an option that the chat template of ``model`` never reads: it would do nothing.
+    """Refuse an option that the chat template of ``model`` never reads: it would do nothing.
 
-    ``template`` is the template, several by name, or anything else where it is not known: nothing is refused then.
+    Args:
+        options: Options by name.
+        template: The template, several by name, or anything else where it is not known: nothing is refused then.
+        model: The model's name, for the message.
+
+    Raises:
+        UserError: The template has no such option.
 
     Example:
         >>> require_options({"enable_thinking": False}, "{% if enable_thinking %}<think>{% endif %}", "a model")

@@ -26,7 +26,7 @@ import xxhash
 
 from grace.pipeline.engines.base import Engine, Request, Response
 from grace.pipeline.errors import GraceError, os_error_sentence
-from grace.pipeline.store import fingerprint
+from grace.pipeline.store import find_paths, fingerprint
 
 FORGOTTEN = "of no use"
 """The ``error`` of a line that forgets an answer."""
@@ -104,7 +104,9 @@ class ResponseStore:
             return
         self._lock = Lock()
         self._answers, doubted = {}, set[str]()
-        for path in sorted(Path(self.folder).glob("*.jsonl"), key=lambda path: (path.stat().st_mtime_ns, path.name)):
+        for path in sorted(
+            find_paths(Path(self.folder), "*.jsonl"), key=lambda path: (path.stat().st_mtime_ns, path.name)
+        ):
             self._scan(path, self._answers, doubted)
         for key in self._forgotten:
             self._drop_forgotten(key)

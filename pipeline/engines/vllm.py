@@ -175,6 +175,11 @@ def require_gpus(spread: VllmSettings, visible: int) -> None:
 def replica_gpus(number: int, spread: VllmSettings, shown: str | None) -> str:
     """The GPUs of replica ``number``, as CUDA_VISIBLE_DEVICES takes them: its group among those that are ``shown``.
 
+    Args:
+        number: The replica, from 0.
+        spread: How many replicas there are, and GPUs per replica.
+        shown: CUDA_VISIBLE_DEVICES of this process; without it, GPUs are numbered from 0.
+
     Example:
         >>> replica_gpus(1, VllmSettings(tensor_parallel=2, data_parallel=2), "4,5,6,7")
         '6,7'

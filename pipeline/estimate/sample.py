@@ -41,6 +41,15 @@ class Sample:
 def take_sample(settings: PipelineSettings, dataset: str, count: int, any_folder: bool = False) -> Sample:
     """Some clips of a data set, spread evenly over it; ``any_folder`` as for :func:`grace.pipeline.datasets.read`.
 
+    Args:
+        settings: All settings; they say where the data set and its raw files are.
+        dataset: The data set's name.
+        count: How many clips at most.
+        any_folder: Whether the data set is whatever its folder holds.
+
+    Returns:
+        The clips, and what they stand for.
+
     Raises:
         UserError: The data set is neither indexed nor found, or holds no clip that can be read.
     """

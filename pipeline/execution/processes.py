@@ -64,7 +64,14 @@ def watched_clips(
 ) -> Iterator[tuple[Clip, str | None]]:
     """The clips of a job, each under the supervisor's clock while the caller is busy with it.
 
-    Yields each clip with None, or with the cause why it must not be touched.
+    Args:
+        clips: The clips, in the order of their positions.
+        skipped: Position in the job to the cause, for clips that must not be touched again.
+        on_clip_start: Called with a clip's position before the clip is given, unless it is skipped, and with
+            :data:`IDLE` after the last one.
+
+    Yields:
+        Each clip with None, or with the cause why it must not be touched.
 
     Example:
         >>> list(watched_clips(["a", "b"], {1: "it hangs"}, lambda position: print("at", position)))
@@ -87,7 +94,22 @@ def run_in_processes(
     clip_timeout: float,
     on_progress: Callable[[int], None] = lambda clips: None,
 ) -> Iterator[tuple[int, Result]]:
-    """Do all jobs in up to ``workers`` processes; see :meth:`WatchedWorkers.run`."""
+    """Do all jobs in up to ``workers`` processes; see :meth:`WatchedWorkers.run`.
+
+    Args:
+        task: What the processes do; each of them opens it once.
+        jobs: What the task's ``run`` takes, one at a time.
+        workers: How many processes at most.
+        clip_timeout: Seconds that a process may spend on one clip.
+        on_progress: Called repeatedly with the number of clips of the jobs under way that are done.
+
+    Yields:
+        Index and result of each job as it is done, in no fixed order.
+
+    Raises:
+        RepeatedCrashError: Processes keep dying while no clip is under way.
+        Exception: Whatever the task raises.
+    """
     with WatchedWorkers(task, workers=workers, clip_timeout=clip_timeout) as pool:
         yield from pool.run(jobs, on_progress)
 

@@ -79,6 +79,11 @@ class ClipProgress:
 def start_line(name: str, clips: int, done: int) -> str:
     """What there is to do, in one line.
 
+    Args:
+        name: What is done, such as ``caption``.
+        clips: All clips.
+        done: Those that were done in earlier runs.
+
     Example:
         >>> start_line("caption", 2000, 1240), start_line("faces", 1, 0), start_line("motion", 240, 240)
         ('caption: 1,240 of 2,000 clips are done, 760 to go', 'faces: 1 clip to go', 'motion: all 240 clips are done')

@@ -21,6 +21,7 @@ from grace.pipeline.execution.processes import run_in_processes, watched_clips
 from grace.pipeline.execution.progress import ClipProgress
 from grace.pipeline.execution.step import Step, StepInputs, process_rows
 from grace.pipeline.store import Row, failure, folder_lock
+from grace.pipeline.store.store import FileState
 
 if TYPE_CHECKING:
     from grace.pipeline.execution.settings import RaySettings
@@ -110,7 +111,7 @@ def run(
         What became of the clips.
 
     Raises:
-        UserError: An input is missing, or the step cannot be opened.
+        UserError: An input is missing or not made alike throughout, or the step cannot be opened.
         GraceError: More than ``max_failed`` of the clips failed in this stage, or the step cannot go on.
 
     Example:
@@ -142,6 +143,7 @@ def run(
     if retry_failed:
         step.retry_failed()
     inputs, summary = StepInputs(step, folder, size), Summary(step.name)
+    inputs.check_stores()
     store = inputs.output
     with folder_lock(store.folder):
         store.prune(len(inputs))
@@ -266,10 +268,11 @@ def _run_ray(inputs: StepInputs, pending: dict[int, str], cluster: RaySettings, 
 def _process_shard(inputs: StepInputs, shard: int, fingerprint: str) -> Iterator[int]:
     """Make one shard and commit it; yields 1 for each clip as it is done."""
     made: list[Row] = []
+    sources = inputs.sources(shard)
     for row in process_rows(inputs.step, inputs.rows(shard)):
         made.append(row)
         yield 1
-    _commit(inputs, shard, fingerprint, made)
+    _commit(inputs, shard, fingerprint, sources, made)
 
 
 @dataclass
@@ -290,25 +293,31 @@ class _ShardTask:
         if not self.step.parallel:
             return sum(_process_shard(self.inputs, shard, fingerprint))
         made: list[Row] = []
+        sources = self.inputs.sources(shard)
         for row, cause in watched_clips(self.inputs.rows(shard), skipped, on_clip_start):
             if cause is not None:
                 made.append(failure(row["clip_id"], f"{self.step.name}: {cause}"))
             else:
                 made += process_rows(self.step, [row])
-        _commit(self.inputs, shard, fingerprint, made)
+        _commit(self.inputs, shard, fingerprint, sources, made)
         return len(made)
 
 
-def _commit(inputs: StepInputs, shard: int, fingerprint: str, made: list[Row]) -> None:
+def _commit(
+    inputs: StepInputs, shard: int, fingerprint: str, sources: Mapping[str, FileState], made: list[Row]
+) -> None:
     """Write one shard whole, its rows in the order of the clips.
 
-    Raises :class:`GraceError` when its inputs changed while they were read: what it was made from is what it says.
+    Args:
+        inputs: What the step reads.
+        shard: The number of the shard.
+        fingerprint: Its fingerprint, as it was planned.
+        sources: What :meth:`.StepInputs.sources` said before the rows were read.
+        made: Its rows.
+
+    Raises:
+        GraceError: Its inputs changed while they were read: what it was made from is what it says.
     """
-    if not inputs.clips.is_current() or inputs.fingerprint(shard) != fingerprint:
-        raise GraceError(
-            f"What shard {shard:05d} of {inputs.output.folder} is made from changed while {inputs.step.name} read it: "
-            "it is not kept. Let the other stage finish, then run this one again."
-        )
     meta: dict[str, Any] = {
         "fingerprint": fingerprint,
         "version": inputs.step.version,
@@ -319,4 +328,10 @@ def _commit(inputs: StepInputs, shard: int, fingerprint: str, made: list[Row]) -
         meta["clips"] = inputs.made_from_clips(shard)
     if limits := inputs.limits(shard):
         meta["limits"] = limits
+    same = inputs.clips.is_current() and inputs.fingerprint(shard) == fingerprint
+    if not same or inputs.sources(shard) != sources:  # last, so that it holds for all that was read above
+        raise GraceError(
+            f"What shard {shard:05d} of {inputs.output.folder} is made from changed while {inputs.step.name} read it: "
+            "it is not kept. Let the other stage finish, then run this one again."
+        )
     inputs.output.write(shard, sorted(made, key=lambda row: str(row["clip_id"])), meta)

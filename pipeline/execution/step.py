@@ -11,6 +11,7 @@ from grace.pipeline.messages import error_line
 from grace.pipeline.store import Clips, Row, Schema, Store, failure, fingerprint
 from grace.pipeline.store.chain import Chain, clips_digest
 from grace.pipeline.store.schemas import STORES
+from grace.pipeline.store.store import FileState
 
 
 class Step:
@@ -182,6 +183,14 @@ class StepInputs:
     def __len__(self) -> int:
         return self.clips.count_shards(self.size)
 
+    def check_stores(self) -> None:
+        """Raise :class:`UserError` when the inputs do not follow from what there is now, or mix shards of two settings.
+
+        The store that the step writes may do so: the step makes it whole.
+        """
+        if sentence := self._chain.first_problem(*self.stores) if self.stores else "":
+            raise UserError(sentence)
+
     def fingerprint(self, shard: int) -> str:
         """The fingerprint that the step's shard would have: of the step, its parameters, models and input shards.
 
@@ -225,6 +234,16 @@ class StepInputs:
         for store in self.stores.values():
             found.update(store.meta(shard).get("limits", ()))
         return sorted(found)
+
+    def sources(self, shard: int) -> dict[str, FileState]:
+        """The states of the files that a shard is made from, by store: the same before reading and at the commit.
+
+        A fingerprint alone does not tell that: a file that was replaced and put back since has the same one.
+
+        Raises:
+            UserError: An input shard is missing.
+        """
+        return {name: store.state(shard) for name, store in self.stores.items()}
 
     def rows(self, shard: int) -> list[Row]:
         """The clips of a shard with every column that the step reads; status and error are those of the first failure.

@@ -99,7 +99,24 @@ def crop_aligned(frame: BGRImage, box: Float[np.ndarray, "4"], roll: float, size
 def crop_jpegs(
     frames: list[BGRImage], boxes: Boxes, roll_angles: Float[np.ndarray, " T"], size: int, quality: int
 ) -> list[bytes]:
-    """The aligned crop of each frame as JPEG bytes, ``size`` pixels per side."""
+    """The aligned crop of each frame as JPEG bytes, ``size`` pixels per side.
+
+    Args:
+        frames: T frames.
+        boxes: the square of each [T, 4] before its rotation, x0, y0, x1, y1 in pixels of the frame.
+        roll_angles: slope of each eye line [T], radians.
+        size: side of the crops, pixels.
+        quality: of the JPEGs, 1 to 100.
+
+    Returns:
+        T files, in the order of the frames.
+
+    Example:
+        >>> frame = np.zeros((90, 160, 3), np.uint8)
+        >>> jpegs = crop_jpegs([frame], np.array([[60.0, 20.0, 100.0, 60.0]]), np.zeros(1), size=32, quality=90)
+        >>> cv2.imdecode(np.frombuffer(jpegs[0], np.uint8), cv2.IMREAD_COLOR).shape
+        (32, 32, 3)
+    """
     return [
         encode_jpeg(crop_aligned(frame, box, float(roll), size), quality)
         for frame, box, roll in zip(frames, boxes, roll_angles, strict=True)

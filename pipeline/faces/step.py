@@ -142,6 +142,15 @@ def _tracking_problem(track: Track) -> str:
 
 
 def from_settings(settings: PipelineSettings, dataset: str, root: str | None) -> FacesStep:
-    """The step of these settings, for :func:`grace.pipeline.steps.make_step`."""
+    """The step of these settings, for :func:`grace.pipeline.steps.make_step`.
+
+    Args:
+        settings: All settings, of which the section ``faces`` says what the step does.
+        dataset: The data set it is for; empty for single clips.
+        root: The folder of the raw files, where it is not ``roots.<dataset>``.
+
+    Raises:
+        UserError: The folder of the raw files is not there.
+    """
     folder = settings.folder(dataset) if dataset else None
     return FacesStep(settings.faces, root_of(settings.roots, dataset, root, folder))

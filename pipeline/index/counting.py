@@ -24,7 +24,7 @@ BATCH = 16
 """Clips per job, after which a process reports what it counted."""
 PARTIAL = "index.partial.jsonl"
 """The journal of an index that is not whole yet."""
-COUNTING = 2
+COUNTING = 3
 """Rises when counting gives other figures for the same files."""
 
 
@@ -97,7 +97,21 @@ class CountTask:
 def count_all(
     task: CountTask, listings: list[Listing], journal: Journal, workers: int, clip_timeout: float
 ) -> Iterator[Contents | Unusable]:
-    """What each listed clip holds, or why it cannot be used, in the order of the lists."""
+    """What each listed clip holds, or why it cannot be used, in the order of the lists.
+
+    Args:
+        task: How a batch of clips is counted.
+        listings: The clips; those with a ``problem`` are not touched.
+        journal: What earlier runs counted, which is not counted again; what is counted is added to it.
+        workers: Local processes that count, at least one.
+        clip_timeout: Seconds that a process may spend on one clip.
+
+    Yields:
+        One result per clip.
+
+    Raises:
+        GraceError: The journal cannot be written, or processes keep dying while no clip is under way.
+    """
     readable = [listing for listing in listings if listing.problem is None]
     probed: dict[str, Contents | Unusable] = {}
     for listing in readable:

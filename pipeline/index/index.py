@@ -22,6 +22,7 @@ from grace.pipeline.index.folds import make_folds
 from grace.pipeline.index.leaks import on_both_sides
 from grace.pipeline.index.marks import apply_marks, read_marks
 from grace.pipeline.index.reconciliation import (
+    DAMAGED,
     DIFFERS,
     ENDS_EARLY,
     FINDINGS,
@@ -186,9 +187,8 @@ def _row(listing: Listing, probed: Contents | Unusable, classes: Sequence[str], 
     held = probed.probe
     row |= {"n_frames": held.n_frames, "fps": held.fps, "width": held.width, "height": held.height}
     row["content"] = probed.digest
-    if held.ends_early:
-        cause = f"the video ends early: {held.n_frames} of {held.declared} frames could be decoded"
-        row |= {"status": "fallback", "error": f"index: {listing.path}: {cause}"}
+    if held.problem:
+        row |= {"status": "fallback", "error": f"index: {listing.path}: {held.problem}"}
     return row
 
 
@@ -233,8 +233,8 @@ def _count(found: Reconciliation, listing: Listing, probed: Contents | Unusable,
         found.differences[difference] += 1
         detail = f"{held.n_frames} counted, {listing.annotated_frames} annotated ({difference:+d})"
         found.note(DIFFERS, listing.clip_id, detail)
-    if held.ends_early:
-        found.note(ENDS_EARLY, listing.clip_id, f"{held.n_frames} of {held.declared} frames could be decoded")
+    if held.problem:
+        found.note(ENDS_EARLY if held.ends_early else DAMAGED, listing.clip_id, held.problem)
 
 
 def _unlisted(root: Path, listings: list[Listing]) -> Iterator[str]:

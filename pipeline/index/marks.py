@@ -64,11 +64,23 @@ def apply_marks(rows: Sequence[Row], marks: Mapping[str, Mark], file: Path) -> I
 
     A clip with a doubtful label keeps it, and its texts are made; it neither teaches nor is scored.
 
+    Args:
+        rows: Rows of ``clips.parquet``.
+        marks: Marks by ``clip_id``.
+        file: Where the marks were read, for the message.
+
     Yields:
         Kind, clip and reason of each mark.
 
     Raises:
         UserError: A mark names a clip that is not there.
+
+    Example:
+        >>> rows = [{"clip_id": "a", "status": "ok", "label": "fear", "fold_1": "test"}]
+        >>> list(apply_marks(rows, {"a": Mark("doubtful", "she smiles")}, Path("demo.clips.csv")))
+        [('doubtful', 'a', 'she smiles')]
+        >>> rows[0]["label"], rows[0]["fold_1"]
+        ('fear', '')
     """
     by_id = {row["clip_id"]: row for row in rows}
     for clip_id, mark in sorted(marks.items()):

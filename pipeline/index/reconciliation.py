@@ -17,6 +17,7 @@ MISSING = "missing"
 UNREADABLE = "unreadable"
 NO_FRAMES = "zero frames"
 ENDS_EARLY = "ends early"
+DAMAGED = "decoding errors"
 DIFFERS = "frame count differs"
 REPEATED = "listed twice"
 LEAKED = "in train and test of one fold"
@@ -36,6 +37,7 @@ FINDINGS = (
     UNREADABLE,
     NO_FRAMES,
     ENDS_EARLY,
+    DAMAGED,
     DIFFERS,
     REPEATED,
     LEAKED,
@@ -101,7 +103,13 @@ class Reconciliation:
         return self.videos + self.folders
 
     def note(self, finding: str, clip: str, detail: str = "") -> None:
-        """Record a finding about a clip (its id), the path of a file that no list names, or a fold."""
+        """Record a finding about a clip (its id), the path of a file that no list names, or a fold.
+
+        Args:
+            finding: One of the keys of :attr:`findings`.
+            clip: What it is about.
+            detail: What is wrong with it, or empty.
+        """
         self.findings[finding].append((clip, detail))
 
     def count(self, finding: str) -> int:

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from grace.pipeline.errors import ClipError
+from grace.pipeline.media.endings import reaches_its_end
 from grace.pipeline.media.images import BGRImage
 from grace.pipeline.media.pictures import Picture
 
@@ -39,7 +40,7 @@ class Animation:
         from PIL import Image
 
         self._file = file
-        self.fps, self.lost = 0.0, 0
+        self.fps, self.lost, self.errors = 0.0, 0, 0
         try:
             self._image: Any = Image.open(file, formats=["WEBP"])
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
@@ -60,7 +61,7 @@ class Animation:
                 self._image.seek(number)
                 image = np.asarray(self._image.convert("RGB"))[:, :, ::-1]
             except (OSError, EOFError, ValueError, SyntaxError):
-                self.lost = self._declared - number  # damaged from here on
+                self.lost, self.errors = self._declared - number, 1  # damaged from here on
                 return
             yield _Picture(number, time, np.ascontiguousarray(image))
             seconds = float(self._image.info.get("duration", 0)) / 1000.0
@@ -70,3 +71,7 @@ class Animation:
     def declared_frames(self) -> int:
         """Pictures that the header promises."""
         return self._declared
+
+    def reaches_its_end(self) -> bool:
+        """Whether the file holds all that its container announces."""
+        return reaches_its_end(self._file)

@@ -56,7 +56,13 @@ def content_digest(path: Path, source: str, hash_images: bool = False) -> str:
 def is_content(path: Path, source: str, digest: str) -> bool:
     """Whether a clip's files are those of a digest, made with or without the bytes of images.
 
-    Raises :class:`ClipError` as :func:`content_digest` does.
+    Args:
+        path: A video file, or a folder of frames.
+        source: ``video`` or ``frames``, as for :func:`content_digest`.
+        digest: What :func:`content_digest` gave.
+
+    Raises:
+        ClipError: The files cannot be read.
     """
     return content_digest(path, source) == digest or (
         source == "frames" and content_digest(path, source, True) == digest

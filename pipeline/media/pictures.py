@@ -53,7 +53,20 @@ def change(a: Picture, b: Picture) -> float:
 
 
 def resized(image: BGRImage, width: int, height: int) -> BGRImage:
-    """The image at another size, whatever its own."""
+    """The image at another size, whatever its own.
+
+    Args:
+        image: [h, w, 3].
+        width: pixels.
+        height: pixels.
+
+    Returns:
+        [height, width, 3]; the image itself where it has that size.
+
+    Example:
+        >>> resized(np.zeros((20, 40, 3), np.uint8), width=10, height=5).shape
+        (5, 10, 3)
+    """
     if image.shape[:2] == (height, width):
         return image
     shrinks = width < image.shape[1] or height < image.shape[0]

@@ -41,7 +41,8 @@ class MediaInfo:
         width: of the frames as shown, pixels.
         height: of the frames as shown, pixels.
         declared: frames that the file's header declares.
-        ends_early: whether far fewer frames are there than declared.
+        ends_early: whether far fewer frames are there than declared, or the file ends before its container does.
+        errors: packets and frames that were decoded with errors or not at all.
     """
 
     n_frames: int
@@ -50,6 +51,18 @@ class MediaInfo:
     height: int
     declared: int
     ends_early: bool = False
+    errors: int = 0
+
+    @property
+    def problem(self) -> str:
+        """Why what is there of the clip is doubtful, as far as decoder and container can tell; else empty."""
+        if self.ends_early and self.declared > self.n_frames:
+            return f"the video ends early: {self.n_frames} of {self.declared} frames could be decoded"
+        if self.ends_early:
+            return f"the video is cut off or damaged: its container does not end after the {self.n_frames} frames there"
+        if self.errors:
+            return f"the video is damaged: {self.n_frames} frames could be decoded, errors: {self.errors}"
+        return ""
 
 
 @dataclass(frozen=True)
@@ -114,7 +127,7 @@ def probe(path: Path, source: str) -> MediaInfo:
         ...     for number in range(3):
         ...         write_image(Path(folder, f"{number}.png"), np.zeros((48, 64, 3), np.uint8))
         ...     probe(Path(folder), "frames")
-        MediaInfo(n_frames=3, fps=0.0, width=64, height=48, declared=3, ends_early=False)
+        MediaInfo(n_frames=3, fps=0.0, width=64, height=48, declared=3, ends_early=False, errors=0)
     """
     return _probe_frames(path) if source == "frames" else _probe_video(path)
 
@@ -250,4 +263,5 @@ def _probe_video(path: Path) -> MediaInfo:
         # Where the rate varies, some containers declare their duration times their rate: then compare durations,
         # which say nothing of frames lost on the way.
         reached = count if video.lost else max(count, end * video.fps + 1)
-        return MediaInfo(count, video.fps, width, height, declared, ends_early=reached < TRUNCATED * declared - 1)
+        ends_early = reached < TRUNCATED * declared - 1 or not video.reaches_its_end()
+        return MediaInfo(count, video.fps, width, height, declared, ends_early, video.errors)

@@ -64,7 +64,22 @@ def head_motion(frames: GreyImages, neighbours: GreyImages, window: Window) -> H
 
 
 def phase_shift(frames: GreyImages, neighbours: GreyImages, window: Window) -> HeadMotions:
-    """Translation by phase correlation (Kuglin & Hines 1975), in whole pixels; 0 where it exceeds ``MAX_SHIFT``."""
+    """Translation by phase correlation (Kuglin & Hines 1975), in whole pixels; 0 where it exceeds ``MAX_SHIFT``.
+
+    Args:
+        frames: pictures [pair, side, side].
+        neighbours: the picture one frame later for each.
+        window: where the face is [side, side].
+
+    Returns:
+        The motion of each pair [pair, 6]; all but dx and dy is 0.
+
+    Example:
+        >>> picture = np.random.default_rng(0).normal(0, 1, (1, 32, 32)).astype(np.float32)
+        >>> moved = np.roll(picture, 4, axis=2)  # to the right by 4 of 32 pixels
+        >>> phase_shift(picture, moved, np.ones((32, 32), np.float32))[0, :2].tolist()
+        [0.125, 0.0]
+    """
     side = frames.shape[1]
     cross = np.conj(np.fft.rfft2(frames * window)) * np.fft.rfft2(neighbours * window)
     peaks = np.fft.irfft2(cross / (np.abs(cross) + 1e-6), s=(side, side)).reshape(len(frames), -1).argmax(axis=1)
@@ -120,7 +135,22 @@ def warp_back(neighbours: GreyImages, motions: HeadMotions, interpolation: int =
 
 
 def fit_flow(flow: Float[np.ndarray, "side side 2"], window: Window, steps: int = 6) -> Float[np.ndarray, "6"]:
-    """The similarity that most of a dense flow (pixels) follows, by reweighted least squares; yaw and pitch are 0."""
+    """The similarity that most of a dense flow (pixels) follows, by reweighted least squares; yaw and pitch are 0.
+
+    Args:
+        flow: how far each pixel moves to the right and down [side, side, 2], pixels.
+        window: where the face is [side, side].
+        steps: solutions, each with the weights that the last one's residuals give.
+
+    Returns:
+        The motion [6], as one of ``HeadMotions``.
+
+    Example:
+        >>> flow = np.zeros((16, 16, 2), np.float32)
+        >>> flow[..., 0] = 2.0
+        >>> np.abs(fit_flow(flow, np.ones((16, 16), np.float32))).round(3).tolist()  # to the right by 2 of 16 pixels
+        [0.125, 0.0, 0.0, 0.0, 0.0, 0.0]
+    """
     side = flow.shape[0]
     x, y = _centred_positions(side)
     # u = tx + s x - r y, v = ty + r x + s y, for small motions

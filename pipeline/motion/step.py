@@ -63,5 +63,11 @@ class MotionStep(ClipStep):
 
 
 def from_settings(settings: PipelineSettings, dataset: str, root: str | None) -> MotionStep:
-    """The step of these settings, for :func:`grace.pipeline.steps.make_step`."""
+    """The step of these settings, for :func:`grace.pipeline.steps.make_step`.
+
+    Args:
+        settings: All settings, of which the section ``motion`` says what the step does.
+        dataset: Not used: the step is the same for every data set.
+        root: Not used: the step reads no raw files.
+    """
     return MotionStep(settings.motion)

@@ -16,6 +16,7 @@ from grace.pipeline.store.atomic import (
 from grace.pipeline.store.clips import Clips, write_clips
 from grace.pipeline.store.fingerprint import fingerprint
 from grace.pipeline.store.groups import find_row
+from grace.pipeline.store.listing import find_paths
 from grace.pipeline.store.opening import open_store
 from grace.pipeline.store.reader import Reader, finite
 from grace.pipeline.store.schema import Column, Row, Schema, failure, fallback
@@ -34,6 +35,7 @@ __all__ = [
     "clear_abandoned",
     "failure",
     "fallback",
+    "find_paths",
     "find_row",
     "fingerprint",
     "finite",

@@ -81,7 +81,7 @@ def open_atomic(path: Path, size: int = 0) -> Iterator[BinaryIO]:
     temporary = temporary_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with temporary.open("w+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from grace.pipeline.store.clips import FILE, Clips
 from grace.pipeline.store.fingerprint import fingerprint
 from grace.pipeline.store.schemas import STORES
 from grace.pipeline.store.store import Store
+from grace.pipeline.store.whole import made_by, mixture
 
 
 class Chain:
@@ -37,32 +38,38 @@ class Chain:
 
     def problems(self, name: str, shard: int) -> Iterator[str]:
         """What a shard was made from that is no more, a sentence each."""
-        meta = Store(self.folder / name, STORES[name]).meta(shard)
-        return self._problems(name, shard, meta, self._fingerprint)
+        return self._problems(name, shard, self._store(name).meta(shard), self._fingerprint)
 
-    def first_problem(self) -> str:
-        """The first problem of any shard, the earliest stage first; else empty. No file is opened twice."""
+    def first_problem(self, *names: str) -> str:
+        """The first problem of some stores and of those that they were made from, the earliest stage first; else empty.
+
+        A shard is held against what it was made from, and shards of one store against each other. Metadata alone are
+        read.
+
+        Args:
+            names: The stores; all of them when not given.
+        """
         fingerprints: dict[tuple[str, int], str] = {}
 
         def fingerprint_of(source: str, shard: int) -> str | None:
             return fingerprints.get((source, shard))
 
-        for name, schema in STORES.items():  # each after those that it is made from
-            store = Store(self.folder / name, schema)
+        for name in self._with_sources(names) if names else STORES:  # each after those that it is made from
+            store, makers = self._store(name), dict[int, str]()
             for shard in store.shards():
                 meta = store.meta(shard)
-                fingerprints[name, shard] = str(meta.get("fingerprint"))
+                fingerprints[name, shard], makers[shard] = str(meta.get("fingerprint")), made_by(meta)
                 if sentence := next(self._problems(name, shard, meta, fingerprint_of), ""):
                     return sentence
+            if sentence := mixture(store, makers):
+                return sentence
         return ""
 
     def outdated(self, name: str, shard: int) -> str:
         """The first problem of a shard or of those that it was made from, the earliest stage first; else empty."""
-        store = Store(self.folder / name, STORES[name])
+        store = self._store(name)
         for source in store.meta(shard).get("inputs") or {}:
-            if Store(self.folder / source, STORES[source]).path(shard).exists() and (
-                sentence := self.outdated(source, shard)
-            ):
+            if self._store(source).path(shard).exists() and (sentence := self.outdated(source, shard)):
                 return sentence
         return next(self.problems(name, shard), "")
 
@@ -70,7 +77,7 @@ class Chain:
         self, name: str, shard: int, meta: dict[str, Any], fingerprint_of: Callable[[str, int], str | None]
     ) -> Iterator[str]:
         """The problems of a shard with these metadata, where the shards of earlier stages have these fingerprints."""
-        store, sources = Store(self.folder / name, STORES[name]), []
+        store, sources = self._store(name), []
         for source, recorded in (meta.get("inputs") or {}).items():
             now = fingerprint_of(source, shard)
             if now is not None and now != recorded:
@@ -82,7 +89,20 @@ class Chain:
             yield f"{path} was made from another {source} than there is now: run `grace {stage}`."
 
     def _fingerprint(self, source: str, shard: int) -> str | None:
-        return Store(self.folder / source, STORES[source]).fingerprint(shard)
+        return self._store(source).fingerprint(shard)
+
+    def _with_sources(self, names: Iterable[str]) -> list[str]:
+        """These stores and those that their shards were made from, in the order of the stages."""
+        found, waiting = set[str](), list(names)
+        while waiting:
+            if (name := waiting.pop()) not in found:
+                found.add(name)
+                store = self._store(name)
+                waiting += {source for shard in store.shards() for source in store.meta(shard).get("inputs") or {}}
+        return [name for name in STORES if name in found]
+
+    def _store(self, name: str) -> Store:
+        return Store(self.folder / name, STORES[name])
 
     def _rows(self, shard: int, recorded: dict[str, Any]) -> list[dict[str, Any]]:
         columns = tuple(recorded["columns"])
@@ -92,7 +112,7 @@ class Chain:
 
 
 def refuse_outdated(folder: Path) -> None:
-    """Raise :class:`UserError` when a shard of a data set does not follow from what there is now.
+    """Raise :class:`UserError` when a shard of a data set does not follow from what there is now, or from one setting.
 
     What is there no more is not held against what was made from it. Metadata alone are read, of each file once.
 

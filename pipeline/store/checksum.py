@@ -12,6 +12,7 @@ import mmap
 import os
 from pathlib import Path
 from threading import Lock
+from typing import BinaryIO
 
 import xxhash
 
@@ -44,23 +45,40 @@ def seal(content: bytes) -> bytes:
     return content[:start] + digest + content[start + len(digest) :]
 
 
+def seal_file(file: BinaryIO) -> None:
+    """Put the checksum in the place of the placeholder that a file holds, which is not loaded into memory for it.
+
+    Args:
+        file: Written whole, and open for reading and writing, as by :func:`~grace.pipeline.store.atomic.open_atomic`.
+    """
+    file.flush()
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        start = _place(content) + len(MARK)
+        digest = _digest(content, start)
+    file.seek(start)
+    file.write(digest)
+    file.seek(0, os.SEEK_END)
+
+
 def is_intact(content: bytes | mmap.mmap) -> bool:
     """Whether a sealed content is as it was sealed; False where it holds no checksum."""
     start = _place(content)
     if start < 0:
         return False
     start += len(MARK)
+    return _digest(content, start) == content[start : start + 32]
+
+
+def _digest(content: bytes | mmap.mmap, start: int) -> bytes:
+    """The checksum of a content whose own checksum begins at ``start``."""
     state = xxhash.xxh3_128()
-    view = memoryview(content)
-    try:
+    with memoryview(content) as view:
         for part in (view[:start], memoryview(b"0" * 32), view[start + 32 :]):
             for begin in range(0, len(part), PIECE):
                 state.update(part[begin : begin + PIECE])
                 if isinstance(content, mmap.mmap):
                     content.madvise(mmap.MADV_DONTNEED)  # what was read counts as memory of the process until then
-        return state.hexdigest().encode() == bytes(view[start : start + 32])
-    finally:
-        view.release()
+    return state.hexdigest().encode()
 
 
 def _place(content: bytes | mmap.mmap) -> int:

@@ -95,9 +95,14 @@ def write_clips(folder: Path, rows: Sequence[Row], labels: Sequence[str], footag
 
     Its folds are those that the rows have columns for.
 
-    ``footage`` is what the clips show where only some models know it, as :attr:`Clips.footage`.
+    Args:
+        folder: The data set's folder, ``data/<dataset>``.
+        rows: One row per clip, in any order.
+        labels: The classes, in the order of ``label_id``.
+        footage: What the clips show where only some models know it, as :attr:`Clips.footage`.
 
-    Raises :class:`ValueError` when a ``clip_id`` is there twice.
+    Raises:
+        ValueError: A ``clip_id`` is there twice.
     """
     ordered = sorted(rows, key=lambda row: row["clip_id"])
     ids = [row["clip_id"] for row in ordered]

@@ -32,9 +32,17 @@ EMPTY: dict[str, Any] = {"str": "", "bool": False, "jpeg": b"", "cues": []}
 
 
 def encode(schema: Schema, rows: Sequence[Row], meta: dict[str, Any]) -> bytes:
-    """The bytes of a file that holds ``rows``, with their checksum; ``meta`` is JSON without times or paths.
+    """The bytes of a file that holds ``rows``, with their checksum.
 
-    Columns a row lacks are filled with empty values. Raises :class:`ValueError` when arrays disagree in shape.
+    Columns a row lacks are filled with empty values.
+
+    Args:
+        schema: What the file holds, and in which format.
+        rows: Values by column.
+        meta: JSON without times or paths, kept beside the rows.
+
+    Raises:
+        ValueError: Arrays disagree in shape.
     """
     return seal(_encode_parquet(schema, rows, meta) if schema.format == "parquet" else _encode_h5(schema, rows, meta))
 
@@ -45,7 +53,22 @@ def decode(
     """The rows of a file, or of one clip in it; all columns, or those named.
 
     Of one clip in an HDF5 file only its own row is read: 3 MB of the 100 MB that a shard of ViT-B/16's tokens has.
-    Raises :class:`UserError` when it is not such a file, is damaged, or has no such column.
+
+    Args:
+        schema: What the file holds.
+        path: The file, whose version and checksum are checked; or its content in memory, which is taken as it is.
+        columns: Columns to read; all of them when not given.
+        clip_id: The clip whose row to read; all rows when not given.
+
+    Raises:
+        UserError: It is not such a file, is damaged, or has no such column.
+        GraceError: The machine cannot read it, which says nothing about the file.
+
+    Example:
+        >>> from grace.pipeline.store.schemas import DESCRIPTIONS
+        >>> row = {"clip_id": "a", "status": "ok", "error": "", "description": "The brows rise."}
+        >>> decode(DESCRIPTIONS, BytesIO(encode(DESCRIPTIONS, [row], {})), ["clip_id", "description"])
+        [{'clip_id': 'a', 'description': 'The brows rise.'}]
     """
     columns = [columns] if isinstance(columns, str) else columns  # one name, not its letters
     names = tuple(columns) if columns is not None else tuple(c.name for c in schema.all_columns)
@@ -110,7 +133,21 @@ def _read_meta(content: bytes) -> dict[str, Any]:
 
 
 def unreadable(error: OSError | KeyError | RuntimeError, path: Path, schema: Schema) -> GraceError:
-    """The error for a file that could not be read: the machine's trouble says nothing about the file, which stays."""
+    """The error for a file that could not be read: the machine's trouble says nothing about the file, which stays.
+
+    Args:
+        error: What reading it raised.
+        path: The file.
+        schema: What it should hold.
+
+    Returns:
+        A :class:`UserError` for a file that is missing or damaged; a :class:`GraceError` for the machine's trouble.
+
+    Example:
+        >>> from grace.pipeline.store.schemas import MOTION
+        >>> unreadable(FileNotFoundError(), Path("motion/00000.h5"), MOTION)
+        UserError('motion/00000.h5 is missing: run `grace motion` to make it.')
+    """
     if isinstance(error, FileNotFoundError):
         return UserError(f"{path} is missing: run `grace {schema.stage}` to make it.")
     if isinstance(error, OSError) and error.errno:
@@ -119,7 +156,13 @@ def unreadable(error: OSError | KeyError | RuntimeError, path: Path, schema: Sch
 
 
 def damaged(path: Path, schema: Schema, cause: str) -> str:
-    """The error message for a file that cannot be read."""
+    """The error message for a file that cannot be read.
+
+    Args:
+        path: The file.
+        schema: What it should hold.
+        cause: What is wrong with it, such as ``it is too short``.
+    """
     return f"{path} is not a readable {schema.stage} file ({cause}): remove it and run `grace {schema.stage}` again."
 
 

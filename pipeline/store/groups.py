@@ -73,5 +73,14 @@ class Groups:
 
 
 def find_row(path: Path, schema: Schema, clip_id: str) -> Row | None:
-    """The row of one clip in a single Parquet file that is sorted by ``clip_id``; None when it holds none."""
+    """The row of one clip in a single Parquet file that is sorted by ``clip_id``; None when it holds none.
+
+    Args:
+        path: The file.
+        schema: What it holds; its optional columns are not read.
+        clip_id: The clip.
+
+    Raises:
+        UserError: It is not such a file, or is damaged.
+    """
     return Groups(schema, path, [column.name for column in schema.all_columns if not column.optional]).find(clip_id)

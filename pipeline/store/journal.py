@@ -57,6 +57,11 @@ class Journal:
     def add(self, path: str, kept: Kept, state: str | None = None) -> None:
         """Keep what was computed of a clip whose files were in ``state`` before that; as they are now by default.
 
+        Args:
+            path: The clip's file or folder, relative to the root.
+            kept: What was computed, as JSON.
+            state: As :func:`state_of` gives it; where it is empty, nothing is kept.
+
         Raises:
             GraceError: The journal cannot be written.
         """

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from grace.pipeline.errors import UserError
-from grace.pipeline.store.fingerprint import fingerprint
 from grace.pipeline.store.formats import check, damaged, unreadable
 from grace.pipeline.store.schema import Schema
-from grace.pipeline.store.store import Store
+from grace.pipeline.store.store import FileState, Store, state_of
+from grace.pipeline.store.whole import incompleteness, made_by, mixture
 
 OPEN_FILES = 128
 """Files that stay open: opening one costs a tenth of reading a clip from it."""
@@ -44,15 +44,6 @@ class ClipLocation:
     index: int
     status: str
     error: str
-
-
-FileState = tuple[int, int, int]
-"""Inode, size and time of change: what differs once a file was replaced."""
-
-
-def state_of(found: os.stat_result) -> FileState:
-    """The state of a file."""
-    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 class _File:
@@ -80,10 +71,10 @@ class Reader:
         folder: The store's folder, such as ``data/<dataset>/tokens``.
         schema: The schema of its shards, one of HDF5.
         names: Columns to read; optional ones that the files lack are left out.
-        expected: Clips that must be there.
+        expected: All clips that must be there, each once.
 
     Raises:
-        UserError: When the store is empty, lacks one of the ``expected`` clips, mixes shards that were made
+        UserError: When the store is empty, does not hold each ``expected`` clip once, mixes shards that were made
             differently or hold other shapes, or holds a damaged file: all of that before the first clip is read.
 
     Example:
@@ -101,12 +92,13 @@ class Reader:
         self.store = store = Store(folder, schema)
         self.shards = self.store.shards()
         self.locations: dict[str, ClipLocation] = {}
-        states = {shard: self._state(shard) for shard in self.shards}  # before anything is read of them
+        self._clips: list[str] = []  # of every row
+        states = {shard: store.state(shard) for shard in self.shards}  # before anything is read of them
         self._file = lru_cache(OPEN_FILES)(lambda shard: _File(store.path(shard), states[shard]))
         self._metas = {shard: self.store.meta(shard) for shard in self.shards}
         self._check_alike()
         self._extents = {shard: self._locate(shard, names) for shard in self.shards}
-        self._check_whole(set(expected))
+        self._check_whole(list(expected))
         self.layout: dict[str, ColumnExtent] = {}
         """Type and shape of one clip of each column (``offset`` is of one of the files)."""
         for shard, extents in self._extents.items():
@@ -152,13 +144,6 @@ class Reader:
         """The parameters and models all shards were made with."""
         return self._metas[self.shards[0]].get("cache_key")
 
-    def _state(self, shard: int) -> FileState:
-        path = self.store.path(shard)
-        try:
-            return state_of(path.stat())
-        except OSError as error:
-            raise unreadable(error, path, self.store.schema) from None
-
     def _read_into(self, location: ClipLocation, number: int, out: Mapping[str, np.ndarray]) -> None:
         """One clip into row ``number`` of the columns' arrays."""
         extents = self._extents[location.shard]
@@ -192,6 +177,7 @@ class Reader:
         except (OSError, KeyError, RuntimeError) as error:
             raise unreadable(error, path, schema) from None
         clips = list(zip(*keys, strict=True))
+        self._clips += keys[0]
         self.locations |= {name: ClipLocation(shard, place, *rest) for place, (name, *rest) in enumerate(clips)}
         size = path.stat().st_size
         for name, extent in extents.items():
@@ -202,24 +188,14 @@ class Reader:
         return extents
 
     def _check_alike(self) -> None:
-        folder, stage = self.store.folder, self.store.schema.stage
         if not self.shards:
-            raise UserError(f"{folder} holds nothing yet: run `grace {stage}` first.")
-        keys = {shard: fingerprint([meta.get("cache_key"), meta.get("version")]) for shard, meta in self._metas.items()}
-        different = [shard for shard in self.shards if keys[shard] != keys[self.shards[0]]]
-        if different:
-            first, other = self.store.path(self.shards[0]).name, self.store.path(different[0]).name
-            raise UserError(
-                f"{folder} mixes shards of different parameters or models ({other} differs from {first}): "
-                f"run `grace {stage}` again so that all are made alike."
-            )
+            raise UserError(f"{self.store.folder} holds nothing yet: run `grace {self.store.schema.stage}` first.")
+        if sentence := mixture(self.store, {shard: made_by(meta) for shard, meta in self._metas.items()}):
+            raise UserError(sentence)
 
-    def _check_whole(self, expected: set[str]) -> None:
-        if missing := sorted(expected - set(self.locations)):
-            raise UserError(
-                f"{self.store.folder} lacks {len(missing)} of {len(expected)} clips ({missing[0]} among them): "
-                f"run `grace {self.store.schema.stage}` to make the missing shards."
-            )
+    def _check_whole(self, expected: Sequence[str]) -> None:
+        if expected and (sentence := incompleteness(self.store, self._clips, expected)):
+            raise UserError(sentence)
 
     def _check_layout(self, shard: int, extents: dict[str, ColumnExtent]) -> None:
         """All shards with a clip that is not failed must agree in type and shape."""

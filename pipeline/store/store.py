@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from grace.pipeline.errors import UserError
 from grace.pipeline.store.atomic import write_atomic
-from grace.pipeline.store.formats import decode, decode_meta, encode
+from grace.pipeline.store.formats import decode, decode_meta, encode, unreadable
+from grace.pipeline.store.listing import find_paths
 from grace.pipeline.store.schema import Row, Schema, limits_text
 
 if TYPE_CHECKING:
@@ -17,6 +19,14 @@ if TYPE_CHECKING:
 
 LIMITS = "limits"
 """The column that :meth:`Store.to_pandas` adds out of the files' metadata."""
+
+FileState = tuple[int, int, int]
+"""Inode, size and time of change: what differs once a file was replaced."""
+
+
+def state_of(found: os.stat_result) -> FileState:
+    """The state of a file."""
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 class Store:
@@ -46,8 +56,9 @@ class Store:
         return self.folder / f"{shard:05d}.{self.schema.format}"
 
     def shards(self) -> list[int]:
-        """Numbers of the shards that exist, in order."""
-        return sorted(int(p.stem) for p in self.folder.glob(f"[0-9]*.{self.schema.format}"))
+        """Numbers of the shards that exist, in order. Raises :class:`GraceError` when the folder cannot be read."""
+        found = [path for path in find_paths(self.folder, f"[0-9]*.{self.schema.format}") if path.stem.isdecimal()]
+        return sorted(int(path.stem) for path in found)
 
     def read(self, shard: int, columns: Sequence[str] | None = None) -> list[Row]:
         """The rows of one shard, all columns or those named.
@@ -59,7 +70,13 @@ class Store:
     def read_row(self, shard: int, clip_id: str, columns: Sequence[str] | None = None) -> Row | None:
         """The row of one clip of a shard, without reading those beside it where it is HDF5; None where it has none.
 
-        Raises :class:`UserError` as :meth:`read` does.
+        Args:
+            shard: The shard's number, from 0.
+            clip_id: The clip.
+            columns: Columns to read; all of them when not given.
+
+        Raises:
+            UserError: The shard is missing, broken or of another version.
         """
         return next(iter(decode(self.schema, self.path(shard), columns, clip_id)), None)
 
@@ -76,8 +93,28 @@ class Store:
         except UserError:
             return None
 
+    def state(self, shard: int) -> FileState:
+        """The state of a shard's file: another one once it was written again, even with the same bytes.
+
+        Raises :class:`UserError` when it is missing.
+        """
+        try:
+            return state_of(self.path(shard).stat())
+        except OSError as error:
+            raise unreadable(error, self.path(shard), self.schema) from None
+
     def write(self, shard: int, rows: Sequence[Row], meta: dict[str, Any]) -> None:
-        """Write a shard: it exists whole, or not at all. ``meta`` is JSON, and must not hold times or paths."""
+        """Write a shard: it exists whole, or not at all.
+
+        Args:
+            shard: Its number, from 0.
+            rows: Values by column.
+            meta: JSON, which must not hold times or paths.
+
+        Raises:
+            ValueError: Arrays disagree in shape.
+            GraceError: The disk is full or the folder cannot be written.
+        """
         write_atomic(self.path(shard), encode(self.schema, rows, meta))
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[Row]:
@@ -115,9 +152,19 @@ class Store:
 
     def find(self, clip_id: str, columns: Sequence[str] | None = None) -> Row | None:
         """The row of one clip, or None when no shard holds it."""
+        shard = self._shard_around(clip_id)
+        return None if shard is None else self.read_row(shard, clip_id, columns)
+
+    def shard_of(self, clip_id: str) -> int | None:
+        """The shard that holds a clip, or None when there is none."""
+        shard = self._shard_around(clip_id)
+        return shard if shard is not None and self.read_row(shard, clip_id, ["clip_id"]) else None
+
+    def _shard_around(self, clip_id: str) -> int | None:
+        """The shard that holds a clip if any does: clips are sorted over all shards."""
         shards = self.shards()
-        number = bisect_right(shards, clip_id, key=self._first_clip) - 1  # clips are sorted over all shards
-        return self.read_row(shards[number], clip_id, columns) if number >= 0 else None
+        number = bisect_right(shards, clip_id, key=self._first_clip) - 1
+        return shards[number] if number >= 0 else None
 
     def _first_clip(self, shard: int) -> str:
         return str(self.read(shard, ["clip_id"])[0]["clip_id"])
@@ -130,10 +177,39 @@ class Store:
 
 
 def write_table(path: Path, schema: Schema, rows: Sequence[Row], meta: dict[str, Any] | None = None) -> None:
-    """Write one file of a schema, outside any folder of shards: it exists whole, or not at all."""
+    """Write one file of a schema, outside any folder of shards: it exists whole, or not at all.
+
+    Args:
+        path: The file.
+        schema: What it holds.
+        rows: Values by column.
+        meta: JSON, which must not hold times or paths.
+
+    Raises:
+        ValueError: Arrays disagree in shape.
+        GraceError: The disk is full or the folder cannot be written.
+    """
     write_atomic(path, encode(schema, rows, meta or {}))
 
 
 def read_table(path: Path, schema: Schema, columns: Sequence[str] | None = None) -> list[Row]:
-    """The rows of one file of a schema."""
+    """The rows of one file of a schema.
+
+    Args:
+        path: The file.
+        schema: What it holds.
+        columns: Columns to read; all of them when not given.
+
+    Raises:
+        UserError: The file is missing, broken or of another version, or has no such column.
+
+    Example:
+        >>> import tempfile
+        >>> from grace.pipeline.store.schemas import DESCRIPTIONS
+        >>> row = {"clip_id": "a", "status": "ok", "error": "", "description": "The brows rise."}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_table(Path(folder, "a.parquet"), DESCRIPTIONS, [row])
+        ...     read_table(Path(folder, "a.parquet"), DESCRIPTIONS, ["description"])
+        [{'description': 'The brows rise.'}]
+    """
     return decode(schema, path, columns)

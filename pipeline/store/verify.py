@@ -7,11 +7,13 @@ from pathlib import Path
 
 from grace.pipeline.errors import UserError
 from grace.pipeline.store.chain import Chain
-from grace.pipeline.store.clips import FILE
+from grace.pipeline.store.clips import FILE, Clips
 from grace.pipeline.store.formats import check
 from grace.pipeline.store.schemas import CLIPS, STORES, TEMPLATES, TEMPLATES_FILE
 from grace.pipeline.store.store import Store
 from grace.pipeline.store.virtual import FILE as JOINED
+from grace.pipeline.store.virtual import is_current
+from grace.pipeline.store.whole import incompleteness, made_by, mixture
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -39,5 +41,66 @@ def problems(folder: Path, path: Path) -> Iterator[str]:
     except UserError as error:
         yield str(error)
         return
+    if path.name == JOINED and not is_current(Store(path.parent, schema)):
+        yield f"{path} was made from other shards than there are now: run `grace {schema.stage}`."
     if path.name not in (FILE, TEMPLATES_FILE, JOINED):
         yield from Chain(folder).problems(path.parent.name, int(path.stem))
+
+
+def store_problems(folder: Path, *names: str) -> Iterator[str]:
+    """What is wrong with a store as a whole, a sentence each: shards of two settings, clips missing or too many.
+
+    A store without any shard is one that is not made yet, or was removed for the room it takes.
+
+    Args:
+        folder: ``data/<dataset>``.
+        names: The stores; all of them when not given.
+    """
+    try:
+        listed = [row["clip_id"] for row in Clips(folder, ()).rows]
+    except UserError as error:
+        if not (folder / FILE).exists():  # a damaged one is among :func:`files_of`
+            yield str(error)
+        return
+    for name in names or STORES:
+        store = Store(folder / name, STORES[name])
+        if not (shards := store.shards()):
+            continue
+        try:
+            mixed = mixture(store, {shard: made_by(store.meta(shard)) for shard in shards})
+            held = [row["clip_id"] for row in store.rows(["clip_id"])]
+        except UserError:  # a damaged shard, which :func:`problems` names
+            continue
+        yield from filter(None, (mixed, incompleteness(store, held, listed)))
+
+
+def first_problem(folder: Path, *names: str) -> str:
+    """Why some stores are not whole, or not of what there is now, in a sentence; empty when they are.
+
+    Args:
+        folder: ``data/<dataset>``.
+        names: The stores; those that they were made from are looked at, too.
+    """
+    return Chain(folder).first_problem(*names) or next(store_problems(folder, *names), "")
+
+
+def clip_problem(folder: Path, clip_id: str, *names: str) -> str:
+    """Why what some stores hold of a clip is not of what there is now, in a sentence; empty when it is.
+
+    Args:
+        folder: ``data/<dataset>``.
+        clip_id: The clip; one that is not listed has no problem of this kind.
+        names: The stores; one without any shard is not made yet.
+    """
+    if Clips(folder, ()).find(clip_id) is None:
+        return ""
+    chain = Chain(folder)
+    for name in names:
+        store = Store(folder / name, STORES[name])
+        if not store.shards():
+            continue
+        if (shard := store.shard_of(clip_id)) is None:
+            return f"{store.folder} lacks clip {clip_id}: run `grace {store.schema.stage}` to make the missing shards."
+        if sentence := chain.outdated(name, shard):
+            return sentence
+    return ""

@@ -47,21 +47,28 @@ def write_virtual_dataset(store: Store) -> Path:
         path, shards = store.folder / FILE, store.shards()
         if not shards:
             raise UserError(f"{store.folder} holds nothing yet: run `grace {store.schema.stage}` first.")
-        digest = fingerprint([[shard, store.meta(shard).get("checksum")] for shard in shards])
-        if not _is_current(store, path, digest):
-            write_atomic(path, _encode(store, shards, digest))
+        if not is_current(store):
+            write_atomic(path, _encode(store, shards, _digest(store)))
         return path
 
 
-def _is_current(store: Store, path: Path, digest: str) -> bool:
-    """Whether the file is whole and was made from these shards as they are now."""
+def is_current(store: Store) -> bool:
+    """Whether the joined file is whole and was made from the shards as they are now; metadata alone are read of them.
+
+    Where a shard is missing, HDF5 reads zeros without a word.
+    """
+    path = store.folder / FILE
     try:
-        if decode_meta(store.schema, path).get("joined") != digest:
+        if decode_meta(store.schema, path).get("joined") != _digest(store):
             return False
         verify(path, "it is made again")
     except UserError:
         return False
     return True
+
+
+def _digest(store: Store) -> str:
+    return fingerprint([[shard, store.meta(shard).get("checksum")] for shard in store.shards()])
 
 
 def _encode(store: Store, shards: list[int], digest: str) -> bytes:

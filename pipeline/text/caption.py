@@ -26,7 +26,16 @@ if TYPE_CHECKING:
 
 
 def from_settings(settings: PipelineSettings, dataset: str = "", root: str | None = None) -> Step:
-    """The step as the section ``caption`` describes it, the same for every data set."""
+    """The step as the section ``caption`` describes it, the same for every data set.
+
+    Args:
+        settings: All settings.
+        dataset: The data set whose folder keeps the responses; none are kept without it.
+        root: Not used: the step reads no raw files.
+
+    Raises:
+        UserError: There is no such prompt.
+    """
     step = caption_step(settings.caption)
     if dataset and isinstance(step, EngineStep):
         step.keep_responses(settings.folder(dataset) / "responses" / "caption")
@@ -133,7 +142,19 @@ class AnnotationStep(ClipStep):
 
 
 def coarse_request(images: Sequence[Image], times: Sequence[float], prompt: Prompt) -> Request:
-    """Ask for a coarse caption: the pictures, then the prompt with their times in seconds."""
+    """Ask for a coarse caption: the pictures, then the prompt with their times in seconds.
+
+    Args:
+        images: RGB pictures [height, width, 3], in time order.
+        times: The time of each, seconds; written with one digit.
+        prompt: A prompt, whose slots ``{images}`` and ``{times}`` are filled with the number of pictures and the times.
+
+    Example:
+        >>> import numpy as np
+        >>> prompt = Prompt("mine", "What moves at {times} s?")
+        >>> coarse_request([np.zeros((8, 8, 3), np.uint8)], [0.52], prompt).messages[0]["content"]
+        [{'type': 'image'}, {'type': 'text', 'text': 'What moves at 0.5 s?'}]
+    """
     text = prompt.fill(images=str(len(images)), times=", ".join(f"{time:.1f}" for time in times))
     content = [{"type": "image"} for _ in images] + [{"type": "text", "text": text}]
     return Request(messages=({"role": "user", "content": content},), images=tuple(images))

@@ -35,7 +35,16 @@ OVERRIDE = "override"
 
 
 def from_settings(settings: PipelineSettings, dataset: str = "", root: str | None = None) -> Step:
-    """The step as the section ``refine`` describes it, with the corrections of ``dataset`` where one is named."""
+    """The step as the section ``refine`` describes it, with the corrections of ``dataset`` where one is named.
+
+    Args:
+        settings: All settings.
+        dataset: The data set whose corrections are read and whose folder keeps the responses; empty for single clips.
+        root: Not used: the step reads no raw files.
+
+    Raises:
+        UserError: There is no such prompt, or the corrections are not as :func:`read_overrides` reads them.
+    """
     if not dataset:
         return refine_step(settings.refine)
     corrections = Path(settings.refine.overrides) / f"{dataset}.csv"
@@ -145,7 +154,10 @@ def _captions(row: Row) -> list[str]:
 def refine_request(captions: Sequence[str], prompt: Prompt, label: str = "") -> Request:
     """Ask for a fine description of a clip from its coarse captions, which are quoted as data.
 
-    ``label`` fills the ``{label}`` of a prompt that has one; it stays out of any other.
+    Args:
+        captions: The captions, the likeliest first.
+        prompt: A prompt, whose slot ``{captions}`` is filled with them.
+        label: Fills the ``{label}`` of a prompt that has one; it stays out of any other.
     """
     text = prompt.fill(captions="\n".join(quoted(caption, "caption") for caption in captions), label=label)
     return Request(messages=({"role": "user", "content": [{"type": "text", "text": text}]},))

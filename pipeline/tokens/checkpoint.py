@@ -32,6 +32,12 @@ class Checkpoint:
     def load(cls, model: str, revision: str | None = None, dtype: str = "auto", device: str = "auto") -> Checkpoint:
         """Open a model, as transformers' ``AutoModel`` does; no code of the checkpoint is run.
 
+        Args:
+            model: A folder, one of the installed models, or a hub id.
+            revision: Branch, tag or commit of a hub model.
+            dtype: A type of PyTorch, such as ``bfloat16``; ``auto`` is what the device is good at.
+            device: A device of PyTorch, such as ``cuda:1``; ``auto`` is the first GPU, else the CPU.
+
         Raises:
             UserError: There is no such model, or it cannot be opened.
         """

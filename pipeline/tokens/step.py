@@ -130,7 +130,16 @@ class TokensStep(Step):
         return row, sum(dropped for _, dropped in packed)
 
     def select(self, row: Row, visual: VisualTokens, mirrored: bool = False) -> Row:
-        """The visual columns of a clip: here, all patches."""
+        """The visual columns of a clip: here, all patches.
+
+        Args:
+            row: The clip's inputs.
+            visual: Its patch tokens [T, P, D] and class tokens [T, D].
+            mirrored: Whether the tokens are of the mirrored crops.
+
+        Returns:
+            Arrays by column.
+        """
         return {"visual": visual[0], "frame": visual[1]}
 
 
@@ -156,5 +165,11 @@ class SparseTokensStep(TokensStep):
 
 
 def from_settings(settings: PipelineSettings, dataset: str, root: str | None) -> TokensStep:
-    """The step of these settings, for :func:`grace.pipeline.steps.make_step`."""
+    """The step of these settings, for :func:`grace.pipeline.steps.make_step`.
+
+    Args:
+        settings: All settings, of which the section ``tokens`` says what the step does.
+        dataset: Not used: the step is the same for every data set.
+        root: Not used: the step reads no raw files.
+    """
     return tokens_step(settings.tokens)

@@ -131,7 +131,20 @@ def aligned_words(row: Row, plan: TransportPlan, settings: TokensSettings) -> li
 
 
 def distinctive_words(row: Row, plan: TransportPlan, settings: TokensSettings, count: int = 12) -> list[Word]:
-    """The ``count`` words of :func:`aligned_words` that differ most in where their mass goes."""
+    """The ``count`` words of :func:`aligned_words` that differ most in where their mass goes.
+
+    Args:
+        row: The clip's row, as :func:`aligned_words` reads it.
+        plan: Transport plan [L, T, P].
+        settings: The settings that made the tokens.
+        count: Words at most.
+
+    Returns:
+        These words, in the order of the text.
+
+    Raises:
+        UserError: There is no such model.
+    """
     return most_distinctive(aligned_words(row, plan, settings), count)
 
 

@@ -144,7 +144,20 @@ def overlay(image: BGRImage, values: Float[np.ndarray, "G G"]) -> BGRImage:
 
 
 def captioned(image: BGRImage, words: str, colour: tuple[int, int, int]) -> BGRImage:
-    """An image under a strip that holds a few words (ASCII)."""
+    """An image under a strip that holds a few words (ASCII).
+
+    Args:
+        image: [height, width, 3].
+        words: what is written; what does not fit into the width is cut off.
+        colour: of the words: blue, green, red in [0, 255].
+
+    Returns:
+        [height + ``CAPTION``, width, 3].
+
+    Example:
+        >>> captioned(np.zeros((64, 64, 3), np.uint8), "0.5 s", (255, 255, 255)).shape
+        (80, 64, 3)
+    """
     strip = np.zeros((CAPTION, image.shape[1], 3), dtype=np.uint8)
     cv2.putText(strip, words, (2, CAPTION - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.38, colour, 1, cv2.LINE_AA)
     return np.concatenate([strip, image], axis=0)

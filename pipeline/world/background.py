@@ -37,7 +37,20 @@ _WORDS = (
 
 @lru_cache(maxsize=8)
 def background(seed: int, size: int, busy: bool) -> Image:
-    """A blurred room or street, ``MARGIN`` larger than the picture on every side. Read-only, since it is cached."""
+    """A blurred room or street, ``MARGIN`` larger than the picture on every side. Read-only, since it is cached.
+
+    Args:
+        seed: Decides all of it.
+        size: Side of the picture, pixels.
+        busy: Whether there are more and smaller things, less blurred.
+
+    Returns:
+        [side, side, 3], uint8 BGR, of (1 + 2 ``MARGIN``) × ``size`` pixels per side.
+
+    Example:
+        >>> background(0, size=100, busy=False).shape
+        (112, 112, 3)
+    """
     rng = np.random.default_rng((seed, 7))
     side = round(size * (1 + 2 * MARGIN))
     first, second = np.array(_muted(rng, 60.0, 205.0)), np.array(_muted(rng, 40.0, 190.0))
@@ -67,7 +80,15 @@ def _muted(rng: np.random.Generator, low: float, high: float) -> Colour:
 
 
 def paint_background(image: Image, seed: int, camera: tuple[float, float], strength: float, time: float) -> None:
-    """Fill the picture; a busy background (``strength`` > 0) also has people who walk past."""
+    """Fill the picture; a busy background (``strength`` > 0) also has people who walk past.
+
+    Args:
+        image: The square picture, painted in place.
+        seed: Of the background.
+        camera: How far a shaking camera moves the background to the right and down, pixels.
+        strength: In [0, 1], how fast people walk past; 0 for none.
+        time: Seconds from the clip's start.
+    """
     size = image.shape[0]
     canvas = background(seed, size, strength > 0)
     move = np.array([[1, 0, camera[0] - MARGIN * size], [0, 1, camera[1] - MARGIN * size]], np.float64)
@@ -96,7 +117,16 @@ def paint_background(image: Image, seed: int, camera: tuple[float, float], stren
 def paint_hand(
     image: Image, identity: Identity, pose: Pose, distractor: Distractor, time: float, rng: np.random.Generator
 ) -> None:
-    """A hand that rises to cheek, chin or brow and sinks again."""
+    """A hand that rises to cheek, chin or brow and sinks again.
+
+    Args:
+        image: The picture, painted in place.
+        identity: The person, whose skin it has.
+        pose: The head's, beside which it rises.
+        distractor: When it rises and sinks.
+        time: Seconds from the clip's start.
+        rng: Chooses side and goal; it must be seeded alike for every frame of a clip.
+    """
     side = rng.choice([-1.0, 1.0])
     goal = np.array([(0.62, 0.55), (0.10, 0.98), (0.60, -0.45)][int(rng.integers(3))]) * (side, 1.0)
     here = float(envelope(np.array([time]), distractor.start, distractor.end, 0.35)[0])
@@ -140,7 +170,16 @@ def paint_hand(
 def paint_lock(
     image: Image, identity: Identity, pose: Pose, distractor: Distractor, time: float, rng: np.random.Generator
 ) -> None:
-    """A lock of hair that swings in front of one side of the face."""
+    """A lock of hair that swings in front of one side of the face.
+
+    Args:
+        image: The picture, painted in place.
+        identity: The person, whose hair it is.
+        pose: The head's, in front of which it swings.
+        distractor: Its strength in [0, 1] says how wide the lock is.
+        time: Seconds from the clip's start.
+        rng: Chooses side and swing; it must be seeded alike for every frame of a clip.
+    """
     side, wide = rng.choice([-1.0, 1.0]), 0.5 + 0.5 * distractor.strength
     swing = 0.06 * np.sin(2 * np.pi * rng.uniform(0.5, 1.1) * time + rng.uniform(0, 6.28))
     inner = np.array(
@@ -155,7 +194,14 @@ def paint_lock(
 
 
 def paint_subtitle(image: Image, distractor: Distractor, time: float, rng: np.random.Generator) -> None:
-    """Burnt-in words at the bottom, changing about once a second."""
+    """Burnt-in words at the bottom, changing about once a second.
+
+    Args:
+        image: The picture, painted in place.
+        distractor: Its strength in [0, 1] says how large the letters are.
+        time: Seconds from the clip's start.
+        rng: Chooses words, pace and colour; it must be seeded alike for every frame of a clip.
+    """
     size = image.shape[0]
     pace, yellow = float(rng.uniform(0.6, 1.2)), rng.random() < 0.3
     order = rng.permutation(len(_WORDS))

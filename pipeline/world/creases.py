@@ -32,7 +32,13 @@ class _Marks:
 
 
 def add_creases(sketch: Sketch, identity: Identity, units: Units) -> Creases:
-    """Add every visible crease to ``sketch``; returns how dark and thick each one is."""
+    """Add every visible crease to ``sketch``; returns how dark and thick each one is.
+
+    Args:
+        sketch: The curves of the face, in face units; changed in place.
+        identity: The person: age and where the features are.
+        units: Intensities of action units, in [0, 1].
+    """
     marks = _Marks(sketch)
     _forehead(marks, identity, units)
     for side, name in SIDES:

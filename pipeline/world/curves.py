@@ -11,7 +11,20 @@ from jaxtyping import Float
 def smooth(
     controls: Float[np.ndarray, "controls dims"], samples: int, closed: bool = False
 ) -> Float[np.ndarray, "samples dims"]:
-    """Catmull–Rom curve through all ``controls``, sampled evenly in the parameter; exact at both ends when open."""
+    """Catmull–Rom curve through all ``controls``, sampled evenly in the parameter; exact at both ends when open.
+
+    Args:
+        controls: Points [controls, dims].
+        samples: Points of the curve.
+        closed: Whether the last point is joined to the first one; the first is not repeated then.
+
+    Returns:
+        Points [samples, dims].
+
+    Example:
+        >>> smooth(np.array([[0.0, 0.0], [1.0, 2.0]]), 3).tolist()
+        [[0.0, 0.0], [0.5, 1.0], [1.0, 2.0]]
+    """
     return _basis(len(controls), samples, closed) @ controls
 
 

@@ -23,7 +23,14 @@ Boxes = Float[np.ndarray, "regions 4"]
 def draw_face(image: Image, identity: Identity, pose: Pose, light: float = 0.0) -> Boxes:
     """Draw a person into ``image`` (uint8 BGR, in place) and return the region boxes.
 
-    ``light`` in [-1, 1] says from which side the light comes (-1 image left).
+    Args:
+        image: The picture [height, width, 3].
+        identity: The person.
+        pose: Head, eyes and action units in this frame.
+        light: In [-1, 1], from which side the light comes (-1 image left).
+
+    Returns:
+        Boxes [regions + 1, 4], x0, y0, x1, y1 in pixels; the last one is the face's.
     """
     sketch, units = face(identity, pose)
     creases = add_creases(sketch, identity, units)

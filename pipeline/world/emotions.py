@@ -79,7 +79,17 @@ _NEUTRAL_UNITS = (1, 2, 4, 6, 7, 12, 14, 15, 17, 23, 25, 26)
 
 
 def sample_timeline(rng: np.random.Generator, label: str, duration: float, difficulty: float) -> Timeline:
-    """Draw the expression of one clip; ``difficulty`` scales how weak, brief, incomplete and mixed it becomes."""
+    """Draw the expression of one clip; ``difficulty`` scales how weak, brief, incomplete and mixed it becomes.
+
+    Args:
+        rng: Draws everything.
+        label: One of ``WORLD_LABELS``.
+        duration: Of the clip, seconds.
+        difficulty: From 0 up, as ``world.difficulty``.
+
+    Returns:
+        Events in order of their onset, with times in seconds and apex intensities in [0.27, 1].
+    """
     faint = float(rng.uniform(0.50, 0.72)) if rng.random() < 0.24 * difficulty else 1.0
     brief = rng.random() < 0.18 * difficulty
     start = float(rng.uniform(0.03, 0.30)) * duration

@@ -39,7 +39,17 @@ def expression_sheet(identities: list[Identity], size: int = 160) -> Image:
 
 
 def portrait(identity: Identity, units: dict[int, float], size: int, yaw: float = 0.0) -> Image:
-    """One person, turned by ``yaw`` radians, with the given intensities of action units (by FACS number)."""
+    """One person, turned by ``yaw`` radians, with the given intensities of action units (by FACS number).
+
+    Args:
+        identity: The person.
+        units: FACS number to intensity in [0, 1]; others are at rest.
+        size: Side of the picture, pixels.
+        yaw: Radians, to image right.
+
+    Returns:
+        [size, size, 3], uint8 BGR.
+    """
     large = 2 * size
     image = np.empty((large, large, 3), np.uint8)
     paint_background(image, identity.index, (0.0, 0.0), 0.0, 0.0)

@@ -18,7 +18,14 @@ _TONGUE = (104.0, 92.0, 186.0)
 
 
 def paint_eyes(image: Image, identity: Identity, points: dict[str, Points], pose: Pose) -> None:
-    """Sclera, iris, pupil and highlight inside the opening; then lids and lashes."""
+    """Sclera, iris, pupil and highlight inside the opening; then lids and lashes.
+
+    Args:
+        image: The picture, painted in place.
+        identity: The person: colours and sizes.
+        points: Curves of the face by name, pixels.
+        pose: Its scale, pixels per face unit, makes sizes pixels.
+    """
     skin_line = shade(identity.skin, 0.52)
     for _, name in SIDES:
         upper, lower = points[f"upper lid {name}"], points[f"lower lid {name}"]
@@ -49,14 +56,27 @@ def _eyeball(image: Image, identity: Identity, opening: Points, upper: Points, i
 
 
 def paint_brows(image: Image, identity: Identity, points: dict[str, Points]) -> None:
-    """Both brows, darker than the hair."""
+    """Both brows, darker than the hair.
+
+    Args:
+        image: The picture, painted in place.
+        identity: The person: colours of hair and skin.
+        points: Curves of the face by name, pixels.
+    """
     colour = mixed(shade(identity.hair, 0.72), identity.skin, 0.10)
     for _, name in SIDES:
         fill(image, points[f"brow {name}"], colour)
 
 
 def paint_nose(image: Image, identity: Identity, points: dict[str, Points], pose: Pose) -> None:
-    """Wings, nostrils and the line beneath the tip."""
+    """Wings, nostrils and the line beneath the tip.
+
+    Args:
+        image: The picture, painted in place.
+        identity: The person: the skin's colour.
+        points: Curves of the face by name, pixels.
+        pose: Its scale, pixels per face unit, makes sizes pixels; its roll turns the nostrils.
+    """
     line = shade(identity.skin, 0.60)
     strokes(image, [points["wing left"][3:], points["wing right"][3:]], line, 0.020 * pose.scale)
     for _, name in SIDES:
@@ -66,7 +86,15 @@ def paint_nose(image: Image, identity: Identity, points: dict[str, Points], pose
 
 
 def paint_mouth(image: Image, identity: Identity, points: dict[str, Points], units: Units, pose: Pose) -> None:
-    """Lips, and between them the mouth's inside with teeth and tongue."""
+    """Lips, and between them the mouth's inside with teeth and tongue.
+
+    Args:
+        image: The picture, painted in place.
+        identity: The person: colours of lips and skin.
+        points: Curves of the face by name, pixels.
+        units: Intensities of action units, in [0, 1]: tightened lips are paler, and some units show the teeth.
+        pose: Its scale, pixels per face unit, makes sizes pixels.
+    """
     top, bottom = points["lip top"], points["lip bottom"]
     seam_top, seam_bottom = points["seam top"], points["seam bottom"]
     pale = mixed(identity.lips, shade(identity.skin, 0.9), 0.35 * units[23])

@@ -21,7 +21,16 @@ def write_video(path: Path, frames: Iterable[Image], fps: float, unfinished: Pat
     """Encode frames as MPEG-4 part 2, the codec that every OpenCV wheel has; the same frames give the same bytes.
 
     The file is written in the folder ``unfinished`` on the same disk, read once to count its frames, since the encoder
-    says nothing of a full disk, then renamed. Raises :class:`GraceError` when it cannot be written.
+    says nothing of a full disk, then renamed.
+
+    Args:
+        path: The MP4; its folder is made if it is not there.
+        frames: Pictures of one size, in order.
+        fps: Frames per second.
+        unfinished: The folder in which it is written first; it must be there.
+
+    Raises:
+        GraceError: The file cannot be written.
     """
     with _unfinished(path, unfinished) as temporary:
         writer: cv2.VideoWriter | None = None
@@ -46,7 +55,16 @@ def write_video(path: Path, frames: Iterable[Image], fps: float, unfinished: Pat
 
 
 def write_frames(folder: Path, frames: Iterable[Image], unfinished: Path) -> None:
-    """Write frames as ``00001.jpg``, ``00002.jpg``, … into a folder, in the same way."""
+    """Write frames as ``00001.jpg``, ``00002.jpg``, … into a folder, in the same way.
+
+    Args:
+        folder: The folder, which holds nothing yet; its parents are made if they are not there.
+        frames: Pictures, in order.
+        unfinished: A folder on the same disk, in which it is written before it is renamed.
+
+    Raises:
+        GraceError: The folder cannot be written.
+    """
     with _unfinished(folder, unfinished) as temporary:
         temporary.mkdir()
         for number, frame in enumerate(frames, 1):

@@ -164,7 +164,14 @@ def _lens(identity: Identity) -> np.ndarray:
 
 
 def paint_behind(image: Image, identity: Identity, points: dict[str, Points], pose: Pose) -> None:
-    """Hair that hangs behind the head, then neck and shoulders."""
+    """Hair that hangs behind the head, then neck and shoulders.
+
+    Args:
+        image: The picture, painted in place.
+        identity: The person: colours of hair, skin and clothes.
+        points: Curves of the face by name, pixels; hair is painted where they hold it.
+        pose: Where head and shoulders are.
+    """
     if "hair back" in points:
         fill(image, points["hair back"], shade(identity.hair, 0.72))
     if "curls" in points:
@@ -194,7 +201,13 @@ def _paint_body(image: Image, identity: Identity, pose: Pose) -> None:
 
 
 def paint_beard(image: Image, identity: Identity, points: dict[str, Points]) -> None:
-    """Flat beard on the unshaded skin."""
+    """Flat beard on the unshaded skin.
+
+    Args:
+        image: The picture, painted in place.
+        identity: The person: kind of beard, colours of hair and skin.
+        points: Curves of the face by name, pixels; without ``beard line`` nothing is painted.
+    """
     if "beard line" not in points:
         return
     outline, line = points["face"], points["beard line"]
@@ -207,7 +220,14 @@ def paint_beard(image: Image, identity: Identity, points: dict[str, Points]) -> 
 
 
 def paint_front(image: Image, identity: Identity, points: dict[str, Points], pose: Pose) -> None:
-    """Hair in front of the face, then glasses."""
+    """Hair in front of the face, then glasses.
+
+    Args:
+        image: The picture, painted in place.
+        identity: The person: hair style and glasses.
+        points: Curves of the face by name, pixels; hair is painted where they hold it.
+        pose: Its scale, pixels per face unit, makes sizes pixels.
+    """
     if "hair outer" in points:
         outer, inner = points["hair outer"], points["hair inner"]
         base = mixed(identity.skin, identity.hair, 0.72) if identity.hair_style == "buzz" else identity.hair

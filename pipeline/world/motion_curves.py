@@ -32,7 +32,17 @@ class FrameState:
 
 
 def frame_states(scenario: Scenario, times: Times, size: int, fps: float) -> list[FrameState]:
-    """The state of a scenario at each of ``times`` (seconds), for square pictures of ``size`` pixels."""
+    """The state of a scenario at each of ``times`` (seconds), for square pictures of ``size`` pixels.
+
+    Args:
+        scenario: The clip.
+        times: Seconds from the clip's start [frames].
+        size: Side of the pictures, pixels.
+        fps: Frames per second: which frame is the first one of a new scene depends on it.
+
+    Returns:
+        One state per time.
+    """
     curves = {kind: np.zeros(len(times)) for kind in (*_HEAD, "sink", "blink", "speech", "rounding", "right", "down")}
     curves |= {"camera x": np.zeros(len(times)), "camera y": np.zeros(len(times))}
     curves |= {"gain": np.ones(len(times)), "warmth": np.zeros(len(times))}
@@ -79,7 +89,21 @@ def scene_at(scenario: Scenario, time: float) -> Scene:
 
 
 def envelope(times: Times, start: float, end: float, edge: float = 0.3) -> Times:
-    """0 outside [start, end], 1 inside, with smooth edges of ``edge`` seconds at most."""
+    """0 outside [start, end], 1 inside, with smooth edges of ``edge`` seconds at most.
+
+    Args:
+        times: Seconds [frames].
+        start: Where it begins to rise, seconds.
+        end: Where it is 0 again, seconds.
+        edge: How long it rises and falls; half of the time from start to end at most.
+
+    Returns:
+        Values in [0, 1] [frames].
+
+    Example:
+        >>> envelope(np.array([0.0, 0.5, 1.0, 2.0]), start=0.0, end=2.0, edge=1.0).round(3).tolist()
+        [0.0, 0.5, 1.0, 0.0]
+    """
     edge = min(edge, max(1e-3, (end - start) / 2))
     ramp = np.clip(np.minimum(times - start, end - times) / edge, 0.0, 1.0)
     return 0.5 - 0.5 * np.cos(np.pi * ramp)

@@ -46,7 +46,14 @@ class Sketch:
         self._flat: list[bool] = []
 
     def add(self, name: str, points: np.ndarray, lift: float = 0.0, flat: float | None = None) -> None:
-        """Add a curve [n, 2] lying ``lift`` above the face's surface, or at the constant depth ``flat``."""
+        """Add a curve [n, 2] lying ``lift`` above the face's surface, or at the constant depth ``flat``.
+
+        Args:
+            name: What it is found by, such as ``brow left``.
+            points: Right and down from the middle of the head, face units.
+            lift: Towards the viewer, face units.
+            flat: A depth towards the viewer, face units, in the place of the surface and ``lift``.
+        """
         self._names.append(name)
         self._points.append(points)
         self._lifts.append(lift if flat is None else flat)
@@ -67,7 +74,20 @@ class Sketch:
 
 
 def project(points: np.ndarray, depths: np.ndarray, pose: Pose) -> Points:
-    """Pixels of points [n, 2] at ``depths`` [n], both in face units."""
+    """Pixels of points [n, 2] at ``depths`` [n], both in face units.
+
+    Args:
+        points: Right and down from the middle of the head.
+        depths: Towards the viewer.
+        pose: Angles, centre and scale of the head.
+
+    Returns:
+        Right and down [n, 2], pixels.
+
+    Example:
+        >>> project(np.array([[0.0, 0.0], [1.0, 0.0]]), np.zeros(2), Pose(centre=(50.0, 50.0), scale=20.0)).tolist()
+        [[50.0, 50.0], [70.0, 50.0]]
+    """
     sin_yaw, cos_yaw = np.sin(pose.yaw), np.cos(pose.yaw)
     sin_pitch, cos_pitch = np.sin(pose.pitch), np.cos(pose.pitch)
     x = points[:, 0] * cos_yaw + depths * sin_yaw

@@ -82,7 +82,17 @@ def render(scenario: Scenario, identity: Identity, settings: WorldSettings) -> I
 def render_instants(
     scenario: Scenario, identity: Identity, settings: WorldSettings, times: Float[np.ndarray, " frames"]
 ) -> tuple[UInt8[np.ndarray, "frames height width 3"], FrameTruth]:
-    """Render only the frames at ``times`` (seconds), with the pixels of the whole clip there, before video coding."""
+    """Render only the frames at ``times`` (seconds), with the pixels of the whole clip there, before video coding.
+
+    Args:
+        scenario: the clip.
+        identity: the person.
+        settings: section ``world`` of ``params.yaml``; size and frame rate count here.
+        times: seconds from the clip's start [frames].
+
+    Returns:
+        Pictures [frames, size, size, 3], uint8 BGR, and their ground truth.
+    """
     frames = list(render_at(scenario, identity, settings, np.asarray(times, np.float64)))
     return np.stack([frame.image for frame in frames]), stack_truth(frames)
 
@@ -104,7 +114,17 @@ def stack_truth(frames: list[RenderedFrame]) -> FrameTruth:
 def measure(
     scenario: Scenario, identity: Identity, settings: WorldSettings, times: Float[np.ndarray, " frames"]
 ) -> FrameTruth:
-    """The ground truth that :func:`render_instants` returns, without drawing."""
+    """The ground truth that :func:`render_instants` returns, without drawing.
+
+    Args:
+        scenario: the clip.
+        identity: the person.
+        settings: section ``world`` of ``params.yaml``; size and frame rate count here.
+        times: seconds from the clip's start [frames].
+
+    Returns:
+        The ground truth; boxes and shifts are in pixels of pictures of ``settings.size``.
+    """
     first, *states = frame_states(scenario, np.concatenate([[0.0], times]), settings.size, settings.fps)
     unpainted = np.empty((0, 0, 3), np.uint8)
     return stack_truth([_frame(unpainted, measure_face(identity, at.pose), at, first) for at in states])
@@ -113,7 +133,17 @@ def measure(
 def render_at(
     scenario: Scenario, identity: Identity, settings: WorldSettings, times: Float[np.ndarray, " frames"]
 ) -> Iterator[RenderedFrame]:
-    """Yield the frames at ``times`` (seconds). A frame depends on the person, the scenario and its time only."""
+    """Yield the frames at ``times`` (seconds). A frame depends on the person, the scenario and its time only.
+
+    Args:
+        scenario: the clip.
+        identity: the person.
+        settings: section ``world`` of ``params.yaml``; size and frame rate count here.
+        times: seconds from the clip's start [frames].
+
+    Yields:
+        A frame per time with its ground truth.
+    """
     size, fps = settings.size, settings.fps
     first, *states = frame_states(scenario, np.concatenate([[0.0], times]), size, fps)
     for state in states:

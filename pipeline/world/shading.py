@@ -26,7 +26,13 @@ def relief(
 ) -> np.ndarray:
     """Soft light over the window, uint8 [height, width, 3] where ``NEUTRAL`` is 1.
 
-    ``light`` in [-1, 1] says from which side it comes.
+    Args:
+        identity: The person.
+        points: Curves of the face by name, pixels.
+        units: Intensities of action units, in [0, 1].
+        pose: Where the head is.
+        light: In [-1, 1], from which side it comes.
+        window: The part of the picture that holds the face.
     """
     width, height = window.size
     layer = np.empty(((height + 1) // 2, (width + 1) // 2, 3), np.uint8)
@@ -95,7 +101,14 @@ def _spots(layer: np.ndarray, spots: Spots, pose: Pose, window: Window) -> None:
 
 
 def lines(points: dict[str, Points], creases: Creases, pose: Pose, window: Window) -> np.ndarray:
-    """Creases as a multiplicative layer over the window, uint8 [height, width, 3], 255 where there is none."""
+    """Creases as a multiplicative layer over the window, uint8 [height, width, 3], 255 where there is none.
+
+    Args:
+        points: Curves of the face by name, pixels.
+        creases: Which of them are creases, how dark in [0, 1], and how thick in face units.
+        pose: Its scale, pixels per face unit, makes thicknesses pixels.
+        window: The part of the picture that holds the face.
+    """
     width, height = window.size
     layer = np.full((height, width), 255, np.uint8)
     for name, darkness, thickness in sorted(creases, key=lambda crease: crease[1]):

@@ -109,6 +109,14 @@ def write_truth(root: Path, clips: Iterable[tuple[dict[str, Any], list[dict[str,
     """Write both tables from pairs of :func:`clip_row` and :func:`frame_rows`, in the order of the clips.
 
     Only a few clips are in memory. The tables are written in the folder ``unfinished``, and renamed at the end.
+
+    Args:
+        root: The folder of the world, in which ``truth/`` is made.
+        clips: Pairs, made as they are written.
+        unfinished: A folder on the same disk.
+
+    Raises:
+        GraceError: The tables cannot be written.
     """
     made = {name: temporary_name(unfinished / Path(name).name) for name in (FRAMES, CLIPS)}
     try:

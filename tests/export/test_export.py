@@ -19,7 +19,7 @@ from grace.export import label_studio
 from grace.export.model import local_models
 from grace.pipeline.checkpoints import require_model
 from grace.pipeline.steps import make_step, step_sections
-from grace.pipeline.store import Clips, Store, write_clips
+from grace.pipeline.store import Clips, Store, open_store, write_clips
 from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS
 from grace.settings import Settings
 from grace.trainer.runs import RunConfig
@@ -270,3 +270,44 @@ def test_models_of_the_package_are_no_folders_of_this_machine(tmp_path: Path, mo
     (tmp_path / "pocket").unlink()
     shutil.copytree(require_model("pocket/clip"), tmp_path / "pocket/clip")
     assert local_models(config) == ["tokens.model=pocket/clip", *of_this_machine]
+
+
+def test_texts_that_are_missing_or_too_many_are_not_exported(project: Path, tmp_path: Path) -> None:
+    shutil.copytree(project / "data", tmp_path / "data")
+    store = Store(tmp_path / "data/toy/descriptions", DESCRIPTIONS)
+    rows = store.read(0)
+    store.write(0, rows[:13], {"fingerprint": "d"})
+    result = export(tmp_path, "huggingface", str(tmp_path / "hub"), "--no-predictions")
+    assert result.exit_code == 2
+    sentence = "descriptions lacks 8 of 21 clips (clip-013 among them): run `grace refine` to make the missing shards."
+    assert sentence in " ".join(result.stderr.split())
+    store.write(0, rows, {"fingerprint": "d"})
+    store.write(1, rows[-3:], {"fingerprint": "d"})
+    result = export(tmp_path, "huggingface", str(tmp_path / "hub"), "--no-predictions")
+    assert result.exit_code == 2
+    assert "descriptions holds 3 clips twice" in " ".join(result.stderr.split())
+    assert not (tmp_path / "hub").exists()
+
+
+@pytest.mark.parametrize(
+    ("store", "made_from", "sentence"),
+    [
+        ("descriptions", {"inputs": {"captions": "before"}}, "another captions/00000 than there is now: run `grace re"),
+        ("captions", {"clips": {"columns": ["path"], "size": 32, "digest": "before"}}, "another clips.parquet than"),
+        (
+            "tokens",
+            {"inputs": {"descriptions": "before"}},
+            "another descriptions/00000 than there is now: run `grace t",
+        ),
+    ],
+)
+def test_what_was_made_of_other_clips_or_texts_is_not_exported(
+    project: Path, tmp_path: Path, store: str, made_from: dict[str, object], sentence: str
+) -> None:
+    shutil.copytree(project / "data", tmp_path / "data")
+    changed = open_store(tmp_path / "data/toy", store)
+    changed.write(0, changed.read(0), {**changed.meta(0), **made_from})
+    result = export(tmp_path, "huggingface", str(tmp_path / "hub"))
+    assert result.exit_code == 2
+    assert sentence in " ".join(result.stderr.split())
+    assert not (tmp_path / "hub").exists()

@@ -17,6 +17,7 @@ from grace.pipeline.index.index import index
 from grace.pipeline.motion.settings import MotionSettings
 from grace.pipeline.motion.step import MotionStep
 from grace.pipeline.store import Clips, Store, write_clips
+from grace.pipeline.store.chain import Chain
 from grace.pipeline.store.schemas import FACES, MOTION
 from grace.pipeline.store.verify import files_of, problems
 from tests.support.videos import write_video
@@ -90,3 +91,34 @@ def test_a_video_that_was_replaced_and_not_indexed_again_is_not_cropped(one: Pat
     first, second = Store(one / "faces", FACES).rows(["clip_id", "status", "error"])
     assert first["status"] == "ok"
     assert second["error"] == "faces: its file is not the one that was indexed: run `grace index` again"
+
+
+def stopped(folder: Path) -> None:
+    """Faces made again with another setting, and killed after the first of two shards."""
+    first = (folder / "faces/00001.h5").read_bytes()
+    run(faces(folder.parent / "raw-one", quality=50), folder, size=1, workers=0)
+    (folder / "faces/00001.h5").write_bytes(first)
+
+
+def test_a_store_of_two_settings_is_refused_until_its_stage_has_ended(one: Path) -> None:
+    stopped(one)
+    before = (one / "motion/00000.h5").read_bytes()
+    sentence = (
+        r"faces mixes shards of different parameters or models \(00001\.h5 differs from 00000\.h5\): "
+        "run `grace faces` again"
+    )
+    with pytest.raises(UserError, match=sentence):
+        run(MotionStep(MotionSettings()), one, size=1, workers=0)
+    assert (one / "motion/00000.h5").read_bytes() == before
+    assert "grace faces" in Chain(one).first_problem("motion"), "what was made from it is mixed, too"
+    assert run(faces(one.parent / "raw-one", quality=50), one, size=1, workers=0).done == 1
+    assert not Chain(one).first_problem("faces")
+    assert run(MotionStep(MotionSettings()), one, size=1, workers=0).done == 2
+    assert not Chain(one).first_problem()
+
+
+def test_a_store_that_is_not_complete_yet_is_not_mixed(one: Path) -> None:
+    (one / "faces/00000.h5").unlink()
+    assert not Chain(one).first_problem("motion")
+    assert run(faces(one.parent / "raw-one"), one, size=1, workers=0).done == 1
+    assert run(MotionStep(MotionSettings()), one, size=1, workers=0).skipped == 2

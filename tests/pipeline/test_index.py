@@ -12,7 +12,7 @@ import pytest
 
 from grace.pipeline.errors import GraceError, UserError
 from grace.pipeline.index.index import index
-from grace.pipeline.index.reconciliation import FINDINGS, MISSPELT, VOTED_NO_CLIP, Reconciliation
+from grace.pipeline.index.reconciliation import DAMAGED, FINDINGS, MISSPELT, VOTED_NO_CLIP, Reconciliation
 from grace.pipeline.store import Clips, Row
 from tests.support.videos import write_hanging, write_images, write_video
 
@@ -108,6 +108,7 @@ def test_reconciliation_counts_each_trouble_and_keeps_every_one(indexed: tuple[P
         "unreadable": 2,
         "zero frames": 2,
         "ends early": 1,
+        "decoding errors": 0,
         "frame count differs": 1,
         "listed twice": 3,
         "in train and test of one fold": 1,
@@ -148,8 +149,8 @@ def test_strict_makes_whatever_does_not_fit_an_error(tmp_path: Path) -> None:
     assert index("mine", tmp_path, tmp_path / "data").usable == 1
 
 
-SHOWN = [finding for finding in FINDINGS if finding not in (MISSPELT, VOTED_NO_CLIP)]
-"""Classes that are named are not misspelt, and a table of clips holds its own votes."""
+SHOWN = [finding for finding in FINDINGS if finding not in (DAMAGED, MISSPELT, VOTED_NO_CLIP)]
+"""Classes that are named are not misspelt, a table of clips holds its own votes; damage: test_damaged_footage.py."""
 
 
 @pytest.mark.parametrize("finding", SHOWN)

@@ -13,6 +13,7 @@ from grace.pipeline.errors import UserError
 from grace.pipeline.store import Store
 from grace.pipeline.store.schemas import TOKENS
 from grace.review.alignment import Neighbours
+from grace.review.catalogue import read_catalogue
 from grace.review.state import Review
 
 EVERY_PAGE = """
@@ -70,6 +71,50 @@ def test_neighbours_are_those_of_all_means_and_follow_the_shards(review: Review,
     clip_id, value = changed[0]["clip_id"], review.neighbours.nearest(catalogue, 1)[0][1]
     assert catalogue.clip_id(review.neighbours.nearest(catalogue, 1)[0][0]) == clip_id
     assert value == pytest.approx(1, abs=2e-3)
+
+
+READ_TWICE = """
+import random, sys
+from pathlib import Path
+from grace.review.catalogue import read_catalogue
+
+folder = Path(sys.argv[1])
+read_catalogue(folder)
+for path in sorted((folder / "review/index").glob("*.arrow")):
+    whole = path.read_bytes()
+    for seed in range(40):
+        content = bytearray(whole)
+        content[random.Random(seed).randrange(len(content))] ^= 1 << seed % 8
+        path.write_bytes(content)
+        read_catalogue(folder)
+        assert path.read_bytes() == whole, (path, seed)
+"""
+
+
+def test_a_damaged_index_is_made_again(data: Path) -> None:
+    """What its offsets lead to ended the process before."""
+    done = subprocess.run([sys.executable, "-c", READ_TWICE, str(data)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_a_text_changed_in_the_index_is_not_shown(data: Path) -> None:
+    text = read_catalogue(data)[0].text(1, "caption")
+    path = data / "review/index/captions.arrow"
+    before, word = path.read_bytes(), text.split()[1].encode()
+    path.write_bytes(before.replace(word, word.upper()))
+    assert path.read_bytes() != before
+    assert read_catalogue(data)[0].text(1, "caption") == text
+    assert path.read_bytes() == before
+
+
+def test_damaged_means_are_made_again(review: Review, data: Path) -> None:
+    expected = review.neighbours.nearest(review.live.get(), 1)
+    for name in ("tokens.f16", "tokens.txt"):
+        path = data / "review/index" / name
+        before = path.read_bytes()
+        path.write_bytes(before[:70] + bytes([before[70] ^ 64]) + before[71:])
+        assert review.neighbours.nearest(review.live.get(), 1) == expected
+        assert path.read_bytes() == before
 
 
 def test_who_asks_while_the_means_are_made_is_told(review: Review, monkeypatch: pytest.MonkeyPatch) -> None:

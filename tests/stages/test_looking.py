@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from grace.pipeline.store import Store, failure, write_clips
+from grace.pipeline.store import Store, failure, open_store, write_clips
 from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS, FACES, MOTION
 from grace.pipeline.visualize.contact_sheets import ABSENT, BETWEEN, CAPTION, DETECTED, GAP, WIDE
 from grace.pipeline.visualize.sheet_layout import AXIS, HEAD, LINE
@@ -178,3 +178,32 @@ def test_inspect_shows_captions_before_there_are_descriptions(folder: Path) -> N
     assert "of 1 rows" in grace("inspect", "--match", "jaw")
     shutil.rmtree(folder / "data/demo/captions")
     assert grace("inspect").startswith("2\n")
+
+
+def test_what_is_shown_and_no_longer_true_is_said_in_one_note(folder: Path) -> None:
+    def note(*arguments: str) -> str:
+        result = CliRunner().invoke(app, list(arguments))
+        assert result.exit_code == 0, result.output
+        assert result.stderr.count("note: ") == (1 if "note" in result.stderr else 0)
+        return " ".join(result.stderr.split())
+
+    looks = {
+        "descriptions": [("inspect",), ("inspect", "--clip", "a"), ("audit",)],
+        "motion": [("inspect", "--clip", "a"), ("show", "a")],
+    }
+    assert not note("show", "a")
+    assert "note" not in grace("show", "nobody")
+    for name, commands in looks.items():
+        store = open_store(folder / "data/demo", name)
+        rows, meta = store.read(0), {"clips": {"columns": ["path"], "size": 32, "digest": "before"}}
+        store.write(0, rows, meta)
+        for command in commands:
+            assert f"{name}/00000" in (said := note(*command)), command
+            assert f"was made from another clips.parquet than there is now: run `grace {store.schema.stage}`" in said
+        store.write(0, rows, {})
+    Store(folder / "data/demo/descriptions", DESCRIPTIONS).write(
+        0, open_store(folder / "data/demo", "descriptions").read(0)[:2], {}
+    )
+    for command in (("inspect",), ("audit",)):
+        assert "descriptions lacks 1 of 3 clips (c among them): run `grace refine`" in note(*command)
+    assert "motion lacks clip b: run `grace motion`" in note("inspect", "--clip", "b")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -14,9 +15,10 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from grace import ClipResult, GraceClassifier, Prediction
 from stages import app
-from stages.predict import named_clips
-from tests.support.videos import write_images, write_video
+from stages.predict import JOURNAL_VERSION, Faces, _journal, named_clips
+from tests.support.videos import encode, write_images, write_video
 
 SMALL = ("world.clips=14", "world.identities=8", "faces.instants=8", "caption.max_tokens=24", "refine.max_tokens=24")
 
@@ -54,6 +56,72 @@ def test_what_cannot_be_done_is_said_before_the_work(
     result = CliRunner().invoke(app, ["predict", *arguments])
     assert result.exit_code == 2
     assert said in " ".join(result.stderr.split())
+
+
+@pytest.fixture
+def footage(small_demo: Path, tmp_path: Path) -> Path:
+    """A film of the demo's project, the same as an animation that is cut off, and a film of the rendered world."""
+    folder = tmp_path / "films"
+    film = small_demo / "raw/demo/clips/00001.mp4"
+    for place in (folder / "good.mp4", folder / "world/drawn.mp4"):
+        place.parent.mkdir(exist_ok=True)
+        shutil.copy(film, place)
+    (folder / "world/world.json").write_text('{"world": {}, "drawn_by": "0123"}')
+    cut = encode(folder / "cut.gif", 12, "gif", "rgb8")
+    cut.write_bytes(cut.read_bytes()[:-200])
+    return folder
+
+
+DOUBTFUL = "the video is cut off or damaged"
+LIMIT = "pocket/clip knows only the rendered world: of this footage its words and tokens mean nothing."
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_rows_say_which_predictions_are_doubtful(small_demo: Path, footage: Path, ending: str) -> None:
+    out = footage / f"p.{ending}"
+    result = predict(small_demo, str(footage), "--no-text", "--out", str(out))
+    assert result.exit_code == 0, result.output
+    table = pd.read_csv(out, keep_default_na=False) if ending == "csv" else pd.read_parquet(out)
+    rows = {Path(row["path"]).name: row for row in table.to_dict("records")}
+    assert rows["cut.gif"]["remarks"].startswith(DOUBTFUL)
+    assert (rows["cut.gif"]["error"], bool(rows["cut.gif"]["label"])) == ("", True)
+    assert (rows["good.mp4"]["remarks"], rows["drawn.mp4"]["remarks"]) == ("", "")
+    assert {name: row["limits"] for name, row in rows.items()} == {
+        "cut.gif": LIMIT,
+        "good.mp4": LIMIT,
+        "drawn.mp4": "",
+    }
+    said = " ".join(result.stderr.split())
+    assert f"note: cut.gif: {DOUBTFUL}" in said
+    assert f"note: cut.gif, good.mp4: {LIMIT}" in said
+
+
+def test_windows_say_what_is_doubtful(small_demo: Path, footage: Path) -> None:
+    out, picture = footage / "t.csv", small_demo / "cut-over-time.png"
+    result = predict(small_demo, str(footage / "cut.gif"), "--over-time", "--no-text", "--out", str(out))
+    picture.unlink()
+    assert result.exit_code == 0, result.output
+    table = pd.read_csv(out)
+    assert table["remarks"].str.startswith(DOUBTFUL).all()
+    assert (table["limits"] == LIMIT).all()
+    assert f"note: cut.gif: {DOUBTFUL}" in " ".join(result.stderr.split())
+
+
+def test_what_an_earlier_version_kept_without_remarks_is_predicted_again(
+    small_demo: Path, footage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, classifier = footage / "p.csv", GraceClassifier.from_pretrained(small_demo / "data/demo/runs/grace/fold-1")
+    for version, clip in ((1, "good.mp4"), (JOURNAL_VERSION, "cut.gif")):
+        monkeypatch.setattr("stages.predict.JOURNAL_VERSION", version)
+        made = Prediction({"sadness": 1.0}, ClipResult({"path": str(footage / clip)}, ("kept",)))
+        _journal(classifier, out, False, Faces.main).add(str(footage / clip), {"rows": [made.row(classifier.labels)]})
+    result = predict(
+        small_demo, *(str(footage / name) for name in ("good.mp4", "cut.gif")), "--no-text", "--out", str(out)
+    )
+    assert result.exit_code == 0, result.output
+    assert "1 of 2 clips were predicted before" in " ".join(result.stderr.split())
+    good, kept = pd.read_csv(out).to_dict("records")
+    assert (good["label"], good["limits"], kept["label"], kept["remarks"]) == ("happiness", LIMIT, "sadness", "kept")
 
 
 @pytest.fixture(scope="module")

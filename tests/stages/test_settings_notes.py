@@ -13,7 +13,7 @@ from grace.pipeline.datasets.footage import RENDERED_WORLD
 from grace.pipeline.store import Store, write_clips
 from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS
 from stages import app
-from stages._dvc import READS, remark
+from stages._dvc import FILES, READS, remark, unwatched
 from stages._options import command_settings
 
 OK = {"status": "ok", "error": ""}
@@ -59,6 +59,35 @@ def test_settings_that_change_no_result_are_not_worth_a_word(folder: Path) -> No
     assert said("tokens", "tokens.batch=3") == said("caption", "caption.prefetch_clips=9") == ""
     (folder / "dvc.yaml").unlink()
     assert said("faces", "faces.size=96") == ""
+
+
+def test_files_that_dvc_does_not_see_are_named_once_they_are_there(folder: Path) -> None:
+    def missed(stage: str, *overrides: str) -> str:
+        return unwatched(stage, command_settings(Path("params.yaml"), list(overrides)))
+
+    own = ("refine.overrides=mine", "refine.prompt=my.md")
+    assert missed("refine", "refine.overrides=mine") == missed("refine") == missed("motion") == ""
+    (folder / "mine").mkdir()
+    (folder / "my.md").write_text("{captions}")
+    (folder / "overrides").mkdir()
+    assert missed("refine", *own) == (
+        "dvc.yaml does not name my.md, mine: `dvc repro` does not see when they change; add them to the deps of refine "
+        "there."
+    )
+    assert missed("refine") == ""  # overrides is named there
+    pipeline = yaml.safe_load((folder / "dvc.yaml").read_text())
+    pipeline["stages"]["refine"]["deps"] += ["my.md", "mine"]
+    (folder / "dvc.yaml").write_text(yaml.safe_dump(pipeline))
+    assert missed("refine", *own) == ""
+    note = "note: dvc.yaml does not name mine: `dvc repro` does not see when it changes"
+    assert note in CliRunner().invoke(app, ["index", "-S", "refine.overrides=mine"]).stderr
+
+
+def test_every_key_of_a_file_is_a_setting(project: Path) -> None:
+    content = command_settings(project / "params.yaml", []).model_dump()
+    for key in (key for keys in FILES.values() for key in keys):
+        section, name = key.split(".")
+        assert name in content[section], key
 
 
 def test_a_stage_prints_one_line_each_and_nothing_when_dvc_runs_it(folder: Path) -> None:

@@ -19,6 +19,7 @@ from grace.trainer.evaluate import evaluate
 from grace.trainer.settings import TrainSettings
 from grace.trainer.train import train
 from stages import app
+from tests.support.machines import as_nobody
 from tests.support.toy_cache import TRAIN, toy_cache
 
 SETTINGS = TrainSettings.model_validate({**TRAIN, "method": "vision", "epochs": 1})
@@ -157,3 +158,40 @@ def test_a_name_that_no_data_set_can_have_is_said(name: str, project: Path) -> N
     result = CliRunner().invoke(app, ["verify", "--dataset", name, "--params", str(project / "params.yaml")])
     assert result.exit_code == 2
     assert "cannot be the name of a data set" in result.output
+
+
+def test_a_store_that_lacks_a_shard_or_has_one_too_many_is_found(data: Path, project: Path) -> None:
+    tokens = data / "toy/tokens"
+    shutil.copy(tokens / "00003.h5", tokens / "00004.h5")
+    result = invoke("verify", data, project)
+    assert result.exit_code == 1
+    assert "tokens holds 12 clips twice" in (said := " ".join(result.output.split()))
+    assert "run `grace tokens` again" in said
+    (tokens / "00004.h5").unlink()
+    assert invoke("verify", data, project).exit_code == 0
+    for store, stage in (("motion", "motion"), ("tokens", "tokens")):
+        (data / "toy" / store / "00003.h5").unlink()
+        result = invoke("verify", data, project)
+        assert result.exit_code == 1
+        sentence = f"{store} lacks 12 of 60 clips (clip-048 among them): run `grace {stage}` to make the missing shards"
+        assert sentence in " ".join(result.output.split())
+
+
+def test_a_joined_file_of_shards_that_are_no_more_is_found(data: Path, project: Path) -> None:
+    write_virtual_dataset(open_store(data / "toy", "tokens"))
+    (data / "toy/tokens/00003.h5").unlink()  # HDF5 reads zeros in its place
+    said = " ".join(invoke("verify", data, project).output.split())
+    assert "all.h5 was made from other shards than there are now: run `grace tokens`" in said
+
+
+@pytest.mark.parametrize("name", ["tokens", "responses/caption", "runs", "runs/vision", "cross-dataset"])
+def test_a_folder_that_may_not_be_read_is_not_an_empty_one(data: Path, project: Path, name: str) -> None:
+    (data / "toy/responses/caption").mkdir(parents=True)
+    folder = data / "toy" / name
+    assert invoke("verify", data, project).exit_code == 0
+    with as_nobody(data):
+        folder.chmod(0o300)
+        result = invoke("verify", data, project)
+        folder.chmod(0o700)
+    assert result.exit_code == 1
+    assert f"{folder} cannot be read (Permission denied)" in " ".join(result.output.split())

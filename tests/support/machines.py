@@ -37,6 +37,28 @@ def small_disk(folder: Path, size: str = "1m", more: str = "") -> Iterator[Path]
         subprocess.run(["umount", "-l", folder], check=True)
 
 
+@contextmanager
+def as_nobody(folder: Path) -> Iterator[None]:
+    """Where this process is root, whom no rights bind: as a user without rights, who owns ``folder`` and all in it."""
+    if os.geteuid() != 0:
+        yield
+        return
+    nobody = 65534
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, nobody, nobody)
+    above = [each for each in folder.parents if not each.stat().st_mode & 0o001]
+    modes = [each.stat().st_mode for each in above]
+    for each, mode in zip(above, modes, strict=True):
+        each.chmod(mode | 0o011)
+    os.seteuid(nobody)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        for each, mode in zip(above, modes, strict=True):
+            each.chmod(mode)
+
+
 def dead_process() -> int:
     """The number of a process that has ended."""
     process = subprocess.Popen([sys.executable, "-c", ""])

@@ -263,6 +263,27 @@ def test_tokens_of_crops_that_were_made_again_are_not_trained_on(whole: Path, tm
         train(folder, SHORT.model_copy(update={"seed": 6}), 1, quiet=True)
 
 
+def test_tokens_of_texts_by_two_models_are_not_trained_on(whole: Path, tmp_path: Path) -> None:
+    """What a run says of its steps holds for all shards: the first shard speaks for its whole store."""
+    folder = tmp_path / "data"
+    shutil.copytree(whole, folder)
+    tokens, texts = Store(folder / "tokens", TOKENS), Store(folder / "descriptions", DESCRIPTIONS)
+    for shard in tokens.shards():
+        rows = tokens.read(shard)
+        of_texts = {"fingerprint": str(shard), "cache_key": {"model": "one" if shard < 2 else "another"}}
+        keys = [{name: row[name] for name in ("clip_id", "status", "error")} for row in rows]
+        texts.write(shard, keys, of_texts)
+        meta = {
+            "cache_key": tokens.meta(shard)["cache_key"],
+            "fingerprint": "f",
+            "inputs": {"descriptions": str(shard)},
+        }
+        tokens.write(shard, rows, meta)
+    sentence = r"descriptions mixes .*\(00002.parquet and 1 more differ from 00000.parquet\): run `grace refine` again"
+    with pytest.raises(UserError, match=sentence):
+        train(folder, SHORT.model_copy(update={"seed": 5}), 1, quiet=True)
+
+
 @pytest.fixture
 def chained(whole: Path, tmp_path: Path) -> Path:
     """The toy cache and its runs, with the stores that its tokens were made from, each saying what it was made from."""
