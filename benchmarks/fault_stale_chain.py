@@ -245,7 +245,7 @@ def _replaced_inputs() -> list[Trial]:
         "a video replaced and indexed, exported": (reindexed, EXPORT, "clips.parquet"),
         "faces of two settings": (stopped, ("motion",), "faces mixes shards"),
         "faces of two settings, tokens": (stopped, ("tokens",), "faces mixes shards"),
-        "faces of two settings, trained": (stopped, NEW, "faces mixes shards"),
+        "faces of two settings, trained": (stopped, (*NEW, "-S", "faces.quality=50"), "faces mixes shards"),
         "faces of two settings, verified": (stopped, ("verify",), "faces mixes shards"),
         "captions without a shard, exported": (partial(removed, "captions/00001.parquet"), EXPORT, "captions lacks"),
         "captions without a shard, verified": (
