@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import islice
@@ -21,7 +21,7 @@ from grace.pipeline.execution.processes import run_in_processes, watched_clips
 from grace.pipeline.execution.progress import ClipProgress
 from grace.pipeline.execution.step import Step, StepInputs, process_rows
 from grace.pipeline.store import Row, failure, folder_lock
-from grace.pipeline.store.store import FileState
+from grace.pipeline.store.store import FileState, Store
 
 if TYPE_CHECKING:
     from grace.pipeline.execution.settings import RaySettings
@@ -171,7 +171,7 @@ def _pending(inputs: StepInputs, retry_failed: bool) -> dict[int, str]:
     pending: dict[int, str] = {}
     for shard in range(len(inputs)):
         fingerprint = inputs.fingerprint(shard)
-        if inputs.output.fingerprint(shard) != fingerprint or (retry_failed and _has_failures(inputs, shard)):
+        if not inputs.output.is_made(shard, fingerprint) or (retry_failed and _has_failures(inputs, shard)):
             pending[shard] = fingerprint
     return pending
 
@@ -328,10 +328,22 @@ def _commit(
         meta["clips"] = inputs.made_from_clips(shard)
     if limits := inputs.limits(shard):
         meta["limits"] = limits
+    rows = sorted(made, key=lambda row: str(row["clip_id"]))
+    if again := _made_again(inputs.output, shard, fingerprint, rows):
+        meta["made_again"] = again
     same = inputs.clips.is_current() and inputs.fingerprint(shard) == fingerprint
     if not same or inputs.sources(shard) != sources:  # last, so that it holds for all that was read above
         raise GraceError(
             f"What shard {shard:05d} of {inputs.output.folder} is made from changed while {inputs.step.name} read it: "
             "it is not kept. Let the other stage finish, then run this one again."
         )
-    inputs.output.write(shard, sorted(made, key=lambda row: str(row["clip_id"])), meta)
+    inputs.output.write(shard, rows, meta)
+
+
+def _made_again(output: Store, shard: int, fingerprint: str, rows: Sequence[Row]) -> int:
+    """How often a shard of this fingerprint was made again with another outcome; 0 for a new one."""
+    if not output.is_made(shard, fingerprint):
+        return 0
+    before = [(row["status"], row["error"]) for row in output.read(shard, ["status", "error"])]
+    changed = before != [(row["status"], row["error"]) for row in rows]
+    return int(output.meta(shard).get("made_again", 0)) + changed

@@ -10,7 +10,7 @@ from grace.pipeline.errors import UserError
 from grace.pipeline.store.clips import FILE, Clips
 from grace.pipeline.store.fingerprint import fingerprint
 from grace.pipeline.store.schemas import STORES
-from grace.pipeline.store.store import Store
+from grace.pipeline.store.store import Store, shard_fingerprint
 from grace.pipeline.store.whole import made_by, mixture
 
 
@@ -58,7 +58,7 @@ class Chain:
             store, makers = self._store(name), dict[int, str]()
             for shard in store.shards():
                 meta = store.meta(shard)
-                fingerprints[name, shard], makers[shard] = str(meta.get("fingerprint")), made_by(meta)
+                fingerprints[name, shard], makers[shard] = shard_fingerprint(meta), made_by(meta)
                 if sentence := next(self._problems(name, shard, meta, fingerprint_of), ""):
                     return sentence
             if sentence := mixture(store, makers):

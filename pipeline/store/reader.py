@@ -18,7 +18,7 @@ import numpy as np
 from grace.pipeline.errors import UserError
 from grace.pipeline.store.formats import check, damaged, unreadable
 from grace.pipeline.store.schema import Schema
-from grace.pipeline.store.store import FileState, Store, state_of
+from grace.pipeline.store.store import FileState, Store, shard_fingerprint, state_of
 from grace.pipeline.store.whole import incompleteness, made_by, mixture
 
 OPEN_FILES = 128
@@ -130,7 +130,7 @@ class Reader:
 
     def fingerprints(self) -> list[str]:
         """The fingerprint of every shard, in order."""
-        return [str(self._metas[shard].get("fingerprint")) for shard in self.shards]
+        return [shard_fingerprint(self._metas[shard]) for shard in self.shards]
 
     def inputs(self, shard: int) -> dict[str, str]:
         """Fingerprints of the shards that a shard was made from, by store."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,24 @@ FileState = tuple[int, int, int]
 def state_of(found: os.stat_result) -> FileState:
     """The state of a file."""
     return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+AGAIN = "+"
+"""Stands in a fingerprint before the number of times that its shard was made again with another outcome."""
+
+
+def shard_fingerprint(meta: Mapping[str, Any]) -> str:
+    """The fingerprint that later stages hold a shard to.
+
+    What a shard is made from decides its content, but for clips that failed and were tried again: its rows are others
+    then, and what was made from the earlier ones has to be made again.
+
+    Example:
+        >>> shard_fingerprint({"fingerprint": "f"}), shard_fingerprint({"fingerprint": "f", "made_again": 2})
+        ('f', 'f+2')
+    """
+    again = meta.get("made_again")
+    return f"{meta.get('fingerprint')}{f'{AGAIN}{again}' if again else ''}"
 
 
 class Store:
@@ -85,13 +103,25 @@ class Store:
         return decode_meta(self.schema, self.path(shard))
 
     def fingerprint(self, shard: int) -> str | None:
-        """The fingerprint of a shard, or None when there is no such shard or it cannot be read."""
+        """The fingerprint of a shard, or None when there is no such shard or it cannot be read.
+
+        One that was made again with another outcome (:func:`shard_fingerprint`) has another one than before.
+        """
         if not self.path(shard).exists():
             return None
         try:
-            return str(self.meta(shard).get("fingerprint"))
+            return shard_fingerprint(self.meta(shard))
         except UserError:
             return None
+
+    def is_made(self, shard: int, planned: str) -> bool:
+        """Whether a shard has the fingerprint that was planned for it, whatever came of its clips.
+
+        Args:
+            shard: Its number, from 0.
+            planned: The fingerprint of what it would be made from.
+        """
+        return (self.fingerprint(shard) or "").partition(AGAIN)[0] == planned
 
     def state(self, shard: int) -> FileState:
         """The state of a shard's file: another one once it was written again, even with the same bytes.

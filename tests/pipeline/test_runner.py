@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from grace.pipeline.errors import GraceError, UserError
+from grace.pipeline.errors import ClipError, GraceError, UserError
 from grace.pipeline.execution.runner import Summary, run
-from grace.pipeline.store import Store
+from grace.pipeline.store import Row, Store
+from grace.pipeline.store.chain import Chain
 from grace.pipeline.store.schemas import FACES, MOTION
 from tests.support.fake_step import DrawStep, SizeStep, files, write_demo_clips
 
@@ -98,6 +99,33 @@ def test_too_many_failures_stop_the_pipeline_and_can_be_retried(tmp_path: Path) 
         run(DrawStep(), tmp_path, size=2)
     summary = run(DrawStep(), tmp_path, size=2, max_failed=0.5, retry_failed=True)
     assert (summary.done, summary.skipped) == (2, 2)
+
+
+def test_a_clip_that_was_tried_again_with_success_reaches_the_later_stages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_demo_clips(tmp_path, 4)
+    made = DrawStep.clip
+
+    def out_of_handles(step: DrawStep, row: Row) -> Row:
+        if row["clip_id"] == "c001":
+            raise ClipError("too many open files")  # the machine's trouble: another time it goes well
+        return made(step, row)
+
+    with monkeypatch.context() as machine:
+        machine.setattr(DrawStep, "clip", out_of_handles)
+        run(DrawStep(), tmp_path, size=2, max_failed=1)
+        run(SizeStep(), tmp_path, size=2, max_failed=1)
+        again = run(DrawStep(), tmp_path, size=2, max_failed=1, retry_failed=True)  # it fails once more
+        assert (again.done, run(SizeStep(), tmp_path, size=2, max_failed=1).done) == (2, 0)
+    assert run(DrawStep(), tmp_path, size=2, retry_failed=True).done == 2
+    assert (
+        Chain(tmp_path).first_problem().endswith("made from another faces/00000 than there is now: run `grace motion`.")
+    )
+    assert run(SizeStep(), tmp_path, size=2).done == 2  # of the shard that changed alone
+    assert {row["status"] for row in Store(tmp_path / "motion", MOTION).rows(["status"])} == {"ok"}
+    assert run(DrawStep(), tmp_path, size=2).done == run(SizeStep(), tmp_path, size=2).done == 0
+    assert Chain(tmp_path).first_problem() == ""
 
 
 def test_a_clip_that_kills_its_process_costs_that_clip_only(tmp_path: Path) -> None:
