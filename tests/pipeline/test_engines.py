@@ -294,7 +294,7 @@ def test_settings_make_the_engine_and_it_travels_to_other_processes(checkpoint: 
 
 def test_an_engine_that_generates_nothing_cannot_refine(project: Path) -> None:
     *others, last = map(repr, ENGINES)
-    sentence = rf"params\.yaml: 'refine\.engine': .*{', '.join(others)} or {last}, got 'annotation'"
+    sentence = rf"'refine\.engine': .*{', '.join(others)} or {last}, got 'annotation'"
     with pytest.raises(UserError, match=sentence):
         load_settings(project / "params.yaml", ["refine.engine=annotation"])
     with pytest.raises(UserError, match="'annotation' generates no text here"):
