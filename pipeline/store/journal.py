@@ -116,7 +116,7 @@ def state_of(path: Path) -> str:
 
 
 def _sealed(entry: dict[str, Any]) -> bytes:
-    text = json.dumps(entry, sort_keys=True)
+    text = json.dumps(entry)
     return f"{xxhash.xxh3_64_hexdigest(text.encode())} {text}\n".encode()
 
 

@@ -116,11 +116,13 @@ def test_what_an_earlier_version_kept_without_remarks_is_predicted_again(
         made = Prediction({"sadness": 1.0}, ClipResult({"path": str(footage / clip)}, ("kept",)))
         _journal(classifier, out, False, Faces.main).add(str(footage / clip), {"rows": [made.row(classifier.labels)]})
     result = predict(
-        small_demo, *(str(footage / name) for name in ("good.mp4", "cut.gif")), "--no-text", "--out", str(out)
+        small_demo, *(str(footage / name) for name in ("cut.gif", "good.mp4")), "--no-text", "--out", str(out)
     )
     assert result.exit_code == 0, result.output
     assert "1 of 2 clips were predicted before" in " ".join(result.stderr.split())
-    good, kept = pd.read_csv(out).to_dict("records")
+    table = pd.read_csv(out)
+    assert list(table) == list(made.row(classifier.labels))
+    kept, good = table.to_dict("records")
     assert (good["label"], good["limits"], kept["label"], kept["remarks"]) == ("happiness", LIMIT, "sadness", "kept")
 
 
