@@ -54,7 +54,7 @@ class CaptionStep(EngineStep[str]):
     settings: CaptionSettings
 
     name: ClassVar[str] = "caption"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     schema: ClassVar[Schema] = CAPTIONS
     folder: ClassVar[str] = "captions"
     reads: ClassVar[dict[str, tuple[str, ...]]] = {"faces": ("frames", "times", "found")}

@@ -69,7 +69,7 @@ class RefineStep(EngineStep[ParsedAnswer]):
     overrides: dict[str, Override] = field(default_factory=dict)
 
     name: ClassVar[str] = "refine"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     schema: ClassVar[Schema] = DESCRIPTIONS
     folder: ClassVar[str] = "descriptions"
     reads: ClassVar[dict[str, tuple[str, ...]]] = {"captions": ("caption", "samples")}

@@ -107,7 +107,8 @@ def test_failed_clips_are_predicted_as_missing_and_count_as_wrong(trained: Path)
     assert metrics["WAR"] == pytest.approx(right / len(rows), abs=1e-6)
 
 
-def test_killed_run_resumes_to_the_same_bytes_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_killed_run_resumes_to_the_same_bytes_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="grace.trainer.training_loop")
     settings = {**TRAIN, "epochs": 15, "patience": 15}
     calm, killed = toy_cache(tmp_path / "calm"), toy_cache(tmp_path / "killed")
     train(calm, TrainSettings.model_validate(settings), 1, quiet=True)
@@ -125,9 +126,9 @@ def test_killed_run_resumes_to_the_same_bytes_and_says_so(tmp_path: Path, capsys
     assert process.wait() == -signal.SIGKILL
     epochs = torch.load(checkpoint, weights_only=True)["progress"]["epoch"]
     assert 0 < epochs < 15
-    assert not capsys.readouterr().err
+    assert not caplog.text
     train(killed, TrainSettings.model_validate(settings), 1)
-    assert f"done, resumed with {epochs + 1} of 15 at most\n" in capsys.readouterr().err
+    assert f"done, resumed with {epochs + 1} of 15 at most" in caplog.text
     for name in FILES:
         same = (folder / "runs" / "grace" / "fold-1" / name for folder in (calm, killed))
         assert next(same).read_bytes() == next(same).read_bytes(), name
