@@ -222,7 +222,7 @@ def test_a_run_opens_again_from_its_hub_folder(project: Path, tmp_path: Path) ->
         (["fiftyone", "out", "--run", "full"], "full is no run"),
         (["fiftyone", "out", "--root", "gone"], "gone, is not a folder"),
         (["model", "out", "--run", "full"], "full lacks model.safetensors"),
-        (["huggingface", "out", "-S", "data=nowhere"], "clips.parquet is missing: run `grace index`"),
+        (["huggingface", "out", "-d", "gone"], "clips.parquet is missing: run `grace index`"),
     ],
 )
 def test_what_cannot_be_exported_is_one_sentence(
