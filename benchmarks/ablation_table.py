@@ -244,7 +244,7 @@ def _figures(cell: Cell) -> dict[str, Any]:
     tests = _tests(cell)
     corrected = holm({name: lead.p for name, (lead, _) in tests.items()})
     found: dict[str, Any] = {"uar": {name: round(one.uar, 2) for name, one in cell.scores.items()}}
-    found["runs"] = max(len(one.runs) for one in cell.scores.values())
+    found["runs"] = {name: len(one.runs) for name, one in cell.scores.items()}
     found["measured"] = measured_version()
     found["best_rival"] = cell.best(RIVALS)
     found["leads"] = {
