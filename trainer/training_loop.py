@@ -331,14 +331,16 @@ def head_scores(model: Model, subset: Subset, size: int, device: torch.device) -
     scores, speaks = [], []
     with torch.inference_mode():
         for number in range(texts):
-            outputs = [model(batch) for batch, _ in subset.batches(size, device=device, text=number)]
-            scores.append(np.concatenate([_stacked(output) for output in outputs], axis=1))
-            speaks.append(np.concatenate([output.speaks.cpu().numpy() for output in outputs], axis=1))
+            # Of each output only the scores are kept: its plan holds a number for every patch and word.
+            found = [_scores_of(model(batch)) for batch, _ in subset.batches(size, device=device, text=number)]
+            scores.append(np.concatenate([values for values, _ in found], axis=1))
+            speaks.append(np.concatenate([heads for _, heads in found], axis=1))
     return HeadScores(np.mean(scores, axis=0), speaks[0])
 
 
-def _stacked(output: Output) -> Float[np.ndarray, "heads batch classes"]:
-    return torch.stack(list(output.heads.values())).float().cpu().numpy()
+def _scores_of(output: Output) -> tuple[Float[np.ndarray, "heads batch classes"], Bool[np.ndarray, "heads batch"]]:
+    scores = torch.stack(list(output.heads.values())).float()
+    return scores.cpu().numpy(), output.speaks.cpu().numpy()
 
 
 def predict(model: Model, subset: Subset, size: int, device: torch.device) -> Float[np.ndarray, "clips classes"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 
 from grace.pipeline.store import Row, Store, UserError
 from grace.pipeline.store.schemas import TOKENS
+from grace.trainer.batch import Output
 from grace.trainer.class_prompts import load_class_prompts
 from grace.trainer.classifier import TokenClassifier
 from grace.trainer.data import Cache, Order, Subset, as_batch
@@ -109,6 +111,22 @@ def test_at_test_the_scores_of_a_clips_texts_are_averaged(tmp_path: Path) -> Non
         each = [next(iter(part.batches(6, text=number)))[0] for number in range(3)]
         expected = torch.stack([model(batch).logits for batch in each]).mean(0)
     assert np.allclose(head_scores(model, part, 4, CPU).scores[0], expected.numpy(), atol=1e-5)
+
+
+def test_scoring_keeps_no_plan_of_clips_that_are_scored(tmp_path: Path) -> None:
+    cache = Cache(toy_cache(tmp_path))
+    part = Subset(cache, tuple(cache.rows)[:12])
+    model = build(ModelConfig.from_settings(TrainSettings(hidden=8, layers=1, heads=2), cache.sizes))
+    outputs: list[weakref.ref[Output]] = []
+    alive: list[int] = []
+
+    def count(_: Any, __: Any, output: Output) -> None:
+        alive.append(sum(earlier() is not None for earlier in outputs))
+        outputs.append(weakref.ref(output))
+
+    model.register_forward_hook(count)
+    head_scores(model, part, 2, CPU)
+    assert alive == [0] * 6
 
 
 def test_balanced_sampling_draws_each_class_equally_often(tmp_path: Path) -> None:
