@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from grace.pipeline.errors import UserError
 from grace.pipeline.messages import one_line
+from grace.pipeline.store.listing import find_paths
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -101,14 +102,14 @@ def missing_weights(folder: Path) -> str:
         ''
     """
     for pattern in WEIGHTS:
-        for index in folder.glob(f"{pattern}.index.json"):  # of weights in several files
+        for index in find_paths(folder, f"{pattern}.index.json"):  # of weights in several files
             try:
                 named = {str(name) for name in json.loads(index.read_bytes())["weight_map"].values()}
             except (ValueError, KeyError, TypeError, AttributeError):  # transformers says what is wrong with it
                 continue
             if lacking := sorted(name for name in named if not (folder / name).is_file()):
                 return lacking[0]
-        if any(folder.glob(pattern)):
+        if find_paths(folder, pattern):
             return ""
     return WEIGHTS[0]
 
@@ -123,7 +124,7 @@ def weights_bytes(name: str, revision: str | None = None) -> int:
     folder = _find_folder(name) or _find_snapshot(name, revision)
     if folder is None:
         return 0
-    sizes = [sum(file.stat().st_size for file in folder.glob(pattern)) for pattern in WEIGHTS]
+    sizes = [sum(file.stat().st_size for file in find_paths(folder, pattern)) for pattern in WEIGHTS]
     return next(filter(None, sizes), 0)
 
 
@@ -148,7 +149,7 @@ def model_cache_key(name: str, revision: str | None = None) -> dict[str, Any]:
     folder = Path(require_model(name, revision))
     if _find_folder(name) is None:
         return {"name": name, "revision": folder.name}
-    content = sorted({file for pattern in CONTENT for file in folder.glob(pattern)})
+    content = sorted({file for pattern in CONTENT for file in find_paths(folder, pattern)})
     stats = tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in content)
     return {"name": model_name(name), "sha256": _hash_files(stats)}
 

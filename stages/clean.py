@@ -22,8 +22,10 @@ def command(
     """Remove the kept answers of vision-language and language models; captions and descriptions stay."""
     import shutil
 
+    from grace.pipeline.store.listing import find_paths
+
     folder = command_settings(params, override).folder(dataset) / "responses"
-    files = sorted(folder.rglob("*.jsonl"))
+    files = find_paths(folder, "*/*.jsonl")
     if not files:
         console().print(f"{folder} keeps no answers.", markup=False)
         return

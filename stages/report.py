@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from stages._options import Dataset, Params, Runs, Set, command_settings, picture_file
-from stages._output import console, note, user_errors
+from stages._output import console, note, note_outdated, user_errors
 
 
 @user_errors
@@ -29,6 +29,7 @@ def command(
     file = picture_file(out, str(settings.folder(dataset) / "report.html"))
     from grace.report import find_browser, print_pdf, write_report
 
+    note_outdated(settings.folder(dataset))
     if not write_report(dataset, settings, file, runs):
         note(f"{settings.train.method} is not trained on {dataset}: the report has no scores.")
     console().print(f"Written to {file}.", markup=False)

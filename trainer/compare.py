@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from grace.pipeline.store import Row, UserError
+from grace.pipeline.store import Row, UserError, find_paths
 from grace.trainer.provenance import check_runs, people_of
 from grace.trainer.runs import class_indices, open_run
 from grace.trainer.significance import Lead, leads, mcnemar
@@ -87,7 +87,7 @@ class _PooledRun:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        folders = [path] if (path / "config.yaml").exists() else sorted(path.glob("fold-*"))
+        folders = [path] if (path / "config.yaml").exists() else find_paths(path, "fold-*")
         if not folders:
             raise UserError(f"{path} is no run: name a folder that holds fold-1, or one fold's folder.")
         self.runs = {folder: open_run(folder) for folder in folders}

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from grace.pipeline.devices import choose_device
-from grace.pipeline.store import Clips, GraceError, Row, Store, UserError, failure, write_table
+from grace.pipeline.store import Clips, GraceError, Row, Store, UserError, failure, find_paths, write_table
 from grace.pipeline.store.schema import limits_text
 from grace.pipeline.store.schemas import CROSS_DATASET, STORES
 from grace.trainer.classifier import TokenClassifier
@@ -139,7 +139,7 @@ def evaluate_on(
 
 def trained_folds(dataset_folder: str | Path, method: str) -> list[int]:
     """The folds of a method that a data set has finished runs of."""
-    names = [path.parent.name for path in (Path(dataset_folder) / "runs" / method).glob("fold-*/config.yaml")]
+    names = [path.parent.name for path in find_paths(Path(dataset_folder) / "runs" / method, "fold-*/config.yaml")]
     return sorted(int(name[5:]) for name in names if name[5:].isdecimal())
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from grace.pipeline.errors import UserError
+from grace.pipeline.store import find_paths
 from grace.pipeline.store.formats import check_version
 from grace.pipeline.store.schemas import PREDICTIONS
 from grace.review.catalogue import Catalogue, numbers
@@ -122,7 +123,7 @@ def find_runs(folder: Path, named: Path | None = None) -> dict[str, RunFolds]:
         if not folds:
             raise UserError(f"{named} holds no finished run: name the folder of one, such as runs/grace/fold-1.")
         runs["/".join(named.resolve().parts[-2:]) if _is_run(named) else named.resolve().name] = RunFolds("", folds)
-    for method in sorted((folder / "runs").glob("*")) if (folder / "runs").is_dir() else ():
+    for method in find_paths(folder / "runs", "*"):
         if folds := _folds(method):
             runs.setdefault(method.name, RunFolds("", folds))
     return {name: RunFolds(name, run.folders) for name, run in runs.items()}
@@ -134,7 +135,7 @@ def _is_run(folder: Path) -> bool:
 
 def _folds(folder: Path) -> dict[int, Path]:
     """Finished runs by fold, in the order of its number: the folder itself, or those in it."""
-    folders = [folder] if _is_run(folder) else [each for each in sorted(folder.glob("fold-*")) if _is_run(each)]
+    folders = [folder] if _is_run(folder) else [each for each in find_paths(folder, "fold-*") if _is_run(each)]
     return dict(sorted((_config(each, (each / "config.yaml").stat().st_mtime_ns).fold, each) for each in folders))
 
 

@@ -23,7 +23,7 @@ from grace.pipeline.estimate.sample import Sample, take_sample
 from grace.pipeline.execution.step import Step, StepInputs, process_rows
 from grace.pipeline.settings import PipelineSettings
 from grace.pipeline.steps import STEPS, make_step
-from grace.pipeline.store import Row, Store, write_clips
+from grace.pipeline.store import Row, Store, find_paths, write_clips
 from grace.pipeline.store.schemas import CAPTIONS, DESCRIPTIONS, TOKENS
 from grace.pipeline.text.engine_step import EngineStep
 
@@ -290,7 +290,7 @@ def _weight_bytes(settings: PipelineSettings, stage: str) -> int | None:
     except UserError:
         return None
     count = 0
-    for path in folder.glob("*.safetensors"):
+    for path in find_paths(folder, "*.safetensors"):
         with safe_open(path, "numpy") as file:
             count += sum(int(np.prod(file.get_slice(key).get_shape())) for key in file.keys())  # noqa: SIM118
     return 2 * count or None

@@ -21,7 +21,8 @@ from grace.pipeline.checkpoints import (
     require_model,
 )
 from grace.pipeline.devices import choose_device, choose_dtype
-from grace.pipeline.errors import UserError
+from grace.pipeline.errors import GraceError, UserError
+from tests.support.machines import as_nobody
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -48,6 +49,15 @@ def test_any_file_that_changes_answers_changes_the_cache_key(tmp_path: Path, fil
     before = model_cache_key(str(folder))
     (folder / file).write_bytes(b"other content")
     assert model_cache_key(str(folder)) != before
+
+
+def test_a_folder_that_may_not_be_read_has_no_cache_key(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "model")
+    with as_nobody(tmp_path):
+        folder.chmod(0o300)
+        with pytest.raises(GraceError, match="model cannot be read"):
+            model_cache_key(str(folder))
+        folder.chmod(0o700)
 
 
 def test_names_lose_what_belongs_to_one_machine() -> None:

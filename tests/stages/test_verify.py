@@ -195,3 +195,17 @@ def test_a_folder_that_may_not_be_read_is_not_an_empty_one(data: Path, project: 
         folder.chmod(0o700)
     assert result.exit_code == 1
     assert f"{folder} cannot be read (Permission denied)" in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize(("command", "name"), [("clean", "responses/caption"), ("compare", "runs/vision")])
+def test_no_command_takes_a_folder_that_may_not_be_read_for_an_empty_one(
+    data: Path, project: Path, command: str, name: str
+) -> None:
+    (data / "toy/responses/caption").mkdir(parents=True)
+    folder = data / "toy" / name
+    with as_nobody(data):
+        folder.chmod(0o300)
+        result = invoke(command, data, project, *(["--yes"] if command == "clean" else ["vision", "vision"]))
+        folder.chmod(0o700)
+    assert result.exit_code == 1
+    assert f"{folder} cannot be read (Permission denied)" in " ".join(result.output.split())
