@@ -75,6 +75,7 @@ class Caches:
     noise: Noise
     real_models: Path | None
     only: tuple[str, ...] = VISIONS
+    text_unit: str = "word"
 
     @property
     def folder(self) -> Path:
@@ -99,7 +100,8 @@ class Caches:
 
     def cell(self, vision: str, text: str) -> Path:
         """The folder of a cell."""
-        return self.folder / "cells" / f"{vision}-{text}"
+        unit = "" if self.text_unit == "word" else f"-{self.text_unit}"
+        return self.folder / "cells" / f"{vision}-{text}{unit}"
 
     def settings(self, vision: str = "pocket") -> Settings:
         """``params.yaml`` with the world's settings, and the encoders of a level of vision."""
@@ -111,6 +113,7 @@ class Caches:
             "world.seed": world.seed,
             "world.difficulty": world.difficulty,
             "roots.base": self.folder / "raw",
+            "tokens.text_unit": self.text_unit,
         }
         encoders = token_settings(vision, self.general_clip, self.real_models)
         values |= {f"tokens.{key}": value for key, value in encoders.items()}
