@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import pytest
 
 from grace.review.export import export
 from grace.review.state import Review
-from tests.support.browser import SIZES, enter, fits, window
+from tests.support.browser import SIZES, enter, expect, fits, window
 from tests.support.review_server import ReviewServer
 from tests.support.videos import write_video
 
@@ -17,27 +18,27 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.slow
-FOCUSED = "() => document.activeElement.name || document.activeElement.id"
 
 
 def test_arrow_keys_in_a_list_choose_and_enter_shows(page: Page, server: ReviewServer) -> None:
-    page.locator("select[name=label]").focus()
+    label, subject = page.locator("select[name=label]"), page.locator("[name=subject]")
+    label.focus()
     for _ in range(3):
         page.keyboard.press("ArrowDown")
     page.wait_for_timeout(300)
     assert page.url == f"{server.base}/"
-    assert page.evaluate(FOCUSED) == "label"
-    chosen = page.locator("select[name=label]").input_value()
-    assert chosen == server.review.live.get().labels[2]
+    expect(label).to_be_focused()
+    chosen = server.review.live.get().labels[2]
+    expect(label).to_have_value(chosen)
     page.keyboard.press("Enter")
     page.wait_for_url(f"**/?label={chosen}*")
-    assert page.evaluate(FOCUSED) == "label"
-    page.locator("[name=subject]").focus()
+    expect(label).to_be_focused()
+    subject.focus()
     page.keyboard.type("person-850")
     page.keyboard.press("Enter")
     page.wait_for_url("**subject=person-850*")
-    assert page.evaluate(FOCUSED) == "subject"
-    assert page.locator("[name=subject]").input_value() == "person-850"
+    expect(subject).to_be_focused()
+    expect(subject).to_have_value("person-850")
 
 
 def test_lists_of_runs_wait_for_enter_too(two_runs: Path, page: Page, server: ReviewServer) -> None:
@@ -48,7 +49,7 @@ def test_lists_of_runs_wait_for_enter_too(two_runs: Path, page: Page, server: Re
     assert page.url == f"{server.base}/runs"
     page.keyboard.press("Enter")
     page.wait_for_url("**run=vision*")
-    assert page.evaluate(FOCUSED) == "run"
+    expect(page.locator("select[name=run]")).to_be_focused()
     page.goto(f"{server.base}/clip?id=000/000001&label=sadness")
     page.locator("select[name=run]").select_option("vision")
     page.wait_for_url("**run=vision*")
@@ -59,9 +60,9 @@ def test_lists_of_runs_wait_for_enter_too(two_runs: Path, page: Page, server: Re
 def test_a_question_mark_lists_the_keys_on_every_page(page: Page, server: ReviewServer, path: str) -> None:
     page.goto(f"{server.base}{path}")
     page.keyboard.press("?")
-    assert page.get_by_role("dialog").is_visible()
+    expect(page.get_by_role("dialog")).to_be_visible()
     page.keyboard.press("Escape")
-    assert not page.get_by_role("dialog").is_visible()
+    expect(page.get_by_role("dialog")).to_be_hidden()
 
 
 def test_words_of_a_patch_come_by_arrow_keys(worded: Path, page: Page, server: ReviewServer) -> None:
@@ -69,14 +70,15 @@ def test_words_of_a_patch_come_by_arrow_keys(worded: Path, page: Page, server: R
     page.locator("#crop[role=application]").wait_for()
     page.locator("#play").focus()
     page.keyboard.press("Shift+Tab")
-    assert page.evaluate(FOCUSED) == "run"
+    expect(page.locator("#run")).to_be_focused()
     page.keyboard.press("Shift+Tab")
-    assert page.evaluate(FOCUSED) == "crop"
-    said = {page.locator("#words-note").inner_text()}
-    for key in ("ArrowRight", "ArrowDown", "ArrowDown", "ArrowLeft"):
+    expect(page.locator("#crop")).to_be_focused()
+    note = page.locator("#words-note")
+    said: set[str] = set()
+    for key, row, column in (("ArrowRight", 1, 2), ("ArrowDown", 2, 2), ("ArrowDown", 3, 2), ("ArrowLeft", 3, 1)):
         page.keyboard.press(key)
-        said.add(page.locator("#words-note").inner_text())
-    assert any(text.startswith("Row 3, column 1 of 4:") for text in said)
+        expect(note).to_have_text(re.compile(f"^Row {row}, column {column} of 4:"))
+        said.add(note.inner_text())
     assert page.locator("#instant").input_value() == "0"
     assert any(not text.endswith("no word points here.") for text in said)
     fits(page)
@@ -88,7 +90,7 @@ def test_words_of_a_patch_come_by_touch(worded: Path, browser: Browser, server: 
         page.goto(f"{server.base}/clip?id=000/000001")
         page.locator("#crop[role=application]").wait_for()
         page.locator("#crop").tap(position={"x": 200, "y": 30})
-        assert page.locator("#words-note").inner_text().startswith("Row 1, column ")
+        expect(page.locator("#words-note")).to_have_text(re.compile("^Row 1, column "))
 
 
 def test_a_clip_without_faces_plays(page: Page, server: ReviewServer, tmp_path: Path) -> None:
@@ -109,17 +111,20 @@ def test_an_export_works_from_disk(
     with window(browser, width, height, scheme, offline=True) as page:
         for name in ("index", "runs", "audit", "clips/00001", "clips/00002"):
             page.goto((tmp_path / "out" / f"{name}.html").as_uri())
-            page.wait_for_load_state("networkidle")
             fits(page)
         page.locator("#crop[data-drawn]").wait_for(state="attached")
-        page.locator("#neighbours a").first.click()
-        page.locator("#neighbours a").first.wait_for()
+        near = page.locator("#neighbours a").first
+        address = near.evaluate("link => link.href")
+        near.click()
+        page.wait_for_url(address)
+        near.wait_for()
         page.get_by_role("link", name="Runs").click()
         link = page.locator(".matrix a").first
         names = str(link.get_attribute("href")).partition("#")[2].split(",")
+        assert len(names) < 12
         link.click()
-        page.get_by_role("link", name="Show all").wait_for()
-        assert page.locator(".card:visible").count() == len(names) < 12
+        expect(page.locator("#count")).to_have_text(f"{len(names)} of 12 exported clips. Show all")
+        expect(page.locator(".card:visible")).to_have_count(len(names))
         page.get_by_role("link", name="Show all").click()
-        page.locator("#count", has_text="12").wait_for()
-        assert page.locator(".card:visible").count() == 12
+        expect(page.locator("#count")).to_have_text("12 of 70 clips")
+        expect(page.locator(".card:visible")).to_have_count(12)

@@ -17,7 +17,7 @@ import pytest
 from tests.support.review_server import ReviewServer
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 CHROMIUM = shutil.which("chromium")
 AXE = Path(os.environ.get("AXE_CORE", "node_modules/axe-core/axe.min.js")).resolve()
@@ -35,11 +35,13 @@ def lacking(what: str) -> None:
 def chromium() -> Iterator[Browser]:
     """The browser."""
     try:
+        from playwright.sync_api import expect as expecting
         from playwright.sync_api import sync_playwright
     except ImportError:
         lacking("needs the extra 'browser'")
     if CHROMIUM is None:
         lacking("needs Debian's chromium: apt-get install chromium")
+    expecting.set_options(timeout=30_000)  # as the other waits of Playwright; its 5 seconds are few on a busy machine
     with sync_playwright() as driver:
         opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield opened
@@ -62,6 +64,13 @@ def window(
     assert not faults
 
 
+def expect(what: Page | Locator) -> Any:
+    """Playwright's assertions: they wait until keys, clicks and loads have had their effect; a plain read does not."""
+    from playwright.sync_api import expect as expecting
+
+    return expecting(what)
+
+
 def enter(page: Page, server: ReviewServer) -> None:
     """Open the address that the command prints."""
     page.goto(server.address)
@@ -69,7 +78,8 @@ def enter(page: Page, server: ReviewServer) -> None:
 
 
 def fits(page: Page) -> None:
-    """Assert that the page is no wider than its window, and that axe finds nothing serious."""
+    """Assert that the page, once all of it is there, is no wider than its window, and axe finds nothing serious."""
+    page.wait_for_load_state("networkidle")
     assert page.evaluate("() => document.documentElement.scrollWidth - innerWidth") <= 0, f"{page.url} is too wide"
     if not AXE.is_file():
         lacking("needs axe-core: npm install --no-save axe-core, or name axe.min.js in AXE_CORE")
