@@ -29,9 +29,9 @@ def command(
     file = picture_file(out, str(settings.folder(dataset) / "report.html"))
     from grace.report import find_browser, print_pdf, write_report
 
-    note_outdated(settings.folder(dataset))
     if not write_report(dataset, settings, file, runs):
         note(f"{settings.train.method} is not trained on {dataset}: the report has no scores.")
+    note_outdated(settings.folder(dataset))
     console().print(f"Written to {file}.", markup=False)
     if pdf and (browser := find_browser()):
         print_pdf(file, file.with_suffix(".pdf"), browser)

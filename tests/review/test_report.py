@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
+from grace.pipeline.store import open_store
 from grace.trainer.settings import TrainSettings
 from grace.trainer.train import train
 from stages import app
@@ -85,6 +86,15 @@ def test_a_set_without_a_run_is_reported_without_scores(
     assert "Method vision has not been trained" in page.text
     assert "Examples" in page.text
     assert page.tags.count("img") == 6
+
+
+def test_a_report_of_missing_shards_says_which(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "lacks" not in report(tmp_path, monkeypatch, "--no-pdf")
+    store = open_store(data, "descriptions")
+    last = store.shards()[-1]
+    store.write(last, store.read(last)[:-1], store.meta(last))
+    done = CliRunner().invoke(app, ["report", "-d", data.name, "--out", "report.html", "--no-pdf"])
+    assert "descriptions lacks 1 of " in " ".join(done.stderr.split())
 
 
 def test_hostile_texts_and_names_are_text(hostile: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
