@@ -1,6 +1,6 @@
 """Memory does not grow with the data: peak resident memory of a stage at ten times the clips.
 
-Each stage runs in a process of its own on a data set made for it, once with N clips and once with 10 N; what is
+Each stage (caption and refine in one) runs in a process of its own on a data set made for it, once with N clips and once with 10 N; what is
 compared is the peak of that process as the kernel counted it, files that are mapped included, and where the stage has
 worker processes, that of the largest of them added. index, faces and motion go from 200 clips to 2,000.
 
@@ -72,7 +72,7 @@ def peak(name: str, quick: bool) -> tuple[float, float]:
         with scratch_folder() as scratch:
             stage.build(scratch, clips, quick)
             inside = [sys.executable, "-m", "benchmarks.memory", "--stage", name, "--inside", str(scratch)]
-            done = subprocess.run(inside, check=True, capture_output=True, text=True, cwd=PROJECT)
+            done = subprocess.run(inside, check=True, stdout=subprocess.PIPE, text=True, cwd=PROJECT)
             found.append(int(done.stdout.split()[-1]) / 1024)
             progress(f"{name}: {clips} clips, {found[-1]:.0f} MB")
     return found[0], found[1]
@@ -142,6 +142,16 @@ def crops(folder: Path, clips: int, quick: bool) -> None:
     crops_set(folder, clips, instants=4 if quick else 16, side=128, size=SHARD)
 
 
+def texts(folder: Path) -> None:
+    """The caption and refine stages with the pocket models."""
+    from grace.pipeline.execution.runner import run
+    from grace.pipeline.steps import make_step
+    from grace.settings import load_settings
+
+    for stage in ("caption", "refine"):
+        run(make_step(stage, load_settings(None)), folder, size=SHARD)
+
+
 def tokens(folder: Path) -> None:
     """The tokens stage with the pocket CLIP, and the virtual data set of its shards."""
     from grace.pipeline.execution.runner import run
@@ -181,6 +191,7 @@ MEASURED = {
     "index": Stage((40, 200), videos, index),
     "faces": Stage((16, 200), indexed, faces),
     "motion": Stage((16, 200), crops, motion),
+    "texts": Stage((8, 16), crops, texts),
     "tokens": Stage((32, 128), crops, tokens),
     "train": Stage((64, 160), cached, train),
 }
