@@ -1,8 +1,9 @@
 """Memory does not grow with the data: peak resident memory of a stage at ten times the clips.
 
-Each stage (caption and refine in one) runs in a process of its own on a data set made for it, once with N clips and once with 10 N; what is
-compared is the peak of that process as the kernel counted it, files that are mapped included, and where the stage has
-worker processes, that of the largest of them added. index, faces and motion go from 200 clips to 2,000.
+Each stage, caption and refine in one, runs in a process of its own on a data set made for it, once with N clips and
+once with 10 N; what is compared is the peak of that process as the kernel counted it, files that are mapped included,
+and where the stage has worker processes, that of the largest of them added. index, faces and motion go from 200 clips
+to 2,000.
 
     python -m benchmarks.memory [--quick] [--stage tokens]
 
