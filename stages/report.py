@@ -31,7 +31,7 @@ def command(
 
     if not write_report(dataset, settings, file, runs):
         note(f"{settings.train.method} is not trained on {dataset}: the report has no scores.")
-    note_outdated(settings.folder(dataset))
+    note_outdated(settings.folder(dataset), "captions", "descriptions")
     console().print(f"Written to {file}.", markup=False)
     if pdf and (browser := find_browser()):
         print_pdf(file, file.with_suffix(".pdf"), browser)
