@@ -40,7 +40,7 @@ from benchmarks.ablation_caches import Caches, World
 from benchmarks.ablation_levels import DECIDING, TEXTS, TWO_SPACES, VISIONS, Noise
 from benchmarks.ablation_readings import readings
 from benchmarks.ablation_runs import RUN, keep, predictions_of, scores, validation_uar, with_kept
-from benchmarks.ablation_table import Cell, Score, curve_tables, figures, tables, with_kept_cells
+from benchmarks.ablation_table import Cell, Score, curve_tables, figures, tables
 from benchmarks.harness import PROJECT, Benchmark, progress
 from grace.pipeline.execution.processes import exit_with_parent
 from grace.pipeline.store import UserError
@@ -300,9 +300,7 @@ def finish(bench: Bench, rates: dict[str, float], quick: bool) -> None:
             curves[", ".join(cell)] = points
     if not quick:
         keep(table)
-    kept = {} if quick or not BENCHMARK.results.exists() else json.loads(BENCHMARK.results.read_text())
-    found_figures = with_kept_cells(figures(cells), kept)
-    found_figures |= {"curves": kept.get("curves", {}) | curves, "learning_rates": rates}
+    found_figures = figures(cells) | {"curves": curves, "learning_rates": rates}
     BENCHMARK.report(found_figures, keep=not quick, tables=[*tables(cells), *curve_tables(curves, cells)])
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from rich.table import Table
 
 from benchmarks.ablation_levels import GENERAL_VISION
-from benchmarks.harness import measured_version, table
+from benchmarks.harness import table
 from grace.pipeline.store import UserError
 from grace.trainer.metrics import tail_classes
 from grace.trainer.settings import METHODS
@@ -195,39 +195,18 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 
 def figures(cells: list[Cell]) -> dict[str, Any]:
     """The keys of the claim, and what they rest on."""
+    found = {cell_name(cell): _figures(cell) for cell in cells}
     probes = {f"{cell_name(cell)}, {method}": round(gain, 2) for cell in cells for method, gain in cell.probe_gains()}
-    return claim({"cells": {cell_name(cell): _figures(cell) for cell in cells}, "probe_gains": probes})
-
-
-def claim(found: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys of the claim, before the ``cells`` and ``probe_gains`` of ``found`` that they are the least of."""
-    gains = [(name.split(", ")[0], _grace_gain(cell["uar"])) for name, cell in found["cells"].items()]
+    gains = [(cell.vision, _grace_gain(found[cell_name(cell)]["uar"])) for cell in cells]
     general = [gain for vision, gain in gains if gain is not None and vision in GENERAL_VISION]
     pocket = [gain for vision, gain in gains if gain is not None and vision not in GENERAL_VISION]
     return {
         "grace_gain": min(general, default=None),
         "grace_gain_pocket": min(pocket, default=None),
-        "probe_gain": min(found["probe_gains"].values(), default=None),
-        **found,
+        "probe_gain": min(probes.values(), default=None),
+        "cells": found,
+        "probe_gains": probes,
     }
-
-
-def with_kept_cells(found: Mapping[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]:
-    """Figures, and of the results file the cells that were not run here.
-
-    Args:
-        found: What :func:`figures` gives.
-        kept: The results file's content.
-    """
-
-    def other(name: str) -> bool:
-        return not any(name.startswith(cell) for cell in found["cells"])
-
-    merged = {
-        part: {name: value for name, value in kept.get(part, {}).items() if other(name)} | dict(found[part])
-        for part in ("cells", "probe_gains")
-    }
-    return claim(merged)
 
 
 def cell_name(cell: Cell) -> str:
@@ -245,7 +224,6 @@ def _figures(cell: Cell) -> dict[str, Any]:
     corrected = holm({name: lead.p for name, (lead, _) in tests.items()})
     found: dict[str, Any] = {"uar": {name: round(one.uar, 2) for name, one in cell.scores.items()}}
     found["runs"] = {name: len(one.runs) for name, one in cell.scores.items()}
-    found["measured"] = measured_version()
     found["best_rival"] = cell.best(RIVALS)
     found["leads"] = {
         name: {

@@ -12,7 +12,7 @@ from benchmarks.ablation import FINAL, PARTS, ROWS, SETTING, Bench
 from benchmarks.ablation_caches import Caches
 from benchmarks.ablation_levels import DECIDING, VISIONS, Noise
 from benchmarks.ablation_runs import COLUMNS, keep, scores, with_kept
-from benchmarks.ablation_table import Cell, Score, figures, holm, paired, with_kept_cells
+from benchmarks.ablation_table import Cell, Score, figures, holm, paired
 from grace.pipeline.store import UserError
 from grace.pipeline.world.actions import ACTIONS
 from grace.pipeline.world.sentences import Clause, description_from_clauses, named_actions
@@ -111,24 +111,6 @@ def test_gains_are_held_against_the_best_rival_and_the_best_probe_of_the_same_si
     tests = paired(scores["grace"], scores["vision"])
     assert tests is not None
     assert tests[0].low > 0
-
-
-def test_cells_that_were_not_run_here_are_kept_and_the_claim_is_the_least_of_all() -> None:
-    kept = {
-        "cells": {
-            "dinov2, noisy": {"uar": {"grace": 35.5, "narrative": 35.2}},
-            "pocket, true": {"uar": {"grace": 70.0}},
-        },
-        "probe_gains": {"dinov2, noisy, grace": -3.0, "pocket, true, vision": 1.0},
-    }
-    new = {
-        "cells": {"dinov2, noisy": {"uar": {"grace": 40, "vision": 36}}},
-        "probe_gains": {"dinov2, noisy, grace": 2.0},
-    }
-    merged = with_kept_cells(new, kept)
-    assert (merged["grace_gain"], merged["grace_gain_pocket"], merged["probe_gain"]) == (4, None, 1.0)
-    assert list(merged["cells"]) == ["pocket, true", "dinov2, noisy"]
-    assert merged["probe_gains"] == {"pocket, true, vision": 1.0, "dinov2, noisy, grace": 2.0}
 
 
 def test_p_is_corrected_for_the_number_of_comparisons() -> None:
