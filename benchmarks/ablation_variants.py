@@ -82,7 +82,7 @@ def main() -> None:
         return
     caches = Caches(args.work, SMALL if args.quick else CHOOSING, Noise(), args.real_models)
     cells = (("pocket", "noisy"),) if args.quick else DECIDING
-    variants = VARIANTS[2:6] if args.quick else VARIANTS
+    variants = (VARIANTS[0], *VARIANTS[3:6]) if args.quick else VARIANTS
     bench = Bench(caches, ("noisy",), 1, 2) if args.quick else Bench(caches, ("noisy",), FOLDS)
     rates = {} if args.quick else chosen()
     runs = {
@@ -128,7 +128,9 @@ def tabulated(cell: str, rows: dict[str, dict[str, float]]) -> Any:
         (name, causes[name], f"{row['uar']:.1f}", f"{row['lead']:+.1f}", f"± {row['error']:.1f}")
         for name, row in rows.items()
     ]
-    return table(f"{cell}: validation UAR, %", ("variant", "suspected cause", "UAR", "lead", "error"), lines)
+    return table(
+        f"{cell}: validation UAR, %", ("variant", "suspected cause", "UAR", "lead", "error"), lines, text_columns=2
+    )
 
 
 if __name__ == "__main__":
