@@ -15,8 +15,6 @@ from benchmarks.harness import PROJECT, RESULTS, Benchmark, figures_table, media
 
 SOURCES = sorted((PROJECT / "benchmarks").glob("*.py"))
 SCRIPTS = [source.stem for source in SOURCES if 'if __name__ == "__main__":' in source.read_text()]
-NOT_YET_RUN = {"small_llm"}
-"""Scripts whose full run is still to come."""
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -34,17 +32,12 @@ def test_a_script_declares_its_claim_and_takes_quick(script: str) -> None:
 def test_the_kept_result_holds_the_figures_of_the_claim(script: str) -> None:
     benchmark: Benchmark = import_module(f"benchmarks.{script}").BENCHMARK
     assert benchmark.keys
-    if script in NOT_YET_RUN:
-        assert not benchmark.results.exists()
-        return
     kept = json.loads(benchmark.results.read_text())
     assert set(benchmark.keys) <= kept.keys()
 
 
 def test_every_kept_result_has_its_script() -> None:
-    results = {
-        import_module(f"benchmarks.{script}").BENCHMARK.results for script in SCRIPTS if script not in NOT_YET_RUN
-    }
+    results = {import_module(f"benchmarks.{script}").BENCHMARK.results for script in SCRIPTS}
     assert {*RESULTS.glob("*.json")} == results
 
 
