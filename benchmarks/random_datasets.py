@@ -22,12 +22,12 @@ def crops_set(folder: Path, clips: int, *, instants: int, side: int, size: int, 
     ok = {"status": "ok", "error": ""}
     write_clips(folder, [{"clip_id": name, "label": "fear", **ok} for name in names], ["fear"])
     pictures = [_jpeg(number, side) for number in range(64)]
-    instants_of = {"found": np.ones(instants, dtype=bool), "times": np.arange(instants) / instants}
+    sampled = {"found": np.ones(instants, dtype=bool), "times": np.arange(instants) / instants}
     for shard, start in enumerate(range(0, clips, size)):
         part = names[start : start + size]
         frames = [[pictures[(start + k + 7 * t) % 64] for t in range(instants)] for k in range(len(part))]
         faces = [
-            {"clip_id": name, **ok, "frames": crops, "neighbours": crops, **instants_of}
+            {"clip_id": name, **ok, "frames": crops, "neighbours": crops, **sampled}
             for name, crops in zip(part, frames, strict=True)
         ]
         texts = [{"clip_id": name, **ok, "description": TYPICAL, "caption": TYPICAL} for name in part]

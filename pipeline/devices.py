@@ -50,7 +50,7 @@ def keep_freed_memory(device: torch.device) -> None:
 
     Each step allocates the same large tensors as the one before. Given back, their pages are mapped and zeroed again,
     which took a fifth of the processor time of training `grace` on two cores. It holds for the whole process, which
-    keeps its largest size until it ends (850 MB for 750 in ``benchmarks.memory``), and changes no result. Nothing is
+    keeps its largest size until it ends (850 MB where it was 750, for one training), and changes no result. Nothing is
     done for a GPU, whose memory torch keeps by itself, or with another C library than glibc.
 
     Args:
